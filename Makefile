@@ -1,0 +1,45 @@
+# Every target works from a fresh clone with Python 3.11+, make and the package registries alone.
+PYTHON ?= python3
+BIN := .venv/bin
+ORDERS ?= 100000
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lock check format test demo bench up down
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: .venv/.ready ## make .venv from the lock file
+
+.venv/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Settle needs Python 3.11 or newer; name one with: make setup PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	touch $@
+
+lock: .venv/.ready ## resolve the dependencies again
+	$(BIN)/uv pip compile pyproject.toml --extra local --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock
+
+check: .venv/.ready ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.ready ## format and apply the safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: .venv/.ready ## all the tests, on real servers
+	$(BIN)/pytest
+
+demo: .venv/.ready ## settle ORDERS orders on a fresh stack, with a worker killed on the way; KEEP=1 leaves it up
+	$(BIN)/python -m bench.demo --orders $(ORDERS) $(if $(KEEP),--keep)
+
+up: .venv/.ready ## the embedded stack in the background
+	$(BIN)/settle stack up
+
+down: .venv/.ready ## stop the embedded stack
+	$(BIN)/settle stack down

@@ -1,0 +1,1 @@
+"""The embedded stack: real Temporal, PostgreSQL and a Kafka-protocol broker as child processes; never production."""

@@ -1,0 +1,1 @@
+"""Settings, connections and the one place that picks adapters."""
