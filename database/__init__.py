@@ -1,0 +1,1 @@
+"""PostgreSQL for the adapters: connection pools with their timeouts, migrations, and `.sql` files."""

@@ -1,0 +1,61 @@
+"""Connection pools whose every connection gives up in time."""
+
+from typing import TypeAlias
+
+import asyncpg
+
+from database.urls import without_password
+from domain import limits
+from domain.errors import UnavailableError
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+
+UNAVAILABLE = (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.InvalidCatalogNameError)
+
+
+async def open_pool(
+    url: str,
+    *,
+    schema: str,
+    application_name: str,
+    size_max: int = limits.DATABASE_POOL_SIZE_MAX,
+    statement_timeout_s: float = limits.STATEMENT_TIMEOUT_S,
+) -> Pool:
+    """Open a pool on one schema of a database.
+
+    Plans are made for the values at hand: a plan cached while a table was empty would scan it once it is big.
+
+    Args:
+        url: where the database is.
+        schema: the one schema that unqualified names mean.
+        application_name: what `pg_stat_activity` shows.
+        size_max: the most connections.
+        statement_timeout_s: a statement's bound; its transaction's is at least as long.
+
+    Raises:
+        UnavailableError: the database could not be reached in time, or refused the connection.
+    """
+    transaction_timeout_s = max(limits.TRANSACTION_TIMEOUT_S, statement_timeout_s)
+    try:
+        return await asyncpg.create_pool(
+            url,
+            min_size=0,
+            max_size=size_max,
+            timeout=limits.DATABASE_CONNECT_TIMEOUT_S,
+            command_timeout=transaction_timeout_s,
+            server_settings={
+                "application_name": application_name,
+                "search_path": schema,
+                "statement_timeout": f"{statement_timeout_s:.0f}s",
+                "lock_timeout": f"{limits.LOCK_TIMEOUT_S}s",
+                "idle_in_transaction_session_timeout": f"{limits.IDLE_IN_TRANSACTION_TIMEOUT_S}s",
+                "transaction_timeout": f"{transaction_timeout_s:.0f}s",
+                "plan_cache_mode": "force_custom_plan",
+            },
+        )
+    except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+        raise UnavailableError(
+            f"Could not connect to PostgreSQL at {without_password(url)}: {error or type(error).__name__}. "
+            "Check that it runs and that its URL is right."
+        ) from error

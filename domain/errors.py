@@ -1,0 +1,45 @@
+"""Settle's own errors.
+
+    SettleError
+    ├── InvariantViolationError   the data contradict an invariant: stop, keep the evidence, call a person
+    ├── BatchNotFoundError        no batch has this id
+    ├── BatchNotOpenError         an append or a freeze came after the batch was frozen
+    ├── BatchMismatchError        a batch with this id exists with other parameters
+    ├── AccountNotFoundError      the Fund Platform has no such account
+    ├── ChunkUnfinishedError      a chunk has no result yet; ask again
+    └── UnavailableError          a server could not be reached, or its schema is not up to date
+
+Retrying helps against the last two alone; activities raise the others as non-retryable.
+"""
+
+
+class SettleError(Exception):
+    """Base of all errors that Settle raises; its message says what was tried, what happened, what to do."""
+
+
+class InvariantViolationError(SettleError):
+    """The data contradict an invariant of the design."""
+
+
+class BatchNotFoundError(SettleError):
+    """No batch has this id."""
+
+
+class BatchNotOpenError(SettleError):
+    """The batch takes no more orders."""
+
+
+class BatchMismatchError(SettleError):
+    """A batch with this id exists with other parameters."""
+
+
+class AccountNotFoundError(SettleError):
+    """The Fund Platform has no such account."""
+
+
+class ChunkUnfinishedError(SettleError):
+    """The chunk has no result yet."""
+
+
+class UnavailableError(SettleError):
+    """Something needed could not be reached, or is not ready."""

@@ -1,0 +1,46 @@
+"""Workflow ids and idempotency keys: frozen formats, one place.
+
+Changing one of these formats lets a credit be paid twice or a chunk run twice: tests pin them.
+"""
+
+import re
+from datetime import UTC, date, datetime
+
+from domain.limits import BATCH_ID_LENGTH_MAX
+from schemas.batches import BatchSource
+
+BATCH_ID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{BATCH_ID_LENGTH_MAX - 1}}}")
+CREDIT_KEY_PREFIX = "credit:"
+
+
+def plan_batch_id(source: BatchSource, business_date: date, started_at: datetime) -> str:
+    """Name a batch so that ids sort by business date and then by time, e.g. `2026-11-22-manual-20261123T060000Z`.
+
+    Two runs started in the same second get the same id, and so become one batch.
+    """
+    return f"{business_date:%Y-%m-%d}-{source}-{started_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def is_batch_id(text: str) -> bool:
+    """Whether `text` can name a batch."""
+    return BATCH_ID_PATTERN.fullmatch(text) is not None
+
+
+def batch_workflow_id(batch_id: str) -> str:
+    """The batch's workflow id: the batch id itself, so that starting a batch is idempotent."""
+    return batch_id
+
+
+def chunk_workflow_id(batch_id: str, chunk_index: int) -> str:
+    """The chunk's workflow id, e.g. `2026-11-22-manual-20261123T060000Z.chunk-000042`."""
+    return f"{batch_id}.chunk-{chunk_index:06d}"
+
+
+def credit_key(order_id: str) -> str:
+    """The idempotency key of an order's one credit; derived from the order alone."""
+    return f"{CREDIT_KEY_PREFIX}{order_id}"
+
+
+def order_id_of_credit_key(idempotency_key: str) -> str:
+    """The order whose credit has this key; the inverse of `credit_key`."""
+    return idempotency_key.removeprefix(CREDIT_KEY_PREFIX)

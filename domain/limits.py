@@ -1,0 +1,91 @@
+"""Every bound of Settle, and the relations between them, checked at import.
+
+Timeouts and retry policies in `workflows.activity_options` are built from these. Units come last.
+"""
+
+from types import MappingProxyType
+
+from domain.errors import InvariantViolationError
+
+# Sizes. 2,500 orders a chunk: the orchestration costs per chunk, the SQL per order, and a failure hits a chunk.
+CHUNK_SIZE_DEFAULT = 2_500
+CHUNK_SIZE_MAX = 10_000
+WINDOW_DEFAULT = 8
+WINDOW_MAX = 200
+CHUNK_COUNT_MAX = 999_999  # what six digits in a chunk's workflow id can name
+BATCH_ORDER_COUNT_MAX = 100_000_000
+FREEZE_SLICE_ORDER_COUNT = 10_000
+RECONCILE_SLICE_ITEM_COUNT = 10_000
+AUDIT_SLICE_ORDER_COUNT = 10_000
+AUDIT_BREAK_COUNT_MAX = 1_000
+LOAD_ROW_COUNT = 5_000
+EXCEPTION_DETAIL_LENGTH_MAX = 500
+IDENTIFIER_LENGTH_MAX = 64  # an order or account id, in characters
+BATCH_ID_LENGTH_MAX = 100
+
+# The most that one order may credit, in minor units. A currency that is not here is not known to Settle.
+ORDER_AMOUNT_MINOR_MAX = MappingProxyType(
+    {
+        "CNY": 50_000_00,
+        "EUR": 10_000_00,
+        "GBP": 10_000_00,
+        "JPY": 1_000_000,
+        "PTS": 1_000_000,
+        "USD": 10_000_00,
+    }
+)
+
+# Connections
+DATABASE_POOL_SIZE_MAX = 10
+DATABASE_CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_S = 30
+LOCK_TIMEOUT_S = 10
+IDLE_IN_TRANSACTION_TIMEOUT_S = 15
+TRANSACTION_TIMEOUT_S = 60
+TEMPORAL_CONNECT_TIMEOUT_S = 8
+CLAIM_RACE_ATTEMPT_COUNT_MAX = 20
+
+# A command at the terminal, or the audit, may scan everything.
+REPORT_STATEMENT_TIMEOUT_S = 600
+
+# Workers
+WORKER_ACTIVITY_SLOT_COUNT = 8
+WORKER_GRACEFUL_SHUTDOWN_S = 10
+
+# Temporal. See docs/decisions/0003 for why these are safe for slow activities.
+WORKFLOW_TASK_TIMEOUT_S = 3
+STICKY_SCHEDULE_TO_START_TIMEOUT_S = 1
+HEARTBEAT_INTERVAL_S = 0.5
+HEARTBEAT_TIMEOUT_S = 3
+CHUNK_ACTIVITY_TIMEOUT_S = 120
+BATCH_ACTIVITY_TIMEOUT_S = 4 * 3600
+ACTIVITY_RETRY_INITIAL_S = 0.2
+ACTIVITY_RETRY_BACKOFF = 2.0
+ACTIVITY_RETRY_MAX_S = 5
+ACTIVITY_DEADLINE_S = 24 * 3600  # all the attempts of one activity together
+CHUNK_READ_RETRY_INITIAL_S = 1
+CHUNK_READ_RETRY_MAX_S = 10
+CHUNK_READ_DEADLINE_S = 3600  # how long a chunk that runs under another parent is waited for
+
+
+def batch_order_count_max(chunk_size: int) -> int:
+    """The most orders that a batch with this chunk size takes; the rest stays for the next batch."""
+    return min(BATCH_ORDER_COUNT_MAX, CHUNK_COUNT_MAX * chunk_size)
+
+
+_RELATIONS = {
+    "a chunk size default within its bound": CHUNK_SIZE_DEFAULT <= CHUNK_SIZE_MAX,
+    "a window default within its bound": WINDOW_DEFAULT <= WINDOW_MAX,
+    "children well under Temporal's 2,000 pending ones": WINDOW_MAX <= 500,
+    "several heartbeats before one is missed": HEARTBEAT_INTERVAL_S * 3 <= HEARTBEAT_TIMEOUT_S,
+    "a lock is given up before its statement": LOCK_TIMEOUT_S < STATEMENT_TIMEOUT_S,
+    "a statement is given up before its transaction": STATEMENT_TIMEOUT_S < TRANSACTION_TIMEOUT_S,
+    "PostgreSQL gives up before the activity that waits for it": TRANSACTION_TIMEOUT_S < CHUNK_ACTIVITY_TIMEOUT_S,
+    "a batch activity outlives a chunk's": CHUNK_ACTIVITY_TIMEOUT_S < BATCH_ACTIVITY_TIMEOUT_S,
+    "an attempt ends before all attempts do": BATCH_ACTIVITY_TIMEOUT_S < ACTIVITY_DEADLINE_S,
+    "a pool connection for every activity slot": WORKER_ACTIVITY_SLOT_COUNT <= DATABASE_POOL_SIZE_MAX,
+    "the credits of a full chunk fit a 64-bit sum": CHUNK_SIZE_MAX * max(ORDER_AMOUNT_MINOR_MAX.values()) < 2**63,
+}
+for _relation, _holds in _RELATIONS.items():
+    if not _holds:
+        raise InvariantViolationError(f"domain/limits.py contradicts itself: it should give {_relation}.")

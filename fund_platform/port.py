@@ -1,0 +1,92 @@
+"""What Settle needs of the Fund Platform. This docstring and those of the methods are the contract.
+
+Every method may be called twice, at the same time, and by a process that was thought dead.
+
+A platform without claim numbers can still stand behind this port if it holds a unique idempotency key: an
+order is then credited at most once all the same (`exists`, `exists_with_different_payload`). What is lost is
+the stored refusal: a request that was refused, delayed on the wire, and let through after the account was
+reopened would be judged anew, so that the credit of a rejected item could come to exist. Audit would name it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from schemas.batches import ControlTotals
+from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
+
+
+class FundPlatform(Protocol):
+    """Virtual accounts, credited at most once per idempotency key."""
+
+    async def open_accounts(self, openings: Sequence[AccountOpening]) -> None:
+        """Open those accounts that do not exist yet, in one transaction; existing ones stay as they are.
+
+        Args:
+            openings: at most `limits.LOAD_ROW_COUNT`, each account once.
+        """
+
+    async def fetch_account(self, account_id: str) -> Account:
+        """Read one account.
+
+        Raises:
+            AccountNotFoundError: there is none with this id.
+        """
+
+    async def close_account(self, account_id: str) -> Account:
+        """Close an account: it takes no more credits. Idempotent.
+
+        Raises:
+            AccountNotFoundError: there is none with this id.
+        """
+
+    async def reopen_account(self, account_id: str) -> Account:
+        """Open a closed account again. Idempotent; refusals already answered stay answered.
+
+        Raises:
+            AccountNotFoundError: there is none with this id.
+        """
+
+    async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
+        """Post credits, each at most once, and answer every request by its idempotency key.
+
+        Atomic: all effects and stored answers of one call commit together, or none. What is created is one
+        balanced journal entry: a credit posting for each request, a debit posting of the house account for
+        each currency. Per key the platform keeps the highest claim number that it answered, and the answer:
+
+        - key unknown, or only refused under a lower claim number: judged now; `created`, or a refusal that is
+          stored (`account_not_found`, `account_closed`, `currency_mismatch`);
+        - credited before: `exists`, or `exists_with_different_payload` if account, amount or currency differ;
+        - refused under this claim number: the stored refusal;
+        - refused under a higher claim number: `superseded`.
+
+        Args:
+            reference: what the journal entry is for, for people to read.
+            requests: at most `limits.CHUNK_SIZE_MAX`, each key once, amounts over zero.
+
+        Raises:
+            ValueError: a key comes twice.
+        """
+
+    async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:
+        """Add up the credit postings in the ledger that have these keys, by indexed reads."""
+
+    async def fetch_credits(self, after_key: str, credit_count_max: int) -> list[LedgerCredit]:
+        """Read the next credits from the ledger's postings, ordered by key in code point order; for the audit.
+
+        Args:
+            after_key: the last key of the slice before; the empty string for the first one.
+            credit_count_max: the slice's bound.
+        """
+
+    async def fetch_ledger_breaks(self, break_count_max: int) -> list[tuple[str, str, str]]:
+        """Check the ledger against itself, reading all of it.
+
+        Returns:
+            Rows of (kind, id, detail), at most the bound of each kind.
+
+        Kinds: `unbalanced_entry` (postings of an entry do not sum to zero per currency), `balance_off` (an
+        account's balance is not the sum of its postings), `posting_without_entry`, `entry_without_posting`,
+        `posting_without_account`, `answer_without_posting` (a stored `created` without its posting),
+        `posting_without_answer`, `posting_differs_from_answer` (account, amount or currency),
+        `duplicate_credit` (a key with more than one posting).
+        """

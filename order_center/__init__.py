@@ -1,0 +1,1 @@
+"""The Order Center: knows orders, finds the overdue ones."""

@@ -1,0 +1,39 @@
+"""What Settle needs of the Order Center. This docstring and those of the methods are the contract.
+
+Every method may be called twice, at the same time, and by a process that was thought dead.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from schemas.orders import OrderRecord, OverdueCursor, OverdueOrder, TransactionRecord
+
+
+class OrderCenter(Protocol):
+    """Orders, and which of them are overdue and not yet acknowledged."""
+
+    async def load_records(self, records: Sequence[OrderRecord]) -> None:
+        """Store records; an existing one is replaced, in one transaction.
+
+        A new or really changed record gets a new version and is offered (again) once overdue. A record that
+        is the same as the stored one changes nothing, so loading twice is harmless.
+
+        Args:
+            records: at most `limits.LOAD_ROW_COUNT`, each order once.
+        """
+
+    async def fetch_overdue_slice(
+        self, cutoff_at: datetime, after: OverdueCursor | None, order_count_max: int
+    ) -> list[OverdueOrder]:
+        """Read the next unacknowledged orders with `after_sale_ends_at < cutoff_at`, of any status.
+
+        Ordered by (`after_sale_ends_at`, `order_id`), beginning after the cursor (None: from the start), one
+        indexed read of a slice. `amount_minor` is paid less refunded and may be zero or less.
+        """
+
+    async def acknowledge(self, versions: Sequence[tuple[str, int]]) -> None:
+        """Offer these (`order_id`, `version`) no more; a record changed since keeps being offered. Idempotent."""
+
+    async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
+        """Read the records of these orders, in any order, by one indexed read; unknown ids are left out."""

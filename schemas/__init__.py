@@ -1,0 +1,5 @@
+"""The vocabulary: frozen models and row types without logic and without I/O.
+
+What crosses a process boundary (workflow inputs and results, reports, settings) is a frozen pydantic model.
+Rows of which a chunk holds thousands are named tuples: they are made by the driver, read once and dropped.
+"""

@@ -1,0 +1,190 @@
+"""Settlement batches, their chunks and items, and control totals."""
+
+from datetime import date
+from enum import StrEnum
+from typing import NamedTuple
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from schemas.reasons import Outcome, ReasonCode
+
+
+class BatchSource(StrEnum):
+    """How a batch's orders were found."""
+
+    MANUAL = "manual"
+
+
+class BatchState(StrEnum):
+    """open -> frozen -> running -> closed or out_of_balance (the two final ones)."""
+
+    OPEN = "open"
+    FROZEN = "frozen"
+    RUNNING = "running"
+    CLOSED = "closed"
+    OUT_OF_BALANCE = "out_of_balance"
+
+
+class ChunkState(StrEnum):
+    """planned -> validated -> closed, each step by compare-and-set; a held chunk goes to closed from either."""
+
+    PLANNED = "planned"
+    VALIDATED = "validated"
+    CLOSED = "closed"
+
+
+class ControlTotals(BaseModel):
+    """Count and sum per currency, in minor units; currencies without an order are left out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    order_count: int = 0
+    order_count_by_currency: dict[str, int] = Field(default_factory=dict)
+    amount_minor: dict[str, int] = Field(default_factory=dict)
+
+
+class OutcomeTotals(BaseModel):
+    """Control totals by outcome, of a chunk or of a batch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    settled: ControlTotals = ControlTotals()
+    rejected: ControlTotals = ControlTotals()
+    failed: ControlTotals = ControlTotals()
+    held: ControlTotals = ControlTotals()
+
+
+class OfferedOrder(NamedTuple):
+    """An order offered to a batch: the payload that is frozen when it becomes an item."""
+
+    order_id: str
+    account_id: str
+    amount_minor: int
+    currency: str
+
+
+class Item(NamedTuple):
+    """An order's place in a batch, with its frozen payload; `amount_minor` is in minor units of `currency`."""
+
+    item_no: int
+    order_id: str
+    account_id: str
+    amount_minor: int
+    currency: str
+    claim_no: int
+
+
+class ExceptionItem(NamedTuple):
+    """An item that needs a person, and why; `detail` is for the person, never read by code."""
+
+    item_no: int
+    outcome: Outcome
+    reason_code: ReasonCode
+    detail: str | None = None
+
+
+class BatchOpening(BaseModel):
+    """What is known of a batch before its orders are frozen."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
+    source: BatchSource
+    business_date: date
+    cutoff_at: AwareDatetime
+    chunk_size: int
+    window: int
+
+
+class Batch(BatchOpening):
+    """A batch as stored."""
+
+    state: BatchState
+    item_count: int
+    duplicate_count: int
+    conflict_count: int
+    opened_at: AwareDatetime
+    frozen_at: AwareDatetime | None
+    started_at: AwareDatetime | None
+    closed_at: AwareDatetime | None
+
+
+class AppendResult(NamedTuple):
+    """What became of a slice of offered orders.
+
+    `unanswered_conflict_order_ids` are the conflicts with an item that has no outcome yet: they are counted but must
+    not be acknowledged, so that the next run offers them again.
+    """
+
+    claimed_count: int
+    duplicate_count: int
+    conflict_count: int
+    unanswered_conflict_order_ids: tuple[str, ...]
+
+
+class BatchPlan(BaseModel):
+    """What a running batch has to do."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: BatchState
+    chunk_count: int
+    chunk_size: int
+    window: int
+    cutoff_at: AwareDatetime
+    planned: ControlTotals
+
+
+class Chunk(NamedTuple):
+    """A chunk's state row: items `item_start` (inclusive) to `item_end` (exclusive)."""
+
+    chunk_index: int
+    item_start: int
+    item_end: int
+    state: ChunkState
+
+
+class BatchProgress(BaseModel):
+    """Counts only, cheap enough to ask every second."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: BatchState
+    planned: int
+    settled: int
+    rejected: int
+    failed: int
+    held: int
+    chunk_count: int
+    chunk_closed_count: int
+
+
+class ReconciliationReport(BaseModel):
+    """The reconciliation of one batch: the numbers that finance signs.
+
+    `ledger` and `unconfirmed` count the orders whose latest item is in this batch. `balanced` holds when
+    planned = settled + rejected + failed + held + pending and ledger = settled + unconfirmed, per currency.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
+    source: BatchSource
+    state: BatchState
+    business_date: date
+    rerun_of: str | None = None
+    planned: ControlTotals
+    settled: ControlTotals
+    rejected: ControlTotals
+    failed: ControlTotals
+    held: ControlTotals
+    pending: ControlTotals
+    unconfirmed: ControlTotals
+    ledger: ControlTotals
+    duplicates: int
+    conflicts: int
+    balanced: bool
+    reasons: dict[str, int]
+    chunks: int
+    started_at: AwareDatetime | None
+    closed_at: AwareDatetime | None

@@ -1,0 +1,62 @@
+"""Orders as the Order Center knows and offers them."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class OrderStatus(StrEnum):
+    """What the Order Center says of an order; only `completed` is payable."""
+
+    COMPLETED = "completed"
+    UNPAID = "unpaid"
+    DISPUTED = "disputed"
+    REFUNDING = "refunding"
+    CANCELLED = "cancelled"
+
+
+class OrderRecord(NamedTuple):
+    """A transaction record to load into the Order Center; amounts in minor units of `currency`."""
+
+    order_id: str
+    account_id: str
+    paid_minor: int
+    refunded_minor: int
+    currency: str
+    status: str
+    completed_at: datetime
+    after_sale_ends_at: datetime
+
+
+class TransactionRecord(NamedTuple):
+    """What validation reads of an order; amounts in minor units of `currency`."""
+
+    order_id: str
+    account_id: str
+    paid_minor: int
+    refunded_minor: int
+    currency: str
+    status: str
+    after_sale_ends_at: datetime
+
+
+class OverdueOrder(NamedTuple):
+    """An overdue order as the Order Center offers it.
+
+    `version` is that of the record that was read; an acknowledgement names it, so that it never covers a
+    later change.
+    """
+
+    order_id: str
+    account_id: str
+    amount_minor: int
+    currency: str
+    after_sale_ends_at: datetime
+    version: int
+
+
+class OverdueCursor(NamedTuple):
+    """The place of the last order of a slice; the next slice starts after it."""
+
+    after_sale_ends_at: datetime
+    order_id: str

@@ -1,0 +1,1 @@
+"""The Finance Center's own store: batches, items, claims, chunk states, exception items."""
