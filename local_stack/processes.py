@@ -1,0 +1,209 @@
+"""Server processes that outlive the command that started them.
+
+A server is known by a file with its process id and start time. An id alone would not do: after a power cut
+the file may name an unrelated process, which must be neither trusted nor killed.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from local_stack.errors import StackError
+from local_stack.files import write_atomically
+
+_POLL_INTERVAL_S = 0.02
+_KILL_TIMEOUT_S = 10.0
+# The boot time that a start time is counted from is told in whole seconds and may waver by one.
+_START_TIME_TOLERANCE_S = 1.5
+_LOG_BYTES_MAX = 16 * 1024 * 1024
+_LOG_TAIL_LINES = 3
+_LOG_TAIL_CHARACTERS = 600
+
+# Started by this interpreter: kept so that those that end are reaped and do not linger as zombies.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+class OsUser(NamedTuple):
+    """An operating-system user to run as."""
+
+    uid: int
+    gid: int
+
+
+class ServerProcess:
+    """One server in the background, with its pid file and its log."""
+
+    def __init__(self, program: Path, *, working_directory: Path, pid_file: Path, log_file: Path) -> None:
+        """Describe the server; nothing is started.
+
+        Args:
+            program: The executable.
+            working_directory: Where the server runs. No other stack may use it: a server that lost its pid
+                file is known by it.
+            pid_file: Where the process id is kept.
+            log_file: What the server writes on its output; appended to.
+        """
+        self.log_file = log_file
+        self._program = program
+        self._working_directory = working_directory
+        self._pid_file = pid_file
+        self._log_start = 0
+
+    def start(self, arguments: Sequence[str], *, os_user: OsUser | None = None) -> None:
+        """Start the server in a session of its own, after ending what an earlier start left behind.
+
+        Raises:
+            StackError: Something left behind could not be ended.
+            OSError: The program could not be started.
+        """
+        self.end_strays()
+        self._rotate_log()
+        with self.log_file.open("ab") as log:
+            self._log_start = log.tell()
+            child = subprocess.Popen(
+                [self._program, *arguments],
+                cwd=self._working_directory,
+                env=clean_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C at the terminal is not for the server
+                umask=0o077,
+                user=os_user.uid if os_user else None,
+                group=os_user.gid if os_user else None,
+                extra_groups=[] if os_user else None,
+            )
+        _children[child.pid] = child
+        write_atomically(self._pid_file, json.dumps({"pid": child.pid, "start_time_s": _start_time_s(child.pid)}))
+
+    def is_running(self) -> bool:
+        """Tell whether the server that the pid file names is alive."""
+        return self._find() is not None
+
+    def request_stop(self, stop_signal: signal.Signals) -> None:
+        """Ask the server to end, if it runs; does not wait.
+
+        Raises:
+            StackError: It belongs to another user.
+        """
+        process = self._find()
+        if process is not None:
+            _send(process, stop_signal)
+
+    def await_stop(self, *, timeout_s: float) -> None:
+        """Wait until the server has ended, kill it after the timeout, and forget it.
+
+        Raises:
+            StackError: It lives on even so.
+        """
+        process = self._find()
+        if process is not None and not _ends_within(process, timeout_s):
+            _end(process)
+        self.end_strays()
+        self._pid_file.unlink(missing_ok=True)
+
+    def end_strays(self) -> None:
+        """Kill what runs in this server's directory without being known by the pid file.
+
+        That is a server whose start was cut off before its pid file was written, one whose directory was
+        deleted under it, or the children of a killed one.
+
+        Raises:
+            StackError: One of them lives on.
+        """
+        known = self._find()
+        for process in psutil.process_iter(["name", "cwd"]):
+            directory = process.info["cwd"]
+            if process.info["name"] != self._program.name or not directory or process == known:
+                continue
+            if Path(directory).is_relative_to(self._working_directory):
+                _end(process)
+
+    def read_log_tail(self) -> str:
+        """Return the last lines that the server has written since its start, in one line."""
+        try:
+            with self.log_file.open("rb") as log:
+                log.seek(self._log_start)
+                text = log.read(_LOG_BYTES_MAX).decode(errors="replace")
+        except OSError:
+            return ""
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return " | ".join(lines[-_LOG_TAIL_LINES:])[-_LOG_TAIL_CHARACTERS:]
+
+    def _find(self) -> psutil.Process | None:
+        try:
+            content = json.loads(self._pid_file.read_text())
+            pid, start_time_s = int(content["pid"]), float(content["start_time_s"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        try:
+            process = psutil.Process(pid)
+            is_ours = (
+                _is_alive(process)
+                and process.name() == self._program.name
+                and abs(_start_time_s(pid) - start_time_s) < _START_TIME_TOLERANCE_S
+            )
+        except psutil.Error:
+            return None
+        return process if is_ours else None
+
+    def _rotate_log(self) -> None:
+        if self.log_file.exists() and self.log_file.stat().st_size > _LOG_BYTES_MAX:
+            self.log_file.replace(self.log_file.with_name(f"{self.log_file.name}.1"))
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment for a server: what a caller has set for clients must not configure it."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C"}
+
+
+def _start_time_s(pid: int) -> float:
+    # Since boot rather than since 1970: a corrected clock would change the latter.
+    return psutil.Process(pid).create_time() - psutil.boot_time()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    child = _children.get(process.pid)
+    if child is not None and child.poll() is not None:
+        del _children[process.pid]
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _ends_within(process: psutil.Process, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while _is_alive(process):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_INTERVAL_S)
+    return True
+
+
+def _end(process: psutil.Process) -> None:
+    _send(process, signal.SIGKILL)
+    if not _ends_within(process, _KILL_TIMEOUT_S):
+        raise StackError(
+            f"Process {process.pid} of the embedded stack was killed but has not ended within "
+            f"{_KILL_TIMEOUT_S:.0f} s: look at it with `ps -p {process.pid}`, then try again."
+        )
+
+
+def _send(process: psutil.Process, stop_signal: signal.Signals) -> None:
+    try:
+        process.send_signal(stop_signal)
+    except psutil.NoSuchProcess:
+        return
+    except psutil.AccessDenied as error:
+        raise StackError(
+            f"Process {process.pid} of the embedded stack belongs to another user and cannot be stopped: "
+            "run the command as the user who started the stack."
+        ) from error

