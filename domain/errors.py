@@ -6,6 +6,7 @@
     ├── BatchNotOpenError         an append or a freeze came after the batch was frozen
     ├── BatchMismatchError        a batch with this id exists with other parameters
     ├── AccountNotFoundError      the Fund Platform has no such account
+    ├── SettingsError             a setting is malformed
     ├── ChunkUnfinishedError      a chunk has no result yet; ask again
     └── UnavailableError          a server could not be reached, or its schema is not up to date
 
@@ -35,6 +36,10 @@ class BatchMismatchError(SettleError):
 
 class AccountNotFoundError(SettleError):
     """The Fund Platform has no such account."""
+
+
+class SettingsError(SettleError):
+    """A setting is malformed."""
 
 
 class ChunkUnfinishedError(SettleError):

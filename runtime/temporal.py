@@ -1,0 +1,54 @@
+"""Temporal: connecting, the payload converter, the workflow sandbox."""
+
+import asyncio
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfigProfile
+from temporalio.service import RPCError
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from domain import limits
+from domain.errors import UnavailableError
+from runtime.settings import Settings
+
+_SETTLE_PACKAGES = (
+    "activities",
+    "domain",
+    "fund_platform",
+    "order_center",
+    "pydantic",
+    "pydantic_core",
+    "schemas",
+    "settlement_store",
+    "workflows.activity_options",
+)
+
+
+async def connect_temporal(settings: Settings) -> Client:
+    """Connect as Temporal's own environment configuration says, else to the embedded stack.
+
+    Raises:
+        UnavailableError: the server could not be reached in time.
+    """
+    profile = ClientConfigProfile.load()
+    config = profile.to_client_connect_config()
+    if not profile.address and settings.temporal_fallback_address:
+        config["target_host"] = settings.temporal_fallback_address
+    address = config.get("target_host", "localhost:7233")
+    config.setdefault("target_host", address)
+    try:
+        async with asyncio.timeout(limits.TEMPORAL_CONNECT_TIMEOUT_S):
+            return await Client.connect(**config, data_converter=pydantic_data_converter)
+    except (TimeoutError, RuntimeError, RPCError) as error:
+        raise UnavailableError(
+            f"Could not connect to Temporal at {address}: {error or 'no answer in time'}. "
+            "Check that it runs and that TEMPORAL_ADDRESS is right."
+        ) from error
+
+
+def workflow_runner() -> SandboxedWorkflowRunner:
+    """The sandbox that workflows run in; Settle's own pure packages are not loaded anew for each workflow."""
+    return SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules(*_SETTLE_PACKAGES)
+    )

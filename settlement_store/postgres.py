@@ -1,0 +1,397 @@
+"""The settlement store on PostgreSQL: set-based SQL, one transaction a step."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
+
+from database.pools import Connection, Pool
+from database.queries import load_query
+from domain import limits
+from domain.control_totals import outcome_totals_of, totals_of
+from domain.errors import (
+    BatchMismatchError,
+    BatchNotFoundError,
+    BatchNotOpenError,
+    ChunkUnfinishedError,
+    InvariantViolationError,
+)
+from schemas.batches import (
+    AppendResult,
+    Batch,
+    BatchOpening,
+    BatchPlan,
+    BatchProgress,
+    BatchState,
+    Chunk,
+    ChunkState,
+    ControlTotals,
+    ExceptionItem,
+    Item,
+    LatestItem,
+    OfferedOrder,
+    OutcomeTotals,
+)
+from schemas.reasons import Outcome, ReasonCode
+
+_RELEASING_OUTCOMES = {Outcome.REJECTED, Outcome.FAILED}
+
+
+def _query(name: str) -> str:
+    return load_query("settlement_store", name)
+
+
+class _Sql:
+    """The statements, read once."""
+
+    append_orders = _query("append_orders")
+    count_appended = _query("count_appended")
+    fetch_batch = _query("fetch_batch")
+    fetch_batch_totals = _query("fetch_batch_totals")
+    fetch_batches = _query("fetch_batches")
+    fetch_chunk = _query("fetch_chunk")
+    fetch_chunk_totals = _query("fetch_chunk_totals")
+    fetch_item_of_order = _query("fetch_item_of_order")
+    fetch_latest_items = _query("fetch_latest_items")
+    fetch_latest_orders = _query("fetch_latest_orders")
+    fetch_open_totals = _query("fetch_open_totals")
+    fetch_pending_items = _query("fetch_pending_items")
+    fetch_planned_totals = _query("fetch_planned_totals")
+    fetch_progress = _query("fetch_progress")
+    fetch_range_totals = _query("fetch_range_totals")
+    fetch_reason_counts = _query("fetch_reason_counts")
+    hold_pending_items = _query("hold_pending_items")
+    lock_batch = _query("lock_batch")
+    lock_chunk = _query("lock_chunk")
+    open_batch = _query("open_batch")
+    release_claims = _query("release_claims")
+    set_batch_final = _query("set_batch_final")
+    set_batch_frozen = _query("set_batch_frozen")
+    set_batch_running = _query("set_batch_running")
+    set_chunk_state = _query("set_chunk_state")
+    store_chunk_totals = _query("store_chunk_totals")
+    store_chunks = _query("store_chunks")
+    store_exceptions = _query("store_exceptions")
+    store_planned_totals = _query("store_planned_totals")
+
+
+class _LockedChunk(NamedTuple):
+    batch_no: int
+    chunk: Chunk
+
+
+class _ClaimRaceError(Exception):
+    """A rival claimed one of the orders between the look and the insert."""
+
+
+class PostgresSettlementStore:
+    """`SettlementStore` on PostgreSQL; see the port for what each method promises."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def open_batch(self, opening: BatchOpening) -> Batch:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            await connection.execute(
+                _Sql.open_batch,
+                opening.batch_id,
+                opening.source,
+                opening.business_date,
+                opening.cutoff_at,
+                opening.chunk_size,
+                opening.window,
+            )
+        batch = await self.fetch_batch(opening.batch_id)
+        if BatchOpening.model_validate(batch.model_dump(include=set(BatchOpening.model_fields))) != opening:
+            raise BatchMismatchError(
+                f"Batch {opening.batch_id} exists with another source, business date, cutoff, chunk size or window. "
+                "Look at it with: settle status, or choose another batch id."
+            )
+        return batch
+
+    async def append_orders(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
+        """See the port."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(_ClaimRaceError),
+            stop=stop_after_attempt(limits.CLAIM_RACE_ATTEMPT_COUNT_MAX),
+            reraise=True,
+        ):
+            with attempt:
+                return await self._append_orders_once(batch_id, orders)
+        raise InvariantViolationError("An append neither ended nor failed.")
+
+    async def _append_orders_once(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
+        async with self._transaction() as connection:
+            batch = await _lock_batch(connection, batch_id)
+            if batch["state"] != BatchState.OPEN:
+                raise BatchNotOpenError(f"Batch {batch_id} is {batch['state']} and takes no more orders.")
+            row = await connection.fetchrow(
+                _Sql.append_orders,
+                batch["batch_no"],
+                batch["item_count"],
+                [order.order_id for order in orders],
+                [order.account_id for order in orders],
+                [order.amount_minor for order in orders],
+                [order.currency for order in orders],
+            )
+            if row is None or row["claimed_count"] != row["numbered_count"]:
+                raise _ClaimRaceError
+            await connection.execute(
+                _Sql.count_appended,
+                batch["batch_no"],
+                row["claimed_count"],
+                row["duplicate_count"],
+                row["conflict_count"],
+            )
+        return AppendResult(
+            claimed_count=row["claimed_count"],
+            duplicate_count=row["duplicate_count"],
+            conflict_count=row["conflict_count"],
+            unanswered_conflict_order_ids=tuple(row["unanswered_conflict_order_ids"]),
+        )
+
+    async def freeze_batch(self, batch_id: str) -> None:
+        """See the port."""
+        async with self._transaction() as connection:
+            batch = await _lock_batch(connection, batch_id)
+            if batch["state"] != BatchState.OPEN:
+                return
+            await connection.execute(_Sql.store_planned_totals, batch["batch_no"])
+            await connection.execute(_Sql.store_chunks, batch["batch_no"], batch["item_count"], batch["chunk_size"])
+            await connection.execute(_Sql.set_batch_frozen, batch["batch_no"])
+
+    async def start_batch(self, batch_id: str) -> BatchPlan:
+        """See the port."""
+        async with self._transaction() as connection:
+            locked = await _lock_batch(connection, batch_id)
+            if locked["state"] == BatchState.OPEN:
+                raise BatchNotOpenError(f"Batch {batch_id} is still open; it starts once it is frozen.")
+            await connection.execute(_Sql.set_batch_running, locked["batch_no"])
+        batch = await self.fetch_batch(batch_id)
+        progress = await self.fetch_progress(batch_id)
+        return BatchPlan(
+            state=batch.state,
+            chunk_count=progress.chunk_count,
+            chunk_size=batch.chunk_size,
+            window=batch.window,
+            cutoff_at=batch.cutoff_at,
+            planned=await self.fetch_planned_totals(batch_id),
+        )
+
+    async def fetch_chunk(self, batch_id: str, chunk_index: int) -> Chunk:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            return (await _read_chunk(connection, _Sql.fetch_chunk, batch_id, chunk_index)).chunk
+
+    async def fetch_pending_items(self, batch_id: str, chunk: Chunk) -> list[Item]:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            batch_no = await _batch_no(connection, batch_id)
+            rows = await connection.fetch(_Sql.fetch_pending_items, batch_no, chunk.item_start, chunk.item_end)
+        return [Item._make(row) for row in rows]
+
+    async def store_validation(
+        self, batch_id: str, chunk_index: int, rejects: Sequence[ExceptionItem]
+    ) -> OutcomeTotals:
+        """See the port."""
+        async with self._transaction() as connection:
+            batch_no, chunk = await _read_chunk(connection, _Sql.lock_chunk, batch_id, chunk_index)
+            if chunk.state == ChunkState.PLANNED:
+                await _store_exceptions(connection, batch_no, rejects)
+                await connection.execute(_Sql.set_chunk_state, batch_no, chunk_index, ChunkState.VALIDATED)
+            elif chunk.state == ChunkState.CLOSED:
+                return await _stored_chunk_totals(connection, batch_no, chunk_index)
+            rows = await connection.fetch(
+                _Sql.fetch_range_totals, batch_no, chunk.item_start, chunk.item_end, "pending"
+            )
+            return outcome_totals_of(row for row in map(tuple, rows) if row[0] != "pending")
+
+    async def store_outcomes(
+        self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
+    ) -> OutcomeTotals:
+        """See the port."""
+        async with self._transaction() as connection:
+            batch_no, chunk = await _read_chunk(connection, _Sql.lock_chunk, batch_id, chunk_index)
+            if chunk.state == ChunkState.CLOSED:
+                return await _stored_chunk_totals(connection, batch_no, chunk_index)
+            if chunk.state == ChunkState.PLANNED:
+                raise InvariantViolationError(
+                    f"Chunk {chunk_index} of batch {batch_id} has outcomes but no stored validation. "
+                    "Nothing was written; look at the chunk's workflow in the Temporal web UI."
+                )
+            await _store_exceptions(connection, batch_no, exceptions)
+            return await _close_chunk(connection, batch_no, chunk)
+
+    async def hold_chunk(self, batch_id: str, chunk_index: int, detail: str) -> OutcomeTotals:
+        """See the port."""
+        async with self._transaction() as connection:
+            batch_no, chunk = await _read_chunk(connection, _Sql.lock_chunk, batch_id, chunk_index)
+            if chunk.state == ChunkState.CLOSED:
+                return await _stored_chunk_totals(connection, batch_no, chunk_index)
+            reason = (
+                ReasonCode.NOT_ATTEMPTED if chunk.state == ChunkState.PLANNED else ReasonCode.OUTCOME_UNKNOWN
+            )
+            await connection.execute(
+                _Sql.hold_pending_items,
+                batch_no,
+                chunk.item_start,
+                chunk.item_end,
+                reason,
+                detail[: limits.EXCEPTION_DETAIL_LENGTH_MAX],
+            )
+            return await _close_chunk(connection, batch_no, chunk)
+
+    async def fetch_chunk_totals(self, batch_id: str, chunk_index: int) -> OutcomeTotals:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            batch_no, chunk = await _read_chunk(connection, _Sql.fetch_chunk, batch_id, chunk_index)
+            if chunk.state != ChunkState.CLOSED:
+                raise ChunkUnfinishedError(
+                    f"Chunk {chunk_index} of batch {batch_id} is {chunk.state}: it has no totals yet."
+                )
+            return await _stored_chunk_totals(connection, batch_no, chunk_index)
+
+    async def fetch_latest_orders(self, batch_id: str, item_start: int, item_end: int) -> Mapping[str, list[str]]:
+        """See the port."""
+        batch = await self.fetch_batch(batch_id)
+        async with self._pool.acquire() as connection:
+            batch_no = await _batch_no(connection, batch_id)
+            rows = await connection.fetch(
+                _Sql.fetch_latest_orders, batch_no, item_start, item_end, batch.chunk_size
+            )
+        return {row["outcome"]: row["order_ids"] for row in rows}
+
+    async def close_batch(self, batch_id: str, *, balanced: bool) -> Batch:
+        """See the port."""
+        state = BatchState.CLOSED if balanced else BatchState.OUT_OF_BALANCE
+        async with self._pool.acquire() as connection:
+            await connection.execute(_Sql.set_batch_final, await _batch_no(connection, batch_id), state)
+        batch = await self.fetch_batch(batch_id)
+        if batch.state not in (BatchState.CLOSED, BatchState.OUT_OF_BALANCE):
+            raise InvariantViolationError(f"Batch {batch_id} is {batch.state} and has chunks that are not closed.")
+        return batch
+
+    async def fetch_batch(self, batch_id: str) -> Batch:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            row = await connection.fetchrow(_Sql.fetch_batch, batch_id)
+        if row is None:
+            raise _batch_not_found(batch_id)
+        return _batch_of(row)
+
+    async def fetch_batches(self, batch_count_max: int) -> list[Batch]:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            return [_batch_of(row) for row in await connection.fetch(_Sql.fetch_batches, batch_count_max)]
+
+    async def fetch_planned_totals(self, batch_id: str) -> ControlTotals:
+        """See the port."""
+        batch = await self.fetch_batch(batch_id)
+        query = _Sql.fetch_open_totals if batch.state == BatchState.OPEN else _Sql.fetch_planned_totals
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(query, await _batch_no(connection, batch_id))
+        return totals_of(tuple(row) for row in rows)
+
+    async def fetch_item_totals(self, batch_id: str) -> Mapping[str, ControlTotals]:
+        """See the port."""
+        batch = await self.fetch_batch(batch_id)
+        async with self._pool.acquire() as connection:
+            batch_no = await _batch_no(connection, batch_id)
+            rows = await connection.fetch(_Sql.fetch_batch_totals, batch_no, batch.chunk_size)
+        outcomes = {row["outcome"] for row in rows}
+        return {
+            outcome: totals_of(tuple(row)[1:] for row in rows if row["outcome"] == outcome) for outcome in outcomes
+        }
+
+    async def fetch_reason_counts(self, batch_id: str) -> dict[str, int]:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(_Sql.fetch_reason_counts, await _batch_no(connection, batch_id))
+        return {row["reason_code"]: row["item_count"] for row in rows}
+
+    async def fetch_progress(self, batch_id: str) -> BatchProgress:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            row = await connection.fetchrow(_Sql.fetch_progress, batch_id)
+        if row is None:
+            raise _batch_not_found(batch_id)
+        return BatchProgress.model_validate(dict(row))
+
+    async def fetch_latest_items(self, after_order_id: str, item_count_max: int) -> list[LatestItem]:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(_Sql.fetch_latest_items, after_order_id, item_count_max)
+        return [LatestItem._make(row) for row in rows]
+
+    async def fetch_item_of_order(self, order_id: str) -> LatestItem | None:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            row = await connection.fetchrow(_Sql.fetch_item_of_order, order_id)
+        return LatestItem._make(row) if row else None
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Connection]:
+        async with self._pool.acquire() as connection, connection.transaction():
+            yield connection
+
+
+def _batch_not_found(batch_id: str) -> BatchNotFoundError:
+    return BatchNotFoundError(f"There is no batch {batch_id}. List the batches with: settle batches")
+
+
+def _batch_of(row: Mapping[str, Any]) -> Batch:
+    fields = dict(row)
+    return Batch.model_validate({**fields, "window": fields["window_size"]})
+
+
+async def _batch_no(connection: Connection, batch_id: str) -> int:
+    row = await connection.fetchrow(_Sql.fetch_batch, batch_id)
+    if row is None:
+        raise _batch_not_found(batch_id)
+    return int(row["batch_no"])
+
+
+async def _lock_batch(connection: Connection, batch_id: str) -> Mapping[str, Any]:
+    row = await connection.fetchrow(_Sql.lock_batch, batch_id)
+    if row is None:
+        raise _batch_not_found(batch_id)
+    return row
+
+
+async def _read_chunk(connection: Connection, query: str, batch_id: str, chunk_index: int) -> _LockedChunk:
+    row = await connection.fetchrow(query, batch_id, chunk_index)
+    if row is None:
+        raise BatchNotFoundError(f"Batch {batch_id} has no chunk {chunk_index}.")
+    batch_no, *chunk = row
+    return _LockedChunk(batch_no, Chunk._make(chunk))
+
+
+async def _stored_chunk_totals(connection: Connection, batch_no: int, chunk_index: int) -> OutcomeTotals:
+    rows = await connection.fetch(_Sql.fetch_chunk_totals, batch_no, chunk_index)
+    return outcome_totals_of(tuple(row) for row in rows)
+
+
+async def _store_exceptions(connection: Connection, batch_no: int, exceptions: Sequence[ExceptionItem]) -> None:
+    if not exceptions:
+        return
+    await connection.execute(
+        _Sql.store_exceptions,
+        batch_no,
+        [exception.item_no for exception in exceptions],
+        [exception.outcome for exception in exceptions],
+        [exception.reason_code for exception in exceptions],
+        [exception.detail for exception in exceptions],
+    )
+    released = [exception.item_no for exception in exceptions if exception.outcome in _RELEASING_OUTCOMES]
+    if released:
+        await connection.execute(_Sql.release_claims, batch_no, released)
+
+
+async def _close_chunk(connection: Connection, batch_no: int, chunk: Chunk) -> OutcomeTotals:
+    await connection.execute(_Sql.set_chunk_state, batch_no, chunk.chunk_index, ChunkState.CLOSED)
+    rows = await connection.fetch(
+        _Sql.store_chunk_totals, batch_no, chunk.chunk_index, chunk.item_start, chunk.item_end
+    )
+    return outcome_totals_of(tuple(row) for row in rows)

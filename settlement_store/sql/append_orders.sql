@@ -1,0 +1,61 @@
+-- Claim and append the offered orders that no live item holds, and tell what became of the others.
+-- Orders that a rival claims between the look and the insert leave fewer claimed than numbered: the caller then rolls back and tries again, since item numbers must have no gap.
+WITH offered AS MATERIALIZED (
+    SELECT * FROM unnest($3::text[], $4::text[], $5::bigint[], $6::text[])
+        AS o (order_id, account_id, amount_minor, currency)
+), live AS MATERIALIZED (
+    SELECT
+        offered.order_id,
+        claim.batch_no,
+        claim.item_no,
+        (item.account_id, item.amount_minor, item.currency)
+            IS NOT DISTINCT FROM (offered.account_id, offered.amount_minor, offered.currency) AS is_duplicate
+    FROM offered
+    CROSS JOIN LATERAL (
+        SELECT batch_no, item_no FROM claims WHERE claims.order_id = offered.order_id AND is_held OFFSET 0
+    ) AS claim
+    LEFT JOIN LATERAL (
+        SELECT account_id, amount_minor, currency FROM items
+        WHERE items.batch_no = claim.batch_no AND items.item_no = claim.item_no
+        OFFSET 0
+    ) AS item ON true
+), unanswered AS (
+    SELECT order_id FROM live
+    WHERE NOT is_duplicate
+        AND NOT EXISTS (
+            SELECT FROM chunk_states AS chunk
+            WHERE chunk.batch_no = live.batch_no
+                AND live.item_no >= chunk.item_start AND live.item_no < chunk.item_end
+                AND chunk.state = 'closed'
+        )
+        AND NOT EXISTS (
+            SELECT FROM exception_items AS exception
+            WHERE exception.batch_no = live.batch_no AND exception.item_no = live.item_no
+        )
+), numbered AS MATERIALIZED (
+    SELECT offered.*, ($2 + row_number() OVER (ORDER BY offered.order_id) - 1)::integer AS item_no
+    FROM offered
+    WHERE offered.order_id NOT IN (SELECT order_id FROM live)
+), claimed AS (
+    INSERT INTO claims AS claim (order_id, batch_no, item_no, claim_no, is_held)
+    SELECT order_id, $1, item_no, 1, true FROM numbered
+    ORDER BY order_id
+    ON CONFLICT (order_id) DO UPDATE SET
+        batch_no = excluded.batch_no,
+        item_no = excluded.item_no,
+        claim_no = claim.claim_no + 1,
+        is_held = true
+    WHERE NOT claim.is_held
+    RETURNING order_id, item_no, claim_no
+), appended AS (
+    INSERT INTO items (batch_no, item_no, claim_no, amount_minor, order_id, account_id, currency)
+    SELECT $1, claimed.item_no, claim_no, amount_minor, order_id, account_id, currency
+    FROM claimed JOIN numbered USING (order_id)
+    ORDER BY claimed.item_no
+)
+SELECT
+    (SELECT count(*) FROM numbered) AS numbered_count,
+    (SELECT count(*) FROM claimed) AS claimed_count,
+    (SELECT count(*) FROM live WHERE is_duplicate) AS duplicate_count,
+    (SELECT count(*) FROM live WHERE NOT is_duplicate) AS conflict_count,
+    ARRAY(SELECT order_id FROM unanswered) AS unanswered_conflict_order_ids

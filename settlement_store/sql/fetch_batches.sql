@@ -1,0 +1,7 @@
+-- Read the newest batches.
+SELECT
+    batch_no, batch_id, source, state, business_date, cutoff_at, chunk_size, window_size, item_count,
+    duplicate_count, conflict_count, opened_at, frozen_at, started_at, closed_at
+FROM batches
+ORDER BY batch_no DESC
+LIMIT $1

@@ -1,0 +1,4 @@
+-- Read a chunk's state row.
+SELECT batches.batch_no, chunk_index, item_start, item_end, chunk_states.state
+FROM batches JOIN chunk_states USING (batch_no)
+WHERE batch_id = $1 AND chunk_index = $2
