@@ -3,6 +3,10 @@
 -- Acknowledging deletes from a narrow list instead of updating the wide record: no new row version, no new
 -- index entry.
 
+-- Versions come from a sequence, not from the stored version plus one: they are never given twice to an order,
+-- not even to one that is removed and loaded again, so an old acknowledgement can never cover a new record.
+CREATE SEQUENCE order_versions;
+
 CREATE TABLE orders (
     order_id text COLLATE "C" NOT NULL PRIMARY KEY,
     account_id text COLLATE "C" NOT NULL,

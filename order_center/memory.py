@@ -1,0 +1,60 @@
+"""The Order Center in memory, for tests. What the methods guarantee stands in `order_center.port`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import count
+
+from schemas.orders import OrderRecord, OverdueCursor, OverdueOrder, TransactionRecord
+
+
+class MemoryOrderCenter:
+    """Orders in dictionaries; each method runs to its end without awaiting, so none sees another's half."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, OrderRecord] = {}
+        self._unacknowledged: dict[str, int] = {}
+        self._versions = count(1)
+
+    async def load_records(self, records: Sequence[OrderRecord]) -> None:
+        """See `OrderCenter.load_records`."""
+        for record in records:
+            if self._records.get(record.order_id) != record:
+                self._records[record.order_id] = record
+                self._unacknowledged[record.order_id] = next(self._versions)
+
+    async def fetch_overdue_slice(
+        self, cutoff_at: datetime, after: OverdueCursor | None, order_count_max: int
+    ) -> list[OverdueOrder]:
+        """See `OrderCenter.fetch_overdue_slice`."""
+        overdue = sorted(
+            (record.after_sale_ends_at, order_id)
+            for order_id in self._unacknowledged
+            if (record := self._records[order_id]).after_sale_ends_at < cutoff_at
+        )
+        beyond = [place for place in overdue if after is None or place > after]
+        return [self._offer(order_id) for _, order_id in beyond[:order_count_max]]
+
+    async def acknowledge(self, versions: Sequence[tuple[str, int]]) -> None:
+        """See `OrderCenter.acknowledge`."""
+        for order_id, version in versions:
+            if self._unacknowledged.get(order_id) == version:
+                del self._unacknowledged[order_id]
+
+    async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
+        """See `OrderCenter.fetch_records`."""
+        return [_transaction_of(self._records[order_id]) for order_id in order_ids if order_id in self._records]
+
+    def _offer(self, order_id: str) -> OverdueOrder:
+        record = self._records[order_id]
+        return OverdueOrder(
+            order_id=order_id,
+            account_id=record.account_id,
+            amount_minor=record.paid_minor - record.refunded_minor,
+            currency=record.currency,
+            after_sale_ends_at=record.after_sale_ends_at,
+            version=self._unacknowledged[order_id],
+        )
+
+
+def _transaction_of(record: OrderRecord) -> TransactionRecord:
+    return TransactionRecord(**{name: getattr(record, name) for name in TransactionRecord._fields})

@@ -1,0 +1,43 @@
+"""The Order Center on PostgreSQL. What the methods guarantee stands in `order_center.port`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from database.pools import Pool
+from database.queries import load_query
+from schemas.orders import OrderRecord, OverdueCursor, OverdueOrder, TransactionRecord
+
+_LOAD_RECORDS = load_query("order_center", "load_records")
+_FETCH_OVERDUE_SLICE = load_query("order_center", "fetch_overdue_slice")
+_ACKNOWLEDGE = load_query("order_center", "acknowledge")
+_FETCH_RECORDS = load_query("order_center", "fetch_records")
+
+
+class PostgresOrderCenter:
+    """Orders in a table, the unacknowledged ones also in a narrow list. One statement a call: all of it or nothing."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def load_records(self, records: Sequence[OrderRecord]) -> None:
+        """See `OrderCenter.load_records`."""
+        if records:
+            await self._pool.execute(_LOAD_RECORDS, *zip(*records, strict=True))
+
+    async def fetch_overdue_slice(
+        self, cutoff_at: datetime, after: OverdueCursor | None, order_count_max: int
+    ) -> list[OverdueOrder]:
+        """See `OrderCenter.fetch_overdue_slice`."""
+        ends_at, order_id = after or (None, None)
+        rows = await self._pool.fetch(_FETCH_OVERDUE_SLICE, cutoff_at, ends_at, order_id, order_count_max)
+        return [OverdueOrder(*row) for row in rows]
+
+    async def acknowledge(self, versions: Sequence[tuple[str, int]]) -> None:
+        """See `OrderCenter.acknowledge`."""
+        if versions:
+            await self._pool.execute(_ACKNOWLEDGE, *zip(*versions, strict=True))
+
+    async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
+        """See `OrderCenter.fetch_records`."""
+        rows = await self._pool.fetch(_FETCH_RECORDS, order_ids)
+        return [TransactionRecord(*row) for row in rows]
