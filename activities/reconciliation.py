@@ -1,38 +1,42 @@
 """Reconciliation: planned = settled + rejected + failed + held + pending, and ledger = settled + unconfirmed."""
 
+from collections import defaultdict
+from collections.abc import AsyncIterator
+
 from domain import limits
-from domain.control_totals import sum_totals
+from domain.control_totals import sum_totals, totals_of
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
-from schemas.batches import BatchState, ControlTotals, ReconciliationReport
+from schemas.batches import ControlTotals, ItemGroup, ReconciliationReport
 from schemas.reasons import Outcome
 from settlement_store.port import SettlementStore
 
 PENDING = "pending"
+_UNCONFIRMED_OUTCOMES = {PENDING, Outcome.HELD}
 
 
 async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> ReconciliationReport:
     """Sum a batch from its stored plan, from its items and from the ledger, and hold the three together.
 
-    Reads only, in bounded slices. While a batch runs, items are read after the ledger slice by slice, so that
-    a credit made meanwhile is seen as unconfirmed at worst.
+    Reads only, in bounded slices. In each slice the ledger is read after the items, so both equations hold
+    while the batch runs too: what is settled has its credit by then, and a newer credit is unconfirmed.
 
     Raises:
         BatchNotFoundError: no batch has this id.
     """
     batch = await store.fetch_batch(batch_id)
-    settled_in_ledger, unconfirmed, unexplained = await _fetch_ledger_totals(
-        store, fund_platform, batch_id, batch.item_count
-    )
+    items: defaultdict[str, list[ControlTotals]] = defaultdict(list)
+    unconfirmed: list[ControlTotals] = []
+    ledger: list[ControlTotals] = []
+    async for group in _fetch_item_groups(store, batch_id, batch.item_count):
+        items[group.outcome].append(totals_of([(group.currency, len(group.order_ids), group.amount_minor)]))
+        if group.is_latest:
+            credited = await fund_platform.fetch_credit_totals([credit_key(order_id) for order_id in group.order_ids])
+            ledger.append(credited)
+            if group.outcome in _UNCONFIRMED_OUTCOMES:
+                unconfirmed.append(credited)
     planned = await store.fetch_planned_totals(batch_id)
-    items = await store.fetch_item_totals(batch_id)
-    nothing = ControlTotals()
-    settled = items.get(Outcome.SETTLED, nothing)
-    rejected = items.get(Outcome.REJECTED, nothing)
-    failed = items.get(Outcome.FAILED, nothing)
-    held = items.get(Outcome.HELD, nothing)
-    pending = items.get(PENDING, nothing)
-    ledger = sum_totals([settled_in_ledger, unconfirmed, unexplained])
+    by_outcome = {outcome: sum_totals(items[outcome]) for outcome in (*Outcome, PENDING)}
     progress = await store.fetch_progress(batch_id)
     return ReconciliationReport(
         batch_id=batch_id,
@@ -40,18 +44,18 @@ async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, b
         state=batch.state,
         business_date=batch.business_date,
         planned=planned,
-        settled=settled,
-        rejected=rejected,
-        failed=failed,
-        held=held,
-        pending=pending,
-        unconfirmed=unconfirmed,
-        ledger=ledger,
+        settled=by_outcome[Outcome.SETTLED],
+        rejected=by_outcome[Outcome.REJECTED],
+        failed=by_outcome[Outcome.FAILED],
+        held=by_outcome[Outcome.HELD],
+        pending=by_outcome[PENDING],
+        unconfirmed=sum_totals(unconfirmed),
+        ledger=sum_totals(ledger),
         duplicates=batch.duplicate_count,
         conflicts=batch.conflict_count,
         balanced=(
-            planned == sum_totals([settled, rejected, failed, held, pending])
-            and ledger == sum_totals([settled, unconfirmed])
+            planned == sum_totals(by_outcome.values())
+            and sum_totals(ledger) == sum_totals([by_outcome[Outcome.SETTLED], *unconfirmed])
         ),
         reasons=await store.fetch_reason_counts(batch_id),
         chunks=progress.chunk_count,
@@ -60,22 +64,8 @@ async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, b
     )
 
 
-async def _fetch_ledger_totals(
-    store: SettlementStore, fund_platform: FundPlatform, batch_id: str, item_count: int
-) -> tuple[ControlTotals, ControlTotals, ControlTotals]:
-    """The credits of settled items, of pending and held ones, and of rejected or failed ones (there are none)."""
-    settled: list[ControlTotals] = []
-    unconfirmed: list[ControlTotals] = []
-    unexplained: list[ControlTotals] = []
-    kind_by_outcome = {Outcome.SETTLED: settled, Outcome.HELD: unconfirmed, PENDING: unconfirmed}
+async def _fetch_item_groups(store: SettlementStore, batch_id: str, item_count: int) -> AsyncIterator[ItemGroup]:
     for item_start in range(0, item_count, limits.RECONCILE_SLICE_ITEM_COUNT):
-        latest = await store.fetch_latest_orders(batch_id, item_start, item_start + limits.RECONCILE_SLICE_ITEM_COUNT)
-        for outcome, order_ids in latest.items():
-            credited = await fund_platform.fetch_credit_totals([credit_key(order_id) for order_id in order_ids])
-            kind_by_outcome.get(outcome, unexplained).append(credited)
-    return sum_totals(settled), sum_totals(unconfirmed), sum_totals(unexplained)
-
-
-def is_final(state: BatchState) -> bool:
-    """Whether a batch is over."""
-    return state in (BatchState.CLOSED, BatchState.OUT_OF_BALANCE)
+        item_end = item_start + limits.RECONCILE_SLICE_ITEM_COUNT
+        for group in await store.fetch_item_groups(batch_id, item_start, item_end):
+            yield group

@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from fund_platform.postgres import PostgresFundPlatform
+
 from database.migrations import fetch_missing_migrations, migrate
 from database.pools import open_pool
 from domain import limits
 from domain.errors import UnavailableError
 from fund_platform.port import FundPlatform
-from fund_platform.postgres import PostgresFundPlatform
 from order_center.port import OrderCenter
 from order_center.postgres import PostgresOrderCenter
 from runtime.settings import Settings

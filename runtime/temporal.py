@@ -49,6 +49,4 @@ async def connect_temporal(settings: Settings) -> Client:
 
 def workflow_runner() -> SandboxedWorkflowRunner:
     """The sandbox that workflows run in; Settle's own pure packages are not loaded anew for each workflow."""
-    return SandboxedWorkflowRunner(
-        restrictions=SandboxRestrictions.default.with_passthrough_modules(*_SETTLE_PACKAGES)
-    )
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*_SETTLE_PACKAGES))

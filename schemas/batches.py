@@ -1,5 +1,6 @@
 """Settlement batches, their chunks and items, and control totals."""
 
+from collections.abc import Sequence
 from datetime import date
 from enum import StrEnum
 from typing import NamedTuple
@@ -120,6 +121,16 @@ class AppendResult(NamedTuple):
     duplicate_count: int
     conflict_count: int
     unanswered_conflict_order_ids: tuple[str, ...]
+
+
+class ItemGroup(NamedTuple):
+    """Items of a range that share outcome (or `pending`) and currency; `is_latest`: they are their orders' latest."""
+
+    outcome: str
+    currency: str
+    is_latest: bool
+    amount_minor: int
+    order_ids: Sequence[str]
 
 
 class LatestItem(NamedTuple):

@@ -5,7 +5,7 @@ chunk ends with a compare-and-set of the chunk's state row in the transaction th
 writes nothing and gets the stored totals.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from schemas.batches import (
@@ -18,6 +18,7 @@ from schemas.batches import (
     ControlTotals,
     ExceptionItem,
     Item,
+    ItemGroup,
     LatestItem,
     OfferedOrder,
     OutcomeTotals,
@@ -109,8 +110,8 @@ class SettlementStore(Protocol):
             ChunkUnfinishedError: the chunk is not closed.
         """
 
-    async def fetch_latest_orders(self, batch_id: str, item_start: int, item_end: int) -> Mapping[str, list[str]]:
-        """Order ids by outcome (or `pending`), of those items of a range that are their order's latest."""
+    async def fetch_item_groups(self, batch_id: str, item_start: int, item_end: int) -> list[ItemGroup]:
+        """Group the items of a range by outcome and currency, in one snapshot, by one indexed read."""
 
     async def close_batch(self, batch_id: str, *, balanced: bool) -> Batch:
         """Make a running batch closed, or out_of_balance; a final one stays as it is.
@@ -131,9 +132,6 @@ class SettlementStore(Protocol):
 
     async def fetch_planned_totals(self, batch_id: str) -> ControlTotals:
         """The control totals stored at freezing; those of the items so far while the batch is open."""
-
-    async def fetch_item_totals(self, batch_id: str) -> Mapping[str, ControlTotals]:
-        """Control totals by outcome and `pending`, summed from the batch's items."""
 
     async def fetch_reason_counts(self, batch_id: str) -> dict[str, int]:
         """How many exception items of a batch have each reason code."""

@@ -1,12 +1,12 @@
 """The settlement store on PostgreSQL: set-based SQL, one transaction a step."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
-from database.pools import Connection, Pool
+from database.pools import Connection, Pool, Row
 from database.queries import load_query
 from domain import limits
 from domain.control_totals import outcome_totals_of, totals_of
@@ -29,6 +29,7 @@ from schemas.batches import (
     ControlTotals,
     ExceptionItem,
     Item,
+    ItemGroup,
     LatestItem,
     OfferedOrder,
     OutcomeTotals,
@@ -48,13 +49,12 @@ class _Sql:
     append_orders = _query("append_orders")
     count_appended = _query("count_appended")
     fetch_batch = _query("fetch_batch")
-    fetch_batch_totals = _query("fetch_batch_totals")
     fetch_batches = _query("fetch_batches")
     fetch_chunk = _query("fetch_chunk")
     fetch_chunk_totals = _query("fetch_chunk_totals")
+    fetch_item_groups = _query("fetch_item_groups")
     fetch_item_of_order = _query("fetch_item_of_order")
     fetch_latest_items = _query("fetch_latest_items")
-    fetch_latest_orders = _query("fetch_latest_orders")
     fetch_open_totals = _query("fetch_open_totals")
     fetch_pending_items = _query("fetch_pending_items")
     fetch_planned_totals = _query("fetch_planned_totals")
@@ -230,9 +230,7 @@ class PostgresSettlementStore:
             batch_no, chunk = await _read_chunk(connection, _Sql.lock_chunk, batch_id, chunk_index)
             if chunk.state == ChunkState.CLOSED:
                 return await _stored_chunk_totals(connection, batch_no, chunk_index)
-            reason = (
-                ReasonCode.NOT_ATTEMPTED if chunk.state == ChunkState.PLANNED else ReasonCode.OUTCOME_UNKNOWN
-            )
+            reason = ReasonCode.NOT_ATTEMPTED if chunk.state == ChunkState.PLANNED else ReasonCode.OUTCOME_UNKNOWN
             await connection.execute(
                 _Sql.hold_pending_items,
                 batch_no,
@@ -253,15 +251,14 @@ class PostgresSettlementStore:
                 )
             return await _stored_chunk_totals(connection, batch_no, chunk_index)
 
-    async def fetch_latest_orders(self, batch_id: str, item_start: int, item_end: int) -> Mapping[str, list[str]]:
+    async def fetch_item_groups(self, batch_id: str, item_start: int, item_end: int) -> list[ItemGroup]:
         """See the port."""
-        batch = await self.fetch_batch(batch_id)
         async with self._pool.acquire() as connection:
-            batch_no = await _batch_no(connection, batch_id)
+            batch = await _fetch_batch_row(connection, batch_id)
             rows = await connection.fetch(
-                _Sql.fetch_latest_orders, batch_no, item_start, item_end, batch.chunk_size
+                _Sql.fetch_item_groups, batch["batch_no"], item_start, item_end, batch["chunk_size"]
             )
-        return {row["outcome"]: row["order_ids"] for row in rows}
+        return [ItemGroup._make(row) for row in rows]
 
     async def close_batch(self, batch_id: str, *, balanced: bool) -> Batch:
         """See the port."""
@@ -276,10 +273,7 @@ class PostgresSettlementStore:
     async def fetch_batch(self, batch_id: str) -> Batch:
         """See the port."""
         async with self._pool.acquire() as connection:
-            row = await connection.fetchrow(_Sql.fetch_batch, batch_id)
-        if row is None:
-            raise _batch_not_found(batch_id)
-        return _batch_of(row)
+            return _batch_of(await _fetch_batch_row(connection, batch_id))
 
     async def fetch_batches(self, batch_count_max: int) -> list[Batch]:
         """See the port."""
@@ -293,17 +287,6 @@ class PostgresSettlementStore:
         async with self._pool.acquire() as connection:
             rows = await connection.fetch(query, await _batch_no(connection, batch_id))
         return totals_of(tuple(row) for row in rows)
-
-    async def fetch_item_totals(self, batch_id: str) -> Mapping[str, ControlTotals]:
-        """See the port."""
-        batch = await self.fetch_batch(batch_id)
-        async with self._pool.acquire() as connection:
-            batch_no = await _batch_no(connection, batch_id)
-            rows = await connection.fetch(_Sql.fetch_batch_totals, batch_no, batch.chunk_size)
-        outcomes = {row["outcome"] for row in rows}
-        return {
-            outcome: totals_of(tuple(row)[1:] for row in rows if row["outcome"] == outcome) for outcome in outcomes
-        }
 
     async def fetch_reason_counts(self, batch_id: str) -> dict[str, int]:
         """See the port."""
@@ -341,19 +324,23 @@ def _batch_not_found(batch_id: str) -> BatchNotFoundError:
     return BatchNotFoundError(f"There is no batch {batch_id}. List the batches with: settle batches")
 
 
-def _batch_of(row: Mapping[str, Any]) -> Batch:
+def _batch_of(row: Row) -> Batch:
     fields = dict(row)
     return Batch.model_validate({**fields, "window": fields["window_size"]})
 
 
-async def _batch_no(connection: Connection, batch_id: str) -> int:
+async def _fetch_batch_row(connection: Connection, batch_id: str) -> Row:
     row = await connection.fetchrow(_Sql.fetch_batch, batch_id)
     if row is None:
         raise _batch_not_found(batch_id)
-    return int(row["batch_no"])
+    return row
 
 
-async def _lock_batch(connection: Connection, batch_id: str) -> Mapping[str, Any]:
+async def _batch_no(connection: Connection, batch_id: str) -> int:
+    return int((await _fetch_batch_row(connection, batch_id))["batch_no"])
+
+
+async def _lock_batch(connection: Connection, batch_id: str) -> Row:
     row = await connection.fetchrow(_Sql.lock_batch, batch_id)
     if row is None:
         raise _batch_not_found(batch_id)

@@ -1,0 +1,77 @@
+"""The activities that workflows call; the worker builds them with their dependencies."""
+
+from datetime import datetime
+
+from temporalio import activity
+
+from activities import chunks
+from activities.attempts import attempt
+from activities.freezing import freeze_overdue_orders
+from activities.reconciliation import reconcile_batch
+from fund_platform.port import FundPlatform
+from order_center.port import OrderCenter
+from schemas.batches import BatchOpening, BatchPlan, BatchState, OutcomeTotals, ReconciliationReport
+from schemas.orders import OverdueCursor
+from schemas.workflows import ChunkRef, HoldRequest
+from settlement_store.port import SettlementStore
+
+
+class SettlementActivities:
+    """Every activity is idempotent and may run twice at once: the stores' compare-and-set decides."""
+
+    def __init__(self, order_center: OrderCenter, store: SettlementStore, fund_platform: FundPlatform) -> None:
+        self._order_center = order_center
+        self._store = store
+        self._fund_platform = fund_platform
+
+    @activity.defn
+    async def freeze_batch(self, opening: BatchOpening) -> None:
+        """Freeze the overdue orders of the Order Center into the batch; goes on where an earlier attempt got to."""
+        async with attempt() as heartbeat:
+            details = heartbeat.details_of_last_attempt
+            after = OverdueCursor(datetime.fromisoformat(details[0]), details[1]) if details else None
+            await freeze_overdue_orders(
+                self._order_center,
+                self._store,
+                opening,
+                after,
+                on_slice=lambda cursor: heartbeat.tell(cursor.after_sale_ends_at.isoformat(), cursor.order_id),
+            )
+
+    @activity.defn
+    async def start_batch(self, batch_id: str) -> BatchPlan:
+        """Set a frozen batch running; its plan."""
+        async with attempt():
+            return await self._store.start_batch(batch_id)
+
+    @activity.defn
+    async def validate_chunk(self, ref: ChunkRef) -> OutcomeTotals:
+        """Validate a chunk's orders; what is rejected so far."""
+        async with attempt():
+            return await chunks.validate_chunk(self._order_center, self._store, ref)
+
+    @activity.defn
+    async def credit_chunk(self, ref: ChunkRef) -> OutcomeTotals:
+        """Credit a chunk's valid orders and close it; its control totals."""
+        async with attempt():
+            return await chunks.credit_chunk(self._store, self._fund_platform, ref)
+
+    @activity.defn
+    async def hold_chunk(self, request: HoldRequest) -> OutcomeTotals:
+        """Hold what a failed chunk workflow left without an outcome; the chunk's control totals."""
+        async with attempt():
+            return await self._store.hold_chunk(request.batch_id, request.chunk_index, request.detail)
+
+    @activity.defn
+    async def fetch_chunk_totals(self, ref: ChunkRef) -> OutcomeTotals:
+        """Read a chunk's control totals; fails, to be tried again, until the chunk is closed."""
+        async with attempt():
+            return await self._store.fetch_chunk_totals(ref.batch_id, ref.chunk_index)
+
+    @activity.defn
+    async def close_batch(self, batch_id: str) -> BatchState:
+        """Reconcile a batch whose chunks are all closed, and give it its final state."""
+        async with attempt():
+            report: ReconciliationReport = await reconcile_batch(self._store, self._fund_platform, batch_id)
+            batch = await self._store.close_batch(batch_id, balanced=report.balanced)
+            return batch.state
