@@ -1,1 +1,6 @@
 """The embedded stack: real Temporal, PostgreSQL and a Kafka-protocol broker as child processes; never production."""
+
+from local_stack.errors import StackError
+from local_stack.stack import LocalStack, PartStatus
+
+__all__ = ["LocalStack", "PartStatus", "StackError"]

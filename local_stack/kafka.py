@@ -20,6 +20,7 @@ class KafkaBroker:
     name = "kafka"
     stop_signal = signal.SIGTERM
     port_names = (_PORT,)
+    start_timeout_s = 60.0
 
     def __init__(self, stack_directory: Path, ports: PortBook) -> None:
         # The package's own lookup would copy the program into the user's home directory.

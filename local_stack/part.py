@@ -33,6 +33,10 @@ class Part(Protocol):
     def port_names(self) -> tuple[str, ...]:
         """The names of the TCP ports that it listens on."""
 
+    @property
+    def start_timeout_s(self) -> float:
+        """How long it may take from its start until it is ready."""
+
     def start(self) -> None:
         """Start the process; does not wait until it is ready.
 

@@ -1,7 +1,7 @@
 """Free TCP ports, remembered so that a stack comes back at the addresses that it had."""
 
 import json
-import random
+import secrets
 import socket
 from collections.abc import Collection
 from pathlib import Path
@@ -68,7 +68,8 @@ def accepts_connections(port: int, *, timeout_s: float = 2.0) -> bool:
 
 def _find_free_port(*, taken: Collection[int]) -> int:
     for _ in range(_TRIES_MAX):
-        port = random.randint(_PORT_FIRST, _PORT_LAST)  # noqa: S311 (spreads stacks out, keeps no secret)
+        # Not `random`: test tools seed it alike in processes that then race for the same ports.
+        port = _PORT_FIRST + secrets.randbelow(_PORT_LAST - _PORT_FIRST + 1)
         if port not in taken and is_port_free(port):
             return port
     raise StackError(

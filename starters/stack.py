@@ -26,7 +26,7 @@ Directory = Annotated[
 @app.command()
 def up(directory: Directory = DEFAULT_STACK_DIR) -> None:
     """Start the stack and print where it is; what runs already is kept."""
-    from local_stack.stack import LocalStack
+    from local_stack import LocalStack
 
     with _told_in_a_sentence():
         state = LocalStack(directory).up()
@@ -40,7 +40,7 @@ def up(directory: Directory = DEFAULT_STACK_DIR) -> None:
 @app.command()
 def down(directory: Directory = DEFAULT_STACK_DIR) -> None:
     """Stop the stack; Temporal and PostgreSQL keep their state for the next start."""
-    from local_stack.stack import LocalStack
+    from local_stack import LocalStack
 
     with _told_in_a_sentence():
         LocalStack(directory).down()
@@ -52,7 +52,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show each part of the stack; exits with 1 unless all of them run."""
-    from local_stack.stack import LocalStack
+    from local_stack import LocalStack
 
     with _told_in_a_sentence():
         parts = LocalStack(directory).status()
@@ -77,7 +77,7 @@ def status(
 
 @contextmanager
 def _told_in_a_sentence() -> Iterator[None]:
-    from local_stack.errors import StackError
+    from local_stack import StackError
 
     try:
         yield
