@@ -41,7 +41,7 @@ async def open_pool(
     try:
         return await asyncpg.create_pool(
             url,
-            min_size=0,
+            min_size=1,
             max_size=size_max,
             timeout=limits.DATABASE_CONNECT_TIMEOUT_S,
             command_timeout=transaction_timeout_s,

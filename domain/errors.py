@@ -7,6 +7,7 @@
     ├── BatchMismatchError        a batch with this id exists with other parameters
     ├── AccountNotFoundError      the Fund Platform has no such account
     ├── SettingsError             a setting is malformed
+    ├── WrongCallError            a command was called with values that make no sense
     ├── ChunkUnfinishedError      a chunk has no result yet; ask again
     └── UnavailableError          a server could not be reached, or its schema is not up to date
 
@@ -40,6 +41,10 @@ class AccountNotFoundError(SettleError):
 
 class SettingsError(SettleError):
     """A setting is malformed."""
+
+
+class WrongCallError(SettleError):
+    """A command was called with values that make no sense."""
 
 
 class ChunkUnfinishedError(SettleError):

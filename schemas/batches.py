@@ -26,6 +26,9 @@ class BatchState(StrEnum):
     OUT_OF_BALANCE = "out_of_balance"
 
 
+FINAL_STATES = frozenset({BatchState.CLOSED, BatchState.OUT_OF_BALANCE})
+
+
 class ChunkState(StrEnum):
     """planned -> validated -> closed, each step by compare-and-set; a held chunk goes to closed from either."""
 

@@ -18,6 +18,7 @@ from domain.errors import (
     InvariantViolationError,
 )
 from schemas.batches import (
+    FINAL_STATES,
     AppendResult,
     Batch,
     BatchOpening,
@@ -266,7 +267,7 @@ class PostgresSettlementStore:
         async with self._pool.acquire() as connection:
             await connection.execute(_Sql.set_batch_final, await _batch_no(connection, batch_id), state)
         batch = await self.fetch_batch(batch_id)
-        if batch.state not in (BatchState.CLOSED, BatchState.OUT_OF_BALANCE):
+        if batch.state not in FINAL_STATES:
             raise InvariantViolationError(f"Batch {batch_id} is {batch.state} and has chunks that are not closed.")
         return batch
 

@@ -1,0 +1,131 @@
+"""`settle batches`, `settle status BATCH`, `settle watch BATCH`: list, one, live."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+from pydantic import BaseModel, ConfigDict
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from domain import limits
+from runtime.adapters import open_settlement_store
+from runtime.settings import load_settings
+from schemas.batches import FINAL_STATES, Batch, BatchProgress
+from settlement_store.port import SettlementStore
+from starters.console import err, out, print_json, run_command
+
+BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id; see: settle batches")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+class BatchList(BaseModel):
+    """The newest batches, newest first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batches: list[Batch]
+
+
+class BatchStatus(BaseModel):
+    """A batch and how far it is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch: Batch
+    progress: BatchProgress
+
+
+def batches(as_json: JsonOption = False) -> None:
+    """List the newest batches."""
+    found = run_command(_fetch_batches())
+    if as_json:
+        print_json(found)
+        return
+    table = Table("batch", "state", "business date", "orders", "opened at (UTC)", "closed at (UTC)")
+    for batch in found.batches:
+        table.add_row(
+            batch.batch_id,
+            batch.state,
+            str(batch.business_date),
+            f"{batch.item_count:,}",
+            f"{batch.opened_at:%Y-%m-%d %H:%M:%S}",
+            f"{batch.closed_at:%Y-%m-%d %H:%M:%S}" if batch.closed_at else "",
+        )
+    out.print(table)
+
+
+def status(batch_id: BatchArgument, as_json: JsonOption = False) -> None:
+    """Show one batch and how far it is."""
+    found = run_command(_fetch_status(batch_id))
+    if as_json:
+        print_json(found)
+        return
+    batch, progress = found.batch, found.progress
+    typer.echo(f"{batch.batch_id} is {batch.state}: {_counts(progress)}.")
+    typer.echo(
+        f"{progress.chunk_closed_count:,} of {progress.chunk_count:,} chunks closed; chunk size {batch.chunk_size:,}, "
+        f"window {batch.window}; business date {batch.business_date}, cutoff {batch.cutoff_at:%Y-%m-%d %H:%M:%S} UTC; "
+        f"{batch.duplicate_count:,} duplicates, {batch.conflict_count:,} conflicts."
+    )
+
+
+def watch(batch_id: BatchArgument) -> None:
+    """Follow a batch with a live progress bar until it is over."""
+    progress = run_command(_watch(batch_id))
+    typer.echo(f"{batch_id} is {progress.state}: {_counts(progress)}.")
+
+
+async def _fetch_batches() -> BatchList:
+    async with open_settlement_store(load_settings()) as store:
+        return BatchList(batches=await store.fetch_batches(limits.BATCH_LIST_COUNT_MAX))
+
+
+async def _fetch_status(batch_id: str) -> BatchStatus:
+    async with open_settlement_store(load_settings()) as store:
+        return BatchStatus(batch=await store.fetch_batch(batch_id), progress=await store.fetch_progress(batch_id))
+
+
+async def _watch(batch_id: str) -> BatchProgress:
+    async with open_settlement_store(load_settings()) as store:
+        await store.fetch_batch(batch_id)
+        with settlement_progress_bar() as bar:
+            return await follow_batch(store, batch_id, bar)
+
+
+def settlement_progress_bar() -> Progress:
+    """A bar of orders that have an outcome."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[counts]}"),
+        console=err,
+    )
+
+
+async def follow_batch(store: SettlementStore, batch_id: str, bar: Progress) -> BatchProgress:
+    """Move the bar along until the batch is final; the last progress."""
+    task_id = bar.add_task(batch_id, total=None, counts="")
+    while True:
+        progress = await store.fetch_progress(batch_id)
+        answered = progress.settled + progress.rejected + progress.failed + progress.held
+        is_planned = progress.chunk_count > 0
+        bar.update(
+            task_id,
+            description=f"{batch_id} {progress.state}",
+            completed=answered,
+            total=progress.planned if is_planned else None,
+            counts=_counts(progress),
+        )
+        if progress.state in FINAL_STATES:
+            return progress
+        await asyncio.sleep(limits.WATCH_INTERVAL_S)
+
+
+def _counts(progress: BatchProgress) -> str:
+    return (
+        f"{progress.planned:,} planned, {progress.settled:,} settled, {progress.rejected:,} rejected, "
+        f"{progress.failed:,} failed, {progress.held:,} held"
+    )

@@ -1,0 +1,30 @@
+"""`settle`: the commands, tied together."""
+
+import typer
+
+from starters import account, audit, batches, import_orders, migrate, report, run, sample, stack, worker
+
+app = typer.Typer(
+    name="settle",
+    help="Settle overdue orders durably: every credit paid once, proved by control totals.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+app.add_typer(stack.app, name="stack", help="The embedded stack: Temporal, PostgreSQL and a Kafka broker.")
+app.command()(migrate.migrate)
+app.command()(worker.worker)
+app.command()(sample.sample)
+app.command("import")(import_orders.import_orders)
+app.add_typer(account.app, name="account", help="The embedded Fund Platform's accounts.")
+app.command()(run.run)
+app.command()(batches.batches)
+app.command()(batches.status)
+app.command()(batches.watch)
+app.command()(report.report)
+app.command("audit")(audit.audit_command)
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,42 @@
+"""`settle migrate`: databases and search attributes up to date."""
+
+import asyncio
+
+import typer
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from runtime.adapters import migrate_databases
+from runtime.settings import load_settings
+from runtime.temporal import connect_temporal
+from starters.console import run_command
+from workflows.search_attributes import ALL_KEYS
+
+
+def migrate() -> None:
+    """Bring the three databases and Temporal's search attributes up to date. Running it twice is harmless."""
+    run_command(_migrate())
+
+
+async def _migrate() -> None:
+    settings = load_settings()
+    client = await connect_temporal(settings)
+    for schema, applied in (await asyncio.to_thread(migrate_databases, settings)).items():
+        typer.echo(f"{schema}: {', '.join(applied) if applied else 'up to date'}")
+    await add_search_attributes(client)
+    typer.echo(f"search attributes: {', '.join(key.name for key in ALL_KEYS)}")
+
+
+async def add_search_attributes(client: Client) -> None:
+    """Register Settle's search attributes in the client's namespace; those that are there stay. Idempotent."""
+    request = AddSearchAttributesRequest(
+        namespace=client.namespace,
+        search_attributes={key.name: IndexedValueType.ValueType(int(key.indexed_value_type)) for key in ALL_KEYS},
+    )
+    try:
+        await client.operator_service.add_search_attributes(request)
+    except RPCError as error:
+        if error.status != RPCStatusCode.ALREADY_EXISTS:
+            raise

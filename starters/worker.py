@@ -1,0 +1,32 @@
+"""`settle worker`: run workflows and activities until told to stop."""
+
+import asyncio
+import os
+import signal
+
+import typer
+
+from runtime.adapters import open_ports, require_migrated
+from runtime.settings import load_settings
+from runtime.temporal import connect_temporal
+from starters.console import run_command
+from workers.settlement_worker import build_worker
+
+
+def worker() -> None:
+    """Run a worker until SIGINT or SIGTERM; running activities get a grace period to finish."""
+    run_command(_run())
+
+
+async def _run() -> None:
+    settings = load_settings()
+    require_migrated(settings)
+    client = await connect_temporal(settings)
+    stop = asyncio.Event()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    async with open_ports(settings) as (order_center, store, fund_platform):
+        async with build_worker(client, settings.task_queue, order_center, store, fund_platform):
+            typer.echo(f"Worker {os.getpid()} serves the task queue {settings.task_queue!r}.", err=True)
+            await stop.wait()
+        typer.echo(f"Worker {os.getpid()} has stopped.", err=True)

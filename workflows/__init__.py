@@ -1,0 +1,1 @@
+"""Durable, deterministic orchestration: no clock, no random, no I/O of its own."""

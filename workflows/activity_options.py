@@ -1,0 +1,58 @@
+"""Every timeout and every retry policy of workflows, built from `domain.limits`.
+
+Non-retryable errors are raised as such by the activities; everything else is an error of the world (a server
+away, a deadlock, a timeout) and is tried again until the deadline.
+"""
+
+from datetime import timedelta
+from typing import TypedDict
+
+from temporalio.common import RetryPolicy
+
+from domain import limits
+
+
+class ActivityOptions(TypedDict):
+    """Keyword arguments of `workflow.execute_activity_method`."""
+
+    start_to_close_timeout: timedelta
+    schedule_to_close_timeout: timedelta
+    heartbeat_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
+_WORLD_RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=limits.ACTIVITY_RETRY_INITIAL_S),
+    backoff_coefficient=limits.ACTIVITY_RETRY_BACKOFF,
+    maximum_interval=timedelta(seconds=limits.ACTIVITY_RETRY_MAX_S),
+)
+
+CHUNK_ACTIVITY = ActivityOptions(
+    start_to_close_timeout=timedelta(seconds=limits.CHUNK_ACTIVITY_TIMEOUT_S),
+    schedule_to_close_timeout=timedelta(seconds=limits.ACTIVITY_DEADLINE_S),
+    heartbeat_timeout=timedelta(seconds=limits.HEARTBEAT_TIMEOUT_S),
+    retry_policy=_WORLD_RETRY,
+)
+
+# Freezing and reconciling go through all of a batch, slice by slice.
+BATCH_ACTIVITY = ActivityOptions(
+    start_to_close_timeout=timedelta(seconds=limits.BATCH_ACTIVITY_TIMEOUT_S),
+    schedule_to_close_timeout=timedelta(seconds=limits.ACTIVITY_DEADLINE_S),
+    heartbeat_timeout=timedelta(seconds=limits.HEARTBEAT_TIMEOUT_S),
+    retry_policy=_WORLD_RETRY,
+)
+
+# Asking for the totals of a chunk whose workflow runs under another parent: again and again, bounded.
+CHUNK_READ_ACTIVITY = ActivityOptions(
+    start_to_close_timeout=timedelta(seconds=limits.CHUNK_ACTIVITY_TIMEOUT_S),
+    schedule_to_close_timeout=timedelta(seconds=limits.CHUNK_READ_DEADLINE_S),
+    heartbeat_timeout=timedelta(seconds=limits.HEARTBEAT_TIMEOUT_S),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(seconds=limits.CHUNK_READ_RETRY_INITIAL_S),
+        backoff_coefficient=limits.ACTIVITY_RETRY_BACKOFF,
+        maximum_interval=timedelta(seconds=limits.CHUNK_READ_RETRY_MAX_S),
+    ),
+)
+
+# A workflow task of a killed worker is given to another one after this long; none of Settle's takes as long.
+WORKFLOW_TASK_TIMEOUT = timedelta(seconds=limits.WORKFLOW_TASK_TIMEOUT_S)

@@ -1,0 +1,67 @@
+"""What an operator reads of a batch in the Temporal web UI (Markdown), from the workflow's state alone."""
+
+from datetime import datetime
+
+from schemas.batches import BatchOpening
+from schemas.workflows import BatchRunProgress, BatchRunState
+
+_CHUNKS_NAMED_MAX = 20
+
+CHUNK_STATIC_DETAILS = (
+    "Validates the orders of one chunk against the Order Center and has the valid ones credited by the Fund "
+    "Platform, each at most once. Terminating it is safe: what it left without an outcome becomes held."
+)
+
+
+def static_summary(opening: BatchOpening) -> str:
+    """The batch in a line."""
+    return f"settle the orders overdue on {opening.business_date}"
+
+
+def static_details(opening: BatchOpening) -> str:
+    """What this batch is, and what is safe to do with it."""
+    return (
+        f"Settles all orders whose after-sale period ended before **{opening.cutoff_at:%Y-%m-%d %H:%M:%S} UTC** "
+        f"in chunks of **{opening.chunk_size:,}**, at most **{opening.window}** at a time. Source: {opening.source}."
+        "\n\n"
+        f"The numbers that finance signs: `settle report {opening.batch_id}`. "
+        "The stores guard every step: cancelling or terminating loses and doubles nothing."
+    )
+
+
+def progress_of(phase: str, state: BatchRunState, chunks_in_flight: list[int]) -> BatchRunProgress:
+    """The batch's progress as counts."""
+    totals = state.totals
+    return BatchRunProgress(
+        phase=phase,
+        chunk_count=state.plan.chunk_count,
+        chunk_closed_count=state.chunk_closed_count,
+        chunks_in_flight=chunks_in_flight,
+        planned=state.plan.planned.order_count,
+        settled=totals.settled.order_count,
+        rejected=totals.rejected.order_count,
+        failed=totals.failed.order_count,
+        held=totals.held.order_count,
+    )
+
+
+def current_details(phase: str, state: BatchRunState | None, chunks_in_flight: list[int], now: datetime) -> str:
+    """The batch's live details: phase, counts, what is in flight, rate, and what it waits for."""
+    if state is None:
+        return f"**{phase}**"
+    progress = progress_of(phase, state, chunks_in_flight)
+    answered = progress.settled + progress.rejected + progress.failed + progress.held
+    elapsed_s = max((now - state.started_at).total_seconds(), 1e-3)
+    lines = [
+        f"**{phase}**: {progress.chunk_closed_count:,} of {progress.chunk_count:,} chunks closed",
+        "",
+        "| planned | settled | rejected | failed | held | orders/s |",
+        "|---:|---:|---:|---:|---:|---:|",
+        f"| {progress.planned:,} | {progress.settled:,} | {progress.rejected:,} | {progress.failed:,} "
+        f"| {progress.held:,} | {answered / elapsed_s:,.0f} |",
+    ]
+    if chunks_in_flight:
+        named = ", ".join(str(index) for index in chunks_in_flight[:_CHUNKS_NAMED_MAX])
+        more = "" if len(chunks_in_flight) <= _CHUNKS_NAMED_MAX else ", …"
+        lines += ["", f"Waits for {len(chunks_in_flight)} chunks in flight: {named}{more}"]
+    return "\n".join(lines)

@@ -1,0 +1,34 @@
+"""The search attributes by which an operator finds batches and chunks in the Temporal web UI."""
+
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+
+from schemas.batches import BatchOpening, OutcomeTotals
+
+BATCH_ID = SearchAttributeKey.for_keyword("SettleBatchId")
+BATCH_STATE = SearchAttributeKey.for_keyword("SettleBatchState")
+BUSINESS_DATE = SearchAttributeKey.for_keyword("SettleBusinessDate")
+SOURCE = SearchAttributeKey.for_keyword("SettleSource")
+EXCEPTION_ITEM_COUNT = SearchAttributeKey.for_int("SettleExceptionItemCount")
+
+ALL_KEYS = (BATCH_ID, BATCH_STATE, BUSINESS_DATE, SOURCE, EXCEPTION_ITEM_COUNT)
+
+
+def batch_search_attributes(opening: BatchOpening) -> TypedSearchAttributes:
+    """What a batch workflow is started with."""
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(BATCH_ID, opening.batch_id),
+            SearchAttributePair(BUSINESS_DATE, opening.business_date.isoformat()),
+            SearchAttributePair(SOURCE, str(opening.source)),
+        ]
+    )
+
+
+def chunk_search_attributes(batch_id: str) -> TypedSearchAttributes:
+    """What a chunk workflow is started with."""
+    return TypedSearchAttributes([SearchAttributePair(BATCH_ID, batch_id)])
+
+
+def exception_item_count(totals: OutcomeTotals) -> int:
+    """How many items need a person."""
+    return totals.rejected.order_count + totals.failed.order_count + totals.held.order_count

@@ -1,0 +1,161 @@
+"""One batch: freeze, settle its chunks through a sliding window of child workflows, reconcile, close."""
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import ActivityError, ChildWorkflowError, WorkflowAlreadyStartedError
+
+from activities.settlement import SettlementActivities
+from domain.control_totals import sum_outcome_totals
+from domain.identifiers import chunk_workflow_id
+from schemas.batches import BatchOpening, BatchState, OutcomeTotals
+from schemas.workflows import BatchResult, BatchRun, BatchRunProgress, BatchRunState, ChunkRef, HoldRequest
+from workflows import batch_details
+from workflows.activity_options import (
+    BATCH_ACTIVITY,
+    CHUNK_ACTIVITY,
+    CHUNK_READ_ACTIVITY,
+    WORKFLOW_TASK_TIMEOUT,
+)
+from workflows.search_attributes import (
+    BATCH_STATE,
+    EXCEPTION_ITEM_COUNT,
+    chunk_search_attributes,
+    exception_item_count,
+)
+from workflows.settle_chunk import SettleChunkWorkflow
+
+
+@workflow.defn
+class SettleBatchWorkflow:
+    """Settles one batch. The stores guard every step, so it may be started, reset or repeated at any time."""
+
+    @workflow.init
+    def __init__(self, run: BatchRun) -> None:
+        self._opening = run.opening
+        self._state = run.state
+        self._phase = "starting"
+        self._in_flight: dict[asyncio.Task[OutcomeTotals], int] = {}
+
+    @workflow.run
+    async def run(self, run: BatchRun) -> BatchResult:
+        """Settle the batch; its final state and control totals."""
+        opening = run.opening
+        state = run.state or await self._freeze_and_start(opening)
+        state = await self._settle_chunks(state)
+        self._tell("reconciling the items with the plan and the ledger", state)
+        final_state = await workflow.execute_activity_method(
+            SettlementActivities.close_batch, opening.batch_id, summary="reconcile and close", **BATCH_ACTIVITY
+        )
+        self._tell(final_state, state)
+        workflow.upsert_search_attributes(
+            [
+                BATCH_STATE.value_set(final_state),
+                EXCEPTION_ITEM_COUNT.value_set(exception_item_count(state.totals)),
+            ]
+        )
+        return BatchResult(
+            batch_id=opening.batch_id, state=final_state, planned=state.plan.planned, totals=state.totals
+        )
+
+    @workflow.query
+    def progress(self) -> BatchRunProgress | None:
+        """How far the batch is; None until it is frozen."""
+        return batch_details.progress_of(self._phase, self._state, self._chunks_in_flight()) if self._state else None
+
+    async def _freeze_and_start(self, opening: BatchOpening) -> BatchRunState:
+        self._tell(f"freezing the overdue orders up to {opening.cutoff_at:%Y-%m-%d %H:%M:%S} UTC", None)
+        await workflow.execute_activity_method(
+            SettlementActivities.freeze_batch, opening, summary="freeze the overdue orders", **BATCH_ACTIVITY
+        )
+        plan = await workflow.execute_activity_method(
+            SettlementActivities.start_batch, opening.batch_id, summary="start the frozen batch", **BATCH_ACTIVITY
+        )
+        workflow.upsert_search_attributes([BATCH_STATE.value_set(BatchState.RUNNING)])
+        return BatchRunState(plan=plan, started_at=workflow.now())
+
+    async def _settle_chunks(self, state: BatchRunState) -> BatchRunState:
+        """Keep at most `window` chunks in flight; a chunk that ends, however it ends, frees its slot.
+
+        Before continuing as new the window is drained, so that no child is in flight then: the default
+        parent-close policy would terminate it.
+        """
+        while state.chunk_index_next < state.plan.chunk_count or self._in_flight:
+            if workflow.info().is_continue_as_new_suggested() and not self._in_flight:
+                workflow.continue_as_new(BatchRun(opening=self._opening, state=state))
+            while self._has_room(state):
+                chunk_index = state.chunk_index_next
+                self._in_flight[asyncio.create_task(self._settle_chunk(chunk_index))] = chunk_index
+                state = state.model_copy(update={"chunk_index_next": chunk_index + 1})
+            self._tell("settling", state)
+            done, _ = await workflow.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
+            state = _with_closed(state, [task.result() for task in done])
+            for task in done:
+                del self._in_flight[task]
+        return state
+
+    def _has_room(self, state: BatchRunState) -> bool:
+        return (
+            state.chunk_index_next < state.plan.chunk_count
+            and len(self._in_flight) < state.plan.window
+            and not workflow.info().is_continue_as_new_suggested()
+        )
+
+    async def _settle_chunk(self, chunk_index: int) -> OutcomeTotals:
+        """Run one chunk's child workflow to its end; a failed or terminated one is an outcome, its items held."""
+        batch_id = self._opening.batch_id
+        ref = ChunkRef(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=self._opening.cutoff_at)
+        try:
+            return await workflow.execute_child_workflow(
+                SettleChunkWorkflow.run,
+                ref,
+                id=chunk_workflow_id(batch_id, chunk_index),
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+                task_timeout=WORKFLOW_TASK_TIMEOUT,
+                search_attributes=chunk_search_attributes(batch_id),
+                static_summary=f"chunk {chunk_index} of batch {batch_id}",
+                static_details=batch_details.CHUNK_STATIC_DETAILS,
+            )
+        except WorkflowAlreadyStartedError:
+            return await self._read_or_hold(ref)
+        except ChildWorkflowError as error:
+            return await self._hold(ref, f"The chunk's workflow did not complete: {error.cause or error}")
+
+    async def _read_or_hold(self, ref: ChunkRef) -> OutcomeTotals:
+        """The chunk's id is taken: its totals are in PostgreSQL, or will be once that child has ended."""
+        try:
+            return await workflow.execute_activity_method(
+                SettlementActivities.fetch_chunk_totals,
+                ref,
+                summary=f"read chunk {ref.chunk_index}, settled before",
+                **CHUNK_READ_ACTIVITY,
+            )
+        except ActivityError as error:
+            return await self._hold(ref, f"The chunk ran under another batch workflow and did not end: {error.cause}")
+
+    async def _hold(self, ref: ChunkRef, detail: str) -> OutcomeTotals:
+        return await workflow.execute_activity_method(
+            SettlementActivities.hold_chunk,
+            HoldRequest(**ref.model_dump(), detail=detail),
+            summary=f"hold what is left of chunk {ref.chunk_index}",
+            **CHUNK_ACTIVITY,
+        )
+
+    def _chunks_in_flight(self) -> list[int]:
+        return sorted(self._in_flight.values())
+
+    def _tell(self, phase: str, state: BatchRunState | None) -> None:
+        self._phase, self._state = phase, state
+        workflow.set_current_details(
+            batch_details.current_details(phase, state, self._chunks_in_flight(), workflow.now())
+        )
+
+
+def _with_closed(state: BatchRunState, closed: list[OutcomeTotals]) -> BatchRunState:
+    return state.model_copy(
+        update={
+            "totals": sum_outcome_totals([state.totals, *closed]),
+            "chunk_closed_count": state.chunk_closed_count + len(closed),
+        }
+    )
