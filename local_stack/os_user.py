@@ -88,33 +88,38 @@ def _add_user() -> str:
     program = shutil.which("useradd") or "/usr/sbin/useradd"
     try:
         result = subprocess.run(
-            [program, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", _USER_NAME],
+            [program, "--system", "--user-group", "--no-create-home", "--shell", "/bin/false", _USER_NAME],
             capture_output=True,
             text=True,
+            timeout=_PROGRAM_TIMEOUT_S,
             check=False,
         )
-    except OSError as error:
+    except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return result.stderr.strip()
 
 
 def _try_as(user: OsUser, command: Sequence[str | Path], purpose: str) -> None:
-    result = subprocess.run(
-        command,
-        cwd="/",
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=_PROGRAM_TIMEOUT_S,
-        user=user.uid,
-        group=user.gid,
-        extra_groups=[],
-        check=False,
-    )
-    if result.returncode != 0:
+    try:
+        result = subprocess.run(
+            command,
+            cwd="/",
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            timeout=_PROGRAM_TIMEOUT_S,
+            user=user.uid,
+            group=user.gid,
+            extra_groups=[],
+            check=False,
+        )
+        reason = "" if result.returncode == 0 else result.stderr.strip() or f"exit code {result.returncode}"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        reason = str(error)
+    if reason:
         raise StackError(
             f"postgresql did not come up: started by root it runs as the system user {_USER_NAME}, who cannot "
-            f"{purpose} ({result.stderr.strip()}): {_ADVICE}."
+            f"{purpose} ({reason}): {_ADVICE}."
         )
 
 
@@ -128,12 +133,12 @@ def _open_way(path: Path, user: OsUser) -> None:
 
 def _allow_search(directory: Path, uid: int) -> None:
     entries = _read_acl(directory)
-    if any(tag == _USER and holder == uid and allowed & _SEARCH for tag, allowed, holder in entries):
+    # The mask bounds what a named user has; a chmod of the group's rights changes it.
+    masks = [allowed for tag, allowed, _ in entries if tag == _MASK]
+    mask = masks[0] if masks else next(allowed for tag, allowed, _ in entries if tag == _GROUP)
+    if any((tag, holder) == (_USER, uid) and allowed & mask & _SEARCH for tag, allowed, holder in entries):
         return
     kept = [entry for entry in entries if (entry[0], entry[2]) != (_USER, uid) and entry[0] != _MASK]
-    mask = next((allowed for tag, allowed, _ in entries if tag == _MASK), None)
-    if mask is None:
-        mask = next(allowed for tag, allowed, _ in entries if tag == _GROUP)
     granted = [*kept, (_USER, _SEARCH, uid), (_MASK, mask | _SEARCH, _NO_ID)]
     granted.sort(key=lambda entry: (entry[0], entry[2]))
     content = _ACL_HEADER.pack(_ACL_VERSION) + b"".join(_ACL_ENTRY.pack(*entry) for entry in granted)

@@ -77,8 +77,11 @@ class PostgresqlServer:
     def start(self) -> None:
         """Make the data directory at the first start, then start the server; see `Part.start`."""
         make_directories(self._stack_directory, self.name)
-        self._prepare_socket_directory()
-        os_user = self._provide_os_user()
+        os_user = provide_database_user() if runs_as_root() else None
+        self._prepare_socket_directory(os_user)
+        if os_user is not None:
+            directories = (self._directory, self._socket_directory)
+            let_user_run(os_user, program=self._program, directories=directories)
         self.process.end_strays()
         self._remove_misleading_pid_file()
         if not self._data.exists():
@@ -97,18 +100,12 @@ class PostgresqlServer:
         if self._socket_directory != self._directory:
             shutil.rmtree(self._socket_directory, ignore_errors=True)
 
-    def _provide_os_user(self) -> OsUser | None:
-        if not runs_as_root():
-            return None
-        user = provide_database_user()
-        let_user_run(user, program=self._program, directories=(self._directory, self._socket_directory))
-        return user
-
-    def _prepare_socket_directory(self) -> None:
+    def _prepare_socket_directory(self, os_user: OsUser | None) -> None:
         """Provide the socket's directory, and clear it of what a power cut left there."""
         directory = self._socket_directory
         directory.mkdir(mode=0o700, exist_ok=True)
-        if not runs_as_root() and directory.lstat().st_uid != os.geteuid():
+        owners = {os.geteuid(), os_user.uid if os_user else os.geteuid()}
+        if directory.lstat().st_uid not in owners:
             # In the system's temporary directory others could have made it, to answer in our place.
             raise StackError(
                 f"postgresql did not come up: the directory {directory} of its socket belongs to another user: "

@@ -23,8 +23,8 @@ _KILL_TIMEOUT_S = 10.0
 # The boot time that a start time is counted from is told in whole seconds and may waver by one.
 _START_TIME_TOLERANCE_S = 1.5
 _LOG_BYTES_MAX = 16 * 1024 * 1024
-_LOG_TAIL_LINES = 3
-_LOG_TAIL_CHARACTERS = 600
+_LOG_TAIL_LINES = 5
+_LOG_TAIL_CHARACTERS = 800
 
 # Started by this interpreter: kept so that those that end are reaped and do not linger as zombies.
 _children: dict[int, subprocess.Popen[bytes]] = {}

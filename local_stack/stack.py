@@ -192,6 +192,6 @@ def _stop(parts: Sequence[Part]) -> None:
 def _describe_failure(part: Part, what: str) -> str:
     said = part.process.read_log_tail() or "nothing"
     return (
-        f"{part.name} did not come up: {what}, and its log ends with: {said} | The log is "
+        f"{part.name} did not come up: {what}, and its log ends with: {said}. The log is "
         f"{part.process.log_file}; remove the reason that stands there, then start the stack again."
     )
