@@ -11,8 +11,11 @@ reopened would be judged anew, so that the credit of a rejected item could come 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from domain import limits
 from schemas.batches import ControlTotals
 from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
+
+HOUSE_ACCOUNT_PREFIX = "house:"
 
 
 class FundPlatform(Protocol):
@@ -22,7 +25,10 @@ class FundPlatform(Protocol):
         """Open those accounts that do not exist yet, in one transaction; existing ones stay as they are.
 
         Args:
-            openings: at most `limits.LOAD_ROW_COUNT`, each account once.
+            openings: at most `limits.LOAD_ROW_COUNT`.
+
+        Raises:
+            ValueError: there are too many, or an account id begins like a house account's.
         """
 
     async def fetch_account(self, account_id: str) -> Account:
@@ -61,17 +67,24 @@ class FundPlatform(Protocol):
 
         Args:
             reference: what the journal entry is for, for people to read.
-            requests: at most `limits.CHUNK_SIZE_MAX`, each key once, amounts over zero.
+            requests: at most `limits.CHUNK_SIZE_MAX`, each key once, amounts and claim numbers over zero.
 
         Raises:
-            ValueError: a key comes twice.
+            ValueError: the requests are not like that; nothing was looked at.
+            InvariantViolationError: the ledger contradicts the stored answers; nothing was posted.
         """
 
     async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:
-        """Add up the credit postings in the ledger that have these keys, by indexed reads."""
+        """Add up the credit postings in the ledger that have these keys, by indexed reads.
+
+        A key that is asked for twice is counted once, a key with two postings twice.
+        """
 
     async def fetch_credits(self, after_key: str, credit_count_max: int) -> list[LedgerCredit]:
         """Read the next credits from the ledger's postings, ordered by key in code point order; for the audit.
+
+        A key's postings are one credit: their sum, the smallest account id and currency, and the time of the
+        first entry (the epoch where it is missing).
 
         Args:
             after_key: the last key of the slice before; the empty string for the first one.
@@ -86,7 +99,38 @@ class FundPlatform(Protocol):
 
         Kinds: `unbalanced_entry` (postings of an entry do not sum to zero per currency), `balance_off` (an
         account's balance is not the sum of its postings), `posting_without_entry`, `entry_without_posting`,
-        `posting_without_account`, `answer_without_posting` (a stored `created` without its posting),
-        `posting_without_answer`, `posting_differs_from_answer` (account, amount or currency),
-        `duplicate_credit` (a key with more than one posting).
+        `posting_without_account` (none with its id and currency), `answer_without_posting` (a stored `created`
+        without its posting), `posting_without_answer` (a customer's posting without a stored `created`),
+        `posting_differs_from_answer` (account, amount or currency), `duplicate_credit` (a key with more than
+        one posting). The id is an account's for `balance_off`, otherwise a key; an entry's where there is none.
         """
+
+
+def check_account_openings(openings: Sequence[AccountOpening]) -> None:
+    """Refuse what `open_accounts` does not take; every adapter begins with this.
+
+    Raises:
+        ValueError: see `FundPlatform.open_accounts`.
+    """
+    if len(openings) > limits.LOAD_ROW_COUNT:
+        raise ValueError(f"{len(openings)} accounts were to be opened at once; at most {limits.LOAD_ROW_COUNT} can be.")
+    for opening in openings:
+        if opening.account_id.startswith(HOUSE_ACCOUNT_PREFIX):
+            raise ValueError(f"Account {opening.account_id} cannot be opened: {HOUSE_ACCOUNT_PREFIX} is for the house.")
+
+
+def check_credit_requests(requests: Sequence[CreditRequest]) -> None:
+    """Refuse what `post_credits` does not take; every adapter begins with this.
+
+    Raises:
+        ValueError: see `FundPlatform.post_credits`.
+    """
+    if len(requests) > limits.CHUNK_SIZE_MAX:
+        raise ValueError(f"{len(requests)} credits were requested at once; at most {limits.CHUNK_SIZE_MAX} can be.")
+    keys = set()
+    for request in requests:
+        if request.idempotency_key in keys:
+            raise ValueError(f"Key {request.idempotency_key} comes twice in one call; ask for each credit once.")
+        if request.amount_minor <= 0 or request.claim_no <= 0:
+            raise ValueError(f"Key {request.idempotency_key} needs an amount and a claim number over zero: {request}.")
+        keys.add(request.idempotency_key)

@@ -5,7 +5,8 @@ CREATE TABLE accounts (
     account_id text COLLATE "C" NOT NULL PRIMARY KEY,
     currency text COLLATE "C" NOT NULL,
     balance_minor bigint NOT NULL DEFAULT 0,
-    closed_at timestamptz
+    closed_at timestamptz,
+    CHECK (account_id NOT LIKE 'house:%')
 ) WITH (fillfactor = 70);
 
 -- The answer given under the highest claim number seen for a key. A refusal may be replaced by the answer to

@@ -1,0 +1,4 @@
+-- Open a closed account again.
+UPDATE accounts SET closed_at = NULL
+WHERE account_id = $1
+RETURNING account_id, currency, balance_minor, closed_at
