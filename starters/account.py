@@ -1,0 +1,56 @@
+"""`settle account show | close | reopen ACCOUNT`: the Fund Platform's accounts."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import typer
+
+from fund_platform.port import FundPlatform
+from runtime.adapters import open_fund_platform
+from runtime.settings import load_settings
+from schemas.ledger import Account
+from starters.console import out, print_json, run_command
+
+AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def show(account_id: AccountArgument, *, as_json: JsonOption = False) -> None:
+    """Show an account's currency, balance and state."""
+    _print_account(_run(lambda fund_platform: fund_platform.fetch_account(account_id)), as_json=as_json)
+
+
+@app.command()
+def close(account_id: AccountArgument, *, as_json: JsonOption = False) -> None:
+    """Close an account: it takes no more credits. Closing twice is harmless."""
+    _print_account(_run(lambda fund_platform: fund_platform.close_account(account_id)), as_json=as_json)
+
+
+@app.command()
+def reopen(account_id: AccountArgument, *, as_json: JsonOption = False) -> None:
+    """Open a closed account again. The orders rejected meanwhile come back only by a rerun."""
+    _print_account(_run(lambda fund_platform: fund_platform.reopen_account(account_id)), as_json=as_json)
+
+
+def _run(ask: Callable[[FundPlatform], Awaitable[Account]]) -> Account:
+    async def ask_fund_platform() -> Account:
+        async with open_fund_platform(load_settings()) as fund_platform:
+            return await ask(fund_platform)
+
+    return run_command(ask_fund_platform())
+
+
+def _print_account(account: Account, *, as_json: bool) -> None:
+    if as_json:
+        print_json(account)
+        return
+    state = "open" if account.closed_at is None else f"closed since {account.closed_at:%Y-%m-%d %H:%M:%S %Z}"
+    out.print(
+        f"Account {account.account_id}: {state}, balance {account.balance_minor:,} minor units of {account.currency}.",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
