@@ -1,0 +1,286 @@
+"""What the Fund Platform's port promises, of the one in memory and of the one on PostgreSQL."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from database.pools import Pool, open_pool
+from domain import limits
+from domain.errors import AccountNotFoundError
+from fund_platform.memory import MemoryFundPlatform
+from fund_platform.port import FundPlatform
+from fund_platform.postgres import PostgresFundPlatform
+from runtime.stack_state import StackState
+from schemas.batches import ControlTotals
+from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
+from tests.databases import cloned_database
+
+OPENINGS = [AccountOpening("alice", "USD"), AccountOpening("bob", "USD"), AccountOpening("eve", "EUR")]
+CREATED = CreditResultCode.CREATED
+EXISTS = CreditResultCode.EXISTS
+DIFFERENT = CreditResultCode.EXISTS_WITH_DIFFERENT_PAYLOAD
+NOT_FOUND = CreditResultCode.ACCOUNT_NOT_FOUND
+CLOSED = CreditResultCode.ACCOUNT_CLOSED
+MISMATCH = CreditResultCode.CURRENCY_MISMATCH
+SUPERSEDED = CreditResultCode.SUPERSEDED
+
+
+@pytest.fixture
+async def pool(stack: StackState) -> AsyncIterator[Pool]:
+    with cloned_database(stack.database_url, "template_fund_platform") as url:
+        async with await open_pool(url, schema="fund_platform", application_name="tests") as pool:
+            yield pool
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def empty_fund_platform(request: pytest.FixtureRequest) -> FundPlatform:
+    if request.param == "memory":
+        return MemoryFundPlatform()
+    return PostgresFundPlatform(request.getfixturevalue("pool"))
+
+
+@pytest.fixture
+async def fund_platform(empty_fund_platform: FundPlatform) -> FundPlatform:
+    await empty_fund_platform.open_accounts(OPENINGS)
+    return empty_fund_platform
+
+
+def request_of(key: str, **changes: Any) -> CreditRequest:
+    request = CreditRequest(idempotency_key=key, claim_no=1, account_id="alice", amount_minor=100, currency="USD")
+    return request._replace(**changes)
+
+
+async def post(fund_platform: FundPlatform, *requests: CreditRequest) -> list[CreditResultCode]:
+    answers = await fund_platform.post_credits("a test", requests)
+    assert list(answers) == [request.idempotency_key for request in requests]
+    return list(answers.values())
+
+
+async def fetch_balances(fund_platform: FundPlatform) -> dict[str, int]:
+    return {
+        opening.account_id: (await fund_platform.fetch_account(opening.account_id)).balance_minor
+        for opening in OPENINGS
+    }
+
+
+async def test_an_opened_account_is_open_and_empty(fund_platform: FundPlatform) -> None:
+    expected = Account(account_id="eve", currency="EUR", balance_minor=0, closed_at=None)
+    assert await fund_platform.fetch_account("eve") == expected
+
+
+async def test_opening_an_account_again_changes_neither_its_balance_nor_its_currency_nor_its_state(
+    fund_platform: FundPlatform,
+) -> None:
+    await post(fund_platform, request_of("k"))
+    closed = await fund_platform.close_account("alice")
+    await fund_platform.open_accounts([AccountOpening("alice", "EUR"), AccountOpening("new", "JPY")])
+    assert await fund_platform.fetch_account("alice") == closed
+    assert (await fund_platform.fetch_account("new")).currency == "JPY"
+
+
+async def test_an_account_that_comes_twice_in_one_call_is_opened_once(fund_platform: FundPlatform) -> None:
+    await fund_platform.open_accounts([AccountOpening("new", "JPY"), AccountOpening("new", "JPY")])
+    assert (await fund_platform.fetch_account("new")).balance_minor == 0
+
+
+async def test_an_account_named_like_the_house_cannot_be_opened(fund_platform: FundPlatform) -> None:
+    with pytest.raises(ValueError, match="is for the house"):
+        await fund_platform.open_accounts([AccountOpening("fine", "USD"), AccountOpening("house:USD", "USD")])
+    with pytest.raises(AccountNotFoundError):
+        await fund_platform.fetch_account("fine")
+    assert await post(fund_platform, request_of("k", account_id="house:USD")) == [NOT_FOUND]
+
+
+async def test_an_unknown_account_is_an_error_that_names_it(fund_platform: FundPlatform) -> None:
+    for ask in (fund_platform.fetch_account, fund_platform.close_account, fund_platform.reopen_account):
+        with pytest.raises(AccountNotFoundError, match="nobody"):
+            await ask("nobody")
+
+
+async def test_closing_and_reopening_twice_is_as_once(fund_platform: FundPlatform) -> None:
+    closed = await fund_platform.close_account("bob")
+    assert closed.closed_at is not None
+    assert abs(datetime.now(UTC) - closed.closed_at) < timedelta(minutes=1)
+    assert await fund_platform.close_account("bob") == closed
+    assert await fund_platform.fetch_account("bob") == closed
+    for _ in range(2):
+        assert (await fund_platform.reopen_account("bob")).closed_at is None
+    assert (await fund_platform.fetch_account("bob")).closed_at is None
+
+
+async def test_every_request_is_answered_by_what_its_account_says(fund_platform: FundPlatform) -> None:
+    await fund_platform.close_account("bob")
+    codes = await post(
+        fund_platform,
+        request_of("good"),
+        request_of("closed", account_id="bob"),
+        request_of("mismatch", account_id="eve"),
+        request_of("unknown", account_id="nobody"),
+        request_of("euro", account_id="eve", currency="EUR", amount_minor=7),
+    )
+    assert codes == [CREATED, CLOSED, MISMATCH, NOT_FOUND, CREATED]
+    assert await fetch_balances(fund_platform) == {"alice": 100, "bob": 0, "eve": 7}
+
+
+async def test_a_closed_account_is_refused_as_closed_even_in_another_currency(fund_platform: FundPlatform) -> None:
+    await fund_platform.close_account("eve")
+    assert await post(fund_platform, request_of("k", account_id="eve")) == [CLOSED]
+
+
+async def test_many_credits_to_one_account_add_up(fund_platform: FundPlatform) -> None:
+    requests = [request_of(f"k{n}", account_id=("alice", "bob")[n % 2], amount_minor=n + 1) for n in range(100)]
+    assert await post(fund_platform, *requests) == [CREATED] * 100
+    assert await fetch_balances(fund_platform) == {"alice": 2500, "bob": 2550, "eve": 0}
+    assert await fund_platform.fetch_ledger_breaks(10) == []
+
+
+async def test_the_same_credit_again_exists_whatever_its_claim_number_and_the_account_is(
+    fund_platform: FundPlatform,
+) -> None:
+    assert await post(fund_platform, request_of("k", claim_no=3)) == [CREATED]
+    await fund_platform.close_account("alice")
+    for claim_no in (2, 3, 4):
+        assert await post(fund_platform, request_of("k", claim_no=claim_no)) == [EXISTS]
+    assert (await fetch_balances(fund_platform))["alice"] == 100
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"account_id": "bob"}, {"account_id": "nobody"}, {"amount_minor": 101}, {"currency": "EUR"}],
+    ids=str,
+)
+async def test_a_credited_key_with_another_payload_is_a_conflict_and_credits_nothing(
+    fund_platform: FundPlatform, change: dict[str, object]
+) -> None:
+    await post(fund_platform, request_of("k"))
+    for claim_no in (1, 2):
+        assert await post(fund_platform, request_of("k", claim_no=claim_no, **change)) == [DIFFERENT]
+    assert await post(fund_platform, request_of("k")) == [EXISTS]
+    assert await fetch_balances(fund_platform) == {"alice": 100, "bob": 0, "eve": 0}
+
+
+async def test_a_refusal_stays_answered_under_its_claim_number_even_after_the_account_is_reopened(
+    fund_platform: FundPlatform,
+) -> None:
+    await fund_platform.close_account("alice")
+    assert await post(fund_platform, request_of("k")) == [CLOSED]
+    await fund_platform.reopen_account("alice")
+    for _ in range(2):
+        assert await post(fund_platform, request_of("k")) == [CLOSED]
+    assert (await fetch_balances(fund_platform))["alice"] == 0
+
+
+async def test_each_kind_of_refusal_is_repeated_under_its_claim_number(fund_platform: FundPlatform) -> None:
+    refused = [request_of("unknown", account_id="late"), request_of("mismatch", account_id="eve")]
+    assert await post(fund_platform, *refused) == [NOT_FOUND, MISMATCH]
+    await fund_platform.open_accounts([AccountOpening("late", "USD")])
+    assert await post(fund_platform, *refused) == [NOT_FOUND, MISMATCH]
+    assert await post(fund_platform, *(r._replace(claim_no=2) for r in refused)) == [CREATED, MISMATCH]
+
+
+async def test_a_lower_claim_number_than_a_refused_one_is_superseded_and_creates_nothing(
+    fund_platform: FundPlatform,
+) -> None:
+    await fund_platform.close_account("alice")
+    assert await post(fund_platform, request_of("k", claim_no=5)) == [CLOSED]
+    await fund_platform.reopen_account("alice")
+    assert await post(fund_platform, request_of("k", claim_no=4)) == [SUPERSEDED]
+    assert await post(fund_platform, request_of("k", claim_no=5)) == [CLOSED]
+    assert (await fetch_balances(fund_platform))["alice"] == 0
+
+
+async def test_a_higher_claim_number_than_a_refused_one_is_judged_anew_with_its_own_payload(
+    fund_platform: FundPlatform,
+) -> None:
+    await fund_platform.close_account("alice")
+    assert await post(fund_platform, request_of("k")) == [CLOSED]
+    assert await post(fund_platform, request_of("k", claim_no=2, account_id="nobody")) == [NOT_FOUND]
+    assert await post(fund_platform, request_of("k", claim_no=1)) == [SUPERSEDED]
+    moved = request_of("k", claim_no=3, account_id="bob", amount_minor=40)
+    assert await post(fund_platform, moved) == [CREATED]
+    assert await post(fund_platform, moved) == [EXISTS]
+    assert await post(fund_platform, request_of("k", claim_no=2)) == [DIFFERENT]
+    assert await fetch_balances(fund_platform) == {"alice": 0, "bob": 40, "eve": 0}
+
+
+async def test_old_and_new_requests_in_one_call_are_each_answered_by_their_own_rule(
+    fund_platform: FundPlatform,
+) -> None:
+    await fund_platform.close_account("bob")
+    await post(fund_platform, request_of("paid"), request_of("refused", claim_no=2, account_id="bob"))
+    await fund_platform.reopen_account("bob")
+    codes = await post(
+        fund_platform,
+        request_of("new-b", account_id="bob"),
+        request_of("paid"),
+        request_of("refused", account_id="bob"),
+        request_of("new-a"),
+    )
+    assert codes == [CREATED, EXISTS, SUPERSEDED, CREATED]
+    assert await fetch_balances(fund_platform) == {"alice": 200, "bob": 100, "eve": 0}
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        [request_of("good"), request_of("twice"), request_of("twice")],
+        [request_of("good"), request_of("twice"), request_of("twice", claim_no=2, amount_minor=1)],
+        [request_of("good"), request_of("nothing", amount_minor=0)],
+        [request_of("good"), request_of("negative", amount_minor=-1)],
+        [request_of("good"), request_of("unclaimed", claim_no=0)],
+        [request_of("good"), *(request_of(f"k{n}") for n in range(limits.CHUNK_SIZE_MAX))],
+    ],
+    ids=["key twice", "key twice with two claims", "zero", "negative", "no claim", "too many"],
+)
+async def test_a_malformed_call_has_no_effect_at_all(
+    fund_platform: FundPlatform, requests: list[CreditRequest]
+) -> None:
+    with pytest.raises(ValueError):
+        await fund_platform.post_credits("a test", requests)
+    assert await fund_platform.fetch_credits("", 10) == []
+    assert await post(fund_platform, request_of("good")) == [CREATED]
+
+
+async def test_totals_count_the_postings_of_the_asked_keys_and_no_others(fund_platform: FundPlatform) -> None:
+    await post(
+        fund_platform,
+        request_of("a", amount_minor=1),
+        request_of("b", amount_minor=2),
+        request_of("c", amount_minor=4),
+        request_of("d", account_id="eve", currency="EUR", amount_minor=8),
+        request_of("refused", account_id="nobody"),
+    )
+    assert await fund_platform.fetch_credit_totals(["a", "c", "d", "refused", "unknown", "a"]) == ControlTotals(
+        order_count=3, order_count_by_currency={"EUR": 1, "USD": 2}, amount_minor={"EUR": 8, "USD": 5}
+    )
+
+
+async def test_slices_give_every_credit_once_by_key_in_code_point_order(fund_platform: FundPlatform) -> None:
+    keys = ["a", "B", "_", "é", "ab", "Z", "10", "9", "\U0001f600", "ﬀ"]
+    before = datetime.now(UTC)
+    for n, key in enumerate(keys):
+        await post(fund_platform, request_of(key, amount_minor=n + 1), request_of(f"no-{key}", account_id="nobody"))
+    for slice_size in (1, 3, len(keys), 100):
+        credits_: list[LedgerCredit] = []
+        while page := await fund_platform.fetch_credits(credits_[-1][0] if credits_ else "", slice_size):
+            assert len(page) <= slice_size
+            credits_ += page
+        expected = [(key, "alice", "USD", keys.index(key) + 1, 1) for key in sorted(keys)]
+        assert [credit[:5] for credit in credits_] == expected
+        assert all(before - timedelta(minutes=1) < credit.posted_at <= datetime.now(UTC) for credit in credits_)
+
+
+async def test_nothing_to_do_is_no_error(fund_platform: FundPlatform) -> None:
+    await fund_platform.open_accounts([])
+    assert await fund_platform.post_credits("a test", []) == {}
+    assert await fund_platform.fetch_credit_totals([]) == ControlTotals()
+    assert await fund_platform.fetch_credits("", 10) == []
+    assert await fund_platform.fetch_ledger_breaks(10) == []
+
+
+async def test_a_call_that_creates_nothing_leaves_no_journal_entry(fund_platform: FundPlatform) -> None:
+    await post(fund_platform, request_of("k"))
+    await post(fund_platform, request_of("k"), request_of("refused", account_id="nobody"))
+    assert await fund_platform.fetch_ledger_breaks(10) == []
