@@ -1,0 +1,128 @@
+"""No statement of the Order Center reads more than it was asked for, on whatever statistics the planner has."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
+
+from database.pools import open_pool
+from database.queries import load_query
+from domain import limits
+from runtime.stack_state import StackState
+from tests.databases import cloned_database
+
+ORDER_COUNT = 200_000
+SQL_NAMES = [path.stem for path in Path("order_center/sql").glob("*.sql")]
+FIRST_END = datetime(2025, 1, 1, tzinfo=UTC)
+CUTOFF = datetime(2026, 1, 1, tzinfo=UTC)
+
+# Orders whose ends are in another order than their ids, on pages in yet another one.
+FILL = """
+    WITH filled AS (
+        INSERT INTO order_center.orders
+        SELECT
+            %(prefix)s || lpad((n::bigint * 7919 %% %(count)s)::text, 9, '0'), 'A' || n %% 1000, 1000, 0, 'USD',
+            'completed',
+            %(first_end)s, %(first_end)s + n::bigint * 104729 %% %(count)s * interval '1 second', n
+        FROM generate_series(1, %(count)s) AS n
+        RETURNING order_id, after_sale_ends_at, version
+    )
+    INSERT INTO order_center.unacknowledged_orders SELECT order_id, after_sale_ends_at, version FROM filled
+"""
+
+
+class Filled(NamedTuple):
+    """A database, and a place in the middle of its newest orders."""
+
+    url: str
+    prefix: str
+    middle: datetime
+
+
+def fill(connection: psycopg.Connection[Any], prefix: str, first_end: datetime) -> None:
+    connection.execute(FILL, {"prefix": prefix, "first_end": first_end, "count": ORDER_COUNT})
+
+
+@pytest.fixture(scope="module", params=["never analyzed", "analyzed", "analyzed before twice the rows came"])
+def filled(request: pytest.FixtureRequest, stack: StackState) -> Iterator[Filled]:
+    half = timedelta(seconds=ORDER_COUNT / 2)
+    with cloned_database(stack.database_url, "template_order_center") as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            for table in ("orders", "unacknowledged_orders"):
+                connection.execute(f"ALTER TABLE order_center.{table} SET (autovacuum_enabled = off)")
+            fill(connection, "S1-", FIRST_END)
+            if request.param == "never analyzed":
+                row_counts = connection.execute(
+                    "SELECT reltuples FROM pg_class WHERE relname IN ('orders', 'unacknowledged_orders')"
+                ).fetchall()
+                assert row_counts == [(-1,), (-1,)]
+            else:
+                connection.execute("ANALYZE")
+        if request.param == "analyzed before twice the rows came":
+            newer_end = FIRST_END + timedelta(days=90)
+            with psycopg.connect(url, autocommit=True) as connection:
+                fill(connection, "S2-", newer_end)
+            yield Filled(url, "S2-", newer_end + half)
+        else:
+            yield Filled(url, "S1-", FIRST_END + half)
+
+
+def numbers(count: int) -> list[int]:
+    return [n * 37 % ORDER_COUNT + 1 for n in range(count)]
+
+
+def ids_of(prefix: str, count: int) -> list[str]:
+    return [f"{prefix}{n * 7919 % ORDER_COUNT:09d}" for n in numbers(count)]
+
+
+def calls_of(filled: Filled) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
+    """The arguments of calls of each statement, each call with the number of orders that it is about."""
+    slice_size = limits.FREEZE_SLICE_ORDER_COUNT
+    load_count = limits.LOAD_ROW_COUNT
+    ids = ids_of(filled.prefix, limits.CHUNK_SIZE_MAX)
+    changed = tuple([value] * load_count for value in ("A1", 1000, 1, "USD", "completed", FIRST_END, FIRST_END))
+    return {
+        "fetch_overdue_slice": [
+            ((CUTOFF, None, None, slice_size), slice_size),
+            ((CUTOFF, filled.middle, "S1-0", slice_size), slice_size),
+            ((FIRST_END, None, None, slice_size), slice_size),
+        ],
+        "acknowledge": [((ids, numbers(len(ids))), len(ids)), ((ids[:10], numbers(10)), 10)],
+        "fetch_records": [((ids,), len(ids)), ((ids[: limits.CHUNK_SIZE_DEFAULT],), limits.CHUNK_SIZE_DEFAULT)],
+        "load_records": [
+            ((ids[:load_count], *changed), load_count),
+            ((ids_of("new-", load_count), *changed), load_count),
+        ],
+    }
+
+
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes_of(child)
+
+
+def read_row_count(node: dict[str, Any]) -> float:
+    removed = sum(count for name, count in node.items() if name.startswith("Rows Removed by"))
+    return float((node["Actual Rows"] + removed) * node["Actual Loops"])
+
+
+@pytest.mark.parametrize("name", SQL_NAMES)
+async def test_no_statement_scans_a_table_or_reads_more_rows_than_its_orders(name: str, filled: Filled) -> None:
+    pool = await open_pool(filled.url, schema="order_center", application_name="tests")
+    async with pool, pool.acquire() as connection:
+        for arguments, order_count in calls_of(filled)[name]:
+            transaction = connection.transaction()
+            await transaction.start()
+            explained = await connection.fetchval(
+                f"EXPLAIN (ANALYZE, FORMAT JSON) {load_query('order_center', name)}", *arguments
+            )
+            await transaction.rollback()
+            nodes = list(nodes_of(json.loads(explained)[0]["Plan"]))
+            assert "Seq Scan" not in {node["Node Type"] for node in nodes}, explained
+            for node in nodes:
+                assert read_row_count(node) <= order_count, node
