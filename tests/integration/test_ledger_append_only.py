@@ -1,0 +1,70 @@
+"""The ledger's own guards: append-only by a rule of the database, and a key paid once whatever the answers say."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from database.pools import Pool, open_pool
+from domain.errors import InvariantViolationError
+from fund_platform.postgres import PostgresFundPlatform
+from runtime.stack_state import StackState
+from schemas.ledger import AccountOpening, CreditRequest
+from tests.databases import cloned_database
+
+REQUEST = CreditRequest("k", 1, "alice", 100, "USD")
+
+
+@pytest.fixture
+async def pool(stack: StackState) -> AsyncIterator[Pool]:
+    with cloned_database(stack.database_url, "template_fund_platform") as url:
+        async with await open_pool(url, schema="fund_platform", application_name="tests") as pool:
+            yield pool
+
+
+@pytest.fixture
+async def fund_platform(pool: Pool) -> PostgresFundPlatform:
+    fund_platform = PostgresFundPlatform(pool)
+    await fund_platform.open_accounts([AccountOpening("alice", "USD")])
+    await fund_platform.post_credits("a test", [REQUEST])
+    return fund_platform
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE {} SET entry_id = entry_id",
+        "UPDATE {} SET entry_id = 2 WHERE false",
+        "DELETE FROM {}",
+        "TRUNCATE {}",
+    ],
+)
+@pytest.mark.parametrize("table", ["journal_entries", "postings"])
+async def test_an_entry_or_posting_is_never_changed_or_removed(
+    fund_platform: PostgresFundPlatform, pool: Pool, table: str, change: str
+) -> None:
+    verb = change.split(maxsplit=1)[0]
+    with pytest.raises(
+        asyncpg.RestrictViolationError, match=f"^The ledger is append-only: {verb} on {table} is refused; a correction"
+    ):
+        await pool.execute(change.format(table))
+    assert await pool.fetchval(f"SELECT count(*) FROM {table}") > 0
+
+
+async def test_a_key_whose_answer_was_lost_is_not_paid_again(fund_platform: PostgresFundPlatform, pool: Pool) -> None:
+    await pool.execute("DELETE FROM credit_answers")
+    other = CreditRequest("other", 1, "alice", 5, "USD")
+    with pytest.raises(InvariantViolationError, match=r"\(k\) already exists"):
+        await fund_platform.post_credits("a test", [REQUEST, other])
+    assert (await fund_platform.fetch_account("alice")).balance_minor == 100
+    assert await pool.fetchval("SELECT count(*) FROM credit_answers") == 0
+
+
+async def test_a_balance_too_big_for_the_ledger_is_an_error_and_posts_nothing(
+    fund_platform: PostgresFundPlatform,
+) -> None:
+    huge = [CreditRequest(f"huge-{n}", 1, "alice", 2**62, "USD") for n in range(2)]
+    with pytest.raises(asyncpg.NumericValueOutOfRangeError):
+        await fund_platform.post_credits("a test", huge)
+    assert (await fund_platform.fetch_account("alice")).balance_minor == 100
+    assert await fund_platform.fetch_ledger_breaks(10) == []

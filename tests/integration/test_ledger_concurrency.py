@@ -1,0 +1,154 @@
+"""Credits, closings and rival calls that meet in the middle: each sees what the one before it committed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import pytest
+
+from database.pools import Pool, open_pool
+from fund_platform.postgres import PostgresFundPlatform
+from runtime.stack_state import StackState
+from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
+from tests.databases import cloned_database
+
+Result = TypeVar("Result")
+
+REQUEST = CreditRequest("k", 2, "alice", 100, "USD")
+BLOCKED_COUNT = """
+    SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+STORE_ANSWER = "INSERT INTO credit_answers VALUES ('k', $1, $2, 'alice', 100, 'USD')"
+
+
+@pytest.fixture
+async def pool(stack: StackState) -> AsyncIterator[Pool]:
+    with cloned_database(stack.database_url, "template_fund_platform") as url:
+        async with await open_pool(url, schema="fund_platform", application_name="tests") as pool:
+            yield pool
+
+
+@pytest.fixture
+async def fund_platform(pool: Pool) -> PostgresFundPlatform:
+    fund_platform = PostgresFundPlatform(pool)
+    await fund_platform.open_accounts([AccountOpening("alice", "USD"), AccountOpening("bob", "USD")])
+    return fund_platform
+
+
+async def start_and_see_blocked(pool: Pool, *work: Coroutine[Any, Any, Result]) -> list[asyncio.Task[Result]]:
+    """Start work that has to wait for a rival's lock, and return once all of it waits."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in work]
+    async with asyncio.timeout(8):
+        while await pool.fetchval(BLOCKED_COUNT) < len(tasks):
+            for task in tasks:
+                if task.done():
+                    raise AssertionError(f"did not wait: {task}")
+            await asyncio.sleep(0.01)
+    return tasks
+
+
+@asynccontextmanager
+async def rival(pool: Pool, statement: str, *arguments: object) -> AsyncIterator[None]:
+    """Hold the locks that a statement takes; commit at the end."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(statement, *arguments)
+        yield
+
+
+async def balance_of(fund_platform: PostgresFundPlatform, account_id: str = "alice") -> int:
+    return (await fund_platform.fetch_account(account_id)).balance_minor
+
+
+async def test_a_credit_that_waited_for_a_closing_is_refused(fund_platform: PostgresFundPlatform, pool: Pool) -> None:
+    async with rival(pool, "UPDATE accounts SET closed_at = now() WHERE account_id = 'alice'"):
+        [task] = await start_and_see_blocked(pool, fund_platform.post_credits("a test", [REQUEST]))
+    assert await task == {"k": CreditResultCode.ACCOUNT_CLOSED}
+    assert await balance_of(fund_platform) == 0
+
+
+async def test_a_credit_that_waited_for_a_reopening_is_created(fund_platform: PostgresFundPlatform, pool: Pool) -> None:
+    await fund_platform.close_account("alice")
+    async with rival(pool, "UPDATE accounts SET closed_at = NULL WHERE account_id = 'alice'"):
+        [task] = await start_and_see_blocked(pool, fund_platform.post_credits("a test", [REQUEST]))
+    assert await task == {"k": CreditResultCode.CREATED}
+    assert await balance_of(fund_platform) == 100
+
+
+async def test_a_closing_waits_for_the_credits_that_were_judged_before_it(
+    fund_platform: PostgresFundPlatform, pool: Pool
+) -> None:
+    async with rival(pool, STORE_ANSWER, 1, "account_closed"):
+        [credit] = await start_and_see_blocked(pool, fund_platform.post_credits("a test", [REQUEST]))
+        closing = asyncio.create_task(fund_platform.close_account("alice"))
+        async with asyncio.timeout(8):
+            while await pool.fetchval(BLOCKED_COUNT) < 2:
+                assert not closing.done()
+                await asyncio.sleep(0.01)
+    assert await credit == {"k": CreditResultCode.CREATED}
+    closed = await closing
+    assert closed.closed_at is not None
+    assert closed.balance_minor == 100
+
+
+async def test_a_balance_that_a_rival_changed_meanwhile_is_added_to_and_not_overwritten(
+    fund_platform: PostgresFundPlatform, pool: Pool
+) -> None:
+    requests = [
+        REQUEST._replace(idempotency_key=f"k{n}", account_id=("alice", "bob")[n % 2], amount_minor=n)
+        for n in range(1, 7)
+    ]
+    async with rival(pool, "UPDATE accounts SET balance_minor = balance_minor + 1000"):
+        [task] = await start_and_see_blocked(pool, fund_platform.post_credits("a test", requests))
+    await task
+    assert await balance_of(fund_platform, "alice") == 1000 + 2 + 4 + 6
+    assert await balance_of(fund_platform, "bob") == 1000 + 1 + 3 + 5
+
+
+@pytest.mark.parametrize(
+    ("claim_no", "code"),
+    [
+        (1, CreditResultCode.CREATED),
+        (2, CreditResultCode.CURRENCY_MISMATCH),
+        (3, CreditResultCode.SUPERSEDED),
+    ],
+)
+async def test_a_credit_that_waited_for_a_rivals_refusal_of_its_key_obeys_the_claim_numbers(
+    fund_platform: PostgresFundPlatform, pool: Pool, claim_no: int, code: CreditResultCode
+) -> None:
+    async with rival(pool, STORE_ANSWER, claim_no, "currency_mismatch"):
+        [task] = await start_and_see_blocked(pool, fund_platform.post_credits("a test", [REQUEST]))
+    assert await task == {"k": code}
+    assert await balance_of(fund_platform) == (100 if code is CreditResultCode.CREATED else 0)
+    assert await fund_platform.fetch_ledger_breaks(10) == []
+
+
+async def test_the_same_credit_in_calls_that_wait_for_each_other_is_created_once(
+    fund_platform: PostgresFundPlatform, pool: Pool
+) -> None:
+    async with rival(pool, "SELECT FROM accounts WHERE account_id = 'alice' FOR UPDATE"):
+        tasks = await start_and_see_blocked(
+            pool, *(fund_platform.post_credits(f"call {n}", [REQUEST]) for n in range(6))
+        )
+    codes = [code for answers in await asyncio.gather(*tasks) for code in answers.values()]
+    assert sorted(codes) == [CreditResultCode.CREATED, *[CreditResultCode.EXISTS] * 5]
+    assert await balance_of(fund_platform) == 100
+    assert await fund_platform.fetch_ledger_breaks(10) == []
+
+
+async def test_rivals_that_credit_one_key_to_different_accounts_wait_and_do_not_deadlock(
+    fund_platform: PostgresFundPlatform, pool: Pool
+) -> None:
+    """Each call holds an account that the other does not want, so that they first meet at the keys."""
+    keys = [f"k{n}" for n in range(20)]
+    calls = [
+        fund_platform.post_credits("to alice", [REQUEST._replace(idempotency_key=key) for key in keys]),
+        fund_platform.post_credits(
+            "to bob", [REQUEST._replace(idempotency_key=key, account_id="bob") for key in reversed(keys)]
+        ),
+    ]
+    async with rival(pool, STORE_ANSWER.replace("'k'", "'k10'"), 1, "account_closed"):
+        tasks = await start_and_see_blocked(pool, *calls)
+    codes = [code for answers in await asyncio.gather(*tasks) for code in answers.values()]
+    assert sorted(codes) == [CreditResultCode.CREATED] * 20 + [CreditResultCode.EXISTS_WITH_DIFFERENT_PAYLOAD] * 20
+    assert await fund_platform.fetch_ledger_breaks(10) == []

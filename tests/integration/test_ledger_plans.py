@@ -1,0 +1,124 @@
+"""No hot statement of the Fund Platform scans a big table or reads more than it was asked, on whatever statistics."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from database.pools import open_pool
+from database.queries import load_query
+from domain import limits
+from runtime.stack_state import StackState
+from tests.databases import cloned_database
+
+ROW_COUNT = 200_000
+ENTRY_COUNT = ROW_COUNT // 2500  # a small table, which a slice of credits may read whole
+BIG_TABLES = {"accounts", "credit_answers", "postings"}
+HOT_SQL_NAMES = [path.stem for path in Path("fund_platform/sql").glob("*.sql") if path.stem != "fetch_ledger_breaks"]
+EXTRA_ROW_COUNT = 1  # the house's posting of a call in one currency; the row after a slice, which ends its last group
+
+# Accounts and credits whose ids are in another order than their rows, on pages in yet another one.
+FILL = """
+    INSERT INTO fund_platform.accounts (account_id, currency)
+    SELECT %(prefix)s || lpad((n::bigint * 7919 %% %(count)s)::text, 9, '0'), 'USD'
+    FROM generate_series(1, %(count)s) AS n;
+    INSERT INTO fund_platform.journal_entries (entry_id, reference)
+    SELECT nextval('fund_platform.journal_entry_ids'), 'filled' FROM generate_series(1, %(entry_count)s) AS n;
+    INSERT INTO fund_platform.credit_answers
+    SELECT 'credit:' || account_id, 1, 'created', account_id, 100, 'USD'
+    FROM fund_platform.accounts WHERE account_id LIKE %(prefix)s || '%%';
+    INSERT INTO fund_platform.postings
+    SELECT 1 + row_number() OVER () %% %(entry_count)s, account_id, 100, 'USD', 'credit:' || account_id
+    FROM fund_platform.accounts WHERE account_id LIKE %(prefix)s || '%%';
+"""
+
+
+@pytest.fixture(scope="module", params=["never analyzed", "analyzed", "analyzed before twice the rows came"])
+def filled(request: pytest.FixtureRequest, stack: StackState) -> Iterator[tuple[str, str]]:
+    """A database's URL, and what its newest accounts' ids begin with."""
+    with cloned_database(stack.database_url, "template_fund_platform") as url:
+        with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
+            for table in BIG_TABLES:
+                connection.execute(f"ALTER TABLE fund_platform.{table} SET (autovacuum_enabled = off)")
+            connection.execute(FILL, {"prefix": "S1-", "count": ROW_COUNT, "entry_count": ENTRY_COUNT})
+            if request.param == "never analyzed":
+                row_counts = connection.execute(
+                    "SELECT reltuples FROM pg_class WHERE relname = ANY (%s)", (list(BIG_TABLES),)
+                ).fetchall()
+                assert row_counts == [(-1,)] * len(BIG_TABLES)
+            else:
+                connection.execute("ANALYZE")
+            if request.param == "analyzed before twice the rows came":
+                connection.execute(FILL, {"prefix": "S2-", "count": ROW_COUNT, "entry_count": ENTRY_COUNT})
+        yield url, "S2-" if request.param == "analyzed before twice the rows came" else "S1-"
+
+
+def account_ids_of(prefix: str, count: int) -> list[str]:
+    """Ids all over the table; every fifth is one of twenty hot accounts."""
+    return [f"{prefix}{(n % 20 if n % 5 == 0 else n * 7919 * 37) % ROW_COUNT:09d}" for n in range(count)]
+
+
+def calls_of(prefix: str) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
+    """The arguments of calls of each statement, each call with the number of rows that it is about."""
+    slice_size = limits.AUDIT_SLICE_ORDER_COUNT
+    calls: dict[str, list[tuple[tuple[Any, ...], int]]] = {
+        "open_accounts": [
+            ((account_ids_of(ids, limits.LOAD_ROW_COUNT), ["USD"] * limits.LOAD_ROW_COUNT), limits.LOAD_ROW_COUNT)
+            for ids in (prefix, "new-")
+        ],
+        "fetch_account": [((f"{prefix}000000007",), 1)],
+        "close_account": [((f"{prefix}000000007",), 1)],
+        "reopen_account": [((f"{prefix}000000007",), 1)],
+        "fetch_credits": [
+            ((after, size), size) for after in ("", f"credit:{prefix}000100000") for size in (100, slice_size)
+        ],
+        "judge_credits": [],
+        "post_credits": [],
+        "fetch_answers": [],
+        "fetch_credit_totals": [],
+    }
+    for count in (10, limits.CHUNK_SIZE_DEFAULT, limits.CHUNK_SIZE_MAX):
+        account_ids = account_ids_of(prefix, count)
+        old_keys = [f"credit:{prefix}{n * 7919 % ROW_COUNT:09d}" for n in range(count)]
+        new_keys = [f"credit:new-{n:09d}" for n in range(count)]
+        claim_nos, amounts_minor, currencies = [1] * count, [100] * count, ["USD"] * count
+        calls["judge_credits"].append(((account_ids, currencies), count))
+        calls["fetch_answers"].append(((old_keys, claim_nos, account_ids, amounts_minor, currencies), count))
+        calls["fetch_credit_totals"].append(((old_keys,), count))
+        for keys in (old_keys, new_keys, [*old_keys[::2], *new_keys[1::2]]):
+            arguments = ("a test", keys, claim_nos, ["created"] * count, account_ids, amounts_minor, currencies)
+            calls["post_credits"].append((arguments, count))
+    return calls
+
+
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes_of(child)
+
+
+def read_row_count(node: dict[str, Any]) -> float:
+    removed = sum(count for name, count in node.items() if name.startswith("Rows Removed by"))
+    return float((node["Actual Rows"] + removed) * node["Actual Loops"])
+
+
+@pytest.mark.parametrize("name", HOT_SQL_NAMES)
+async def test_no_hot_statement_scans_a_big_table_or_reads_more_rows_than_its_requests(
+    name: str, filled: tuple[str, str]
+) -> None:
+    url, prefix = filled
+    pool = await open_pool(url, schema="fund_platform", application_name="tests")
+    async with pool, pool.acquire() as connection:
+        for arguments, row_count in calls_of(prefix)[name]:
+            transaction = connection.transaction()
+            await transaction.start()
+            explained = await connection.fetchval(
+                f"EXPLAIN (ANALYZE, FORMAT JSON) {load_query('fund_platform', name)}", *arguments
+            )
+            await transaction.rollback()
+            for node in nodes_of(json.loads(explained)[0]["Plan"]):
+                assert node["Node Type"] != "Seq Scan" or node["Relation Name"] not in BIG_TABLES, explained
+                assert read_row_count(node) <= max(row_count + EXTRA_ROW_COUNT, ENTRY_COUNT), node

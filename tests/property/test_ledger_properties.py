@@ -1,0 +1,248 @@
+"""The Fund Platform under random calls: one list credited by many at once, and PostgreSQL against the one in memory."""
+
+import asyncio
+import random
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Sequence
+from itertools import count, pairwise
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from database.pools import Pool, open_pool
+from fund_platform.memory import MemoryFundPlatform
+from fund_platform.port import FundPlatform
+from fund_platform.postgres import PostgresFundPlatform
+from runtime.stack_state import StackState
+from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
+from tests.databases import cloned_database
+
+CONNECTION_COUNT = 8
+CREATED = CreditResultCode.CREATED
+REFUSALS = {CreditResultCode.ACCOUNT_NOT_FOUND, CreditResultCode.ACCOUNT_CLOSED, CreditResultCode.CURRENCY_MISMATCH}
+
+# The database is one for all the examples of a test: each takes keys and accounts of its own.
+seeded = settings(
+    max_examples=20,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+_examples = count()
+
+
+@pytest.fixture
+async def pool(stack: StackState) -> AsyncIterator[Pool]:
+    with cloned_database(stack.database_url, "template_fund_platform") as url:
+        async with await open_pool(
+            url, schema="fund_platform", application_name="tests", size_max=CONNECTION_COUNT
+        ) as pool:
+            yield pool
+
+
+@pytest.fixture
+def fund_platform(pool: Pool) -> PostgresFundPlatform:
+    return PostgresFundPlatform(pool)
+
+
+class Shape(NamedTuple):
+    """What a generated list of credits is like."""
+
+    seed: int
+    request_count: int
+    account_count: int
+
+
+# The fewer the accounts, the hotter each of them is.
+shapes = st.builds(Shape, st.integers(0, 2**32), st.integers(1, 150), st.integers(1, 12))
+
+
+def make_requests(rng: random.Random, shape: Shape, prefix: str) -> list[CreditRequest]:
+    """Credits to accounts 0 to `account_count`; the last one is never opened."""
+    return [
+        CreditRequest(
+            idempotency_key=f"{prefix}key-{n}",
+            claim_no=1,
+            account_id=f"{prefix}account-{rng.randint(0, shape.account_count)}",
+            amount_minor=rng.choice((1, 99, 10_000_00)),
+            currency=rng.choice(("USD", "USD", "USD", "EUR")),
+        )
+        for n in range(shape.request_count)
+    ]
+
+
+def split(rng: random.Random, requests: Sequence[CreditRequest]) -> list[list[CreditRequest]]:
+    """The requests in another order, as one to a few calls."""
+    shuffled = rng.sample(requests, len(requests))
+    bounds = sorted({0, len(shuffled), *(rng.randint(0, len(shuffled)) for _ in range(rng.randint(0, 5)))})
+    return [shuffled[start:end] for start, end in pairwise(bounds)]
+
+
+async def open_some(fund_platform: FundPlatform, rng: random.Random, shape: Shape, prefix: str) -> None:
+    account_ids = [f"{prefix}account-{n}" for n in range(shape.account_count)]
+    await fund_platform.open_accounts(
+        [AccountOpening(account_id, rng.choice(("USD", "USD", "EUR"))) for account_id in account_ids]
+    )
+    if rng.random() < 0.5:
+        await fund_platform.close_account(rng.choice(account_ids))
+
+
+async def post_calls(
+    fund_platform: FundPlatform, calls: Sequence[Sequence[CreditRequest]]
+) -> list[tuple[CreditRequest, CreditResultCode]]:
+    answered = []
+    for requests in calls:
+        answers = await fund_platform.post_credits("random", requests)
+        answered += [(request, answers[request.idempotency_key]) for request in requests]
+    return answered
+
+
+async def post_at_once(
+    fund_platform: FundPlatform, lists_of_calls: Sequence[Sequence[Sequence[CreditRequest]]]
+) -> dict[str, list[tuple[CreditRequest, CreditResultCode]]]:
+    """Make each list's calls one after the other, all lists at the same time; return the answers by key."""
+    by_key: defaultdict[str, list[tuple[CreditRequest, CreditResultCode]]] = defaultdict(list)
+    for answered in await asyncio.gather(*(post_calls(fund_platform, calls) for calls in lists_of_calls)):
+        for request, code in answered:
+            by_key[request.idempotency_key].append((request, code))
+    return by_key
+
+
+async def fetch_state(
+    fund_platform: FundPlatform, shape: Shape, prefix: str
+) -> tuple[list[LedgerCredit], dict[str, int]]:
+    credits_ = [credit for credit in await fund_platform.fetch_credits(prefix, 1000) if credit[0].startswith(prefix)]
+    balances = {}
+    for n in range(shape.account_count):
+        account = await fund_platform.fetch_account(f"{prefix}account-{n}")
+        balances[account.account_id] = account.balance_minor
+    return credits_, balances
+
+
+@seeded
+@given(shape=shapes)
+async def test_one_list_credited_by_eight_at_once_in_any_order_and_split_changes_the_ledger_once(
+    fund_platform: PostgresFundPlatform, shape: Shape
+) -> None:
+    prefix = f"{next(_examples):06d}-"
+    rng = random.Random(shape.seed)
+    await open_some(fund_platform, rng, shape, prefix)
+    requests = make_requests(rng, shape, prefix)
+
+    answers = await post_at_once(fund_platform, [split(rng, requests) for _ in range(CONNECTION_COUNT)])
+
+    assert len(answers) == len(requests)
+    for answered in answers.values():
+        codes = Counter(code for _, code in answered)
+        refused = len(codes) == 1 and set(codes) <= REFUSALS
+        assert refused or codes == {CREATED: 1, CreditResultCode.EXISTS: CONNECTION_COUNT - 1}
+    state = await fetch_state(fund_platform, shape, prefix)
+    created = [request for r in requests for request, code in answers[r.idempotency_key] if code is CREATED]
+    assert [credit[:5] for credit in state[0]] == sorted(
+        (r.idempotency_key, r.account_id, r.currency, r.amount_minor, 1) for r in created
+    )
+    for account_id, balance_minor in state[1].items():
+        assert balance_minor == sum(r.amount_minor for r in created if r.account_id == account_id)
+
+    again = await post_at_once(fund_platform, [split(rng, requests) for _ in range(CONNECTION_COUNT)])
+
+    assert CREATED not in {code for answered in again.values() for _, code in answered}
+    assert await fetch_state(fund_platform, shape, prefix) == state
+    assert await fund_platform.fetch_ledger_breaks(10) == []
+
+
+@seeded
+@given(shape=shapes)
+async def test_rivals_with_crossed_payloads_and_claims_pay_a_key_once_and_never_deadlock(
+    fund_platform: PostgresFundPlatform, shape: Shape
+) -> None:
+    """Every caller has its own idea of each key's account, amount and claim number; accounts close meanwhile."""
+    prefix = f"{next(_examples):06d}-"
+    rng = random.Random(shape.seed)
+    await open_some(fund_platform, rng, shape, prefix)
+    lists_of_calls = [
+        split(
+            rng,
+            [request._replace(claim_no=rng.randint(1, 3)) for request in make_requests(rng, shape, prefix)],
+        )
+        for _ in range(CONNECTION_COUNT)
+    ]
+
+    async def close_and_reopen() -> None:
+        for _ in range(3):
+            await fund_platform.close_account(f"{prefix}account-0")
+            await fund_platform.reopen_account(f"{prefix}account-0")
+
+    answers, _ = await asyncio.gather(post_at_once(fund_platform, lists_of_calls), close_and_reopen())
+
+    paid = []
+    for answered in answers.values():
+        created = [request for request, code in answered if code is CREATED]
+        refused_claim_nos = [request.claim_no for request, code in answered if code in REFUSALS]
+        assert len(created) <= 1
+        if created:
+            paid += created
+            assert created[0].claim_no > max(refused_claim_nos, default=0), "a refused claim was credited after all"
+    credits_, _ = await fetch_state(fund_platform, shape, prefix)
+    assert [credit[:5] for credit in credits_] == sorted(
+        (r.idempotency_key, r.account_id, r.currency, r.amount_minor, 1) for r in paid
+    )
+    assert await fund_platform.fetch_ledger_breaks(10) == []
+
+
+keys = st.sampled_from(["key-1", "key-2", "key-3"])
+account_names = st.sampled_from(["alice", "bob", "late"])
+currencies = st.sampled_from(["USD", "EUR"])
+calls = st.lists(
+    st.builds(CreditRequest, keys, st.integers(1, 4), account_names, st.sampled_from([1, 2]), currencies),
+    max_size=3,
+    unique_by=lambda request: request.idempotency_key,
+)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("post"), calls),
+        st.tuples(st.just("post"), calls),
+        st.tuples(st.sampled_from(["close", "reopen"]), st.sampled_from(["alice", "bob"])),
+        st.tuples(st.just("open"), st.builds(AccountOpening, account_names, currencies)),
+    ),
+    min_size=5,
+    max_size=25,
+)
+
+
+async def take_step(fund_platform: FundPlatform, prefix: str, verb: str, argument: Any) -> Any:
+    if verb == "post":
+        requests = [
+            r._replace(idempotency_key=prefix + r.idempotency_key, account_id=prefix + r.account_id) for r in argument
+        ]
+        return await fund_platform.post_credits("random", requests)
+    if verb == "open":
+        return await fund_platform.open_accounts([argument._replace(account_id=prefix + argument.account_id)])
+    change = fund_platform.close_account if verb == "close" else fund_platform.reopen_account
+    account = await change(prefix + argument)
+    return account.balance_minor, account.currency, account.closed_at is None
+
+
+@settings(seeded, max_examples=40)
+@given(steps=steps)
+async def test_postgresql_answers_any_sequence_of_calls_as_the_one_in_memory(
+    fund_platform: PostgresFundPlatform, steps: list[tuple[str, Any]]
+) -> None:
+    prefix = f"{next(_examples):06d}-"
+    model = MemoryFundPlatform()
+    for platform in (model, fund_platform):
+        await platform.open_accounts([AccountOpening(f"{prefix}{name}", "USD") for name in ("alice", "bob")])
+    for step in steps:
+        assert await take_step(fund_platform, prefix, *step) == await take_step(model, prefix, *step), step
+    expected = await model.fetch_credits(prefix, 10)
+    found = [credit for credit in await fund_platform.fetch_credits(prefix, 10) if credit[0].startswith(prefix)]
+    assert [credit[:5] for credit in found] == [credit[:5] for credit in expected]
+    all_keys = [f"{prefix}key-{n}" for n in (1, 2, 3)]
+    assert await fund_platform.fetch_credit_totals(all_keys) == await model.fetch_credit_totals(all_keys)
+    for name in ("alice", "bob"):
+        balances = [(await p.fetch_account(prefix + name)).balance_minor for p in (model, fund_platform)]
+        assert balances[0] == balances[1]
+    assert await model.fetch_ledger_breaks(10) == await fund_platform.fetch_ledger_breaks(10) == []
