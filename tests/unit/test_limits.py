@@ -1,0 +1,51 @@
+"""The relations between the bounds are checked when they are imported, `python -O` or not."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from domain import limits
+from domain.errors import InvariantViolationError
+
+SOURCE = Path(limits.__file__).read_text(encoding="utf-8")
+
+
+# For each relation a value of one of its bounds that breaks it.
+BREAKING = {
+    "a chunk size default within its bound": ("CHUNK_SIZE_DEFAULT", limits.CHUNK_SIZE_MAX + 1),
+    "a window default within its bound": ("WINDOW_DEFAULT", limits.WINDOW_MAX + 1),
+    "children well under Temporal's 2,000 pending ones": ("WINDOW_MAX", 501),
+    "several heartbeats before one is missed": ("HEARTBEAT_INTERVAL_S", limits.HEARTBEAT_TIMEOUT_S / 2),
+    "a lock is given up before its statement": ("LOCK_TIMEOUT_S", limits.STATEMENT_TIMEOUT_S),
+    "a statement is given up before its transaction": ("TRANSACTION_TIMEOUT_S", limits.STATEMENT_TIMEOUT_S),
+    "PostgreSQL gives up before the activity that waits for it": (
+        "CHUNK_ACTIVITY_TIMEOUT_S",
+        limits.TRANSACTION_TIMEOUT_S,
+    ),
+    "a batch activity outlives a chunk's": ("BATCH_ACTIVITY_TIMEOUT_S", limits.CHUNK_ACTIVITY_TIMEOUT_S),
+    "an attempt ends before all attempts do": ("ACTIVITY_DEADLINE_S", limits.BATCH_ACTIVITY_TIMEOUT_S),
+    "a pool connection for every activity slot": ("WORKER_ACTIVITY_SLOT_COUNT", limits.DATABASE_POOL_SIZE_MAX + 1),
+    "the credits of a full chunk fit a 64-bit sum": ("CHUNK_SIZE_MAX", 2**62),
+}
+
+
+def import_with(name: str, value: float) -> None:
+    """Import the limits with another value of one of them, as `python -OO` would."""
+    changed, count = re.subn(rf"(?m)^{name} = [^#\n]*", f"{name} = {value}  ", SOURCE)
+    assert count == 1
+    exec(compile(changed, "domain/limits.py", "exec", optimize=2), {"__name__": "domain.limits"})  # noqa: S102
+
+
+def test_every_relation_has_a_value_here_that_breaks_it() -> None:
+    assert set(BREAKING) == set(limits._RELATIONS)
+
+
+@pytest.mark.parametrize("relation", BREAKING)
+def test_bounds_that_contradict_each_other_are_not_imported(relation: str) -> None:
+    with pytest.raises(InvariantViolationError, match=re.escape(relation)):
+        import_with(*BREAKING[relation])
+
+
+def test_bounds_as_they_stand_are_imported() -> None:
+    import_with("WINDOW_DEFAULT", limits.WINDOW_DEFAULT)

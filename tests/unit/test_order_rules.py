@@ -1,0 +1,123 @@
+"""Each rule by itself, and that the first failing one in the documented order gives the reason."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from domain.limits import ORDER_AMOUNT_MINOR_MAX
+from domain.order_rules import RULES, rejection_reason
+from schemas.batches import Item
+from schemas.orders import OrderStatus, TransactionRecord
+from schemas.reasons import ReasonCode
+
+CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
+LIMIT = ORDER_AMOUNT_MINOR_MAX["USD"]
+
+RECORD = TransactionRecord("o1", "A1", 1000, 100, "USD", "completed", CUTOFF - timedelta(microseconds=1))
+
+# The documented order; changing it changes what finance people read.
+DOCUMENTED_ORDER = [
+    "ACCOUNT_DIFFERS",
+    "AMOUNT_DIFFERS",
+    "CURRENCY_DIFFERS",
+    "ORDER_CANCELLED",
+    "ORDER_UNPAID",
+    "ORDER_DISPUTED",
+    "REFUND_IN_PROGRESS",
+    "AFTER_SALE_NOT_OVER",
+    "FULLY_REFUNDED",
+    "AMOUNT_NOT_POSITIVE",
+    "AMOUNT_OVER_LIMIT",
+]
+
+Pair = tuple[Item, TransactionRecord]
+Change = Callable[[Pair], Pair]
+
+
+def announced(record: TransactionRecord, **changes: Any) -> Item:
+    """The item of an order that was announced as its record says."""
+    amount_minor = record.paid_minor - record.refunded_minor
+    return Item(0, record.order_id, record.account_id, amount_minor, record.currency, 1)._replace(**changes)
+
+
+def recorded(**changes: Any) -> Change:
+    """Change the record, and announce the order as the record then says; what else was announced wrongly stays so."""
+
+    def change(pair: Pair) -> Pair:
+        item, before = pair
+        record = before._replace(**changes)
+        untouched = announced(before)
+        wrong = {field: value for field, value in item._asdict().items() if value != untouched._asdict()[field]}
+        return announced(record, **wrong), record
+
+    return change
+
+
+CHANGES: dict[str, Change] = {
+    "ACCOUNT_DIFFERS": lambda pair: (pair[0]._replace(account_id="A2"), pair[1]),
+    "AMOUNT_DIFFERS": lambda pair: (pair[0]._replace(amount_minor=901), pair[1]),
+    "CURRENCY_DIFFERS": lambda pair: (pair[0]._replace(currency="EUR"), pair[1]),
+    "ORDER_CANCELLED": recorded(status=OrderStatus.CANCELLED),
+    "ORDER_UNPAID": recorded(status=OrderStatus.UNPAID),
+    "ORDER_DISPUTED": recorded(status=OrderStatus.DISPUTED),
+    "REFUND_IN_PROGRESS": recorded(status=OrderStatus.REFUNDING),
+    "AFTER_SALE_NOT_OVER": recorded(after_sale_ends_at=CUTOFF),
+    "FULLY_REFUNDED": recorded(refunded_minor=1000),
+    "AMOUNT_NOT_POSITIVE": recorded(paid_minor=0, refunded_minor=0),
+    "AMOUNT_OVER_LIMIT": recorded(paid_minor=LIMIT + 101),
+}
+
+
+def fails(code: str, pair: Pair) -> bool:
+    rule = next(rule for rule, reason_code in RULES if reason_code == code)
+    return rule(*pair, CUTOFF)
+
+
+def test_the_order_of_the_rules_is_the_documented_one() -> None:
+    assert [reason_code for _, reason_code in RULES] == DOCUMENTED_ORDER
+
+
+def test_an_order_with_nothing_wrong_is_accepted() -> None:
+    assert rejection_reason(announced(RECORD), RECORD, CUTOFF) is None
+
+
+@pytest.mark.parametrize("code", DOCUMENTED_ORDER)
+def test_one_thing_wrong_gives_its_own_reason(code: str) -> None:
+    assert rejection_reason(*CHANGES[code]((announced(RECORD), RECORD)), CUTOFF) == code
+
+
+@pytest.mark.parametrize(("first", "second"), list(combinations(DOCUMENTED_ORDER, 2)))
+def test_of_two_things_wrong_the_first_in_the_documented_order_is_the_reason(first: str, second: str) -> None:
+    pair = CHANGES[first](CHANGES[second]((announced(RECORD), RECORD)))
+    if not (fails(first, pair) and fails(second, pair)):
+        pair = CHANGES[second](CHANGES[first]((announced(RECORD), RECORD)))
+    if fails(first, pair) and fails(second, pair):  # an order has one status, and one amount
+        assert rejection_reason(*pair, CUTOFF) == first
+    else:
+        assert {first, second} <= set(DOCUMENTED_ORDER[3:7]) or {first, second} <= set(DOCUMENTED_ORDER[8:])
+
+
+def test_an_order_without_a_record_is_unknown() -> None:
+    assert rejection_reason(announced(RECORD), None, CUTOFF) is ReasonCode.ORDER_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason_code"),
+    [
+        ({"paid_minor": LIMIT, "refunded_minor": 0}, None),
+        ({"paid_minor": LIMIT + 100, "refunded_minor": 100}, None),
+        ({"paid_minor": LIMIT + 1, "refunded_minor": 0}, ReasonCode.AMOUNT_OVER_LIMIT),
+        ({"paid_minor": 1, "refunded_minor": 0}, None),
+        ({"paid_minor": 0, "refunded_minor": 0}, ReasonCode.AMOUNT_NOT_POSITIVE),
+        ({"paid_minor": 100, "refunded_minor": 101}, ReasonCode.AMOUNT_NOT_POSITIVE),
+        ({"currency": "XXX"}, ReasonCode.AMOUNT_OVER_LIMIT),
+        ({"after_sale_ends_at": CUTOFF + timedelta(microseconds=1)}, ReasonCode.AFTER_SALE_NOT_OVER),
+        ({"after_sale_ends_at": CUTOFF - timedelta(microseconds=1)}, None),
+    ],
+)
+def test_the_edges_of_amounts_and_dates(changes: dict[str, Any], reason_code: ReasonCode | None) -> None:
+    record = RECORD._replace(**changes)
+    assert rejection_reason(announced(record), record, CUTOFF) == reason_code
