@@ -8,6 +8,9 @@ writes nothing and gets the stored totals.
 from collections.abc import Sequence
 from typing import Protocol
 
+from domain import limits
+from domain.errors import InvariantViolationError
+from schemas.audit import LatestItem, OfferCounts
 from schemas.batches import (
     AppendResult,
     Batch,
@@ -19,11 +22,13 @@ from schemas.batches import (
     ExceptionItem,
     Item,
     ItemGroup,
-    LatestItem,
     OfferedOrder,
     OutcomeTotals,
     StoreBreak,
 )
+from schemas.reasons import Outcome
+
+RELEASING_OUTCOMES = frozenset({Outcome.REJECTED, Outcome.FAILED})
 
 
 class SettlementStore(Protocol):
@@ -49,10 +54,11 @@ class SettlementStore(Protocol):
         Raises:
             BatchNotFoundError: no batch has this id.
             BatchNotOpenError: the batch is frozen; nothing was written.
+            ValueError: an order comes twice, or there are too many.
         """
 
     async def freeze_batch(self, batch_id: str) -> None:
-        """Store the plan of an open batch (control totals, chunks) and freeze it; a frozen one stays as it is.
+        """Fix the plan of an open batch (control totals, chunks) and freeze it; a frozen one stays as it is.
 
         Raises:
             BatchNotFoundError: no batch has this id.
@@ -83,6 +89,10 @@ class SettlementStore(Protocol):
 
         Returns:
             The totals of the outcomes stored so far; the loser's are those that the winner stored.
+
+        Raises:
+            BatchNotFoundError: there is no such chunk.
+            InvariantViolationError: an item is not of this chunk, or comes twice; nothing was written.
         """
 
     async def store_outcomes(
@@ -90,23 +100,33 @@ class SettlementStore(Protocol):
     ) -> OutcomeTotals:
         """Store a validated chunk's exceptions, settle the rest of it, and close it with its control totals.
 
-        Claims of rejected and failed items are released; settled and held ones keep theirs.
+        Claims of rejected and failed items are released; settled and held ones keep theirs. Items held for a
+        payload conflict add to their batch's conflicts.
+
+        Returns:
+            The closed chunk's totals; the loser's are those that the winner stored.
 
         Raises:
-            InvariantViolationError: the chunk was never validated.
+            BatchNotFoundError: there is no such chunk.
+            InvariantViolationError: the chunk was never validated, or an item is not of this chunk, comes twice or
+                has an outcome already; nothing was written.
         """
 
     async def hold_chunk(self, batch_id: str, chunk_index: int, detail: str) -> OutcomeTotals:
         """Hold all items of a chunk that have no outcome, and close it; a closed one stays as it is.
 
         The reason is NOT_ATTEMPTED if the chunk has no stored validation, else OUTCOME_UNKNOWN: a request may
-        be under way.
+        be under way. `detail` is cut to `limits.EXCEPTION_DETAIL_LENGTH_MAX`.
+
+        Raises:
+            BatchNotFoundError: there is no such chunk.
         """
 
     async def fetch_chunk_totals(self, batch_id: str, chunk_index: int) -> OutcomeTotals:
         """Read a closed chunk's stored control totals.
 
         Raises:
+            BatchNotFoundError: there is no such chunk.
             ChunkUnfinishedError: the chunk is not closed.
         """
 
@@ -117,7 +137,8 @@ class SettlementStore(Protocol):
         """Make a running batch closed, or out_of_balance; a final one stays as it is.
 
         Raises:
-            InvariantViolationError: a chunk is not closed.
+            BatchNotFoundError: no batch has this id.
+            InvariantViolationError: the batch is not running, or a chunk is not closed.
         """
 
     async def fetch_batch(self, batch_id: str) -> Batch:
@@ -131,35 +152,87 @@ class SettlementStore(Protocol):
         """Read the newest batches, newest first."""
 
     async def fetch_planned_totals(self, batch_id: str) -> ControlTotals:
-        """The control totals stored at freezing; those of the items so far while the batch is open."""
-
-    async def fetch_reason_counts(self, batch_id: str) -> dict[str, int]:
-        """How many exception items of a batch have each reason code."""
-
-    async def fetch_progress(self, batch_id: str) -> BatchProgress:
-        """Counts from chunk states and exception items, without touching the items.
+        """The control totals fixed at freezing; those of the items so far while the batch is open.
 
         Raises:
             BatchNotFoundError: no batch has this id.
         """
 
+    async def fetch_reason_counts(self, batch_id: str) -> dict[str, int]:
+        """How many exception items of a batch have each reason code."""
+
+    async def fetch_progress(self, batch_id: str) -> BatchProgress:
+        """Counts from chunk states and their stored totals, without touching the items.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+        """
+
+    async def fetch_offer_counts(self) -> OfferCounts:
+        """Add up the duplicates and the conflicts of all batches."""
+
     async def fetch_latest_items(self, after_order_id: str, item_count_max: int) -> list[LatestItem]:
         """Read the next orders' latest items, ordered by order_id in code point order; for the audit.
 
-        A claim whose item is missing comes with the outcome `missing` and empty payload.
+        One snapshot. An order whose claim names an item that is not there, or another order's, or one with another
+        claim number, comes with the outcome `missing`.
         """
 
     async def fetch_item_of_order(self, order_id: str) -> LatestItem | None:
-        """Read one order's latest item; for the audit's second look."""
+        """Read one order's latest item, as above; None for an order without a claim. For the audit's second look."""
 
     async def fetch_store_breaks(self, break_count_max: int) -> list[StoreBreak]:
         """Check the store against itself, reading all of it; at most the bound of each kind.
 
-        Kinds: `planned_total_changed` (the stored plan is not the sum of the batch's items),
-        `item_missing` (item numbers have a gap, or a claim's item is missing), `claim_missing` (an item whose
-        order has no claim, or only an older one), `claim_not_released` (held for a rejected or failed item),
-        `claim_released_early` (released for a live item), `two_live_items`, `chunk_totals_differ` (a closed
-        chunk's control totals are not the sum of its items), `chunk_gap` (chunks do not cover the batch
-        exactly once), `exception_without_item`, `closed_with_pending` (a final batch has a chunk that is not
-        closed).
+        Each kind is looked for in one snapshot, in which every transaction of this port is whole: a break is never
+        the shadow of a step under way. Together with `planned_total_changed`, `chunk_gap` and `chunk_totals_differ`
+        being absent, planned = settled + rejected + failed + held + pending holds in every batch.
+
+        Kinds, and what their ids name:
+
+        - `planned_total_changed` (batch): the stored plan is not the sum of the batch's items.
+        - `item_missing` (batch): the items are not as many as were appended, numbered from 0 without a gap. A claim
+          whose item is missing is told by `fetch_latest_items`.
+        - `claim_missing` (order): an item's order has no claim, or only one with a lower number.
+        - `claim_no_reused` (order): two items of one order have the same claim number.
+        - `claim_not_released` (order): held although the latest item is rejected or failed.
+        - `claim_released_early` (order): released although the latest item is settled, held or pending.
+        - `two_live_items` (order): an item is settled or pending although the claim has moved on to a later one.
+        - `chunk_gap` (chunk): a chunk is missing, has another range than its batch's chunk size gives, or is there
+          although its batch is open or does not reach so far.
+        - `chunk_totals_differ` (chunk): its stored control totals are not the sum of its items' outcomes.
+        - `exception_without_item` (item): an exception item without the item.
+        - `outcome_too_early` (order): an outcome in a chunk without a stored validation, or one that only a closed
+          chunk can have.
+        - `reason_impossible` (order): a held item without a reason for holding, or another one with such a reason.
+        - `closed_with_pending` (batch): the batch is final and has a chunk that is not closed.
         """
+
+
+def check_offers(orders: Sequence[OfferedOrder]) -> None:
+    """Refuse what `append_orders` does not take; every adapter begins with this.
+
+    Raises:
+        ValueError: see `SettlementStore.append_orders`.
+    """
+    if len(orders) > limits.FREEZE_SLICE_ORDER_COUNT:
+        raise ValueError(
+            f"{len(orders)} orders were offered at once; at most {limits.FREEZE_SLICE_ORDER_COUNT} can be."
+        )
+    if len({order.order_id for order in orders}) < len(orders):
+        raise ValueError("An order comes twice in one offer; offer each order once.")
+
+
+def check_exceptions(chunk: Chunk, exceptions: Sequence[ExceptionItem]) -> None:
+    """Refuse exceptions that are not a chunk's own; every adapter does so before it stores them.
+
+    Raises:
+        InvariantViolationError: an item is not of this chunk, or comes twice.
+    """
+    strangers = [e.item_no for e in exceptions if not chunk.item_start <= e.item_no < chunk.item_end]
+    if strangers or len({exception.item_no for exception in exceptions}) < len(exceptions):
+        raise InvariantViolationError(
+            f"Chunk {chunk.chunk_index} (items {chunk.item_start} to {chunk.item_end - 1}) was given outcomes of "
+            f"items of other chunks ({strangers[:5]}), or one item's twice. "
+            "Nothing was written; this is an error in Settle."
+        )

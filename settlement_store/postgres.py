@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
-from database.pools import Connection, Pool, Row
+from database.pools import Connection, Row
 from database.queries import load_query
 from domain import limits
 from domain.control_totals import outcome_totals_of, totals_of
@@ -31,13 +31,12 @@ from schemas.batches import (
     ExceptionItem,
     Item,
     ItemGroup,
-    LatestItem,
     OfferedOrder,
     OutcomeTotals,
 )
-from schemas.reasons import Outcome, ReasonCode
-
-_RELEASING_OUTCOMES = {Outcome.REJECTED, Outcome.FAILED}
+from schemas.reasons import ReasonCode
+from settlement_store.audit_reads import PostgresAuditReads
+from settlement_store.port import RELEASING_OUTCOMES, check_exceptions, check_offers
 
 
 def _query(name: str) -> str:
@@ -49,18 +48,15 @@ class _Sql:
 
     append_orders = _query("append_orders")
     count_appended = _query("count_appended")
+    count_conflicts = _query("count_conflicts")
     fetch_batch = _query("fetch_batch")
     fetch_batches = _query("fetch_batches")
     fetch_chunk = _query("fetch_chunk")
     fetch_chunk_totals = _query("fetch_chunk_totals")
     fetch_item_groups = _query("fetch_item_groups")
-    fetch_item_of_order = _query("fetch_item_of_order")
-    fetch_latest_items = _query("fetch_latest_items")
-    fetch_open_totals = _query("fetch_open_totals")
     fetch_pending_items = _query("fetch_pending_items")
     fetch_planned_totals = _query("fetch_planned_totals")
     fetch_progress = _query("fetch_progress")
-    fetch_range_totals = _query("fetch_range_totals")
     fetch_reason_counts = _query("fetch_reason_counts")
     hold_pending_items = _query("hold_pending_items")
     lock_batch = _query("lock_batch")
@@ -74,7 +70,7 @@ class _Sql:
     store_chunk_totals = _query("store_chunk_totals")
     store_chunks = _query("store_chunks")
     store_exceptions = _query("store_exceptions")
-    store_planned_totals = _query("store_planned_totals")
+    store_reject_totals = _query("store_reject_totals")
 
 
 class _LockedChunk(NamedTuple):
@@ -86,11 +82,8 @@ class _ClaimRaceError(Exception):
     """A rival claimed one of the orders between the look and the insert."""
 
 
-class PostgresSettlementStore:
+class PostgresSettlementStore(PostgresAuditReads):
     """`SettlementStore` on PostgreSQL; see the port for what each method promises."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
 
     async def open_batch(self, opening: BatchOpening) -> Batch:
         """See the port."""
@@ -114,6 +107,7 @@ class PostgresSettlementStore:
 
     async def append_orders(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
         """See the port."""
+        check_offers(orders)
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(_ClaimRaceError),
             stop=stop_after_attempt(limits.CLAIM_RACE_ATTEMPT_COUNT_MAX),
@@ -159,7 +153,6 @@ class PostgresSettlementStore:
             batch = await _lock_batch(connection, batch_id)
             if batch["state"] != BatchState.OPEN:
                 return
-            await connection.execute(_Sql.store_planned_totals, batch["batch_no"])
             await connection.execute(_Sql.store_chunks, batch["batch_no"], batch["item_count"], batch["chunk_size"])
             await connection.execute(_Sql.set_batch_frozen, batch["batch_no"])
 
@@ -199,15 +192,12 @@ class PostgresSettlementStore:
         """See the port."""
         async with self._transaction() as connection:
             batch_no, chunk = await _read_chunk(connection, _Sql.lock_chunk, batch_id, chunk_index)
-            if chunk.state == ChunkState.PLANNED:
-                await _store_exceptions(connection, batch_no, rejects)
-                await connection.execute(_Sql.set_chunk_state, batch_no, chunk_index, ChunkState.VALIDATED)
-            elif chunk.state == ChunkState.CLOSED:
+            if chunk.state != ChunkState.PLANNED:
                 return await _stored_chunk_totals(connection, batch_no, chunk_index)
-            rows = await connection.fetch(
-                _Sql.fetch_range_totals, batch_no, chunk.item_start, chunk.item_end, "pending"
+            await _store_exceptions(connection, batch_no, chunk, rejects)
+            return await _move_chunk(
+                connection, batch_no, chunk, ChunkState.VALIDATED, store_totals=_Sql.store_reject_totals
             )
-            return outcome_totals_of(row for row in map(tuple, rows) if row[0] != "pending")
 
     async def store_outcomes(
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
@@ -222,8 +212,13 @@ class PostgresSettlementStore:
                     f"Chunk {chunk_index} of batch {batch_id} has outcomes but no stored validation. "
                     "Nothing was written; look at the chunk's workflow in the Temporal web UI."
                 )
-            await _store_exceptions(connection, batch_no, exceptions)
-            return await _close_chunk(connection, batch_no, chunk)
+            await _store_exceptions(connection, batch_no, chunk, exceptions)
+            totals = await _close_chunk(connection, batch_no, chunk)
+            conflict_count = sum(e.reason_code == ReasonCode.PAYLOAD_CONFLICT for e in exceptions)
+            if conflict_count:
+                # Last, for the chunks of a batch share its row: it is locked only until the commit that follows.
+                await connection.execute(_Sql.count_conflicts, batch_no, conflict_count)
+            return totals
 
     async def hold_chunk(self, batch_id: str, chunk_index: int, detail: str) -> OutcomeTotals:
         """See the port."""
@@ -283,10 +278,8 @@ class PostgresSettlementStore:
 
     async def fetch_planned_totals(self, batch_id: str) -> ControlTotals:
         """See the port."""
-        batch = await self.fetch_batch(batch_id)
-        query = _Sql.fetch_open_totals if batch.state == BatchState.OPEN else _Sql.fetch_planned_totals
         async with self._pool.acquire() as connection:
-            rows = await connection.fetch(query, await _batch_no(connection, batch_id))
+            rows = await connection.fetch(_Sql.fetch_planned_totals, await _batch_no(connection, batch_id))
         return totals_of(tuple(row) for row in rows)
 
     async def fetch_reason_counts(self, batch_id: str) -> dict[str, int]:
@@ -302,18 +295,6 @@ class PostgresSettlementStore:
         if row is None:
             raise _batch_not_found(batch_id)
         return BatchProgress.model_validate(dict(row))
-
-    async def fetch_latest_items(self, after_order_id: str, item_count_max: int) -> list[LatestItem]:
-        """See the port."""
-        async with self._pool.acquire() as connection:
-            rows = await connection.fetch(_Sql.fetch_latest_items, after_order_id, item_count_max)
-        return [LatestItem._make(row) for row in rows]
-
-    async def fetch_item_of_order(self, order_id: str) -> LatestItem | None:
-        """See the port."""
-        async with self._pool.acquire() as connection:
-            row = await connection.fetchrow(_Sql.fetch_item_of_order, order_id)
-        return LatestItem._make(row) if row else None
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:
@@ -361,10 +342,13 @@ async def _stored_chunk_totals(connection: Connection, batch_no: int, chunk_inde
     return outcome_totals_of(tuple(row) for row in rows)
 
 
-async def _store_exceptions(connection: Connection, batch_no: int, exceptions: Sequence[ExceptionItem]) -> None:
+async def _store_exceptions(
+    connection: Connection, batch_no: int, chunk: Chunk, exceptions: Sequence[ExceptionItem]
+) -> None:
     if not exceptions:
         return
-    await connection.execute(
+    check_exceptions(chunk, exceptions)
+    status = await connection.execute(
         _Sql.store_exceptions,
         batch_no,
         [exception.item_no for exception in exceptions],
@@ -372,14 +356,23 @@ async def _store_exceptions(connection: Connection, batch_no: int, exceptions: S
         [exception.reason_code for exception in exceptions],
         [exception.detail for exception in exceptions],
     )
-    released = [exception.item_no for exception in exceptions if exception.outcome in _RELEASING_OUTCOMES]
+    if status != f"INSERT 0 {len(exceptions)}":
+        raise InvariantViolationError(
+            f"Chunk {chunk.chunk_index} was given an outcome for an item that has one already ({status}). "
+            "Nothing was written; this is an error in Settle."
+        )
+    released = [exception.item_no for exception in exceptions if exception.outcome in RELEASING_OUTCOMES]
     if released:
         await connection.execute(_Sql.release_claims, batch_no, released)
 
 
 async def _close_chunk(connection: Connection, batch_no: int, chunk: Chunk) -> OutcomeTotals:
-    await connection.execute(_Sql.set_chunk_state, batch_no, chunk.chunk_index, ChunkState.CLOSED)
-    rows = await connection.fetch(
-        _Sql.store_chunk_totals, batch_no, chunk.chunk_index, chunk.item_start, chunk.item_end
-    )
+    return await _move_chunk(connection, batch_no, chunk, ChunkState.CLOSED, store_totals=_Sql.store_chunk_totals)
+
+
+async def _move_chunk(
+    connection: Connection, batch_no: int, chunk: Chunk, state: ChunkState, *, store_totals: str
+) -> OutcomeTotals:
+    await connection.execute(_Sql.set_chunk_state, batch_no, chunk.chunk_index, state)
+    rows = await connection.fetch(store_totals, batch_no, chunk.chunk_index, chunk.item_start, chunk.item_end)
     return outcome_totals_of(tuple(row) for row in rows)

@@ -1,7 +1,8 @@
--- Claim and append the offered orders that no live item holds, and tell what became of the others.
+-- Claim and append the offered orders that no live item holds, add them to the plan, and tell what became of the others.
 -- Orders that a rival claims between the look and the insert leave fewer claimed than numbered: the caller then rolls back and tries again, since item numbers must have no gap.
 WITH offered AS MATERIALIZED (
-    SELECT * FROM unnest($3::text[], $4::text[], $5::bigint[], $6::text[])
+    SELECT order_id, account_id, amount_minor, currency
+    FROM unnest($3::text[] COLLATE "C", $4::text[] COLLATE "C", $5::bigint[], $6::text[] COLLATE "C")
         AS o (order_id, account_id, amount_minor, currency)
 ), live AS MATERIALIZED (
     SELECT
@@ -20,22 +21,18 @@ WITH offered AS MATERIALIZED (
         OFFSET 0
     ) AS item ON true
 ), unanswered AS (
-    SELECT order_id FROM live
-    WHERE NOT is_duplicate
-        AND NOT EXISTS (
-            SELECT FROM chunk_states AS chunk
-            WHERE chunk.batch_no = live.batch_no
-                AND live.item_no >= chunk.item_start AND live.item_no < chunk.item_end
-                AND chunk.state = 'closed'
-        )
-        AND NOT EXISTS (
-            SELECT FROM exception_items AS exception
-            WHERE exception.batch_no = live.batch_no AND exception.item_no = live.item_no
-        )
+    SELECT order_id
+    FROM live
+    CROSS JOIN LATERAL (
+        SELECT outcome FROM item_outcomes AS item
+        WHERE item.batch_no = live.batch_no AND item.item_no = live.item_no
+        OFFSET 0
+    ) AS item
+    WHERE NOT is_duplicate AND outcome = 'pending'
 ), numbered AS MATERIALIZED (
     SELECT offered.*, ($2 + row_number() OVER (ORDER BY offered.order_id) - 1)::integer AS item_no
-    FROM offered
-    WHERE offered.order_id NOT IN (SELECT order_id FROM live)
+    FROM offered LEFT JOIN live USING (order_id)
+    WHERE live.order_id IS NULL
 ), claimed AS (
     INSERT INTO claims AS claim (order_id, batch_no, item_no, claim_no, is_held)
     SELECT order_id, $1, item_no, 1, true FROM numbered
@@ -46,16 +43,23 @@ WITH offered AS MATERIALIZED (
         claim_no = claim.claim_no + 1,
         is_held = true
     WHERE NOT claim.is_held
-    RETURNING order_id, item_no, claim_no
+    RETURNING order_id, claim_no
 ), appended AS (
     INSERT INTO items (batch_no, item_no, claim_no, amount_minor, order_id, account_id, currency)
-    SELECT $1, claimed.item_no, claim_no, amount_minor, order_id, account_id, currency
+    SELECT $1, item_no, claim_no, amount_minor, order_id, account_id, currency
     FROM claimed JOIN numbered USING (order_id)
-    ORDER BY claimed.item_no
+    ORDER BY item_no
+    RETURNING currency, amount_minor
+), planned AS (
+    INSERT INTO planned_totals AS plan (batch_no, currency, order_count, amount_minor)
+    SELECT $1, currency, count(*), sum(amount_minor) FROM appended GROUP BY currency
+    ON CONFLICT (batch_no, currency) DO UPDATE SET
+        order_count = plan.order_count + excluded.order_count,
+        amount_minor = plan.amount_minor + excluded.amount_minor
 )
 SELECT
     (SELECT count(*) FROM numbered) AS numbered_count,
     (SELECT count(*) FROM claimed) AS claimed_count,
     (SELECT count(*) FROM live WHERE is_duplicate) AS duplicate_count,
     (SELECT count(*) FROM live WHERE NOT is_duplicate) AS conflict_count,
-    ARRAY(SELECT order_id FROM unanswered) AS unanswered_conflict_order_ids
+    ARRAY(SELECT order_id FROM unanswered ORDER BY order_id) AS unanswered_conflict_order_ids

@@ -1,0 +1,56 @@
+"""What the audit reads of the settlement store on PostgreSQL: latest items, and where the store contradicts itself."""
+
+from database.pools import Pool
+from database.queries import load_query
+from schemas.audit import LatestItem, OfferCounts
+from schemas.batches import StoreBreak
+
+_FETCH_LATEST_ITEMS = load_query("settlement_store", "fetch_latest_items")
+_FETCH_ITEM_OF_ORDER = load_query("settlement_store", "fetch_item_of_order")
+_FETCH_OFFER_COUNTS = load_query("settlement_store", "fetch_offer_counts")
+
+BREAK_KINDS = (
+    "planned_total_changed",
+    "item_missing",
+    "claim_missing",
+    "claim_no_reused",
+    "claim_not_released",
+    "claim_released_early",
+    "two_live_items",
+    "chunk_gap",
+    "chunk_totals_differ",
+    "exception_without_item",
+    "outcome_too_early",
+    "reason_impossible",
+    "closed_with_pending",
+)
+# One statement a kind: under READ COMMITTED it is one snapshot, in which every step is done or not begun.
+_FETCH_BREAKS = tuple(load_query("settlement_store", f"break_{kind}") for kind in BREAK_KINDS)
+
+
+class PostgresAuditReads:
+    """The part of `SettlementStore` that only the audit uses; see the port for what each method promises."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def fetch_offer_counts(self) -> OfferCounts:
+        """See the port."""
+        row = await self._pool.fetchrow(_FETCH_OFFER_COUNTS)
+        return OfferCounts(*row) if row else OfferCounts(0, 0)
+
+    async def fetch_latest_items(self, after_order_id: str, item_count_max: int) -> list[LatestItem]:
+        """See the port."""
+        rows = await self._pool.fetch(_FETCH_LATEST_ITEMS, after_order_id, item_count_max)
+        return [LatestItem._make(row) for row in rows]
+
+    async def fetch_item_of_order(self, order_id: str) -> LatestItem | None:
+        """See the port."""
+        row = await self._pool.fetchrow(_FETCH_ITEM_OF_ORDER, order_id)
+        return LatestItem._make(row) if row else None
+
+    async def fetch_store_breaks(self, break_count_max: int) -> list[StoreBreak]:
+        """See the port."""
+        return [
+            StoreBreak._make(row) for query in _FETCH_BREAKS for row in await self._pool.fetch(query, break_count_max)
+        ]

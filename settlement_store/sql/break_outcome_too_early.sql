@@ -1,0 +1,15 @@
+-- An item has an outcome before its chunk has a stored validation, or one before closing that only a closed chunk can have.
+SELECT
+    'outcome_too_early' AS kind,
+    order_id AS id,
+    format(
+        'Item %s of batch %s is %s for %s, but its chunk is %s.',
+        item_no, batch_id, outcome, item.reason_code, coalesce(chunk.state, 'not there')
+    ) AS detail
+FROM item_outcomes AS item
+LEFT JOIN chunk_states AS chunk USING (batch_no, chunk_index)
+WHERE item.reason_code IS NOT NULL
+    AND chunk.state IS DISTINCT FROM 'closed'
+    AND (chunk.state IS DISTINCT FROM 'validated' OR outcome <> 'rejected')
+ORDER BY order_id
+LIMIT $1
