@@ -1,0 +1,1 @@
+"""The demo and the measurements; nothing that ships imports this."""

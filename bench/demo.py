@@ -1,0 +1,182 @@
+"""`make demo`: settle a sample of orders on a fresh embedded stack, with a worker killed on the way, and prove it.
+
+Exits 1 if anything is off: the audit, the expected outcome, a balance, or a kill that hit nothing.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from bench.check_balances import find_differences
+from bench.one_statement import count_rows, run_one_statement
+from bench.settlement_run import SettlementRun, settle_one_batch
+from bench.worker_processes import SETTLE
+from local_stack.stack import LocalStack
+from runtime.settings import Settings, load_settings
+from schemas.batches import ReconciliationReport
+from starters.report import fetch_report, print_report
+
+DEMO_DIR = Path(".settle/demo")
+RESULT_FILE = Path(".settle/demo.json")
+SAMPLE_SEED = 1
+ONE_STATEMENT_DATABASE = "one_statement"
+
+
+def main() -> None:
+    """Run the demo."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--orders", type=int, default=100_000)
+    parser.add_argument("--keep", action="store_true", help="leave the stack up")
+    arguments = parser.parse_args()
+    stack = LocalStack(DEMO_DIR / "stack")
+    stack.down()
+    shutil.rmtree(DEMO_DIR, ignore_errors=True)
+    _say("Starting an embedded stack of its own: Temporal, PostgreSQL, Kafka broker.")
+    state = stack.up()
+    os.environ["SETTLE_STACK_DIR"] = str(DEMO_DIR / "stack")
+    problems: list[str] = []
+    try:
+        problems = _demo(arguments.orders)
+    finally:
+        if arguments.keep:
+            _say(
+                f"The stack is left up, its web UI at {state.temporal_ui_url}; "
+                f"stop it with: settle stack down --dir {DEMO_DIR}/stack"
+            )
+        else:
+            stack.down()
+    for problem in problems:
+        _say(f"OFF: {problem}")
+    sys.exit(1 if problems else 0)
+
+
+def _demo(order_count: int) -> list[str]:
+    order_file = DEMO_DIR / "orders.csv"
+    _settle("migrate")
+    _settle("sample", str(order_file), "--orders", str(order_count), "--seed", str(SAMPLE_SEED))
+    _settle("import", str(order_file))
+    settings = load_settings()
+    one_statement_url = _clone_database(settings.database_url)
+    run = asyncio.run(settle_one_batch(settings, DEMO_DIR / "logs", batch_id="demo", kill=True))
+    report = asyncio.run(fetch_report(settings, run.batch_id))
+    print_report(report)
+    audit = json.loads(_settle("audit", "--json", check=False))
+    one_statement_s = run_one_statement(one_statement_url, settings.chunk_size)
+    expected = json.loads(order_file.with_suffix(".expected.json").read_text())
+    problems = [
+        *_find_outcome_problems(report, expected, order_count),
+        *[f"{item['kind']} {item['id']}: {item['detail']}" for item in audit["breaks"]],
+        *find_differences(str(order_file), settings.database_url),
+        *_find_kill_problems(run),
+        *_find_bound_problems(settings.database_url, one_statement_url),
+    ]
+    result = _result(order_count, run, one_statement_s, expected, report, audit, settings)
+    RESULT_FILE.write_text(json.dumps(result, indent=2) + "\n")
+    _tell(result, run, problems)
+    return problems
+
+
+def _find_outcome_problems(report: ReconciliationReport, expected: dict[str, Any], order_count: int) -> list[str]:
+    found = json.loads(report.model_dump_json())
+    problems = [
+        f"{total} is {found[total]}, the sample must give {expected[total]}"
+        for total in ("settled", "rejected", "reasons")
+        if found[total] != expected[total]
+    ]
+    if not report.balanced or report.state != "closed" or report.planned.order_count != order_count:
+        problems.append(
+            f"batch {report.batch_id} is {report.state}, balanced: {report.balanced}, "
+            f"planned {report.planned.order_count} of {order_count}"
+        )
+    return problems
+
+
+def _find_kill_problems(run: SettlementRun) -> list[str]:
+    if run.kill and run.kill_cost and run.kill_cost.attempts_max >= 2:
+        return []
+    return ["the kill hit no activity in flight: no history has an attempt of 2 or more; try more orders"]
+
+
+def _find_bound_problems(database_url: str, one_statement_url: str) -> list[str]:
+    ours, bound = count_rows(database_url), count_rows(one_statement_url)
+    return [
+        f"{table}: Settle wrote {ours[table]}, the one statement {bound[table]}"
+        for table in ours
+        if ours[table] != bound[table]
+    ]
+
+
+def _result(
+    order_count: int,
+    run: SettlementRun,
+    one_statement_s: float,
+    expected: dict[str, Any],
+    report: ReconciliationReport,
+    audit: dict[str, Any],
+    settings: Settings,
+) -> dict[str, Any]:
+    return {
+        "orders": order_count,
+        "batches": [run.batch_id],
+        "settle_s": round(run.settle_s, 3),
+        "orders_per_s": round(order_count / run.settle_s),
+        "one_statement_s": round(one_statement_s, 3),
+        "kill": {
+            "at_fraction": run.kill.at_fraction if run.kill else None,
+            "activities_in_flight": len(run.kill.chunk_indexes) if run.kill else 0,
+            "cost_s": round(run.kill_cost.cost_s, 3) if run.kill_cost else None,
+        },
+        "expected_reasons": expected["reasons"],
+        "reports": [json.loads(report.model_dump_json())],
+        "audit": audit,
+        "web_ui_url": f"{settings.temporal_ui_url}/namespaces/default/workflows/{run.batch_id}",
+    }
+
+
+def _tell(result: dict[str, Any], run: SettlementRun, problems: list[str]) -> None:
+    kill = result["kill"]
+    _say(
+        f"{result['orders']:,} orders in {result['settle_s']:.1f} s: {result['orders_per_s']:,} orders/s. "
+        f"One set-based statement for the same rows: {result['one_statement_s']:.1f} s."
+    )
+    if run.kill:
+        _say(
+            f"A worker was killed at {kill['at_fraction']:.0%} with {kill['activities_in_flight']} activities in "
+            f"flight; the last of their chunks was closed {kill['cost_s']:.1f} s later."
+        )
+    _say(f"Audit: {'ok' if result['audit']['ok'] else 'BROKEN'}, {result['audit']['orders']:,} orders.")
+    if not problems:
+        _say("Every account's balance agrees with what the order file alone gives.")
+    _say(f"All figures: {RESULT_FILE}. The batch in the web UI: {result['web_ui_url']}")
+
+
+def _clone_database(database_url: str) -> str:
+    """Copy the imported database for the one statement; nobody is connected to it yet."""
+    with psycopg.connect(database_url.replace("@/postgres?", "@/template1?"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {ONE_STATEMENT_DATABASE} TEMPLATE postgres".encode())
+    return database_url.replace("@/postgres?", f"@/{ONE_STATEMENT_DATABASE}?")
+
+
+def _settle(*arguments: str, check: bool = True) -> str:
+    """Run a command as a user would, show what it says, and return its stdout."""
+    _say(f"$ settle {' '.join(arguments)}")
+    finished = subprocess.run([SETTLE, *arguments], stdout=subprocess.PIPE, text=True, check=check)
+    if "--json" not in arguments:
+        print(finished.stdout, end="", flush=True)
+    return finished.stdout
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""One batch settled by two worker processes, with or without a kill on the way."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
+
+from bench.worker_kill import Kill, KillCost, fetch_kill_cost, kill_busiest_worker
+from bench.worker_processes import WorkerProcesses
+from runtime.adapters import open_settlement_store
+from runtime.settings import Settings
+from runtime.temporal import connect_temporal
+from settlement_store.port import SettlementStore
+from starters.batches import follow_batch, settlement_progress_bar
+from starters.run import plan_opening, start_batch
+
+WORKER_COUNT = 2
+KILL_AT_FRACTION = 0.4
+_POLL_INTERVAL_S = 0.02
+_READY_TIMEOUT_S = 30
+_RUN_TIMEOUT_S = 3600
+
+
+class SettlementRun(NamedTuple):
+    """A finished run; `settle_s` is from the start of the batch's workflow to its end."""
+
+    batch_id: str
+    settle_s: float
+    kill: Kill | None
+    kill_cost: KillCost | None
+
+
+async def settle_one_batch(settings: Settings, log_dir: Path, *, batch_id: str, kill: bool) -> SettlementRun:
+    """Start two workers and settle all overdue orders as one batch, with a progress bar.
+
+    Args:
+        settings: the databases, the Temporal server and a task queue of this run's own.
+        log_dir: where the workers' logs go.
+        batch_id: names the batch.
+        kill: SIGKILL the worker with most activities in flight at `KILL_AT_FRACTION`, and start another.
+    """
+    client = await connect_temporal(settings)
+    environment = {
+        "SETTLE_STACK_DIR": str(settings.stack_dir),
+        "SETTLE_DATABASE_URL": settings.database_url,
+        "SETTLE_TASK_QUEUE": settings.task_queue,
+    }
+    with WorkerProcesses(log_dir, environment) as workers:
+        for _ in range(WORKER_COUNT):
+            workers.start()
+        await _wait_for_pollers(client, settings.task_queue, WORKER_COUNT)
+        async with asyncio.timeout(_RUN_TIMEOUT_S), open_settlement_store(settings) as store:
+            opening = plan_opening(settings, datetime.now(UTC), batch_id=batch_id)
+            await store.open_batch(opening)
+            started = time.perf_counter()
+            handle = await start_batch(client, settings.task_queue, opening)
+            with settlement_progress_bar() as bar:
+                killing = asyncio.create_task(_kill_at_fraction(client, store, batch_id, workers)) if kill else None
+                following = asyncio.create_task(follow_batch(store, batch_id, bar))
+                await handle.result()
+                settle_s = time.perf_counter() - started
+                await following
+        hit = await killing if killing else None
+        return SettlementRun(batch_id, settle_s, hit, await fetch_kill_cost(client, batch_id, hit) if hit else None)
+
+
+async def _wait_for_pollers(client: Client, task_queue: str, worker_count: int) -> None:
+    """Wait until the workers poll, so that the run's clock does not count their start."""
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace,
+        task_queue=TaskQueue(name=task_queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+    )
+    async with asyncio.timeout(_READY_TIMEOUT_S):
+        while True:
+            answer = await client.workflow_service.describe_task_queue(request)
+            if len({poller.identity for poller in answer.pollers}) >= worker_count:
+                return
+            await asyncio.sleep(_POLL_INTERVAL_S)
+
+
+async def _kill_at_fraction(
+    client: Client, store: SettlementStore, batch_id: str, workers: WorkerProcesses
+) -> Kill | None:
+    """Wait for the fraction, then try until a kill hits an activity in flight; None if the batch ends first."""
+    fraction = 0.0
+    while fraction < 1:
+        progress = await store.fetch_progress(batch_id)
+        fraction = progress.chunk_closed_count / max(progress.chunk_count, 1)
+        if fraction >= KILL_AT_FRACTION:
+            kill = await kill_busiest_worker(client, batch_id, workers, fraction)
+            if kill:
+                return kill
+        await asyncio.sleep(_POLL_INTERVAL_S)
+    return None
