@@ -10,11 +10,9 @@ from yoyo import get_backend, read_migrations
 from yoyo.backends.base import DatabaseBackend
 from yoyo.migrations import MigrationList
 
-from database.urls import without_password
+from database.urls import SCHEMES, without_password
 from domain import limits
 from domain.errors import UnavailableError
-
-_SCHEMES = ("postgresql://", "postgres://")
 
 
 def migrate(url: str, *, package: str, schema: str) -> list[str]:
@@ -74,7 +72,7 @@ def _exclusive(url: str, schema: str) -> Iterator[None]:
 
 @contextmanager
 def _backend(url: str, schema: str) -> Iterator[DatabaseBackend]:
-    scheme = next(scheme for scheme in _SCHEMES if url.startswith(scheme))
+    scheme = next(scheme for scheme in SCHEMES if url.startswith(scheme))
     rest = url.removeprefix(scheme)
     backend = get_backend(f"postgresql+psycopg://{rest}{'&' if '?' in rest else '?'}schema={schema}")
     try:

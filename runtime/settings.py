@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, PostgresDsn, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from database.urls import is_database_url
 from domain import limits
 from domain.errors import SettingsError, UnavailableError
 from runtime.stack_state import DEFAULT_STACK_DIR, fetch_stack_state
-
-_DSN = TypeAdapter(PostgresDsn)
 
 
 class Settings(BaseSettings):
@@ -44,11 +43,8 @@ class Settings(BaseSettings):
     @field_validator("database_url", "order_center_url", "fund_platform_url")
     @classmethod
     def _is_a_database_url(cls, url: str) -> str:
-        if url:
-            try:
-                _DSN.validate_python(url)
-            except ValidationError as error:
-                raise ValueError("is no PostgreSQL URL; give postgresql://USER:PASSWORD@HOST:PORT/NAME") from error
+        if url and not is_database_url(url):
+            raise ValueError("is no PostgreSQL URL; give postgresql://USER:PASSWORD@HOST:PORT/NAME")
         return url
 
     @property
