@@ -9,7 +9,10 @@ ORDERS ?= 100000
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-setup: .venv/.ready ## make .venv from the lock file
+setbench: .venv/.ready ## measure: one set-based statement, Settle, and Settle with a worker killed
+	$(BIN)/python -m bench.kill_cost
+
+up: .venv/.ready ## make .venv from the lock file
 
 .venv/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Settle needs Python 3.11 or newer; name one with: make setup PYTHON=python3.12")'
@@ -33,10 +36,13 @@ format: .venv/.ready ## format and apply the safe fixes
 	$(BIN)/ruff check --fix .
 
 test: .venv/.ready ## all the tests, on real servers
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 demo: .venv/.ready ## settle ORDERS orders on a fresh stack, with a worker killed on the way; KEEP=1 leaves it up
 	$(BIN)/python -m bench.demo --orders $(ORDERS) $(if $(KEEP),--keep)
+
+bench: .venv/.ready ## measure: one set-based statement, Settle, and Settle with a worker killed
+	$(BIN)/python -m bench.kill_cost
 
 up: .venv/.ready ## the embedded stack in the background
 	$(BIN)/settle stack up

@@ -6,28 +6,22 @@ Exits 1 if anything is off: the audit, the expected outcome, a balance, or a kil
 import argparse
 import asyncio
 import json
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from bench.check_balances import find_differences
+from bench.databases import clone_database
+from bench.fresh_stack import fresh_stack, run_settle, say
 from bench.one_statement import count_rows, run_one_statement
 from bench.settlement_run import SettlementRun, settle_one_batch
-from bench.worker_processes import SETTLE
-from local_stack.stack import LocalStack
-from runtime.settings import Settings, load_settings
+from runtime.settings import Settings
 from schemas.batches import ReconciliationReport
 from starters.report import fetch_report, print_report
 
 DEMO_DIR = Path(".settle/demo")
 RESULT_FILE = Path(".settle/demo.json")
 SAMPLE_SEED = 1
-ONE_STATEMENT_DATABASE = "one_statement"
 
 
 def main() -> None:
@@ -36,39 +30,22 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--keep", action="store_true", help="leave the stack up")
     arguments = parser.parse_args()
-    stack = LocalStack(DEMO_DIR / "stack")
-    stack.down()
-    shutil.rmtree(DEMO_DIR, ignore_errors=True)
-    _say("Starting an embedded stack of its own: Temporal, PostgreSQL, Kafka broker.")
-    state = stack.up()
-    os.environ["SETTLE_STACK_DIR"] = str(DEMO_DIR / "stack")
-    problems: list[str] = []
-    try:
-        problems = _demo(arguments.orders)
-    finally:
-        if arguments.keep:
-            _say(
-                f"The stack is left up, its web UI at {state.temporal_ui_url}; "
-                f"stop it with: settle stack down --dir {DEMO_DIR}/stack"
-            )
-        else:
-            stack.down()
+    with fresh_stack(DEMO_DIR, keep=arguments.keep) as settings:
+        problems = _demo(settings, arguments.orders)
     for problem in problems:
-        _say(f"OFF: {problem}")
+        say(f"OFF: {problem}")
     sys.exit(1 if problems else 0)
 
 
-def _demo(order_count: int) -> list[str]:
+def _demo(settings: Settings, order_count: int) -> list[str]:
     order_file = DEMO_DIR / "orders.csv"
-    _settle("migrate")
-    _settle("sample", str(order_file), "--orders", str(order_count), "--seed", str(SAMPLE_SEED))
-    _settle("import", str(order_file))
-    settings = load_settings()
-    one_statement_url = _clone_database(settings.database_url)
+    run_settle("sample", str(order_file), "--orders", str(order_count), "--seed", str(SAMPLE_SEED))
+    run_settle("import", str(order_file))
+    one_statement_url = clone_database(settings.database_url, "one_statement")
     run = asyncio.run(settle_one_batch(settings, DEMO_DIR / "logs", batch_id="demo", kill=True))
     report = asyncio.run(fetch_report(settings, run.batch_id))
     print_report(report)
-    audit = json.loads(_settle("audit", "--json", check=False))
+    audit = json.loads(run_settle("audit", "--json", check=False))
     one_statement_s = run_one_statement(one_statement_url, settings.chunk_size)
     expected = json.loads(order_file.with_suffix(".expected.json").read_text())
     problems = [
@@ -143,39 +120,19 @@ def _result(
 
 def _tell(result: dict[str, Any], run: SettlementRun, problems: list[str]) -> None:
     kill = result["kill"]
-    _say(
+    say(
         f"{result['orders']:,} orders in {result['settle_s']:.1f} s: {result['orders_per_s']:,} orders/s. "
         f"One set-based statement for the same rows: {result['one_statement_s']:.1f} s."
     )
     if run.kill:
-        _say(
+        say(
             f"A worker was killed at {kill['at_fraction']:.0%} with {kill['activities_in_flight']} activities in "
             f"flight; the last of their chunks was closed {kill['cost_s']:.1f} s later."
         )
-    _say(f"Audit: {'ok' if result['audit']['ok'] else 'BROKEN'}, {result['audit']['orders']:,} orders.")
+    say(f"Audit: {'ok' if result['audit']['ok'] else 'BROKEN'}, {result['audit']['orders']:,} orders.")
     if not problems:
-        _say("Every account's balance agrees with what the order file alone gives.")
-    _say(f"All figures: {RESULT_FILE}. The batch in the web UI: {result['web_ui_url']}")
-
-
-def _clone_database(database_url: str) -> str:
-    """Copy the imported database for the one statement; nobody is connected to it yet."""
-    with psycopg.connect(database_url.replace("@/postgres?", "@/template1?"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {ONE_STATEMENT_DATABASE} TEMPLATE postgres".encode())
-    return database_url.replace("@/postgres?", f"@/{ONE_STATEMENT_DATABASE}?")
-
-
-def _settle(*arguments: str, check: bool = True) -> str:
-    """Run a command as a user would, show what it says, and return its stdout."""
-    _say(f"$ settle {' '.join(arguments)}")
-    finished = subprocess.run([SETTLE, *arguments], stdout=subprocess.PIPE, text=True, check=check)
-    if "--json" not in arguments:
-        print(finished.stdout, end="", flush=True)
-    return finished.stdout
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
+        say("Every account's balance agrees with what the order file alone gives.")
+    say(f"All figures: {RESULT_FILE}. The batch in the web UI: {result['web_ui_url']}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,45 @@
+"""An embedded stack of a measurement's own, fresh and empty each time."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.worker_processes import SETTLE
+from local_stack.stack import LocalStack
+from runtime.settings import Settings, load_settings
+
+
+@contextmanager
+def fresh_stack(directory: Path, *, keep: bool = False) -> Iterator[Settings]:
+    """Bring up an empty stack in `directory`, migrated, found by the commands run from here; `keep` leaves it up."""
+    stack = LocalStack(directory / "stack")
+    stack.down()
+    shutil.rmtree(directory, ignore_errors=True)
+    say("Starting an embedded stack of its own: Temporal, PostgreSQL, Kafka broker.")
+    stack.up()
+    os.environ["SETTLE_STACK_DIR"] = str(directory / "stack")
+    try:
+        run_settle("migrate")
+        yield load_settings()
+    finally:
+        if keep:
+            say(f"The stack is left up; stop it with: settle stack down --dir {directory}/stack")
+        else:
+            stack.down()
+
+
+def run_settle(*arguments: str, check: bool = True) -> str:
+    """Run a command as a user would, show what it says, and return its stdout."""
+    say(f"$ settle {' '.join(arguments)}")
+    finished = subprocess.run([SETTLE, *arguments], stdout=subprocess.PIPE, text=True, check=check)
+    if "--json" not in arguments:
+        print(finished.stdout, end="", flush=True)
+    return finished.stdout
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)

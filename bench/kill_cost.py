@@ -1,0 +1,89 @@
+"""`make bench`: what orchestration costs over one set-based statement, and what a worker's crash costs.
+
+Pairs of runs, with and without a kill, interleaved with the one statement, each on a fresh copy of the same
+imported database on one PostgreSQL. Prints every run and the medians; writes `.settle/bench.json`.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+from pathlib import Path
+
+from bench.databases import clone_database, drop_database
+from bench.fresh_stack import fresh_stack, run_settle, say
+from bench.one_statement import run_one_statement
+from bench.settlement_run import SettlementRun, settle_one_batch
+from runtime.settings import Settings
+
+BENCH_DIR = Path(".settle/bench")
+RESULT_FILE = Path(".settle/bench.json")
+SAMPLE_SEED = 1
+
+
+def main() -> None:
+    """Run the pairs."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--orders", type=int, default=100_000)
+    parser.add_argument("--pairs", type=int, default=3)
+    arguments = parser.parse_args()
+    order_file = BENCH_DIR / "orders.csv"
+    with fresh_stack(BENCH_DIR) as settings:
+        run_settle("sample", str(order_file), "--orders", str(arguments.orders), "--seed", str(SAMPLE_SEED))
+        run_settle("import", str(order_file))
+        statements_s, undisturbed_s, killed_s, hits = [], [], [], []
+        for pair in range(arguments.pairs):
+            statements_s.append(_one_statement(settings, pair))
+            undisturbed_s.append(_settle(settings, pair, kill=False).settle_s)
+            killed = _settle(settings, pair, kill=True)
+            killed_s.append(killed.settle_s)
+            hits.append(len(killed.kill.chunk_indexes) if killed.kill else 0)
+    statement_s, plain_s = statistics.median(statements_s), statistics.median(undisturbed_s)
+    costs_s = [killed - plain for killed, plain in zip(killed_s, undisturbed_s, strict=True)]
+    result = {
+        "orders": arguments.orders,
+        "chunk_size": settings.chunk_size,
+        "window": settings.window,
+        "one_statement_s": statements_s,
+        "settle_s": undisturbed_s,
+        "settle_with_kill_s": killed_s,
+        "activities_in_flight_at_kill": hits,
+        "kill_cost_s_median": statistics.median(costs_s),
+        "times_the_one_statement": plain_s / statement_s,
+    }
+    RESULT_FILE.write_text(json.dumps(result, indent=2) + "\n")
+    say(
+        f"Medians of {arguments.pairs}: one statement {statement_s:.2f} s; Settle {plain_s:.2f} s, "
+        f"{plain_s / statement_s:.2f} times as long ({arguments.orders / plain_s:,.0f} orders/s); "
+        f"a killed worker costs {statistics.median(costs_s):.2f} s more. All figures: {RESULT_FILE}"
+    )
+
+
+def _one_statement(settings: Settings, pair: int) -> float:
+    url = clone_database(settings.database_url, f"one_statement_{pair}")
+    took_s = run_one_statement(url, settings.chunk_size)
+    drop_database(url)
+    say(f"pair {pair}: one statement {took_s:.2f} s")
+    return took_s
+
+
+def _settle(settings: Settings, pair: int, *, kill: bool) -> SettlementRun:
+    name = f"pair-{pair}-{'kill' if kill else 'plain'}"
+    url = clone_database(settings.database_url, name)
+    urls = dict.fromkeys(("database_url", "order_center_url", "fund_platform_url"), url)
+    run = asyncio.run(
+        settle_one_batch(
+            settings.model_copy(update={**urls, "task_queue": name}),
+            BENCH_DIR / "logs" / name,
+            batch_id=name,
+            kill=kill,
+        )
+    )
+    drop_database(url)
+    hit = f", {len(run.kill.chunk_indexes)} activities in flight at the kill" if run.kill else ""
+    say(f"pair {pair}: Settle {'with' if kill else 'without'} a kill {run.settle_s:.2f} s{hit}")
+    return run
+
+
+if __name__ == "__main__":
+    main()
