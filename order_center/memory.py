@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
 
+from order_center.port import check_records
 from schemas.orders import OrderRecord, OverdueCursor, OverdueOrder, TransactionRecord
 
 
@@ -17,6 +18,7 @@ class MemoryOrderCenter:
 
     async def load_records(self, records: Sequence[OrderRecord]) -> None:
         """See `OrderCenter.load_records`."""
+        check_records(records)
         for record in records:
             if self._records.get(record.order_id) != record:
                 self._records[record.order_id] = record

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from domain import limits
 from schemas.orders import OrderRecord, OverdueCursor, OverdueOrder, TransactionRecord
 
 
@@ -21,6 +22,9 @@ class OrderCenter(Protocol):
 
         Args:
             records: at most `limits.LOAD_ROW_COUNT`, each order once.
+
+        Raises:
+            ValueError: there are too many, or an order comes twice.
         """
 
     async def fetch_overdue_slice(
@@ -37,3 +41,15 @@ class OrderCenter(Protocol):
 
     async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
         """Read the records of these orders, in any order, by one indexed read; unknown ids are left out."""
+
+
+def check_records(records: Sequence[OrderRecord]) -> None:
+    """Refuse what `load_records` does not take; every adapter begins with this.
+
+    Raises:
+        ValueError: see `OrderCenter.load_records`.
+    """
+    if len(records) > limits.LOAD_ROW_COUNT:
+        raise ValueError(f"{len(records)} records were to be loaded at once; at most {limits.LOAD_ROW_COUNT} can be.")
+    if len({record.order_id for record in records}) < len(records):
+        raise ValueError("An order comes twice among the records to load; give its last record only.")

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from database.pools import Pool
 from database.queries import load_query
+from order_center.port import check_records
 from schemas.orders import OrderRecord, OverdueCursor, OverdueOrder, TransactionRecord
 
 _LOAD_RECORDS = load_query("order_center", "load_records")
@@ -21,6 +22,7 @@ class PostgresOrderCenter:
 
     async def load_records(self, records: Sequence[OrderRecord]) -> None:
         """See `OrderCenter.load_records`."""
+        check_records(records)
         if records:
             await self._pool.execute(_LOAD_RECORDS, *zip(*records, strict=True))
 

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from domain import limits
 from domain.control_totals import sum_totals, totals_of
 from domain.errors import SettleError
-from fund_platform.port import FundPlatform
+from fund_platform.port import HOUSE_ACCOUNT_PREFIX, FundPlatform
 from order_center.port import OrderCenter
 from runtime.adapters import open_fund_platform, open_order_center, require_migrated
 from runtime.settings import load_settings
@@ -183,7 +183,7 @@ def _record_of(
         raise ValueError(f"refunded_minor {refunded} is more than paid_minor {paid}")
     return OrderRecord(
         _identifier("order_id", order_id),
-        _identifier("account_id", account_id),
+        _account_id(account_id),
         paid,
         refunded,
         currency,
@@ -191,6 +191,12 @@ def _record_of(
         _moment("completed_at", completed_at),
         _moment("after_sale_ends_at", after_sale_ends_at),
     )
+
+
+def _account_id(text: str) -> str:
+    if text.startswith(HOUSE_ACCOUNT_PREFIX):
+        raise ValueError(f"account_id {text[: limits.IDENTIFIER_LENGTH_MAX]!r} belongs to the house")
+    return _identifier("account_id", text)
 
 
 def _identifier(column: str, text: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from domain import limits
 from order_center.memory import MemoryOrderCenter
 from order_center.port import OrderCenter
 from order_center.postgres import PostgresOrderCenter
@@ -159,6 +160,14 @@ async def test_records_are_read_as_last_loaded_and_unknown_ones_are_left_out(ord
         TransactionRecord("a", "A1", 1000, 0, "USD", "completed", ends_at),
         TransactionRecord("b", "A1", 900, 100, "USD", "refunding", ends_at),
     ]
+
+
+async def test_too_many_records_or_an_order_twice_are_refused_and_nothing_is_loaded(order_center: OrderCenter) -> None:
+    with pytest.raises(ValueError, match="An order comes twice"):
+        await order_center.load_records([record_of("a"), record_of("b"), record_of("a", paid_minor=2000)])
+    with pytest.raises(ValueError, match="at most 5000"):
+        await order_center.load_records([record_of(f"o{n}") for n in range(limits.LOAD_ROW_COUNT + 1)])
+    assert await fetch_all(order_center) == []
 
 
 async def test_nothing_to_do_is_no_error(order_center: OrderCenter) -> None:

@@ -54,7 +54,7 @@ async def test_a_row_becomes_a_record_and_its_account_is_opened(systems: Systems
 async def test_columns_are_found_by_name_and_others_ignored(systems: Systems) -> None:
     columns = HEADER.split(",")
     row = dict(zip(columns, GOOD_ROW.split(","), strict=True)) | {"note": '"a, b"'}
-    turned = ["note", *reversed(columns)]
+    turned = [*reversed(columns), "note"]
     await systems.load(",".join(row[column] for column in turned), header="\ufeff" + ",".join(turned))
     [record] = await systems.order_center.fetch_records(["o1"])
     assert record[:6] == ("o1", "A1", 1000, 100, "USD", "completed")
@@ -98,6 +98,7 @@ async def test_of_rows_for_the_same_order_the_last_one_stays(
         ("o1,", ",", "order_id '' is no identifier"),
         ("o1,", f"{'o' * 65},", "is no identifier"),
         ("o1,", "o\x00,", "is no identifier"),
+        ("A1", "house:USD", "account_id 'house:USD' belongs to the house"),
         ("A1", " A1", "account_id ' A1' is no identifier"),
         (
             "2025-01-06T00:00:00Z",
