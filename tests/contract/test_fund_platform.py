@@ -1,6 +1,6 @@
 """What the Fund Platform's port promises, of the one in memory and of the one on PostgreSQL."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -284,3 +284,67 @@ async def test_a_call_that_creates_nothing_leaves_no_journal_entry(fund_platform
     await post(fund_platform, request_of("k"))
     await post(fund_platform, request_of("k"), request_of("refused", account_id="nobody"))
     assert await fund_platform.fetch_ledger_breaks(10) == []
+
+
+def replace_answer(platform: MemoryFundPlatform, **changes: Any) -> None:
+    stored = platform.answers["k"]
+    platform.answers["k"] = stored._replace(request=stored.request._replace(**changes))
+
+
+def replace_account(platform: MemoryFundPlatform, **changes: Any) -> None:
+    platform.accounts["alice"] = platform.accounts["alice"].model_copy(update=changes)
+
+
+def remove_postings(platform: MemoryFundPlatform) -> None:
+    platform.postings.clear()
+    replace_account(platform, balance_minor=0)
+
+
+def pay_twice(platform: MemoryFundPlatform) -> None:
+    platform.postings.extend(platform.postings[:2])
+    replace_account(platform, balance_minor=200)
+
+
+# The planted breaks of the one on PostgreSQL are in tests/integration/test_ledger_breaks.py.
+PLANTED: dict[str, tuple[Callable[[MemoryFundPlatform], object], set[tuple[str, str]]]] = {
+    "a posting removed": (
+        lambda platform: platform.postings.pop(0),
+        {("unbalanced_entry", "1"), ("balance_off", "alice"), ("answer_without_posting", "k")},
+    ),
+    "a balance changed": (
+        lambda platform: replace_account(platform, balance_minor=101),
+        {("balance_off", "alice")},
+    ),
+    "an entry removed": (
+        lambda platform: platform.entries.clear(),
+        {("posting_without_entry", "k"), ("posting_without_entry", "1")},
+    ),
+    "all postings removed": (
+        remove_postings,
+        {("entry_without_posting", "1"), ("answer_without_posting", "k")},
+    ),
+    "an account removed": (
+        lambda platform: platform.accounts.pop("alice"),
+        {("posting_without_account", "k")},
+    ),
+    "an answer removed": (lambda platform: platform.answers.clear(), {("posting_without_answer", "k")}),
+    "an answer's account changed": (
+        lambda platform: replace_answer(platform, account_id="bob"),
+        {("posting_differs_from_answer", "k")},
+    ),
+    "an answer's amount changed": (
+        lambda platform: replace_answer(platform, amount_minor=1),
+        {("posting_differs_from_answer", "k")},
+    ),
+    "a key paid twice": (pay_twice, {("duplicate_credit", "k")}),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+async def test_the_one_in_memory_finds_a_planted_break_and_nothing_else(name: str) -> None:
+    platform = MemoryFundPlatform()
+    await platform.open_accounts(OPENINGS)
+    await platform.post_credits("a test", [request_of("k")])
+    plant, expected = PLANTED[name]
+    plant(platform)
+    assert {(kind, id_) for kind, id_, _ in await platform.fetch_ledger_breaks(10)} == expected

@@ -68,3 +68,8 @@ async def test_a_balance_too_big_for_the_ledger_is_an_error_and_posts_nothing(
         await fund_platform.post_credits("a test", huge)
     assert (await fund_platform.fetch_account("alice")).balance_minor == 100
     assert await fund_platform.fetch_ledger_breaks(10) == []
+
+
+async def test_the_house_never_has_an_account_row_that_every_call_would_queue_for(pool: Pool) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await pool.execute("INSERT INTO accounts (account_id, currency) VALUES ('house:USD', 'USD')")
