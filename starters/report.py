@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from activities.reconciliation import reconcile_batch
 from domain import limits
@@ -13,7 +13,8 @@ from schemas.batches import ReconciliationReport
 from schemas.reasons import REASON_SENTENCES, ReasonCode
 from starters.console import out, print_json, run_command
 
-_ROWS = ("planned", "settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
+_TOTALS = ("planned", "settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
+_ALWAYS_SHOWN = {"planned", "settled", "ledger"}
 
 
 def report(
@@ -42,27 +43,25 @@ async def _report(batch_id: str) -> ReconciliationReport:
 
 
 def print_report(found: ReconciliationReport) -> None:
-    """Print the reconciliation as finance reads it: a row for each total, a pair of columns for each currency."""
-    currencies = sorted({currency for row in _ROWS for currency in getattr(found, row).amount_minor})
-    table = Table(title=f"{found.batch_id}: {found.state}", title_justify="left")
-    table.add_column("")
-    table.add_column("orders", justify="right")
+    """Print the reconciliation as finance reads it: what is zero throughout is named in a line, not in columns."""
+    totals = {name: getattr(found, name) for name in _TOTALS}
+    shown = {name: total for name, total in totals.items() if total.order_count or name in _ALWAYS_SHOWN}
+    currencies = sorted({currency for total in totals.values() for currency in total.order_count_by_currency})
+    typer.echo(f"Batch {found.batch_id} is {found.state}; business date {found.business_date}, {found.chunks:,} chunks")
+    counts = Table("orders", *(Column(name, justify="right") for name in shown))
+    amounts = Table("minor units", *(Column(name, justify="right") for name in shown))
     for currency in currencies:
-        table.add_column(f"{currency} orders", justify="right")
-        table.add_column(f"{currency} minor units", justify="right")
-    for row in _ROWS:
-        totals = getattr(found, row)
-        cells = [
-            f"{number:,}"
-            for currency in currencies
-            for number in (totals.order_count_by_currency.get(currency, 0), totals.amount_minor.get(currency, 0))
-        ]
-        table.add_row(row, f"{totals.order_count:,}", *cells, end_section=row in ("planned", "pending"))
-    out.print(table)
-    verdict = "balanced" if found.balanced else "OUT OF BALANCE"
-    out.print(
-        f"{verdict}: planned = settled + rejected + failed + held + pending, and ledger = settled + unconfirmed. "
-        f"{found.chunks:,} chunks, {found.duplicates:,} duplicates, {found.conflicts:,} conflicts."
-    )
+        counts.add_row(currency, *(f"{t.order_count_by_currency.get(currency, 0):,}" for t in shown.values()))
+        amounts.add_row(currency, *(f"{t.amount_minor.get(currency, 0):,}" for t in shown.values()))
+    counts.add_section()
+    counts.add_row("all", *(f"{total.order_count:,}" for total in shown.values()))
+    out.print(counts)
+    out.print(amounts)
+    zeros = [name for name in totals if name not in shown]
+    if zeros:
+        typer.echo(f"Zero: {', '.join(zeros)}")
+    typer.echo(f"Duplicates: {found.duplicates:,}, conflicts: {found.conflicts:,}")
     for reason, item_count in found.reasons.items():
-        out.print(f"  {item_count:>9,}  {reason}: {REASON_SENTENCES[ReasonCode(reason)]}")
+        typer.echo(f"{item_count:>9,}  {reason}: {REASON_SENTENCES[ReasonCode(reason)]}")
+    verdict = "Balanced" if found.balanced else "OUT OF BALANCE"
+    typer.echo(f"{verdict}: planned = settled + rejected + failed + held + pending; ledger = settled + unconfirmed")
