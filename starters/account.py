@@ -1,12 +1,13 @@
 """`settle account show | close | reopen ACCOUNT`: the Fund Platform's accounts."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
 
 from fund_platform.port import FundPlatform
-from runtime.adapters import open_fund_platform
+from runtime.adapters import open_fund_platform, require_migrated
 from runtime.settings import load_settings
 from schemas.ledger import Account
 from starters.console import out, print_json, run_command
@@ -37,7 +38,9 @@ def reopen(account_id: AccountArgument, *, as_json: JsonOption = False) -> None:
 
 def _run(ask: Callable[[FundPlatform], Awaitable[Account]]) -> Account:
     async def ask_fund_platform() -> Account:
-        async with open_fund_platform(load_settings()) as fund_platform:
+        settings = load_settings()
+        await asyncio.to_thread(require_migrated, settings)
+        async with open_fund_platform(settings) as fund_platform:
             return await ask(fund_platform)
 
     return run_command(ask_fund_platform())

@@ -15,7 +15,7 @@ from runtime.stack_state import StackState
 from tests.databases import cloned_database
 
 ROW_COUNT = 200_000
-ENTRY_COUNT = ROW_COUNT // 2500  # a small table, which a slice of credits may read whole
+ENTRY_COUNT = ROW_COUNT // 2500  # of a filling; there are two at most, and a slice of credits may read all entries
 BIG_TABLES = {"accounts", "credit_answers", "postings"}
 HOT_SQL_NAMES = [path.stem for path in Path("fund_platform/sql").glob("*.sql") if path.stem != "fetch_ledger_breaks"]
 EXTRA_ROW_COUNT = 1  # the house's posting of a call in one currency; the row after a slice, which ends its last group
@@ -121,4 +121,4 @@ async def test_no_hot_statement_scans_a_big_table_or_reads_more_rows_than_its_re
             await transaction.rollback()
             for node in nodes_of(json.loads(explained)[0]["Plan"]):
                 assert node["Node Type"] != "Seq Scan" or node["Relation Name"] not in BIG_TABLES, explained
-                assert read_row_count(node) <= max(row_count + EXTRA_ROW_COUNT, ENTRY_COUNT), node
+                assert read_row_count(node) <= max(row_count + EXTRA_ROW_COUNT, 2 * ENTRY_COUNT), node
