@@ -97,17 +97,17 @@ def settlement_progress_bar() -> Progress:
     """A bar of orders that have an outcome."""
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[counts]}"),
+        TextColumn("{task.fields[exceptions]} exceptions"),
         console=err,
     )
 
 
 async def follow_batch(store: SettlementStore, batch_id: str, bar: Progress) -> BatchProgress:
     """Move the bar along until the batch is final; the last progress."""
-    task_id = bar.add_task(batch_id, total=None, counts="")
+    task_id = bar.add_task(batch_id, total=None, exceptions=0)
     while True:
         progress = await store.fetch_progress(batch_id)
         answered = progress.settled + progress.rejected + progress.failed + progress.held
@@ -117,7 +117,7 @@ async def follow_batch(store: SettlementStore, batch_id: str, bar: Progress) -> 
             description=f"{batch_id} {progress.state}",
             completed=answered,
             total=progress.planned if is_planned else None,
-            counts=_counts(progress),
+            exceptions=progress.rejected + progress.failed + progress.held,
         )
         if progress.state in FINAL_STATES:
             return progress
