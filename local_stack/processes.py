@@ -123,7 +123,7 @@ class ServerProcess:
         self._pid_file.unlink(missing_ok=True)
 
     def end_strays(self) -> None:
-        """Kill what runs in this server's directory without being known by the pid file.
+        """Kill what runs in this server's directory; must not be called while the server runs properly.
 
         That is a server whose start was cut off before its pid file was written, one whose directory was
         deleted under it, or the children of a killed one.
@@ -131,10 +131,9 @@ class ServerProcess:
         Raises:
             StackError: One of them lives on.
         """
-        known = self._find()
         for process in psutil.process_iter(["name", "cwd"]):
             directory = process.info["cwd"]
-            if process.info["name"] != self._program_name or not directory or process == known:
+            if process.info["name"] != self._program_name or not directory:
                 continue
             if Path(directory).is_relative_to(self._working_directory):
                 _end(process)
