@@ -1,0 +1,129 @@
+"""Record a history of every shape that workflows take, for `test_histories.py`.
+
+    python -m tests.replay.record_histories
+
+Record anew only when a shape is added. A changed workflow must replay the histories that ran before the change:
+that is what they are kept for.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client, WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from domain.errors import InvariantViolationError
+from domain.identifiers import chunk_workflow_id
+from fund_platform.memory import MemoryFundPlatform
+from order_center.memory import MemoryOrderCenter
+from schemas.batches import BatchOpening, BatchSource
+from schemas.ledger import AccountOpening
+from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
+from schemas.workflows import BatchRun
+from settlement_store.memory import MemorySettlementStore
+from starters.migrate import add_search_attributes
+from starters.run import start_batch
+from workers.settlement_worker import build_worker
+from workflows.settle_batch import SettleBatchWorkflow
+
+HISTORIES_DIR = Path(__file__).parent / "histories"
+TASK_QUEUE = "record"
+CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
+POISON_ORDER_ID = "order-00003"
+
+
+class PoisonedOrderCenter(MemoryOrderCenter):
+    """Fails for good for the chunk that holds the poison order."""
+
+    async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
+        if POISON_ORDER_ID in order_ids:
+            raise InvariantViolationError("The poison order cannot be read.")
+        return await super().fetch_records(order_ids)
+
+
+async def main() -> None:
+    HISTORIES_DIR.mkdir(exist_ok=True)
+    async with await WorkflowEnvironment.start_local(
+        data_converter=pydantic_data_converter,
+        dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),
+        dev_server_extra_args=["--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=100"],
+    ) as environment:
+        await add_search_attributes(environment.client)
+        await record(environment.client, MemoryOrderCenter(), "batch-closed", order_count=5)
+        await record(environment.client, MemoryOrderCenter(), "batch-empty", order_count=0)
+        await record(environment.client, MemoryOrderCenter(), "batch-continued-as-new", order_count=40)
+        await record(environment.client, PoisonedOrderCenter(), "batch-with-a-failed-chunk", order_count=5)
+        await record(environment.client, MemoryOrderCenter(), "batch-started-again", order_count=5, restart=True)
+
+
+async def record(
+    client: Client, order_center: MemoryOrderCenter, name: str, *, order_count: int, restart: bool = False
+) -> None:
+    """Settle one batch in chunks of 2, and keep the history of each of its runs and of its second chunk."""
+    store, fund_platform = MemorySettlementStore(), MemoryFundPlatform()
+    await fund_platform.open_accounts([AccountOpening("account-1", "USD")])
+    await order_center.load_records([order(number) for number in range(order_count)])
+    opening = BatchOpening(
+        batch_id=name,
+        source=BatchSource.MANUAL,
+        business_date=CUTOFF_AT.date(),
+        cutoff_at=CUTOFF_AT,
+        chunk_size=2,
+        window=3,
+    )
+    async with build_worker(client, TASK_QUEUE, order_center, store, fund_platform):
+        first = await start_batch(client, TASK_QUEUE, opening)
+        await first.result()
+        if restart:
+            # As after the loss of Temporal's database: the batch starts anew, its chunks are settled.
+            again = await client.start_workflow(
+                SettleBatchWorkflow.run, BatchRun(opening=opening), id=f"{name}-again", task_queue=TASK_QUEUE
+            )
+            await again.result()
+            await save(client, again.id, again.result_run_id, name)
+            return
+    run_id: str | None = first.result_run_id
+    number = 0
+    while run_id:
+        history = await save(client, name, run_id, f"{name}-{number}")
+        run_id = history.events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id or None
+        number += 1
+    if order_count:
+        await save(client, chunk_workflow_id(name, 1), None, f"{name}-chunk-1")
+
+
+async def save(client: Client, workflow_id: str, run_id: str | None, name: str) -> WorkflowHistory:
+    history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
+    events = without_machine(json.loads(history.to_json()))
+    (HISTORIES_DIR / f"{name}.json").write_text(json.dumps(events, indent=1) + "\n")
+    return history
+
+
+def without_machine(node: Any) -> Any:
+    """A history without the names and paths of the machine that it was recorded on."""
+    if isinstance(node, list):
+        return [without_machine(part) for part in node]
+    if isinstance(node, dict):
+        return {
+            key: "worker" if key == "identity" else without_machine(value)
+            for key, value in node.items()
+            if key != "stackTrace"
+        }
+    return node
+
+
+def order(number: int) -> OrderRecord:
+    ended_at = CUTOFF_AT - timedelta(days=1)
+    return OrderRecord(
+        f"order-{number:05d}", "account-1", 1000 + number, 0, "USD", OrderStatus.COMPLETED, ended_at, ended_at
+    )
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,72 @@
+"""Every history that ever ran replays with the code of today."""
+
+import json
+from pathlib import Path
+
+import pytest
+from temporalio import workflow
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+from temporalio.workflow import NondeterminismError
+
+from activities.settlement import SettlementActivities
+from runtime.temporal import workflow_runner
+from schemas.batches import OutcomeTotals
+from schemas.workflows import ChunkRef
+from tests.replay.record_histories import HISTORIES_DIR
+from workers.settlement_worker import WORKFLOWS
+from workflows.activity_options import CHUNK_ACTIVITY
+from workflows.settle_batch import SettleBatchWorkflow
+
+HISTORIES = sorted(HISTORIES_DIR.glob("*.json"))
+
+WHAT_TO_DO = (
+    "A workflow that is running now would stop at this change. Keep the old order of commands for the old runs with "
+    "workflow.patched(), as CONTRIBUTING.md describes, and record the new shape beside the old one."
+)
+
+
+@workflow.defn(name="SettleChunkWorkflow")
+class ReorderedChunkWorkflow:
+    """SettleChunkWorkflow with its activities the wrong way round."""
+
+    @workflow.run
+    async def run(self, ref: ChunkRef) -> OutcomeTotals:
+        await workflow.execute_activity_method(SettlementActivities.credit_chunk, ref, **CHUNK_ACTIVITY)
+        return await workflow.execute_activity_method(SettlementActivities.validate_chunk, ref, **CHUNK_ACTIVITY)
+
+
+def history_of(path: Path) -> WorkflowHistory:
+    return WorkflowHistory.from_json(path.stem, path.read_text())
+
+
+def event_types(path: Path) -> list[str]:
+    return [event["eventType"] for event in json.loads(path.read_text())["events"]]
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+async def test_a_recorded_history_still_replays(path: Path) -> None:
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=workflow_runner())
+    result = await replayer.replay_workflow(history_of(path), raise_on_replay_failure=False)
+    if result.replay_failure:
+        pytest.fail(f"{path.stem}: {result.replay_failure}\n{WHAT_TO_DO}")
+
+
+async def test_a_reordered_activity_fails_the_replay() -> None:
+    replayer = Replayer(
+        workflows=[SettleBatchWorkflow, ReorderedChunkWorkflow],
+        data_converter=pydantic_data_converter,
+        workflow_runner=UnsandboxedWorkflowRunner(),  # the sandbox would import this test module anew
+    )
+    with pytest.raises(NondeterminismError):
+        await replayer.replay_workflow(history_of(HISTORIES_DIR / "batch-closed-chunk-1.json"))
+
+
+def test_the_recorded_shapes_are_all_there() -> None:
+    seen = {path.stem: set(event_types(path)) for path in HISTORIES}
+    assert "EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED" in seen["batch-closed-0"]
+    assert "EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED" not in seen["batch-empty-0"]
+    assert "EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW" in seen["batch-continued-as-new-0"]
+    assert "EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED" in seen["batch-with-a-failed-chunk-0"]
+    assert "EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED" in seen["batch-started-again"]
