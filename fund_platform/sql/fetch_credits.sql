@@ -1,4 +1,6 @@
 -- Read the next slice of credits in key order, one row per key however many postings it has.
+-- The key stands in a subquery so that the planner does not see its value: beyond the keys of old statistics it would
+-- expect no rows, and read and sort all of them for each slice.
 -- A credit whose entry is missing is still read, as posted at the epoch: the break is named elsewhere.
 SELECT
     credit.idempotency_key,
@@ -16,7 +18,7 @@ FROM (
         count(*) AS posting_count,
         min(entry_id) AS entry_id
     FROM postings
-    WHERE idempotency_key > $1
+    WHERE idempotency_key > (SELECT $1::text)
     GROUP BY idempotency_key
     ORDER BY idempotency_key
     LIMIT $2
