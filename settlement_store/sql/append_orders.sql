@@ -23,12 +23,23 @@ WITH offered AS MATERIALIZED (
 ), unanswered AS (
     SELECT order_id
     FROM live
-    CROSS JOIN LATERAL (
-        SELECT outcome FROM item_outcomes AS item
-        WHERE item.batch_no = live.batch_no AND item.item_no = live.item_no
+    LEFT JOIN LATERAL (
+        SELECT chunk_size FROM batches WHERE batches.batch_no = live.batch_no OFFSET 0
+    ) AS batch ON true
+    LEFT JOIN LATERAL (
+        SELECT state FROM chunk_states AS chunk
+        WHERE chunk.batch_no = live.batch_no
+            AND chunk.chunk_index = live.item_no / batch.chunk_size
+            AND live.item_no >= chunk.item_start
+            AND live.item_no < chunk.item_end
         OFFSET 0
-    ) AS item
-    WHERE NOT is_duplicate AND outcome = 'pending'
+    ) AS chunk ON true
+    LEFT JOIN LATERAL (
+        SELECT outcome FROM exception_items AS exception
+        WHERE exception.batch_no = live.batch_no AND exception.item_no = live.item_no
+        OFFSET 0
+    ) AS exception ON true
+    WHERE NOT is_duplicate AND chunk.state IS DISTINCT FROM 'closed' AND exception.outcome IS NULL
 ), numbered AS MATERIALIZED (
     SELECT offered.*, ($2 + row_number() OVER (ORDER BY offered.order_id) - 1)::integer AS item_no
     FROM offered LEFT JOIN live USING (order_id)

@@ -1,8 +1,8 @@
 -- Read the items of a range that have no stored outcome.
 SELECT item_no, order_id, account_id, amount_minor, currency, claim_no
 FROM items
-LEFT JOIN (
-    SELECT item_no, outcome FROM exception_items WHERE batch_no = $1 AND item_no >= $2 AND item_no < $3
-) AS exception USING (item_no)
-WHERE batch_no = $1 AND item_no >= $2 AND item_no < $3 AND outcome IS NULL
+WHERE batch_no = $1 AND item_no >= $2 AND item_no < $3
+    AND item_no NOT IN (
+        SELECT item_no FROM exception_items WHERE batch_no = $1 AND item_no >= $2 AND item_no < $3
+    )
 ORDER BY item_no

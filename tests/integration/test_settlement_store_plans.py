@@ -1,0 +1,212 @@
+"""No hot statement of the settlement store scans a big table or reads more than it was asked, on any statistics."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
+
+from database.pools import open_pool
+from database.queries import load_query
+from domain import limits
+from runtime.stack_state import StackState
+from tests.databases import cloned_database
+
+CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
+ITEM_COUNT = 200_000
+SMALL_CHUNK_SIZE = 10
+CHUNK_COUNT = ITEM_COUNT // SMALL_CHUNK_SIZE + ITEM_COUNT // limits.CHUNK_SIZE_DEFAULT
+EXCEPTION_EVERY = 20
+ROW_COUNT_MIN = 100  # what may be read whole or joined twice over without harm
+READS_ALL_CHUNKS = {"fetch_progress", "set_batch_final"}  # of a batch, which may be most of their tables
+BIG_TABLES = {"items", "claims", "exception_items", "chunk_states", "chunk_totals"}
+# A report's, which reads a batch's exception items; and the audit's, which read everything.
+COLD = ("fetch_reason_counts", "break_")
+HOT_SQL_NAMES = [path.stem for path in Path("settlement_store/sql").glob("*.sql") if not path.stem.startswith(COLD)]
+
+# A batch of many small chunks, one of few big ones, and one to append to. Every twentieth item is an exception:
+# rejected and released, or held. Orders' ids are in another order than their items.
+FILL = """
+    INSERT INTO batches (batch_id, source, state, business_date, cutoff_at, chunk_size, window_size, item_count)
+    SELECT %(prefix)s || name, 'manual', state, '2026-11-22', '2026-11-22Z', chunk_size, 8, item_count
+    FROM (VALUES
+        ('small', 'running', %(small)s, %(count)s), ('big', 'running', %(big)s, %(count)s), ('open', 'open', %(big)s, 0)
+    ) AS batch (name, state, chunk_size, item_count);
+
+    INSERT INTO items (batch_no, item_no, claim_no, amount_minor, order_id, account_id, currency)
+    SELECT
+        batch_no, n, 1, 100,
+        batch_id || '-' || lpad((n::bigint * 7919 %% %(count)s)::text, 9, '0'), 'A' || n %% 1000, 'USD'
+    FROM batches CROSS JOIN generate_series(0, %(count)s - 1) AS n
+    WHERE starts_with(batch_id, %(prefix)s) AND state = 'running';
+
+    INSERT INTO claims (order_id, batch_no, item_no, claim_no, is_held)
+    SELECT order_id, batch_no, item_no, 1, item_no %% (%(every)s * 2) <> 0 FROM items
+    WHERE starts_with(order_id, %(prefix)s);
+
+    INSERT INTO chunk_states (batch_no, chunk_index, item_start, item_end, state)
+    SELECT batch_no, c, c * chunk_size, (c + 1) * chunk_size, CASE WHEN c %% 2 = 0 THEN 'closed' ELSE 'validated' END
+    FROM batches CROSS JOIN generate_series(0, item_count / chunk_size - 1) AS c
+    WHERE starts_with(batch_id, %(prefix)s) AND state = 'running';
+
+    INSERT INTO exception_items (batch_no, item_no, outcome, reason_code)
+    SELECT
+        batch_no, item_no,
+        CASE WHEN item_no %% (%(every)s * 2) = 0 THEN 'rejected' ELSE 'held' END,
+        CASE WHEN item_no %% (%(every)s * 2) = 0 THEN 'ORDER_DISPUTED' ELSE 'PAYLOAD_CONFLICT' END
+    FROM items
+    WHERE starts_with(order_id, %(prefix)s) AND item_no %% %(every)s = 0;
+
+    INSERT INTO chunk_totals (batch_no, chunk_index, outcome, currency, order_count, amount_minor)
+    SELECT batch_no, chunk_index, outcome, currency, count(*), sum(amount_minor)
+    FROM item_outcomes
+    WHERE starts_with(batch_id, %(prefix)s) AND outcome <> 'pending'
+    GROUP BY batch_no, chunk_index, outcome, currency;
+"""
+
+
+class Filled(NamedTuple):
+    """A database, what its newest batches' ids begin with, and their numbers."""
+
+    url: str
+    prefix: str
+    small: int
+    big: int
+    open: int
+
+
+def fill(connection: psycopg.Connection[Any], prefix: str) -> None:
+    sizes = {"small": SMALL_CHUNK_SIZE, "big": limits.CHUNK_SIZE_DEFAULT}
+    connection.execute(FILL, {"prefix": prefix, "count": ITEM_COUNT, "every": EXCEPTION_EVERY, **sizes})
+
+
+@pytest.fixture(scope="module", params=["never analyzed", "analyzed", "analyzed before twice the rows came"])
+def filled(request: pytest.FixtureRequest, stack: StackState) -> Iterator[Filled]:
+    with cloned_database(stack.database_url, "template_settlement_store") as url:
+        with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
+            connection.execute("SET search_path = settlement")
+            for table in BIG_TABLES:
+                connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+            fill(connection, "S1-")
+            prefix = "S1-"
+            if request.param == "never analyzed":
+                row_counts = connection.execute(
+                    "SELECT reltuples FROM pg_class WHERE relname = ANY (%s)", (list(BIG_TABLES),)
+                ).fetchall()
+                assert row_counts == [(-1,)] * len(BIG_TABLES)
+            else:
+                connection.execute("ANALYZE")
+            if request.param == "analyzed before twice the rows came":
+                prefix = "S2-"
+                fill(connection, prefix)
+            batch_nos = dict(connection.execute("SELECT batch_id, batch_no FROM batches").fetchall())
+        yield Filled(url, prefix, *(batch_nos[prefix + name] for name in ("small", "big", "open")))
+
+
+def offers_of(order_ids: list[str], amount_minor: int = 100) -> tuple[list[Any], ...]:
+    """The order arguments of an append; with another amount, known orders are conflicts."""
+    count = len(order_ids)
+    return order_ids, ["A1"] * count, [amount_minor] * count, ["USD"] * count
+
+
+def range_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
+    """Calls of the statements over a chunk or a slice: name, arguments, and how many items it is about."""
+    chunks = [(filled.small, 7_001, 70_010, 70_020)]
+    chunks += [(filled.big, 27, 67_500, 67_500 + size) for size in (limits.CHUNK_SIZE_DEFAULT, limits.CHUNK_SIZE_MAX)]
+    for batch_no, chunk_index, item_start, item_end in chunks:
+        count = item_end - item_start
+        pending = [item_no for item_no in range(item_start, item_end) if item_no % EXCEPTION_EVERY]
+        for new in (pending[: len(pending) // 50 + 1], pending):
+            rows = (new, ["failed"] * len(new), ["ACCOUNT_CLOSED"] * len(new), [None] * len(new))
+            yield "store_exceptions", (batch_no, *rows), count
+            yield "release_claims", (batch_no, new), count
+        yield "fetch_pending_items", (batch_no, item_start, item_end), count
+        yield "hold_pending_items", (batch_no, item_start, item_end, "OUTCOME_UNKNOWN", "a test"), count
+        yield "store_chunk_totals", (batch_no, chunk_index, item_start, item_end), count
+        # Of a chunk that has no totals yet: validation stores them once.
+        yield "store_reject_totals", (batch_no, ITEM_COUNT + chunk_index, item_start, item_end), count
+        yield "fetch_chunk_totals", (batch_no, chunk_index), 10
+        yield "set_chunk_state", (batch_no, chunk_index, "closed"), 1
+    for batch_no, chunk_size in ((filled.small, SMALL_CHUNK_SIZE), (filled.big, limits.CHUNK_SIZE_DEFAULT)):
+        for item_start in (0, 70_010):
+            count = limits.RECONCILE_SLICE_ITEM_COUNT
+            yield "fetch_item_groups", (batch_no, item_start, item_start + count, chunk_size), count
+
+
+def order_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
+    """Calls of the statements over orders: name, arguments, and how many orders it is about."""
+    for count in (10, limits.FREEZE_SLICE_ORDER_COUNT):
+        for batch in ("small", "big"):
+            known = [f"{filled.prefix}{batch}-{n * 7919 % ITEM_COUNT:09d}" for n in range(count)]
+            for order_ids in (
+                known,
+                [f"new-{n}" for n in range(count)],
+                [*known[::2], *(f"new-{n}" for n in known[1::2])],
+            ):
+                for amount_minor in (100, 101):
+                    yield "append_orders", (filled.open, 0, *offers_of(order_ids, amount_minor)), count
+    for count in (10, limits.AUDIT_SLICE_ORDER_COUNT):
+        for after in ("", f"{filled.prefix}big-000100000", f"{filled.prefix}small-000199990"):
+            yield "fetch_latest_items", (after, count), count
+
+
+def calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
+    """Calls of all hot statements: name, arguments, and how many rows each is about."""
+    yield from range_calls_of(filled)
+    yield from order_calls_of(filled)
+    for name in ("small", "big"):
+        batch_id = filled.prefix + name
+        yield "fetch_item_of_order", (f"{batch_id}-000000007",), 1
+        for statement in ("fetch_chunk", "lock_chunk"):
+            yield statement, (batch_id, 7), 1
+        for statement in ("fetch_batch", "lock_batch"):
+            yield statement, (batch_id,), 1
+        yield "fetch_progress", (batch_id,), 2 * CHUNK_COUNT  # every chunk, and its totals
+    for batch_no in (filled.small, filled.big, filled.open):
+        for statement in ("fetch_planned_totals", "set_batch_frozen", "set_batch_running"):
+            yield statement, (batch_no,), 10
+        yield "set_batch_final", (batch_no, "closed"), CHUNK_COUNT
+        yield "count_appended", (batch_no, 1, 1, 1), 1
+        yield "count_conflicts", (batch_no, 1), 1
+    yield "open_batch", ("new", "manual", CUTOFF.date(), CUTOFF, 10, 8), 1
+    yield "store_chunks", (filled.open, ITEM_COUNT, SMALL_CHUNK_SIZE), CHUNK_COUNT
+    yield "fetch_batches", (limits.BATCH_LIST_COUNT_MAX,), limits.BATCH_LIST_COUNT_MAX
+    yield "fetch_offer_counts", (), 10
+
+
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes_of(child)
+
+
+def read_row_count(node: dict[str, Any]) -> float:
+    removed = sum(count for name, count in node.items() if name.startswith("Rows Removed by"))
+    return float((node["Actual Rows"] + removed) * node["Actual Loops"])
+
+
+@pytest.mark.parametrize("name", HOT_SQL_NAMES)
+async def test_no_hot_statement_scans_a_big_table_or_reads_more_rows_than_it_is_about(
+    name: str, filled: Filled
+) -> None:
+    calls = [(arguments, row_count) for called, arguments, row_count in calls_of(filled) if called == name]
+    assert calls
+    big_tables = BIG_TABLES - ({"chunk_states", "chunk_totals"} if name in READS_ALL_CHUNKS else set())
+    pool = await open_pool(filled.url, schema="settlement", application_name="tests")
+    async with pool, pool.acquire() as connection:
+        for arguments, row_count in calls:
+            transaction = connection.transaction()
+            await transaction.start()
+            explained = await connection.fetchval(
+                f"EXPLAIN (ANALYZE, FORMAT JSON) {load_query('settlement_store', name)}", *arguments
+            )
+            await transaction.rollback()
+            for node in nodes_of(json.loads(explained)[0]["Plan"]):
+                if node.get("Relation Name") == "batches":
+                    continue  # so few rows here that scanning them beats an index
+                assert node["Node Type"] != "Seq Scan" or node["Relation Name"] not in big_tables, explained
+                # Twice: the calls before, which were rolled back, left their index entries behind.
+                assert read_row_count(node) <= max(2 * row_count, ROW_COUNT_MIN), (node, explained)
