@@ -1,5 +1,6 @@
 """One embedded stack for the whole run, shared by the parallel test processes; a database of its own for each test."""
 
+import asyncio
 import fcntl
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -7,10 +8,12 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from temporalio.client import Client
 
 from database.pools import Pool, open_pool
 from local_stack import LocalStack
 from runtime.stack_state import StackState, fetch_stack_state
+from starters.migrate import add_search_attributes
 from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls, cloned_database, make_templates
 
 TESTS_DIR = Path(__file__).parent
@@ -32,6 +35,10 @@ def exclusive(directory: Path) -> Iterator[None]:
         yield
 
 
+async def register_search_attributes(temporal_address: str) -> None:
+    await add_search_attributes(await Client.connect(temporal_address))
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[StackState]:
     """The run's Temporal and PostgreSQL; the first test process starts it, the last one stops it."""
@@ -45,6 +52,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[
         if state is None:
             state = local_stack.up()
             make_templates(state.database_url)
+            asyncio.run(register_search_attributes(state.temporal_address))
         user.touch()
     yield state
     with exclusive(directory):

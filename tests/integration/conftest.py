@@ -1,0 +1,40 @@
+"""A Temporal client, the three systems on PostgreSQL and a name of its own for each test."""
+
+import itertools
+import os
+import re
+
+import pytest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from database.pools import Pool
+from fund_platform.postgres import PostgresFundPlatform
+from order_center.postgres import PostgresOrderCenter
+from runtime.stack_state import StackState
+from settlement_store.postgres import PostgresSettlementStore
+from tests.settlements import Systems
+
+_serial = itertools.count()
+
+
+@pytest.fixture
+def systems(pools: dict[str, Pool]) -> Systems:
+    """The three systems, each in a database of its own."""
+    return Systems(
+        PostgresOrderCenter(pools["order_center"]),
+        PostgresSettlementStore(pools["settlement_store"]),
+        PostgresFundPlatform(pools["fund_platform"]),
+    )
+
+
+@pytest.fixture
+async def client(stack: StackState) -> Client:
+    return await Client.connect(stack.temporal_address, data_converter=pydantic_data_converter)
+
+
+@pytest.fixture
+def batch_id(request: pytest.FixtureRequest) -> str:
+    """Names this test's batch and its task queue: Temporal is shared by all the tests of all processes."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name.removeprefix("test_"))
+    return f"{name[:60]}-{os.getpid()}-{next(_serial)}"

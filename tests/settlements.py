@@ -1,0 +1,249 @@
+"""What the tests of whole settlements share: orders, a worker, ports that hold a call back, histories, and *clean*."""
+
+import asyncio
+import copy
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, TypeVar
+
+from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.worker import Worker
+
+from activities.reconciliation import reconcile_batch
+from domain.control_totals import totals_of
+from domain.sample_orders import currency_of, plan_sample_orders
+from fund_platform.port import FundPlatform
+from order_center.port import OrderCenter
+from runtime.settings import Settings
+from schemas.audit import AuditReport
+from schemas.batches import FINAL_STATES, BatchOpening, BatchState, ControlTotals, ReconciliationReport
+from schemas.ledger import AccountOpening
+from schemas.orders import OrderRecord
+from schemas.workflows import BatchResult
+from settlement_store.port import SettlementStore
+from starters.audit import audit
+from starters.run import plan_opening, start_batch
+from workers.settlement_worker import build_worker
+from workflows.settle_batch import SettleBatchWorkflow
+
+NOW = datetime(2026, 11, 22, 6, tzinfo=UTC)
+LOAD_ROW_COUNT = 5_000
+DEADLINE_S = 60.0
+POLL_INTERVAL_S = 0.02
+
+Port = TypeVar("Port", OrderCenter, SettlementStore, FundPlatform)
+Found = TypeVar("Found")
+
+
+class Systems(NamedTuple):
+    """The three systems as a worker gets them."""
+
+    order_center: OrderCenter
+    store: SettlementStore
+    fund_platform: FundPlatform
+
+
+class SeededOrders(NamedTuple):
+    """Orders put into the Order Center, and what must become of them."""
+
+    records: list[OrderRecord]
+    planned: ControlTotals
+    settled: ControlTotals
+    rejected: ControlTotals
+    reasons: dict[str, int]
+
+
+async def seed_orders(
+    systems: Systems, order_count: int, *, seed: int = 1, prefix: str = "O-", bad_rate: float = 0.05
+) -> SeededOrders:
+    """Load overdue orders of all currencies, a tenth of them on four hot accounts; some of them bad."""
+    sample = list(plan_sample_orders(order_count, round(order_count * bad_rate), prefix, random.Random(seed)))
+    records = [order.record for order in sample]
+    await load_orders(systems, records)
+
+    def totals(*, bad: bool | None) -> ControlTotals:
+        return totals_of(
+            (order.record.currency, 1, order.record.paid_minor - order.record.refunded_minor)
+            for order in sample
+            if bad is None or bad == bool(order.reason_code)
+        )
+
+    return SeededOrders(
+        records=records,
+        planned=totals(bad=None),
+        settled=totals(bad=False),
+        rejected=totals(bad=True),
+        reasons=dict(Counter(order.reason_code for order in sample if order.reason_code)),
+    )
+
+
+async def load_orders(systems: Systems, records: list[OrderRecord]) -> None:
+    """Load records, and open their accounts in the currency that each account is kept in."""
+    for start in range(0, len(records), LOAD_ROW_COUNT):
+        rows = records[start : start + LOAD_ROW_COUNT]
+        accounts = {record.account_id: currency_of(int(record.account_id[1:])) for record in rows}
+        await systems.fund_platform.open_accounts([AccountOpening(*account) for account in accounts.items()])
+        await systems.order_center.load_records(rows)
+
+
+def opening_of(batch_id: str, *, chunk_size: int, window: int) -> BatchOpening:
+    """A batch as `settle run` would open it at a fixed time."""
+    return plan_opening(Settings(), NOW, batch_id=batch_id, chunk_size=chunk_size, window=window)
+
+
+@asynccontextmanager
+async def running_worker(client: Client, task_queue: str, systems: Systems) -> AsyncIterator[Worker]:
+    """A worker of this process."""
+    async with build_worker(client, task_queue, *systems) as worker:
+        yield worker
+
+
+async def settle(
+    client: Client, task_queue: str, opening: BatchOpening
+) -> tuple[WorkflowHandle[SettleBatchWorkflow, BatchResult], BatchResult]:
+    """Start a batch and wait for its end; needs a running worker."""
+    handle = await start_batch(client, task_queue, opening)
+    async with asyncio.timeout(DEADLINE_S):
+        return handle, await handle.result()
+
+
+async def eventually(probe: Callable[[], Awaitable[Found | None]], deadline_s: float = DEADLINE_S) -> Found:
+    """Ask again and again until there is an answer that is not None, False, zero or empty."""
+    async with asyncio.timeout(deadline_s):
+        while True:
+            found = await probe()
+            if found:
+                return found
+            await asyncio.sleep(POLL_INTERVAL_S)
+
+
+async def require_clean(systems: Systems, order_count: int) -> AuditReport:
+    """Require what *audit clean* means in an acceptance line; the audit."""
+    report = await audit(systems.store, systems.fund_platform)
+    assert report.breaks == []
+    assert report.ok
+    assert report.pending == ControlTotals()
+    assert report.orders == order_count
+    batches = await systems.store.fetch_batches(100)
+    assert {batch.state for batch in batches} <= FINAL_STATES
+    return report
+
+
+async def require_settled(
+    systems: Systems, result: BatchResult, opening: BatchOpening, orders: SeededOrders
+) -> ReconciliationReport:
+    """Require that a batch took all these orders and settled the good ones; its reconciliation."""
+    report = await reconcile_batch(systems.store, systems.fund_platform, opening.batch_id)
+    chunk_count = -(-len(orders.records) // opening.chunk_size)
+    assert (result.state, report.state) == (BatchState.CLOSED, BatchState.CLOSED)
+    assert (result.planned, report.planned) == (orders.planned, orders.planned)
+    assert (result.totals.settled, report.settled) == (orders.settled, orders.settled)
+    assert (result.totals.rejected, report.rejected) == (orders.rejected, orders.rejected)
+    assert (result.totals.failed, result.totals.held) == (ControlTotals(), ControlTotals())
+    assert report.reasons == orders.reasons
+    assert report.ledger == orders.settled
+    assert report.unconfirmed == ControlTotals()
+    assert report.chunks == chunk_count
+    assert report.balanced
+    return report
+
+
+class Gate:
+    """Holds calls back until it is opened; what passes it then can no longer be called back by a cancellation.
+
+    Like a request on the wire: the activity that sent it may be cancelled or dead, the request still arrives.
+    """
+
+    def __init__(self, held_count_max: int = 1_000) -> None:
+        self._held_count_max = held_count_max
+        self._calls: list[asyncio.Task[Any]] = []
+        self._opened = asyncio.Event()
+        self._reached = asyncio.Event()
+
+    async def reached(self) -> None:
+        """Wait until a call is held back."""
+        async with asyncio.timeout(DEADLINE_S):
+            await self._reached.wait()
+
+    async def open(self) -> None:
+        """Let all calls pass, those held back and those to come, and wait for the former to end."""
+        self._opened.set()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+
+    async def call(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        """Call once the gate is open; later calls than the first `held_count_max` pass at once."""
+        if len(self._calls) >= self._held_count_max:
+            return await function(*arguments)
+        self._calls.append(asyncio.create_task(self._call_when_open(function, arguments)))
+        self._reached.set()
+        return await asyncio.shield(self._calls[-1])
+
+    async def _call_when_open(self, function: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...]) -> Any:
+        await self._opened.wait()
+        return await function(*arguments)
+
+
+def held(port: Port, method: str, gate: Gate, when: Callable[..., bool] = lambda *_: True) -> Port:
+    """The port with one of its methods held back at a gate, for arguments for which `when` holds."""
+    original = getattr(port, method)
+
+    async def call(*arguments: Any) -> Any:
+        return await (gate.call(original, *arguments) if when(*arguments) else original(*arguments))
+
+    return replaced(port, method, call)
+
+
+def replaced(port: Port, method: str, function: Callable[..., Awaitable[Any]]) -> Port:
+    """The port with one of its methods replaced."""
+    changed = copy.copy(port)
+    setattr(changed, method, function)
+    return changed
+
+
+async def fetch_events(client: Client, workflow_id: str, run_id: str | None = None) -> list[HistoryEvent]:
+    """One run's history; the latest run's if none is named."""
+    history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
+    return list(history.events)
+
+
+async def fetch_run_chain(client: Client, workflow_id: str, first_run_id: str) -> list[list[HistoryEvent]]:
+    """The histories of a run and of those that it continued as."""
+    runs = []
+    run_id = first_run_id
+    while run_id:
+        runs.append(await fetch_events(client, workflow_id, run_id))
+        run_id = runs[-1][-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+    return runs
+
+
+async def fetch_chunk_runs(
+    client: Client, batch_id: str, run_count_min: int
+) -> Counter[tuple[str, WorkflowExecutionStatus | None]]:
+    """The chunk workflows that ever ran for a batch: how many runs of each id ended how.
+
+    What Temporal lists lags behind what it does, so this waits for as many runs as there must be.
+    """
+    query = f"SettleBatchId = '{batch_id}' AND WorkflowType = 'SettleChunkWorkflow'"
+
+    async def probe() -> Counter[tuple[str, WorkflowExecutionStatus | None]] | None:
+        listed = Counter([(found.id, found.status) async for found in client.list_workflows(query)])
+        is_running = any(status == WorkflowExecutionStatus.RUNNING for _, status in listed)
+        return listed if listed.total() >= run_count_min and not is_running else None
+
+    return await eventually(probe)
+
+
+def of_type(events: list[HistoryEvent], event_type: "EventType.ValueType") -> list[HistoryEvent]:
+    """The events of one type."""
+    return [event for event in events if event.event_type == event_type]
+
+
+def payload_text(payload: Payload) -> str:
+    """A JSON payload's string."""
+    return payload.data.decode().strip('"')
