@@ -1,0 +1,78 @@
+"""Batches whose workflow continues as new every few chunks: nothing is repeated, lost or cut short by it.
+
+The test server suggests continuing as new after 100 events, the real one after 4,096.
+"""
+
+from collections import Counter
+
+import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client, WorkflowExecutionStatus
+
+from domain.identifiers import chunk_workflow_id
+from tests.settlements import (
+    Systems,
+    fetch_chunk_runs,
+    fetch_events,
+    fetch_run_chain,
+    of_type,
+    opening_of,
+    require_clean,
+    require_settled,
+    running_worker,
+    seed_orders,
+    settle,
+)
+
+ORDERS_PER_CHUNK = 3
+
+CHILD_CLOSED = {
+    EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED,
+    EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED,
+    EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_CANCELED,
+    EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT,
+    EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED,
+    EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED,
+}
+
+
+def children_started(run: list[HistoryEvent]) -> list[str]:
+    """The ids of the child workflows that a run asked for."""
+    return [
+        event.start_child_workflow_execution_initiated_event_attributes.workflow_id
+        for event in of_type(run, EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED)
+    ]
+
+
+@pytest.mark.parametrize(("chunk_count", "window"), [(24, 1), (56, 5)])
+async def test_a_batch_that_continues_as_new_every_few_chunks_drops_repeats_and_ends_none_of_them(
+    client: Client, systems: Systems, batch_id: str, chunk_count: int, window: int
+) -> None:
+    orders = await seed_orders(systems, chunk_count * ORDERS_PER_CHUNK, seed=window)
+    opening = opening_of(batch_id, chunk_size=ORDERS_PER_CHUNK, window=window)
+    chunk_ids = [chunk_workflow_id(batch_id, chunk_index) for chunk_index in range(chunk_count)]
+    async with running_worker(client, batch_id, systems):
+        handle, result = await settle(client, batch_id, opening)
+
+    await require_settled(systems, result, opening, orders)
+    await require_clean(systems, len(orders.records))
+    assert handle.first_execution_run_id is not None
+    runs = await fetch_run_chain(client, batch_id, handle.first_execution_run_id)
+    assert len(runs) > 2
+    for run in runs[:-1]:
+        assert run[-1].event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW
+        closed = [event for event in run[:-1] if event.event_type in CHILD_CLOSED]
+        assert len(children_started(run)) == len(closed)
+        assert {event.event_type for event in closed} == {EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED}
+    assert sorted(child for run in runs for child in children_started(run)) == chunk_ids
+
+    assert await fetch_chunk_runs(client, batch_id, chunk_count) == Counter(
+        (chunk_id, WorkflowExecutionStatus.COMPLETED) for chunk_id in chunk_ids
+    )
+    for chunk_id in chunk_ids:
+        scheduled = of_type(await fetch_events(client, chunk_id), EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
+        assert [event.activity_task_scheduled_event_attributes.activity_type.name for event in scheduled] == [
+            "validate_chunk",
+            "credit_chunk",
+        ]
