@@ -56,7 +56,7 @@ def _connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(url, autocommit=True, connect_timeout=limits.DATABASE_CONNECT_TIMEOUT_S)
     except psycopg.OperationalError as error:
         raise UnavailableError(
-            f"Could not connect to PostgreSQL at {without_password(url)}: {str(error).strip()}. "
+            f"Could not connect to PostgreSQL at {without_password(url)}: {' '.join(str(error).split())}. "
             "Check that it runs and that its URL is right."
         ) from error
 

@@ -25,7 +25,7 @@ async def open_pool(
 ) -> Pool:
     """Open a pool on one schema of a database.
 
-    Plans are made for the values at hand: a plan cached while a table was empty would scan it once it is big.
+    Plans are made for the values at hand: a plan cached while a table was empty would scan it once it is big. They are short plans, which compiling (JIT) would only slow down.
 
     Args:
         url: where the database is.
@@ -53,6 +53,7 @@ async def open_pool(
                 "idle_in_transaction_session_timeout": f"{limits.IDLE_IN_TRANSACTION_TIMEOUT_S}s",
                 "transaction_timeout": f"{transaction_timeout_s:.0f}s",
                 "plan_cache_mode": "force_custom_plan",
+                "jit": "off",
             },
         )
     except (*UNAVAILABLE, asyncpg.PostgresError) as error:

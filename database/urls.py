@@ -7,13 +7,14 @@ from psycopg.conninfo import conninfo_to_dict
 
 SCHEMES = ("postgresql://", "postgres://")
 
-_PASSWORD = re.compile(r"(?<=://)([^:/?#@]*):[^@/?#]*@")
-_PASSWORD_PARAMETER = re.compile(r"(?<=[?&]password=)[^&]*")
+# Greedy up to the last @: a password with a raw @ or / in it is hidden whole.
+_PASSWORD = re.compile(r"(?<=://)([^:/?#@]*):.*@")
+_PASSWORD_PARAMETER = re.compile(r"(?<=[?&])((?:ssl)?password=)[^&]*")
 
 
 def without_password(url: str) -> str:
     """The URL with any password left out."""
-    return _PASSWORD_PARAMETER.sub("…", _PASSWORD.sub(r"\1@", url))
+    return _PASSWORD_PARAMETER.sub(r"\1…", _PASSWORD.sub(r"\1@", url))
 
 
 def is_database_url(text: str) -> bool:

@@ -21,6 +21,7 @@ AUDIT_BREAK_COUNT_MAX = 1_000
 BATCH_LIST_COUNT_MAX = 100
 LOAD_ROW_COUNT = 5_000
 EXCEPTION_DETAIL_LENGTH_MAX = 500
+AMOUNT_DIGIT_COUNT_MAX = 12  # of an amount in an order file
 IDENTIFIER_LENGTH_MAX = 64  # an order or account id, in characters
 BATCH_ID_LENGTH_MAX = 100
 
@@ -87,7 +88,7 @@ _RELATIONS = {
     "a batch activity outlives a chunk's": CHUNK_ACTIVITY_TIMEOUT_S < BATCH_ACTIVITY_TIMEOUT_S,
     "an attempt ends before all attempts do": BATCH_ACTIVITY_TIMEOUT_S < ACTIVITY_DEADLINE_S,
     "a pool connection for every activity slot": WORKER_ACTIVITY_SLOT_COUNT <= DATABASE_POOL_SIZE_MAX,
-    "the credits of a full chunk fit a 64-bit sum": CHUNK_SIZE_MAX * max(ORDER_AMOUNT_MINOR_MAX.values()) < 2**63,
+    "the amounts of a full chunk, good or bad, fit a 64-bit sum": CHUNK_SIZE_MAX * 10**AMOUNT_DIGIT_COUNT_MAX < 2**63,
 }
 for _relation, _holds in _RELATIONS.items():
     if not _holds:

@@ -39,12 +39,23 @@ async def connect_temporal(settings: Settings) -> Client:
     config.setdefault("target_host", address)
     try:
         async with asyncio.timeout(limits.TEMPORAL_CONNECT_TIMEOUT_S):
+            await _require_listener(address)
             return await Client.connect(**config, data_converter=pydantic_data_converter)
-    except (TimeoutError, RuntimeError, RPCError) as error:
+    except (OSError, ValueError, RuntimeError, RPCError) as error:
         raise UnavailableError(
             f"Could not connect to Temporal at {address}: {error or 'no answer in time'}. "
             "Check that it runs and that TEMPORAL_ADDRESS is right."
         ) from error
+
+
+async def _require_listener(address: str) -> None:
+    """Fail before the SDK is asked to connect.
+
+    Its native threads may abort a Python process that ends right after a failed connection.
+    """
+    host, _, port = address.rpartition(":")
+    _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    writer.close()
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:

@@ -28,8 +28,7 @@ from starters.console import EXIT_BAD_OUTCOME, err, fail, print_json, run_comman
 
 COLUMNS = OrderRecord._fields
 STATUSES = frozenset(OrderStatus)
-AMOUNT_DIGIT_COUNT_MAX = 12  # so that the amounts of a full chunk, good or bad, fit a 64-bit sum
-_AMOUNT = re.compile(rf"[0-9]{{1,{AMOUNT_DIGIT_COUNT_MAX}}}")
+_AMOUNT = re.compile(rf"[0-9]{{1,{limits.AMOUNT_DIGIT_COUNT_MAX}}}")
 
 OnProgress = Callable[[int], None]
 
@@ -212,7 +211,7 @@ def _amount(column: str, text: str) -> int:
     if not _AMOUNT.fullmatch(text):
         raise ValueError(
             f"{column} {text[:40]!r} is no amount: it should be a whole number of minor units, zero or more, "
-            f"of at most {AMOUNT_DIGIT_COUNT_MAX} digits"
+            f"of at most {limits.AMOUNT_DIGIT_COUNT_MAX} digits"
         )
     return int(text)
 

@@ -34,7 +34,7 @@ def url_of(server_url: str, name: str) -> str:
 
 def execute(server_url: str, statement: str, *names: str) -> None:
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 def make_templates(server_url: str) -> None:

@@ -9,7 +9,7 @@ from domain import limits
 from fund_platform.memory import MemoryFundPlatform
 from order_center.memory import MemoryOrderCenter
 from schemas.orders import TransactionRecord
-from starters.import_orders import AMOUNT_DIGIT_COUNT_MAX, BadRowError, OrderFileError, import_file
+from starters.import_orders import BadRowError, OrderFileError, import_file
 
 HEADER = "order_id,account_id,paid_minor,refunded_minor,currency,status,completed_at,after_sale_ends_at"
 GOOD_ROW = "o1,A1,1000,100,USD,completed,2025-01-06T00:00:00Z,2025-01-13T08:00:00+08:00"
@@ -91,7 +91,7 @@ async def test_of_rows_for_the_same_order_the_last_one_stays(
         ("1000", "1_000", "paid_minor '1_000' is no amount"),
         ("1000", "\N{ARABIC-INDIC DIGIT ONE}", "is no amount"),
         ("1000", "", "paid_minor '' is no amount"),
-        ("1000", "9" * (AMOUNT_DIGIT_COUNT_MAX + 1), "is no amount"),
+        ("1000", "9" * (limits.AMOUNT_DIGIT_COUNT_MAX + 1), "is no amount"),
         (",100,", ",1001,", "refunded_minor 1001 is more than paid_minor 1000"),
         ("USD", "XXX", "currency 'XXX' is not known"),
         ("completed", "done", "status 'done' is not known; it can be completed, unpaid"),

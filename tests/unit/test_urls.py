@@ -27,7 +27,8 @@ def test_the_rest_of_the_url_stays(url: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "password", [HIDDEN, f"{HIDDEN}:{HIDDEN}", f"%40{HIDDEN}", f"{HIDDEN} {HIDDEN}", f"!{HIDDEN}$"]
+    "password",
+    [HIDDEN, f"{HIDDEN}:{HIDDEN}", f"%40{HIDDEN}", f"{HIDDEN} {HIDDEN}", f"!{HIDDEN}$", f"{HIDDEN}@{HIDDEN}/{HIDDEN}"],
 )
 @pytest.mark.parametrize(
     "place",
@@ -36,6 +37,7 @@ def test_the_rest_of_the_url_stays(url: str, shown: str) -> None:
         "postgres://u:{}@[::1]:5432/o?sslmode=require",
         "postgresql://db/orders?password={}",
         "postgresql://db/orders?user=settle&password={}&sslmode=require",
+        "postgresql://db/orders?sslpassword={}",
     ],
 )
 def test_no_part_of_a_password_is_shown(place: str, password: str) -> None:

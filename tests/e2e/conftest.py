@@ -1,0 +1,80 @@
+"""The commands as a user runs them: `settle` as a process, against the run's stack and a database of the test's own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from runtime.stack_state import StackState
+from tests.databases import cloned_database
+
+SETTLE = str(Path(sys.executable).with_name("settle"))
+COMMAND_TIMEOUT_S = 60
+
+Finished = subprocess.CompletedProcess[str]
+
+
+class Commands:
+    """Runs `settle` in one environment."""
+
+    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+        self.directory = directory
+        self.environment = environment
+        self.database_url = environment["SETTLE_DATABASE_URL"]
+
+    def run(self, *arguments: str, **environment: str) -> Finished:
+        return subprocess.run(
+            [SETTLE, *arguments],
+            env=os.environ | self.environment | environment,
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
+
+    def ok(self, *arguments: str) -> str:
+        finished = self.run(*arguments)
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        with (self.directory / "worker.log").open("ab") as log:
+            process = subprocess.Popen([SETTLE, "worker"], env=os.environ | self.environment, stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            process.terminate()
+            assert process.wait(COMMAND_TIMEOUT_S) == 0, (self.directory / "worker.log").read_text()
+
+
+@pytest.fixture
+def make_commands(
+    stack: StackState, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[[], Commands]]:
+    """Commands on a migrated database of their own, all three systems in one, and on a task queue of their own."""
+    with ExitStack() as databases:
+
+        def make() -> Commands:
+            url = databases.enter_context(cloned_database(stack.database_url, "template_all"))
+            return Commands(
+                tmp_path,
+                {
+                    "SETTLE_DATABASE_URL": url,
+                    "TEMPORAL_ADDRESS": stack.temporal_address,
+                    "SETTLE_TASK_QUEUE": request.node.name,
+                },
+            )
+
+        yield make
+
+
+@pytest.fixture
+def commands(make_commands: Callable[[], Commands]) -> Commands:
+    return make_commands()

@@ -1,0 +1,153 @@
+"""What each command says, and with which exit code it ends."""
+
+import json
+import socket
+
+import psycopg
+import pytest
+
+from tests.e2e.conftest import Commands, Finished
+
+ORDER_COUNT = 600
+NO_PORT = 1  # nothing listens on a privileged port that is not in use
+
+
+def import_sample(commands: Commands) -> dict[str, object]:
+    commands.ok("sample", "orders.csv", "--orders", str(ORDER_COUNT), "--seed", "7", "--bad-rate", "0.1")
+    commands.ok("import", "orders.csv")
+    expected: dict[str, object] = json.loads((commands.directory / "orders.expected.json").read_text())
+    return expected
+
+
+def assert_refused(finished: Finished, exit_code: int, *parts: str) -> None:
+    assert finished.returncode == exit_code, finished.stdout + finished.stderr
+    assert finished.stdout == ""
+    assert "Traceback" not in finished.stderr
+    for part in parts:
+        assert part in finished.stderr
+
+
+def test_a_run_settles_what_the_sample_must_give_and_the_commands_agree_on_it(commands: Commands) -> None:
+    expected = import_sample(commands)
+    with commands.worker():
+        told = commands.ok("run", "--wait", "--batch-id", "first-run", "--chunk-size", "50", "--window", "3")
+        joined = commands.run("run", "--wait", "--batch-id", "first-run")
+    report = json.loads(commands.ok("report", "first-run", "--json"))
+    audit = json.loads(commands.ok("audit", "--json"))
+    status = json.loads(commands.ok("status", "first-run", "--json"))
+    listed = json.loads(commands.ok("batches", "--json"))
+
+    assert "Balanced" in told
+    assert joined.returncode == 0
+    assert "exists and is closed" in joined.stdout
+    for total in ("settled", "rejected", "reasons"):
+        assert report[total] == expected[total]
+    assert (report["state"], report["balanced"], report["chunks"]) == ("closed", True, ORDER_COUNT // 50)
+    assert (audit["ok"], audit["orders"], audit["pending"]["order_count"]) == (True, ORDER_COUNT, 0)
+    assert audit["settled"] == expected["settled"]
+    assert status["progress"]["settled"] == report["settled"]["order_count"]
+    assert [batch["batch_id"] for batch in listed["batches"]] == ["first-run"]
+    assert "98" not in commands.ok("watch", "first-run").splitlines()[0]
+    assert "Nothing is overdue" in commands.ok("run")
+    assert len(json.loads(commands.ok("batches", "--json"))["batches"]) == 1
+
+
+def test_rejected_orders_alone_are_no_bad_outcome_and_a_closed_account_takes_no_credit(commands: Commands) -> None:
+    import_sample(commands)
+    with psycopg.connect(commands.database_url) as connection:
+        row = connection.execute("SELECT account_id FROM order_center.orders WHERE status = 'completed'").fetchone()
+    assert row
+    commands.ok("account", "close", row[0])
+    with commands.worker():
+        commands.ok("run", "--wait", "--batch-id", "closed-account")
+    report = json.loads(commands.ok("report", "closed-account", "--json"))
+    assert report["reasons"]["ACCOUNT_CLOSED"] > 0
+    assert json.loads(commands.ok("account", "show", row[0], "--json"))["balance_minor"] == 0
+    assert json.loads(commands.ok("audit", "--json"))["ok"]
+
+
+def test_an_audit_that_finds_a_break_exits_with_1_and_names_it(commands: Commands) -> None:
+    import_sample(commands)
+    with commands.worker():
+        commands.ok("run", "--wait", "--batch-id", "to-break")
+    with psycopg.connect(commands.database_url) as connection:
+        connection.execute(
+            "UPDATE fund_platform.accounts SET balance_minor = balance_minor + 1 WHERE balance_minor > 0"
+        )
+    finished = commands.run("audit")
+    assert finished.returncode == 1
+    assert "balance_off" in finished.stdout
+
+
+def test_with_nothing_overdue_a_run_opens_no_batch(commands: Commands) -> None:
+    assert "Nothing is overdue" in commands.ok("run", "--wait")
+    assert json.loads(commands.ok("batches", "--json")) == {"batches": []}
+    assert json.loads(commands.ok("audit", "--json"))["orders"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("status", "nowhere"), ["no batch nowhere", "settle batches"]),
+        (("watch", "nowhere"), ["no batch nowhere"]),
+        (("report", "nowhere"), ["no batch nowhere"]),
+        (("account", "show", "nobody"), ["nobody"]),
+        (("run", "--business-date", "2999-01-01"), ["2999-01-01", "has not reached its cutoff"]),
+        (("run", "--batch-id", "no/slash"), ["no/slash", "cannot name a batch"]),
+        (("run", "--chunk-size", "0"), ["chunk-size"]),
+        (("run", "--window", "-1"), ["window"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_wrong_call_is_a_sentence_and_exit_code_2(
+    commands: Commands, arguments: tuple[str, ...], parts: list[str]
+) -> None:
+    assert_refused(commands.run(*arguments), 2, *parts)
+
+
+def test_all_malformed_settings_are_named_at_once_and_no_value_is_shown(commands: Commands) -> None:
+    finished = commands.run(
+        "batches",
+        SETTLE_CHUNK_SIZE="0",
+        SETTLE_CUTOFF_TIMEZONE="Mars/Olympus",
+        SETTLE_FUND_PLATFORM_URL="mysql://settle:hunter2@localhost/x",
+    )
+    assert_refused(finished, 2, "SETTLE_CHUNK_SIZE", "SETTLE_CUTOFF_TIMEZONE", "SETTLE_FUND_PLATFORM_URL")
+    assert "hunter2" not in finished.stderr
+
+
+@pytest.mark.parametrize("command", ["batches", "audit", "run", "worker", "migrate"])
+def test_a_database_that_is_away_is_a_sentence_without_the_password_and_exit_code_3(
+    commands: Commands, command: str
+) -> None:
+    url = f"postgresql://settle:hunter2@127.0.0.1:{NO_PORT}/settle"
+    finished = commands.run(command, SETTLE_DATABASE_URL=url)
+    assert_refused(finished, 3, f"127.0.0.1:{NO_PORT}")
+    assert "hunter2" not in finished.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "worker", "migrate"])
+def test_a_temporal_server_that_is_away_is_a_sentence_and_exit_code_3(commands: Commands, command: str) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{reserved.getsockname()[1]}"
+        assert_refused(commands.run(command, TEMPORAL_ADDRESS=address), 3, address, "Temporal")
+
+
+def test_without_a_stack_and_without_settings_a_command_says_what_to_do(commands: Commands) -> None:
+    finished = commands.run("batches", SETTLE_DATABASE_URL="")
+    assert_refused(finished, 3, "SETTLE_DATABASE_URL", "settle stack up")
+
+
+@pytest.mark.parametrize("command", ["worker", "run"])
+def test_an_outdated_schema_is_refused(commands: Commands, command: str) -> None:
+    with psycopg.connect(commands.database_url) as connection:
+        connection.execute("DROP SCHEMA settlement CASCADE")
+    assert_refused(commands.run(command), 3, "settlement", "0001.batches", "settle migrate")
+
+
+def test_migrating_twice_is_harmless_and_brings_an_empty_database_up_to_date(commands: Commands) -> None:
+    with psycopg.connect(commands.database_url) as connection:
+        connection.execute("DROP SCHEMA settlement CASCADE")
+    assert "0001.batches" in commands.ok("migrate")
+    assert "settlement: up to date" in commands.ok("migrate")

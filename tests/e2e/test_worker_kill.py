@@ -1,0 +1,37 @@
+"""A worker killed with SIGKILL while it has work in flight."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.settlement_run import KILL_AT_FRACTION, settle_one_batch
+from runtime.settings import load_settings
+from tests.e2e.conftest import Commands
+
+ORDER_COUNT = 4_000
+CHUNK_SIZE = 100
+
+
+async def test_a_worker_killed_with_work_in_flight_costs_no_order_and_pays_none_twice(
+    commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands.ok("sample", "orders.csv", "--orders", str(ORDER_COUNT), "--seed", "3")
+    commands.ok("import", "orders.csv")
+    for name, value in commands.environment.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings().model_copy(update={"chunk_size": CHUNK_SIZE})
+    run = await settle_one_batch(settings, tmp_path / "logs", batch_id=f"kill-{tmp_path.name}", kill=True)
+
+    assert run.kill
+    assert run.kill.at_fraction >= KILL_AT_FRACTION
+    assert run.kill_cost
+    assert run.kill_cost.attempts_max >= 2
+    expected = json.loads((tmp_path / "orders.expected.json").read_text())
+    report = json.loads(commands.ok("report", run.batch_id, "--json"))
+    audit = json.loads(commands.ok("audit", "--json"))
+    assert {total: report[total] for total in ("settled", "rejected", "reasons")} == {
+        total: expected[total] for total in ("settled", "rejected", "reasons")
+    }
+    assert report["state"] == "closed"
+    assert (audit["ok"], audit["orders"], audit["pending"]["order_count"]) == (True, ORDER_COUNT, 0)
