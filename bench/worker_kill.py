@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import Client, WorkflowFailureError
+from temporalio.service import RPCError, RPCStatusCode
 
 from bench.worker_processes import WorkerProcesses
 from domain.identifiers import batch_workflow_id, chunk_workflow_id
@@ -78,7 +79,12 @@ async def _fetch_in_flight(client: Client, batch_id: str, chunk_indexes: list[in
     """The worker's pid for each chunk that has a started activity."""
     in_flight = {}
     for chunk_index in chunk_indexes:
-        description = await client.get_workflow_handle(chunk_workflow_id(batch_id, chunk_index)).describe()
+        try:
+            description = await client.get_workflow_handle(chunk_workflow_id(batch_id, chunk_index)).describe()
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:  # about to be started
+                continue
+            raise
         for pending in description.raw_description.pending_activities:
             if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED:
                 in_flight[chunk_index] = int(pending.last_worker_identity.partition("@")[0])
