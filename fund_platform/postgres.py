@@ -1,6 +1,7 @@
 """The Fund Platform on PostgreSQL. What the methods guarantee stands in `fund_platform.port`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import asyncpg
 
@@ -16,12 +17,20 @@ _OPEN_ACCOUNTS = load_query("fund_platform", "open_accounts")
 _FETCH_ACCOUNT = load_query("fund_platform", "fetch_account")
 _CLOSE_ACCOUNT = load_query("fund_platform", "close_account")
 _REOPEN_ACCOUNT = load_query("fund_platform", "reopen_account")
-_JUDGE_CREDITS = load_query("fund_platform", "judge_credits")
 _POST_CREDITS = load_query("fund_platform", "post_credits")
+_REFUSE_CREDITS = load_query("fund_platform", "refuse_credits")
 _FETCH_ANSWERS = load_query("fund_platform", "fetch_answers")
 _FETCH_CREDIT_TOTALS = load_query("fund_platform", "fetch_credit_totals")
 _FETCH_CREDITS = load_query("fund_platform", "fetch_credits")
 _FETCH_LEDGER_BREAKS = load_query("fund_platform", "fetch_ledger_breaks")
+
+
+class _NotCreated(NamedTuple):
+    """What a call did not create, by key."""
+
+    refused: dict[str, CreditResultCode]
+    closed_meanwhile: set[str]
+    answered_before: set[str]
 
 
 class PostgresFundPlatform:
@@ -57,21 +66,22 @@ class PostgresFundPlatform:
     async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
         """See `FundPlatform.post_credits`.
 
-        Two statements, so that all accounts are locked before the first key is, by construction: in a single
-        one that order would be the planner's to choose, and calls with crossed payloads could deadlock. The
-        second one's snapshot is also younger than the locks. A third reads the answers to the keys that were
-        answered before.
+        One statement does all the work of a call that meets no rival and no earlier answer. Accounts that were
+        closed while it ran, and keys that were answered before, cost one more statement each.
         """
         check_credit_requests(requests)
         if not requests:
             return {}
-        # READ COMMITTED is relied on: each statement has to see what was committed while the one before waited.
+        # READ COMMITTED is relied on: a statement has to see what was committed while the one before it waited.
         async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
-            codes = await _judge_credits(connection, requests)
-            unanswered_keys = await _store_answers(connection, reference, requests, codes)
-            earlier = await _fetch_answers(connection, requests, unanswered_keys) if unanswered_keys else {}
-        answers = dict(zip((request.idempotency_key for request in requests), codes, strict=True))
-        answers.update(earlier)
+            not_created = await _post_credits(connection, reference, requests)
+            answers = dict.fromkeys((request.idempotency_key for request in requests), CreditResultCode.CREATED)
+            answers.update(not_created.refused)
+            if keys := not_created.closed_meanwhile:
+                await connection.execute(_REFUSE_CREDITS, *_columns_of(requests, keys))
+                answers.update(dict.fromkeys(keys, CreditResultCode.ACCOUNT_CLOSED))
+            if keys := not_created.answered_before:
+                answers.update(await _fetch_answers(connection, requests, keys))
         return answers
 
     async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:
@@ -90,42 +100,38 @@ class PostgresFundPlatform:
         return [(row["kind"], row["id"], row["detail"]) for row in rows]
 
 
-async def _judge_credits(connection: Connection, requests: Sequence[CreditRequest]) -> list[CreditResultCode]:
-    """Lock the accounts and say, request by request, what is answered if the request's key is judged now."""
-    codes = [CreditResultCode.CREATED] * len(requests)
-    account_ids = [request.account_id for request in requests]
-    currencies = [request.currency for request in requests]
-    for position, code in await connection.fetch(_JUDGE_CREDITS, account_ids, currencies):
-        codes[position - 1] = CreditResultCode(code)
-    return codes
-
-
-async def _store_answers(
-    connection: Connection, reference: str, requests: Sequence[CreditRequest], codes: Sequence[CreditResultCode]
-) -> set[str]:
-    """Store the answers and post the credits; return the keys that were answered before and stay as they are."""
-    keys, claim_nos, account_ids, amounts_minor, currencies = zip(*requests, strict=True)
+async def _post_credits(connection: Connection, reference: str, requests: Sequence[CreditRequest]) -> _NotCreated:
     try:
-        rows = await connection.fetch(
-            _POST_CREDITS, reference, keys, claim_nos, codes, account_ids, amounts_minor, currencies
-        )
+        rows = await connection.fetch(_POST_CREDITS, reference, *zip(*requests, strict=True))
     except asyncpg.UniqueViolationError as error:
         raise InvariantViolationError(
             f"The ledger holds a posting that no stored answer knows of, for one of the credits of {reference}: "
             f"{error.detail} Nothing was posted; run: settle audit"
         ) from error
-    return {row["idempotency_key"] for row in rows}
+    not_created = _NotCreated({}, set(), set())
+    for key, code in rows:
+        if code is None:
+            not_created.answered_before.add(key)
+        elif code == CreditResultCode.CREATED:
+            not_created.closed_meanwhile.add(key)
+        else:
+            not_created.refused[key] = CreditResultCode(code)
+    return not_created
 
 
 async def _fetch_answers(
     connection: Connection, requests: Sequence[CreditRequest], keys: set[str]
 ) -> dict[str, CreditResultCode]:
     """Answer the requests with these keys from what is stored; the keys are locked, so it can no longer change."""
-    columns = zip(*(request for request in requests if request.idempotency_key in keys), strict=True)
-    rows = await connection.fetch(_FETCH_ANSWERS, *columns)
+    rows = await connection.fetch(_FETCH_ANSWERS, *_columns_of(requests, keys))
     if len(rows) != len(keys):
         raise InvariantViolationError(
             f"{len(keys) - len(rows)} keys were answered before but have no stored answer. Nothing was posted; "
             "run: settle audit"
         )
     return {row["idempotency_key"]: CreditResultCode(row["result_code"]) for row in rows}
+
+
+def _columns_of(requests: Sequence[CreditRequest], keys: set[str]) -> Iterable[tuple[object, ...]]:
+    """The columns of the requests with these keys."""
+    return zip(*(request for request in requests if request.idempotency_key in keys), strict=True)

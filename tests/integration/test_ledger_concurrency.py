@@ -60,31 +60,56 @@ async def balance_of(fund_platform: PostgresFundPlatform, account_id: str = "ali
     return (await fund_platform.fetch_account(account_id)).balance_minor
 
 
-async def test_a_credit_that_waited_for_a_closing_is_refused(fund_platform: PostgresFundPlatform, pool: Pool) -> None:
+async def test_a_credit_that_waited_for_a_closing_is_refused_and_the_rest_of_its_call_is_credited(
+    fund_platform: PostgresFundPlatform, pool: Pool
+) -> None:
+    requests = [REQUEST, REQUEST._replace(idempotency_key="k-bob", account_id="bob", amount_minor=7)]
     async with rival(pool, "UPDATE accounts SET closed_at = now() WHERE account_id = 'alice'"):
-        [task] = await start_and_see_blocked(pool, fund_platform.post_credits("a test", [REQUEST]))
-    assert await task == {"k": CreditResultCode.ACCOUNT_CLOSED}
+        [task] = await start_and_see_blocked(pool, fund_platform.post_credits("a test", requests))
+    assert await task == {"k": CreditResultCode.ACCOUNT_CLOSED, "k-bob": CreditResultCode.CREATED}
     assert await balance_of(fund_platform) == 0
+    assert await balance_of(fund_platform, "bob") == 7
+    assert await fund_platform.fetch_ledger_breaks(10) == []
 
 
-async def test_a_credit_that_waited_for_a_reopening_is_created(fund_platform: PostgresFundPlatform, pool: Pool) -> None:
-    await fund_platform.close_account("alice")
-    async with rival(pool, "UPDATE accounts SET closed_at = NULL WHERE account_id = 'alice'"):
+async def test_the_refusal_of_a_credit_that_waited_for_a_closing_is_stored_like_any_other(
+    fund_platform: PostgresFundPlatform, pool: Pool
+) -> None:
+    async with rival(pool, "UPDATE accounts SET closed_at = now()"):
+        [task] = await start_and_see_blocked(pool, fund_platform.post_credits("a test", [REQUEST]))
+    await task
+    await fund_platform.reopen_account("alice")
+    for claim_no, code in (
+        (2, CreditResultCode.ACCOUNT_CLOSED),
+        (1, CreditResultCode.SUPERSEDED),
+        (3, CreditResultCode.CREATED),
+    ):
+        assert await fund_platform.post_credits("again", [REQUEST._replace(claim_no=claim_no)]) == {"k": code}
+    assert await fund_platform.fetch_ledger_breaks(10) == []
+
+
+async def test_a_credit_that_waited_for_a_closing_and_a_reopening_is_created(
+    fund_platform: PostgresFundPlatform, pool: Pool
+) -> None:
+    async with rival(pool, "UPDATE accounts SET closed_at = now(); UPDATE accounts SET closed_at = NULL"):
         [task] = await start_and_see_blocked(pool, fund_platform.post_credits("a test", [REQUEST]))
     assert await task == {"k": CreditResultCode.CREATED}
     assert await balance_of(fund_platform) == 100
 
 
-async def test_a_closing_waits_for_the_credits_that_were_judged_before_it(
-    fund_platform: PostgresFundPlatform, pool: Pool
-) -> None:
-    async with rival(pool, STORE_ANSWER, 1, "account_closed"):
+async def test_a_closing_waits_for_a_credit_that_is_under_way(fund_platform: PostgresFundPlatform, pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        # The credit stops at its posting, when it already holds its account.
+        await connection.execute("INSERT INTO postings VALUES (1, 'alice', 100, 'USD', 'k')")
         [credit] = await start_and_see_blocked(pool, fund_platform.post_credits("a test", [REQUEST]))
         closing = asyncio.create_task(fund_platform.close_account("alice"))
         async with asyncio.timeout(8):
             while await pool.fetchval(BLOCKED_COUNT) < 2:
                 assert not closing.done()
                 await asyncio.sleep(0.01)
+        await transaction.rollback()
     assert await credit == {"k": CreditResultCode.CREATED}
     closed = await closing
     assert closed.closed_at is not None
@@ -126,7 +151,7 @@ async def test_a_credit_that_waited_for_a_rivals_refusal_of_its_key_obeys_the_cl
 async def test_the_same_credit_in_calls_that_wait_for_each_other_is_created_once(
     fund_platform: PostgresFundPlatform, pool: Pool
 ) -> None:
-    async with rival(pool, "SELECT FROM accounts WHERE account_id = 'alice' FOR UPDATE"):
+    async with rival(pool, "SELECT FROM accounts FOR UPDATE"):
         tasks = await start_and_see_blocked(
             pool, *(fund_platform.post_credits(f"call {n}", [REQUEST]) for n in range(6))
         )

@@ -75,8 +75,8 @@ def calls_of(prefix: str) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
         "fetch_credits": [
             ((after, size), size) for after in ("", f"credit:{prefix}000100000") for size in (100, slice_size)
         ],
-        "judge_credits": [],
         "post_credits": [],
+        "refuse_credits": [],
         "fetch_answers": [],
         "fetch_credit_totals": [],
     }
@@ -85,11 +85,11 @@ def calls_of(prefix: str) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
         old_keys = [f"credit:{prefix}{n * 7919 % ROW_COUNT:09d}" for n in range(count)]
         new_keys = [f"credit:new-{n:09d}" for n in range(count)]
         claim_nos, amounts_minor, currencies = [1] * count, [100] * count, ["USD"] * count
-        calls["judge_credits"].append(((account_ids, currencies), count))
-        calls["fetch_answers"].append(((old_keys, claim_nos, account_ids, amounts_minor, currencies), count))
+        for name in ("fetch_answers", "refuse_credits"):
+            calls[name].append(((old_keys, claim_nos, account_ids, amounts_minor, currencies), count))
         calls["fetch_credit_totals"].append(((old_keys,), count))
         for keys in (old_keys, new_keys, [*old_keys[::2], *new_keys[1::2]]):
-            arguments = ("a test", keys, claim_nos, ["created"] * count, account_ids, amounts_minor, currencies)
+            arguments = ("a test", keys, claim_nos, account_ids, amounts_minor, currencies)
             calls["post_credits"].append((arguments, count))
     return calls
 
