@@ -56,6 +56,7 @@ async def attempt() -> AsyncIterator[Heartbeat]:
 
 
 async def _beat_forever(heartbeat: Heartbeat) -> None:
+    """Beat after each interval: an activity that is over by then asks the server nothing."""
     while True:
-        heartbeat.beat()
         await asyncio.sleep(limits.HEARTBEAT_INTERVAL_S)
+        heartbeat.beat()
