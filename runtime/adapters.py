@@ -1,15 +1,15 @@
 """The one place that picks adapters."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-
-from fund_platform.postgres import PostgresFundPlatform
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import TypeVar
 
 from database.migrations import fetch_missing_migrations, migrate
-from database.pools import open_pool
+from database.pools import Pool, open_pool
 from domain import limits
 from domain.errors import UnavailableError
 from fund_platform.port import FundPlatform
+from fund_platform.postgres import PostgresFundPlatform
 from order_center.port import OrderCenter
 from order_center.postgres import PostgresOrderCenter
 from runtime.settings import Settings
@@ -18,47 +18,38 @@ from settlement_store.postgres import PostgresSettlementStore
 
 APPLICATION_NAME = "settle"
 
+Adapter = TypeVar("Adapter")
+
 
 @asynccontextmanager
-async def open_order_center(
+async def _open(
+    adapter: Callable[[Pool], Adapter], url: str, schema: str, statement_timeout_s: float
+) -> AsyncIterator[Adapter]:
+    async with await open_pool(
+        url, schema=schema, application_name=APPLICATION_NAME, statement_timeout_s=statement_timeout_s
+    ) as pool:
+        yield adapter(pool)
+
+
+def open_order_center(
     settings: Settings, *, statement_timeout_s: float = limits.STATEMENT_TIMEOUT_S
-) -> AsyncIterator[OrderCenter]:
+) -> AbstractAsyncContextManager[OrderCenter]:
     """Open the Order Center's adapter; its connections close with the context."""
-    async with await open_pool(
-        settings.order_center_url,
-        schema="order_center",
-        application_name=APPLICATION_NAME,
-        statement_timeout_s=statement_timeout_s,
-    ) as pool:
-        yield PostgresOrderCenter(pool)
+    return _open(PostgresOrderCenter, settings.order_center_url, "order_center", statement_timeout_s)
 
 
-@asynccontextmanager
-async def open_fund_platform(
+def open_fund_platform(
     settings: Settings, *, statement_timeout_s: float = limits.STATEMENT_TIMEOUT_S
-) -> AsyncIterator[FundPlatform]:
+) -> AbstractAsyncContextManager[FundPlatform]:
     """Open the Fund Platform's adapter; its connections close with the context."""
-    async with await open_pool(
-        settings.fund_platform_url,
-        schema="fund_platform",
-        application_name=APPLICATION_NAME,
-        statement_timeout_s=statement_timeout_s,
-    ) as pool:
-        yield PostgresFundPlatform(pool)
+    return _open(PostgresFundPlatform, settings.fund_platform_url, "fund_platform", statement_timeout_s)
 
 
-@asynccontextmanager
-async def open_settlement_store(
+def open_settlement_store(
     settings: Settings, *, statement_timeout_s: float = limits.STATEMENT_TIMEOUT_S
-) -> AsyncIterator[SettlementStore]:
+) -> AbstractAsyncContextManager[SettlementStore]:
     """Open the settlement store's adapter; its connections close with the context."""
-    async with await open_pool(
-        settings.database_url,
-        schema="settlement",
-        application_name=APPLICATION_NAME,
-        statement_timeout_s=statement_timeout_s,
-    ) as pool:
-        yield PostgresSettlementStore(pool)
+    return _open(PostgresSettlementStore, settings.database_url, "settlement", statement_timeout_s)
 
 
 @asynccontextmanager
