@@ -10,10 +10,9 @@ from fund_platform.port import FundPlatform
 from runtime.adapters import open_fund_platform, require_migrated
 from runtime.settings import load_settings
 from schemas.ledger import Account
-from starters.console import out, print_json, run_command
+from starters.console import JsonOption, out, print_json, run_command
 
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from itertools import chain, zip_longest
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import typer
 from rich.table import Table
@@ -30,7 +30,7 @@ from schemas.batches import ControlTotals
 from schemas.ledger import LedgerCredit
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import RELEASING_OUTCOMES, SettlementStore
-from starters.console import EXIT_BAD_OUTCOME, out, print_json, run_command
+from starters.console import EXIT_BAD_OUTCOME, JsonOption, out, print_json, run_command
 
 _UNCONFIRMED_OUTCOMES = frozenset({PENDING, Outcome.HELD})
 _ROWS = ("settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
@@ -47,7 +47,7 @@ class _Look(NamedTuple):
 
 
 def audit_command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check every order against the ledger, and both against themselves; exits with 1 if anything breaks."""
     report = run_command(_audit())
@@ -190,7 +190,8 @@ def _judge(look: _Look) -> AuditBreak | None:
 
 def _judge_without_item(look: _Look) -> AuditBreak | None:
     if look.item:
-        detail = "The order has a claim, but the item that it names is missing or another one."
+        credited = f"has a credit of {_money(look.credit)}" if look.credit else "has no credit"
+        detail = f"The item that the order's claim names is missing, or another one. The ledger {credited} for it."
         return AuditBreak(kind="item_missing", id=look.item.order_id, detail=detail)
     if look.credit:
         detail = f"The ledger has a credit of {_money(look.credit)}, but no order with a claim has this key."

@@ -1,7 +1,6 @@
 """`settle batches`, `settle status BATCH`, `settle watch BATCH`: list, one, live."""
 
 import asyncio
-from typing import Annotated
 
 import typer
 from pydantic import BaseModel, ConfigDict
@@ -13,10 +12,7 @@ from runtime.adapters import open_settlement_store
 from runtime.settings import load_settings
 from schemas.batches import FINAL_STATES, Batch, BatchProgress
 from settlement_store.port import SettlementStore
-from starters.console import err, out, print_json, run_command
-
-BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id; see: settle batches")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+from starters.console import BatchArgument, JsonOption, err, out, print_json, run_command
 
 
 class BatchList(BaseModel):

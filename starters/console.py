@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import asyncpg
 import typer
@@ -16,6 +16,9 @@ EXIT_WRONG_CALL = 2
 EXIT_UNREACHABLE = 3
 
 Result = TypeVar("Result")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id; see: settle batches")]
 
 out = Console()
 err = Console(stderr=True)

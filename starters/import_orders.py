@@ -24,7 +24,7 @@ from runtime.settings import load_settings
 from schemas.batches import ControlTotals
 from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord, OrderStatus
-from starters.console import EXIT_BAD_OUTCOME, err, fail, print_json, run_command
+from starters.console import EXIT_BAD_OUTCOME, JsonOption, err, fail, print_json, run_command
 
 COLUMNS = OrderRecord._fields
 STATUSES = frozenset(OrderStatus)
@@ -99,7 +99,7 @@ def import_orders(
             metavar="FILE.csv", help="The orders, as `settle sample` writes them.", exists=True, dir_okay=False
         ),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Load orders into the Order Center and open missing accounts; an existing record is replaced."""
     columns = (TextColumn("Importing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())

@@ -1,6 +1,5 @@
 """`settle report BATCH`: the reconciliation of one batch."""
 
-from typing import Annotated
 
 import typer
 from rich.table import Column, Table
@@ -11,15 +10,15 @@ from runtime.adapters import open_fund_platform, open_settlement_store
 from runtime.settings import Settings, load_settings
 from schemas.batches import ReconciliationReport
 from schemas.reasons import REASON_SENTENCES, ReasonCode
-from starters.console import out, print_json, run_command
+from starters.console import BatchArgument, JsonOption, out, print_json, run_command
 
 _TOTALS = ("planned", "settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
 _ALWAYS_SHOWN = {"planned", "settled", "ledger"}
 
 
 def report(
-    batch_id: Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id; see: settle batches")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    batch_id: BatchArgument,
+    as_json: JsonOption = False,
 ) -> None:
     """Reconcile one batch: stored plan, items and ledger, in count and amount per currency."""
     found = run_command(_report(batch_id))

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from runtime.stack_state import DEFAULT_STACK_DIR
+from starters.console import JsonOption
 
 EXIT_PART_DOWN = 1
 EXIT_STACK_FAILED = 3
@@ -49,7 +50,7 @@ def down(directory: Directory = DEFAULT_STACK_DIR) -> None:
 @app.command()
 def status(
     directory: Directory = DEFAULT_STACK_DIR,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show each part of the stack; exits with 1 unless all of them run."""
     from local_stack import LocalStack
