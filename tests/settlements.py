@@ -13,6 +13,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from activities.reconciliation import reconcile_batch
@@ -21,6 +22,7 @@ from domain.sample_orders import currency_of, plan_sample_orders
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
 from runtime.settings import Settings
+from runtime.stack_state import StackState
 from schemas.audit import AuditReport
 from schemas.batches import FINAL_STATES, BatchOpening, BatchState, ControlTotals, ReconciliationReport
 from schemas.ledger import AccountOpening
@@ -35,7 +37,7 @@ from workflows.settle_batch import SettleBatchWorkflow
 NOW = datetime(2026, 11, 22, 6, tzinfo=UTC)
 LOAD_ROW_COUNT = 5_000
 DEADLINE_S = 60.0
-POLL_INTERVAL_S = 0.02
+POLL_INTERVAL_S = 0.05
 
 Port = TypeVar("Port", OrderCenter, SettlementStore, FundPlatform)
 Found = TypeVar("Found")
@@ -90,6 +92,11 @@ async def load_orders(systems: Systems, records: list[OrderRecord]) -> None:
         accounts = {record.account_id: currency_of(int(record.account_id[1:])) for record in rows}
         await systems.fund_platform.open_accounts([AccountOpening(*account) for account in accounts.items()])
         await systems.order_center.load_records(rows)
+
+
+async def connect(stack: StackState) -> Client:
+    """A Temporal client as Settle's processes have one."""
+    return await Client.connect(stack.temporal_address, data_converter=pydantic_data_converter)
 
 
 def opening_of(batch_id: str, *, chunk_size: int, window: int) -> BatchOpening:

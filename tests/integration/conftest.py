@@ -6,14 +6,13 @@ import re
 
 import pytest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from database.pools import Pool
 from fund_platform.postgres import PostgresFundPlatform
 from order_center.postgres import PostgresOrderCenter
 from runtime.stack_state import StackState
 from settlement_store.postgres import PostgresSettlementStore
-from tests.settlements import Systems
+from tests.settlements import Systems, connect
 
 _serial = itertools.count()
 
@@ -30,7 +29,7 @@ def systems(pools: dict[str, Pool]) -> Systems:
 
 @pytest.fixture
 async def client(stack: StackState) -> Client:
-    return await Client.connect(stack.temporal_address, data_converter=pydantic_data_converter)
+    return await connect(stack)
 
 
 @pytest.fixture

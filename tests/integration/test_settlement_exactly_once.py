@@ -1,0 +1,191 @@
+"""Batches started twice, at once, over the same orders, or after a termination: every order is settled once."""
+
+import asyncio
+
+import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.service import RPCError
+
+from activities.freezing import freeze_overdue_orders
+from domain import limits
+from domain.identifiers import chunk_workflow_id
+from runtime.stack_state import StackState
+from schemas.batches import BatchState
+from schemas.workflows import ChunkRef
+from starters.run import start_batch
+from tests.settlements import (
+    Gate,
+    Systems,
+    connect,
+    eventually,
+    fetch_chunk_runs,
+    fetch_run_chain,
+    held,
+    of_type,
+    opening_of,
+    replaced,
+    require_clean,
+    require_settled,
+    running_worker,
+    seed_orders,
+    settle,
+)
+from workflows.activity_options import WORKFLOW_TASK_TIMEOUT
+from workflows.search_attributes import chunk_search_attributes
+from workflows.settle_chunk import SettleChunkWorkflow
+
+COMPLETED = WorkflowExecutionStatus.COMPLETED
+TERMINATED = WorkflowExecutionStatus.TERMINATED
+
+
+async def fetch_run_ids(client: Client, workflow_id: str) -> set[str]:
+    """All runs that ever had this workflow id."""
+    return {found.run_id async for found in client.list_workflows(f"WorkflowId = '{workflow_id}'")}
+
+
+async def test_a_batch_started_twice_at_once_by_two_clients_is_one_batch_with_one_run(
+    stack: StackState, client: Client, systems: Systems, batch_id: str
+) -> None:
+    orders = await seed_orders(systems, 60)
+    opening = opening_of(batch_id, chunk_size=20, window=2)
+    clients = [client, await connect(stack)]
+    async with running_worker(client, batch_id, systems):
+        handles = await asyncio.gather(*(start_batch(each, batch_id, opening) for each in clients * 2))
+        results = await asyncio.gather(*(handle.result() for handle in handles))
+    assert all(result == results[0] for result in results)
+    await require_settled(systems, results[0], opening, orders)
+    await require_clean(systems, len(orders.records))
+    assert len({handle.result_run_id or handle.first_execution_run_id for handle in handles}) == 1
+    assert len(await eventually(lambda: fetch_run_ids(client, batch_id))) == 1
+    runs = await fetch_chunk_runs(client, batch_id, run_count_min=3)
+    assert runs == {(chunk_workflow_id(batch_id, chunk_index), COMPLETED): 1 for chunk_index in range(3)}
+
+
+async def test_a_batch_started_again_after_its_end_is_joined_and_repeats_nothing(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    orders = await seed_orders(systems, 50)
+    opening = opening_of(batch_id, chunk_size=20, window=2)
+    async with running_worker(client, batch_id, systems):
+        handle, result = await settle(client, batch_id, opening)
+        history = await handle.fetch_history()
+        await seed_orders(systems, 10, seed=2, prefix="LATER-")  # the batch is closed; they are for another one
+        handle_again, result_again = await settle(client, batch_id, opening)
+    assert result_again == result
+    assert list((await handle_again.fetch_history()).events) == list(history.events)
+    assert len(await fetch_run_ids(client, batch_id)) == 1
+    await require_settled(systems, result, opening, orders)
+    await require_clean(systems, len(orders.records))
+
+
+async def test_two_batches_at_once_over_the_same_orders_settle_each_order_once_and_all_of_them(
+    client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are offered the first slice before either has claimed it; then they race, slice by slice."""
+    monkeypatch.setattr(limits, "FREEZE_SLICE_ORDER_COUNT", 40)
+    orders = await seed_orders(systems, 400)
+    openings = [opening_of(f"{batch_id}-{name}", chunk_size=70, window=2) for name in "ab"]
+    both_were_offered = asyncio.Barrier(len(openings))
+    first_offers = iter(openings)
+
+    async def fetch_overdue_slice(*arguments: object) -> object:
+        offered = await systems.order_center.fetch_overdue_slice(*arguments)  # type: ignore[arg-type]
+        if next(first_offers, None):
+            await both_were_offered.wait()
+        return offered
+
+    racing = systems._replace(order_center=replaced(systems.order_center, "fetch_overdue_slice", fetch_overdue_slice))
+    async with running_worker(client, batch_id, racing):
+        ended = await asyncio.gather(*(settle(client, batch_id, opening) for opening in openings))
+    results = [result for _, result in ended]
+    assert {result.state for result in results} == {BatchState.CLOSED}
+    assert sum(result.planned.order_count for result in results) == len(orders.records)
+    audited = await require_clean(systems, len(orders.records))
+    assert (audited.settled, audited.rejected) == (orders.settled, orders.rejected)
+    assert audited.ledger == orders.settled
+    assert audited.duplicates >= 40
+    assert audited.conflicts == 0
+
+
+async def test_a_batch_started_again_after_its_termination_reads_the_closed_chunks_and_settles_the_others(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    chunk_count, slow_chunk_index = 9, 5
+    orders = await seed_orders(systems, chunk_count * 10)
+    opening = opening_of(batch_id, chunk_size=10, window=1)
+    chunk_ids = [chunk_workflow_id(batch_id, chunk_index) for chunk_index in range(chunk_count)]
+    gate = Gate()
+    slow = systems._replace(
+        fund_platform=held(
+            systems.fund_platform, "post_credits", gate, lambda reference, _: reference == chunk_ids[slow_chunk_index]
+        )
+    )
+    async with running_worker(client, batch_id, slow):
+        handle = await start_batch(client, batch_id, opening)
+        await gate.reached()
+        await handle.terminate("an operator's mistake")
+        with pytest.raises(WorkflowFailureError):
+            await handle.result()
+        slow_child = client.get_workflow_handle(chunk_ids[slow_chunk_index])
+
+        async def slow_child_is_terminated() -> bool:
+            return (await slow_child.describe()).status == TERMINATED
+
+        await eventually(slow_child_is_terminated)
+        restarted = asyncio.create_task(settle(client, batch_id, opening))
+        await gate.open()  # the credits of the terminated child arrive while the batch runs again
+        handle, result = await restarted
+    await require_settled(systems, result, opening, orders)
+    await require_clean(systems, len(orders.records))
+    runs = await fetch_chunk_runs(client, batch_id, run_count_min=chunk_count + 1)
+    assert runs == {(chunk_id, COMPLETED): 1 for chunk_id in chunk_ids} | {(chunk_ids[slow_chunk_index], TERMINATED): 1}
+    [history] = await fetch_run_chain(client, batch_id, handle.first_execution_run_id or "")
+    taken = of_type(history, EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED)
+    assert [event.start_child_workflow_execution_failed_event_attributes.workflow_id for event in taken] == chunk_ids[
+        :slow_chunk_index
+    ]
+
+
+async def test_a_chunk_that_runs_under_its_id_already_is_waited_for_and_not_run_a_second_time(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    orders = await seed_orders(systems, 30)
+    opening = opening_of(batch_id, chunk_size=10, window=3)
+    await freeze_overdue_orders(systems.order_center, systems.store, opening, None, on_slice=lambda _: None)
+    chunk_id = chunk_workflow_id(batch_id, 1)
+    gate = Gate()
+    slow = systems._replace(
+        fund_platform=held(systems.fund_platform, "post_credits", gate, lambda reference, _: reference == chunk_id)
+    )
+    async with running_worker(client, batch_id, slow):
+        early = await client.start_workflow(
+            SettleChunkWorkflow.run,
+            ChunkRef(batch_id=batch_id, chunk_index=1, cutoff_at=opening.cutoff_at),
+            id=chunk_id,
+            task_queue=batch_id,
+            task_timeout=WORKFLOW_TASK_TIMEOUT,
+            search_attributes=chunk_search_attributes(batch_id),
+        )
+        await gate.reached()
+        batch = asyncio.create_task(settle(client, batch_id, opening))
+        handle = client.get_workflow_handle(batch_id)
+
+        async def is_asked_again() -> bool:
+            try:
+                pending = (await handle.describe()).raw_description.pending_activities
+            except RPCError:
+                return False
+            return any(
+                activity.activity_type.name == "fetch_chunk_totals" and activity.attempt > 1 for activity in pending
+            )
+
+        await eventually(is_asked_again)
+        assert not batch.done()
+        await gate.open()
+        _, result = await batch
+        await early.result()
+    await require_settled(systems, result, opening, orders)
+    await require_clean(systems, len(orders.records))
+    runs = await fetch_chunk_runs(client, batch_id, run_count_min=3)
+    assert runs == {(chunk_workflow_id(batch_id, chunk_index), COMPLETED): 1 for chunk_index in range(3)}
