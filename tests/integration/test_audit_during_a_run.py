@@ -1,0 +1,224 @@
+"""The audit is clean at any moment: between any two steps of a run, and while one runs at the same time."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from activities.chunks import credit_chunk, validate_chunk
+from activities.freezing import freeze_overdue_orders
+from domain import limits
+from domain.control_totals import sum_totals
+from domain.identifiers import credit_key
+from fund_platform.memory import MemoryFundPlatform
+from order_center.memory import MemoryOrderCenter
+from schemas.audit import AuditReport
+from schemas.batches import OfferedOrder
+from schemas.ledger import AccountOpening, CreditRequest
+from schemas.orders import OrderRecord, OrderStatus
+from settlement_store.memory import MemorySettlementStore
+from starters.audit import audit
+from tests.databases import DatabaseUrls
+from tests.integration.audit_world import (
+    Ports,
+    close,
+    open_ports_of,
+    opening_of,
+    record_of,
+    ref_of,
+    settle_chunk,
+)
+
+Step = Callable[[], Awaitable[object]]
+
+
+def assert_clean(report: AuditReport) -> None:
+    assert report.breaks == []
+    assert report.ok
+    by_outcome = [report.settled, report.rejected, report.failed, report.held, report.pending]
+    assert report.orders == sum_totals(by_outcome).order_count
+    assert report.ledger == sum_totals([report.settled, report.unconfirmed])
+    assert (report.oldest_pending_at is None) == (report.pending.order_count == 0)
+
+
+def records_of(rng: random.Random, order_ids: Sequence[str]) -> list[OrderRecord]:
+    """Orders most of which are payable; the others are rejected by validation, or for their account."""
+    rejects: list[dict[str, Any]] = [{"status": OrderStatus.DISPUTED}, {"account_id": "closed"}, {"account_id": "none"}]
+    payable: list[dict[str, Any]] = [{}, {}, {}, {"account_id": "A2", "currency": "EUR"}]
+    return [record_of(order_id, **rng.choice(rejects + payable)) for order_id in order_ids]
+
+
+async def open_accounts(ports: Ports) -> None:
+    openings = [AccountOpening("A1", "USD"), AccountOpening("A2", "EUR"), AccountOpening("closed", "USD")]
+    await ports.fund_platform.open_accounts(openings)
+    await ports.fund_platform.close_account("closed")
+
+
+async def append(ports: Ports, batch_id: str, records: Sequence[OrderRecord]) -> None:
+    await ports.order_center.load_records(records)
+    offered = [OfferedOrder(r.order_id, r.account_id, r.paid_minor - r.refunded_minor, r.currency) for r in records]
+    await ports.store.append_orders(batch_id, offered)
+
+
+async def request_credits(ports: Ports, batch_id: str, chunk_index: int) -> None:
+    """What a worker does that is lost before it can store the answers."""
+    items = await ports.store.fetch_pending_items(batch_id, await ports.store.fetch_chunk(batch_id, chunk_index))
+    requests = [
+        CreditRequest(credit_key(i.order_id), i.claim_no, i.account_id, i.amount_minor, i.currency) for i in items
+    ]
+    await ports.fund_platform.post_credits("a test", requests)
+
+
+def steps_of_chunk(rng: random.Random, ports: Ports, batch_id: str, chunk_index: int) -> list[Step]:
+    """A chunk's way: to its end, or held before or after its validation; with steps repeated, as by zombies."""
+    ref = ref_of(batch_id, chunk_index)
+    validate: Step = lambda: validate_chunk(ports.order_center, ports.store, ref)  # noqa: E731
+    request: Step = lambda: request_credits(ports, batch_id, chunk_index)  # noqa: E731
+    store: Step = lambda: credit_chunk(ports.store, ports.fund_platform, ref)  # noqa: E731
+    hold: Step = lambda: ports.store.hold_chunk(batch_id, chunk_index, "a test")  # noqa: E731
+    return rng.choice(
+        [
+            [validate, store],
+            [validate, validate, request, store, store],
+            [validate, request, hold, store],
+            [validate, hold, request],
+            [hold, validate],
+        ]
+    )
+
+
+async def run_batch(
+    rng: random.Random, ports: Ports, batch_id: str, records: Sequence[OrderRecord]
+) -> AsyncIterator[None]:
+    """A batch's way, its chunks' steps mixed; stops after each step."""
+    await ports.store.open_batch(opening_of(batch_id, chunk_size=3))
+    yield
+    for half in (records[: len(records) // 2], records[len(records) // 2 :]):
+        await append(ports, batch_id, half)
+        yield
+    await ports.store.freeze_batch(batch_id)
+    yield
+    plan = await ports.store.start_batch(batch_id)
+    yield
+    # Each chunk's steps stay in their order; whose is next is drawn.
+    chunks = [steps_of_chunk(rng, ports, batch_id, chunk_index) for chunk_index in range(plan.chunk_count)]
+    while chunks:
+        chunk = rng.choice(chunks)
+        await chunk.pop(0)()
+        yield
+        chunks = [chunk for chunk in chunks if chunk]
+    await close(ports, batch_id)
+    yield
+
+
+async def run_batches(rng: random.Random, ports: Ports) -> AsyncIterator[None]:
+    """Batches that take orders in again and again, so that rejected ones become pending, and settled."""
+    order_ids = [f"O{n:02d}" for n in range(18)]
+    for n in range(5):
+        async for _ in run_batch(rng, ports, f"B{n}", records_of(rng, rng.sample(order_ids, 9))):
+            yield
+
+
+class Interleaved:
+    """A port before each call of which the run may go on."""
+
+    def __init__(self, port: object, go_on: Callable[[], Awaitable[None]]) -> None:
+        self._port = port
+        self._go_on = go_on
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
+        async def call(*arguments: object) -> object:
+            await self._go_on()
+            return await getattr(self._port, name)(*arguments)
+
+        return call
+
+
+@pytest.mark.parametrize("seed", range(150))
+async def test_an_audit_between_any_two_steps_is_clean(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(seed)
+    monkeypatch.setattr(limits, "AUDIT_SLICE_ORDER_COUNT", rng.choice([1, 2, 3, 5, 100]))
+    ports = Ports(MemoryOrderCenter(), MemorySettlementStore(), MemoryFundPlatform())
+    await open_accounts(ports)
+    run = run_batches(rng, ports)
+    step_count_max = rng.choice([1, 2, 4])
+    is_over = False
+
+    async def go_on() -> None:
+        nonlocal is_over
+        for _ in range(rng.randint(0, step_count_max)):
+            is_over = is_over or await anext(run, run) is run
+
+    store: Any = Interleaved(ports.store, go_on)
+    fund_platform: Any = Interleaved(ports.fund_platform, go_on)
+    while not is_over:
+        assert_clean(await audit(store, fund_platform))
+    assert_clean(await audit(ports.store, ports.fund_platform))
+
+
+@pytest.fixture
+async def ports(databases: DatabaseUrls) -> AsyncIterator[Ports]:
+    async with open_ports_of(databases) as opened:
+        await open_accounts(opened)
+        yield opened
+
+
+async def test_after_every_step_of_a_batch_the_audit_is_clean(ports: Ports) -> None:
+    records = records_of(random.Random(1), [f"O{n:03d}" for n in range(60)])
+    await ports.store.open_batch(opening_of("B1", chunk_size=25))
+    for start in range(0, len(records), 20):
+        await append(ports, "B1", records[start : start + 20])
+        report = await audit(ports.store, ports.fund_platform)
+        assert_clean(report)
+        assert report.pending.order_count == start + 20
+    await ports.store.freeze_batch("B1")
+    assert_clean(await audit(ports.store, ports.fund_platform))
+    await ports.store.start_batch("B1")
+    for chunk_index in range(3):
+        for step in (
+            validate_chunk(ports.order_center, ports.store, ref_of("B1", chunk_index)),
+            request_credits(ports, "B1", chunk_index),
+            credit_chunk(ports.store, ports.fund_platform, ref_of("B1", chunk_index)),
+        ):
+            await step
+            report = await audit(ports.store, ports.fund_platform)
+            assert_clean(report)
+    await close(ports, "B1")
+    report = await audit(ports.store, ports.fund_platform)
+    assert_clean(report)
+    assert (report.orders, report.pending.order_count) == (60, 0)
+
+
+async def test_audits_beside_a_run_are_clean(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "AUDIT_SLICE_ORDER_COUNT", 50)
+    rng = random.Random(1)
+    order_ids = [f"O{n:03d}" for n in range(600)]
+
+    async def run(batch_id: str) -> None:
+        """A batch of orders all over the order of keys, some of which were rejected before."""
+        await ports.order_center.load_records(records_of(rng, rng.sample(order_ids, 200)))
+        opening = opening_of(batch_id, chunk_size=40)
+        await freeze_overdue_orders(ports.order_center, ports.store, opening, None, on_slice=lambda _cursor: None)
+        plan = await ports.store.start_batch(batch_id)
+        await asyncio.gather(*(settle_chunk(ports, batch_id, chunk_index) for chunk_index in range(plan.chunk_count)))
+        await close(ports, batch_id)
+
+    async def run_all() -> None:
+        for n in range(12):
+            await run(f"B{n}")
+
+    runs = asyncio.create_task(run_all())
+    reports = []
+    while not runs.done():
+        reports.append(await audit(ports.store, ports.fund_platform))
+    await runs
+    for report in reports:
+        assert_clean(report)
+    assert len(reports) >= 3
+    assert any(report.pending.order_count for report in reports)
+    last = await audit(ports.store, ports.fund_platform)
+    assert_clean(last)
+    assert last.pending.order_count == 0
+    assert last.orders > 500

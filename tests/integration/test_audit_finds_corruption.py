@@ -1,0 +1,133 @@
+"""Whatever is changed behind the back of a settled world, the audit names it, and nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from typing import cast
+
+import pytest
+
+from database.pools import Connection, Pool, open_pool
+from domain import limits
+from domain.control_totals import totals_of
+from fund_platform.postgres import PostgresFundPlatform
+from runtime.stack_state import StackState
+from schemas.audit import AuditReport
+from settlement_store.postgres import PostgresSettlementStore
+from starters.audit import audit
+from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls, cloned_database
+from tests.integration.audit_corruptions import CORRUPTIONS
+from tests.integration.audit_world import build_world, open_ports_of
+
+SLICE_SIZE = 3
+
+
+class OnlyConnection:
+    """A pool of one connection in a transaction: an audit by it sees what was changed there, and nobody else does."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.fetch = connection.fetch
+        self.fetchrow = connection.fetchrow
+        self._connection = connection
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        yield self._connection
+
+
+@pytest.fixture(scope="module")
+def world(stack: StackState) -> Iterator[DatabaseUrls]:
+    """The world is built once; each test changes it in a transaction that is rolled back."""
+
+    async def build(urls: DatabaseUrls) -> None:
+        async with open_ports_of(urls) as ports:
+            await build_world(ports)
+
+    with ExitStack() as opened:
+        urls = [
+            opened.enter_context(cloned_database(stack.database_url, f"template_{package}"))
+            for package in DatabaseUrls._fields
+        ]
+        asyncio.run(build(DatabaseUrls(*urls)))
+        yield DatabaseUrls(*urls)
+
+
+async def audit_of(urls: DatabaseUrls) -> AuditReport:
+    async with open_ports_of(urls) as ports:
+        return await audit(ports.store, ports.fund_platform)
+
+
+async def audit_corrupted(urls: DatabaseUrls, system: str, statements: str) -> AuditReport:
+    """Audit the world with one system's tables changed."""
+    schema = SCHEMA_BY_PACKAGE[system]
+    async with (
+        open_ports_of(urls) as ports,
+        await open_pool(getattr(urls, system), schema=schema, application_name="tests") as pool,
+        pool.acquire() as connection,
+    ):
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            # The tables' own rules, such as append-only, are passed by.
+            await connection.execute("SET LOCAL session_replication_role = replica")
+            await connection.execute(statements)
+            changed = cast("Pool", OnlyConnection(connection))
+            if system == "settlement_store":
+                return await audit(PostgresSettlementStore(changed), ports.fund_platform)
+            return await audit(ports.store, PostgresFundPlatform(changed))
+        finally:
+            await transaction.rollback()
+
+
+@pytest.mark.parametrize("slice_size", [1, 2, 3, 7, limits.AUDIT_SLICE_ORDER_COUNT])
+async def test_an_untouched_world_is_clean_and_each_order_counts_once(
+    world: DatabaseUrls, slice_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "AUDIT_SLICE_ORDER_COUNT", slice_size)
+    report = await audit_of(world)
+    assert report.breaks == []
+    assert report.ok
+    assert report.orders == 23
+    assert report.settled == totals_of([("USD", 7, 7_000), ("EUR", 1, 70)])
+    assert report.rejected == totals_of([("USD", 4, 4_000)])
+    assert report.failed == totals_of([])
+    assert report.held == totals_of([("USD", 6, 6_000)])
+    assert report.pending == totals_of([("USD", 5, 5_001)])
+    assert report.unconfirmed == totals_of([("USD", 5, 4_999)])
+    assert report.ledger == totals_of([("USD", 12, 11_999), ("EUR", 1, 70)])
+    assert (report.duplicates, report.conflicts) == (1, 2)  # one conflict was offered, one is the ledger's
+    assert (report.duplicate_credits, report.unbalanced_entries, report.balance_breaks) == (0, 0, 0)
+    async with open_ports_of(world) as ports:
+        assert report.oldest_pending_at == (await ports.store.fetch_batch("B3")).opened_at
+
+
+@pytest.mark.parametrize("what", CORRUPTIONS)
+async def test_a_corruption_is_named_and_nothing_else_is(
+    world: DatabaseUrls, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "AUDIT_SLICE_ORDER_COUNT", SLICE_SIZE)
+    system, statements, breaks = CORRUPTIONS[what]
+    report = await audit_corrupted(world, system, statements)
+    assert {(each.kind, each.id) for each in report.breaks} == breaks
+    assert not report.ok
+    kinds = [each.kind for each in report.breaks]
+    assert report.duplicate_credits == kinds.count("duplicate_credit")
+    assert report.unbalanced_entries == kinds.count("unbalanced_entry")
+    assert report.balance_breaks == kinds.count("balance_off")
+    assert all(each.detail.endswith(".") for each in report.breaks)
+
+
+async def test_more_breaks_than_are_kept_are_told_and_no_kind_hides_another(
+    world: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "AUDIT_BREAK_COUNT_MAX", 4)
+    report = await audit_corrupted(
+        world,
+        "settlement_store",
+        "DELETE FROM claims; UPDATE planned_totals SET order_count = 99 WHERE currency = 'EUR'",
+    )
+    kinds = [each.kind for each in report.breaks]
+    assert set(kinds) == {"credit_without_item", "claim_missing", "planned_total_changed", "more_breaks"}
+    assert len(kinds) == 5
+    assert kinds[-1] == "more_breaks"
+    assert not report.ok
