@@ -140,15 +140,15 @@ async def _fetch_credits(
 
 
 async def _look_again(store: SettlementStore, fund_platform: FundPlatform, key: str) -> _Look:
-    """Read one order's credit, then its item; and where there was no credit, the credit once more.
+    """Read one order's credit, then its item.
 
-    A credit that is there stays, so the item read after it has what belongs to it: a claim, and no refusal. A credit
-    that is not there is asked for after the item, since one of the two may have come to be in between.
+    A credit that is there stays, so the item read after it has what belongs to it: a claim, and no refusal. An item
+    that was settled stays settled, and was so before its credit is now asked for again.
     """
     credit = await _fetch_credit(fund_platform, key)
     order_id = order_id_of_credit_key(key)
     item = await store.fetch_item_of_order(order_id) if credit_key(order_id) == key else None
-    return _Look(key, item, credit or await _fetch_credit(fund_platform, key))
+    return _Look(key, item, credit)
 
 
 async def _fetch_credit(fund_platform: FundPlatform, key: str) -> LedgerCredit | None:
