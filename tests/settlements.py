@@ -4,7 +4,7 @@ import asyncio
 import copy
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
@@ -18,7 +18,7 @@ from temporalio.worker import Worker
 
 from activities.reconciliation import reconcile_batch
 from domain.control_totals import totals_of
-from domain.sample_orders import currency_of, plan_sample_orders
+from domain.sample_orders import SampleOrder, currency_of, plan_sample_orders
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
 from runtime.settings import Settings
@@ -52,13 +52,21 @@ class Systems(NamedTuple):
 
 
 class SeededOrders(NamedTuple):
-    """Orders put into the Order Center, and what must become of them."""
+    """Orders put into the Order Center, and what must become of them.
 
-    records: list[OrderRecord]
+    If they are fewer than one slice of freezing and their ids sort like this, then `sample[n]` is item `n`.
+    """
+
+    sample: Sequence[SampleOrder]
     planned: ControlTotals
     settled: ControlTotals
     rejected: ControlTotals
     reasons: dict[str, int]
+
+    @property
+    def records(self) -> list[OrderRecord]:
+        """Their records."""
+        return [order.record for order in self.sample]
 
 
 async def seed_orders(
@@ -66,23 +74,23 @@ async def seed_orders(
 ) -> SeededOrders:
     """Load overdue orders of all currencies, a tenth of them on four hot accounts; some of them bad."""
     sample = list(plan_sample_orders(order_count, round(order_count * bad_rate), prefix, random.Random(seed)))
-    records = [order.record for order in sample]
-    await load_orders(systems, records)
+    await load_orders(systems, [order.record for order in sample])
+    return expect(sample)
 
-    def totals(*, bad: bool | None) -> ControlTotals:
-        return totals_of(
-            (order.record.currency, 1, order.record.paid_minor - order.record.refunded_minor)
-            for order in sample
-            if bad is None or bad == bool(order.reason_code)
-        )
 
+def expect(sample: Sequence[SampleOrder]) -> SeededOrders:
+    """What must become of these orders."""
     return SeededOrders(
-        records=records,
-        planned=totals(bad=None),
-        settled=totals(bad=False),
-        rejected=totals(bad=True),
+        sample=sample,
+        planned=_totals(sample),
+        settled=_totals(order for order in sample if not order.reason_code),
+        rejected=_totals(order for order in sample if order.reason_code),
         reasons=dict(Counter(order.reason_code for order in sample if order.reason_code)),
     )
+
+
+def _totals(sample: Iterable[SampleOrder]) -> ControlTotals:
+    return totals_of((record.currency, 1, record.paid_minor - record.refunded_minor) for record, _ in sample)
 
 
 async def load_orders(systems: Systems, records: list[OrderRecord]) -> None:

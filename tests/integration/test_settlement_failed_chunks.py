@@ -1,0 +1,164 @@
+"""A chunk that fails, or is ended by an operator, is an outcome: its items are held, the batch closes."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from temporalio.client import Client, WorkflowHandle
+
+from activities.reconciliation import reconcile_batch
+from domain.control_totals import sum_totals
+from domain.errors import InvariantViolationError, UnavailableError
+from domain.identifiers import chunk_workflow_id
+from schemas.batches import BatchState, ControlTotals
+from schemas.reasons import ReasonCode
+from schemas.workflows import BatchResult
+from starters.run import start_batch
+from tests.settlements import (
+    Gate,
+    SeededOrders,
+    Systems,
+    expect,
+    held,
+    opening_of,
+    replaced,
+    require_clean,
+    require_settled,
+    running_worker,
+    seed_orders,
+    settle,
+)
+
+CHUNK_SIZE = 20
+ORDER_COUNT = 70
+BAD_CHUNK_INDEX = 1
+
+# A share of bad orders that leaves some in every chunk.
+BAD_RATE = 0.2
+
+EndChunk = Callable[[WorkflowHandle[Any, Any]], Awaitable[None]]
+
+
+async def terminate(chunk: WorkflowHandle[Any, Any]) -> None:
+    await chunk.terminate("an operator's hand")
+
+
+async def cancel(chunk: WorkflowHandle[Any, Any]) -> None:
+    await chunk.cancel()
+
+
+def is_in_bad_chunk(item_no: int) -> bool:
+    return item_no // CHUNK_SIZE == BAD_CHUNK_INDEX
+
+
+def held_of(orders: SeededOrders, reason: ReasonCode) -> SeededOrders:
+    """What the bad chunk leaves without an outcome: all of it, or what its validation has not rejected."""
+    return expect(
+        [
+            order
+            for item_no, order in enumerate(orders.sample)
+            if is_in_bad_chunk(item_no)
+            and (reason == ReasonCode.NOT_ATTEMPTED or order.reason_code in (None, ReasonCode.ACCOUNT_CURRENCY_DIFFERS))
+        ]
+    )
+
+
+async def require_held(
+    systems: Systems, result: BatchResult, orders: SeededOrders, *, reason: ReasonCode, credited: ControlTotals
+) -> None:
+    """Require that the bad chunk's items are held for this reason and that all others ended as they must."""
+    left = held_of(orders, reason)
+    others = expect([order for order in orders.sample if order not in left.sample])
+    report = await reconcile_batch(systems.store, systems.fund_platform, result.batch_id)
+    assert (result.state, report.state) == (BatchState.CLOSED, BatchState.CLOSED)
+    assert (result.totals.settled, report.settled) == (others.settled, others.settled)
+    assert (result.totals.rejected, report.rejected) == (others.rejected, others.rejected)
+    assert (result.totals.held, report.held) == (left.planned, left.planned)
+    assert report.reasons == {**others.reasons, reason: left.planned.order_count}
+    assert report.unconfirmed == credited
+    assert report.ledger == sum_totals([others.settled, credited])
+    assert report.balanced
+    audited = await require_clean(systems, ORDER_COUNT)
+    assert (audited.settled, audited.rejected, audited.held) == (others.settled, others.rejected, left.planned)
+    assert (audited.unconfirmed, audited.ledger) == (report.unconfirmed, report.ledger)
+
+
+async def test_a_chunk_that_fails_for_good_is_held_and_the_others_are_settled(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    orders = await seed_orders(systems, ORDER_COUNT, bad_rate=BAD_RATE)
+    opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=2)
+    bad_order_id = orders.records[BAD_CHUNK_INDEX * CHUNK_SIZE].order_id
+
+    async def fetch_records(order_ids: list[str]) -> object:
+        if bad_order_id in order_ids:
+            raise InvariantViolationError("The record contradicts itself.")
+        return await systems.order_center.fetch_records(order_ids)
+
+    broken = systems._replace(order_center=replaced(systems.order_center, "fetch_records", fetch_records))
+    async with running_worker(client, batch_id, broken):
+        _, result = await settle(client, batch_id, opening)
+    await require_held(systems, result, orders, reason=ReasonCode.NOT_ATTEMPTED, credited=ControlTotals())
+
+
+async def test_a_system_that_is_away_for_a_while_costs_time_and_nothing_else(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    orders = await seed_orders(systems, ORDER_COUNT, bad_rate=BAD_RATE)
+    opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=2)
+    failures_left = 5
+
+    async def post_credits(*arguments: Any) -> object:
+        nonlocal failures_left
+        if failures_left:
+            failures_left -= 1
+            raise (UnavailableError("It is away."), ConnectionResetError("It hung up."))[failures_left % 2]
+        return await systems.fund_platform.post_credits(*arguments)
+
+    shaky = systems._replace(fund_platform=replaced(systems.fund_platform, "post_credits", post_credits))
+    async with running_worker(client, batch_id, shaky):
+        _, result = await settle(client, batch_id, opening)
+    await require_settled(systems, result, opening, orders)
+    await require_clean(systems, ORDER_COUNT)
+
+
+@pytest.mark.parametrize("end_chunk", [terminate, cancel])
+async def test_a_chunk_ended_before_its_validation_is_stored_is_held_as_not_attempted_for_good(
+    client: Client, systems: Systems, batch_id: str, end_chunk: EndChunk
+) -> None:
+    orders = await seed_orders(systems, ORDER_COUNT, bad_rate=BAD_RATE)
+    opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=2)
+    gate = Gate()
+    slow = systems._replace(
+        store=held(systems.store, "store_validation", gate, lambda _batch_id, index, _rejects: index == BAD_CHUNK_INDEX)
+    )
+    async with running_worker(client, batch_id, slow):
+        handle = await start_batch(client, batch_id, opening)
+        await gate.reached()
+        await end_chunk(client.get_workflow_handle(chunk_workflow_id(batch_id, BAD_CHUNK_INDEX)))
+        result = await handle.result()
+    await require_held(systems, result, orders, reason=ReasonCode.NOT_ATTEMPTED, credited=ControlTotals())
+    await gate.open()  # the validation comes too late: it has lost the chunk
+    await require_held(systems, result, orders, reason=ReasonCode.NOT_ATTEMPTED, credited=ControlTotals())
+
+
+@pytest.mark.parametrize("end_chunk", [terminate, cancel])
+async def test_a_chunk_ended_while_its_credits_are_under_way_is_held_as_unknown_and_its_late_credits_are_told(
+    client: Client, systems: Systems, batch_id: str, end_chunk: EndChunk
+) -> None:
+    orders = await seed_orders(systems, ORDER_COUNT, bad_rate=BAD_RATE)
+    opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=2)
+    chunk_id = chunk_workflow_id(batch_id, BAD_CHUNK_INDEX)
+    gate = Gate()
+    slow = systems._replace(
+        fund_platform=held(systems.fund_platform, "post_credits", gate, lambda reference, _: reference == chunk_id)
+    )
+    async with running_worker(client, batch_id, slow):
+        handle = await start_batch(client, batch_id, opening)
+        await gate.reached()
+        await end_chunk(client.get_workflow_handle(chunk_id))
+        result = await handle.result()
+    await require_held(systems, result, orders, reason=ReasonCode.OUTCOME_UNKNOWN, credited=ControlTotals())
+    await gate.open()  # the credits were on their way and arrive now
+    credited = held_of(orders, ReasonCode.OUTCOME_UNKNOWN).settled
+    await require_held(systems, result, orders, reason=ReasonCode.OUTCOME_UNKNOWN, credited=credited)
