@@ -200,6 +200,11 @@ PLANS_AND_CHUNKS = {
         f"UPDATE chunk_states SET item_end = item_end - 1 WHERE {batch_is('B3')} AND chunk_index = 2",
         ("chunk_gap", "B3.chunk-000002"),
     ),
+    "a closed chunk is cut short": in_store(
+        f"UPDATE chunk_states SET item_end = item_end - 1 WHERE {batch_is('B2')}",
+        ("chunk_gap", "B2.chunk-000000"),
+        ("chunk_totals_differ", "B2.chunk-000000"),
+    ),
     "an open batch has a chunk": in_store(
         "INSERT INTO chunk_states SELECT batch_no, 0, 0, 2, 'planned' FROM batches WHERE batch_id = 'B4'",
         ("chunk_gap", "B4.chunk-000000"),
