@@ -3,12 +3,12 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime
 
 import pytest
 
-from database.pools import open_pool
+from database.pools import Pool, open_pool
 from domain.control_totals import totals_of
 from domain.errors import BatchNotOpenError, InvariantViolationError
 from runtime.stack_state import StackState
@@ -40,10 +40,15 @@ def database(stack: StackState) -> Iterator[str]:
 
 
 @pytest.fixture
-async def store(database: str) -> AsyncIterator[PostgresSettlementStore]:
-    async with await open_pool(database, schema="settlement", application_name="tests") as pool:
-        await pool.execute(f"TRUNCATE {', '.join(TABLES)}")
-        yield PostgresSettlementStore(pool)
+async def pool(database: str) -> AsyncIterator[Pool]:
+    async with await open_pool(database, schema="settlement", application_name="tests") as opened:
+        await opened.execute(f"TRUNCATE {', '.join(TABLES)}")
+        yield opened
+
+
+@pytest.fixture
+def store(pool: Pool) -> PostgresSettlementStore:
+    return PostgresSettlementStore(pool)
 
 
 def opening_of(batch_id: str, chunk_size: int = 500) -> BatchOpening:
@@ -80,15 +85,35 @@ async def append_all(
     return [await store.append_orders(batch_id, offered) for offered in slices_of(orders, 300)]
 
 
+@asynccontextmanager
+async def all_at_once(pool: Pool, waiter_count: int) -> AsyncIterator[None]:
+    """Hold back what writes claims until so many wait for it; they then begin at the same time."""
+
+    async def release_when_all_wait() -> None:
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute("LOCK TABLE claims IN SHARE MODE")
+            is_held.set()
+            query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'claims'::regclass"
+            while await connection.fetchval(query) < waiter_count:
+                pass
+
+    is_held = asyncio.Event()
+    release = asyncio.create_task(release_when_all_wait())
+    await is_held.wait()
+    yield
+    await release
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_appends_at_once_to_different_batches_give_each_order_one_item_and_no_batch_a_gap(
-    store: PostgresSettlementStore, seed: int
+    store: PostgresSettlementStore, pool: Pool, seed: int
 ) -> None:
     rng = random.Random(seed)
     batch_ids = [f"B{n}" for n in range(RIVAL_COUNT)]
     for batch_id in batch_ids:
         await store.open_batch(opening_of(batch_id))
-    results = await asyncio.gather(*(append_all(store, batch_id, orders_of(rng)) for batch_id in batch_ids))
+    async with all_at_once(pool, RIVAL_COUNT):
+        results = await asyncio.gather(*(append_all(store, batch_id, orders_of(rng)) for batch_id in batch_ids))
     claimed_counts = [sum(result.claimed_count for result in of_batch) for of_batch in results]
     assert sum(claimed_counts) == ORDER_COUNT
     assert sum(count > 0 for count in claimed_counts) > 1, "they did not overlap"
