@@ -1,6 +1,7 @@
 """Freezing the overdue orders of the Order Center into a batch, slice by slice."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable
 
 from domain import limits
 from domain.errors import BatchNotOpenError
@@ -28,34 +29,42 @@ async def freeze_overdue_orders(
         store: holds the batch.
         opening: the batch, opened here if it is not there yet.
         after: where an earlier attempt got to.
-        on_slice: told the cursor after each durable slice.
+        on_slice: told the cursor after each slice that is durable and acknowledged.
     """
     batch = await store.open_batch(opening)
     room = limits.batch_order_count_max(opening.chunk_size) - batch.item_count
+    offered = await _fetch_slice(order_center, opening, after, room)
+    acknowledgeable: list[tuple[str, int]] = []
     try:
-        while room > 0:
-            offered = await order_center.fetch_overdue_slice(
-                opening.cutoff_at, after, min(room, limits.FREEZE_SLICE_ORDER_COUNT)
+        while offered:
+            # Three systems work at a time: this slice is appended while the one before is acknowledged and the
+            # next one is read.
+            cursor = OverdueCursor(offered[-1].after_sale_ends_at, offered[-1].order_id)
+            result, following, _ = await asyncio.gather(
+                store.append_orders(opening.batch_id, [_offer(order) for order in offered]),
+                _fetch_slice(order_center, opening, cursor, room - len(offered)),
+                order_center.acknowledge(acknowledgeable),
             )
-            if not offered:
-                break
-            room -= await _append(order_center, store, opening.batch_id, offered)
-            after = OverdueCursor(offered[-1].after_sale_ends_at, offered[-1].order_id)
-            on_slice(after)
+            if after:
+                on_slice(after)
+            after = cursor
+            room -= len(offered)
+            unanswered = set(result.unanswered_conflict_order_ids)
+            acknowledgeable = [(order.order_id, order.version) for order in offered if order.order_id not in unanswered]
+            offered = following
+        await order_center.acknowledge(acknowledgeable)
     except BatchNotOpenError:
         return
     await store.freeze_batch(opening.batch_id)
 
 
-async def _append(
-    order_center: OrderCenter, store: SettlementStore, batch_id: str, offered: Sequence[OverdueOrder]
-) -> int:
-    result = await store.append_orders(
-        batch_id,
-        [OfferedOrder(order.order_id, order.account_id, order.amount_minor, order.currency) for order in offered],
-    )
-    unanswered = set(result.unanswered_conflict_order_ids)
-    await order_center.acknowledge(
-        [(order.order_id, order.version) for order in offered if order.order_id not in unanswered]
-    )
-    return result.claimed_count
+async def _fetch_slice(
+    order_center: OrderCenter, opening: BatchOpening, after: OverdueCursor | None, room: int
+) -> list[OverdueOrder]:
+    if room <= 0:
+        return []
+    return await order_center.fetch_overdue_slice(opening.cutoff_at, after, min(room, limits.FREEZE_SLICE_ORDER_COUNT))
+
+
+def _offer(order: OverdueOrder) -> OfferedOrder:
+    return OfferedOrder(order.order_id, order.account_id, order.amount_minor, order.currency)

@@ -1,18 +1,18 @@
 """Reconciliation: planned = settled + rejected + failed + held + pending, and ledger = settled + unconfirmed."""
 
+import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from itertools import chain
 
 from domain import limits
 from domain.control_totals import sum_totals, totals_of
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
-from schemas.batches import ControlTotals, ItemGroup, ReconciliationReport
+from schemas.batches import ControlTotals, ReconciliationReport
 from schemas.reasons import Outcome
 from settlement_store.port import SettlementStore
 
 PENDING = "pending"
-_UNCONFIRMED_OUTCOMES = {PENDING, Outcome.HELD}
 
 
 async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> ReconciliationReport:
@@ -26,17 +26,18 @@ async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, b
     """
     batch = await store.fetch_batch(batch_id)
     items: defaultdict[str, list[ControlTotals]] = defaultdict(list)
-    unconfirmed: list[ControlTotals] = []
-    ledger: list[ControlTotals] = []
-    async for group in _fetch_item_groups(store, batch_id, batch.item_count):
-        items[group.outcome].append(totals_of([(group.currency, len(group.order_ids), group.amount_minor)]))
-        if group.is_latest:
-            credited = await fund_platform.fetch_credit_totals([credit_key(order_id) for order_id in group.order_ids])
-            ledger.append(credited)
-            if group.outcome in _UNCONFIRMED_OUTCOMES:
-                unconfirmed.append(credited)
+    ledger: defaultdict[str, list[ControlTotals]] = defaultdict(list)
+    starts = range(0, batch.item_count, limits.RECONCILE_SLICE_ITEM_COUNT)
+    for first in range(0, len(starts), limits.RECONCILE_SLICES_AT_A_TIME):
+        some = starts[first : first + limits.RECONCILE_SLICES_AT_A_TIME]
+        found = await asyncio.gather(*(_fetch_slice(store, fund_platform, batch_id, start) for start in some))
+        for outcome, items_total, ledger_total in chain.from_iterable(found):
+            items[outcome].append(items_total)
+            ledger[outcome].append(ledger_total)
     planned = await store.fetch_planned_totals(batch_id)
     by_outcome = {outcome: sum_totals(items[outcome]) for outcome in (*Outcome, PENDING)}
+    unconfirmed = sum_totals([*ledger[PENDING], *ledger[Outcome.HELD]])
+    in_ledger = sum_totals(chain.from_iterable(ledger.values()))
     progress = await store.fetch_progress(batch_id)
     return ReconciliationReport(
         batch_id=batch_id,
@@ -49,13 +50,13 @@ async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, b
         failed=by_outcome[Outcome.FAILED],
         held=by_outcome[Outcome.HELD],
         pending=by_outcome[PENDING],
-        unconfirmed=sum_totals(unconfirmed),
-        ledger=sum_totals(ledger),
+        unconfirmed=unconfirmed,
+        ledger=in_ledger,
         duplicates=batch.duplicate_count,
         conflicts=batch.conflict_count,
         balanced=(
             planned == sum_totals(by_outcome.values())
-            and sum_totals(ledger) == sum_totals([by_outcome[Outcome.SETTLED], *unconfirmed])
+            and in_ledger == sum_totals([by_outcome[Outcome.SETTLED], unconfirmed])
         ),
         reasons=await store.fetch_reason_counts(batch_id),
         chunks=progress.chunk_count,
@@ -64,8 +65,15 @@ async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, b
     )
 
 
-async def _fetch_item_groups(store: SettlementStore, batch_id: str, item_count: int) -> AsyncIterator[ItemGroup]:
-    for item_start in range(0, item_count, limits.RECONCILE_SLICE_ITEM_COUNT):
-        item_end = item_start + limits.RECONCILE_SLICE_ITEM_COUNT
-        for group in await store.fetch_item_groups(batch_id, item_start, item_end):
-            yield group
+async def _fetch_slice(
+    store: SettlementStore, fund_platform: FundPlatform, batch_id: str, item_start: int
+) -> list[tuple[str, ControlTotals, ControlTotals]]:
+    """A slice's totals by outcome: of its items, and of the credits of those that are their orders' latest."""
+    groups = await store.fetch_item_groups(batch_id, item_start, item_start + limits.RECONCILE_SLICE_ITEM_COUNT)
+    totals = []
+    for outcome in sorted({group.outcome for group in groups}):
+        of_outcome = [group for group in groups if group.outcome == outcome]
+        keys = [credit_key(order_id) for group in of_outcome if group.is_latest for order_id in group.order_ids]
+        in_items = totals_of((group.currency, len(group.order_ids), group.amount_minor) for group in of_outcome)
+        totals.append((outcome, in_items, await fund_platform.fetch_credit_totals(keys)))
+    return totals
