@@ -114,7 +114,7 @@ async def post_at_once(
 async def fetch_state(
     fund_platform: FundPlatform, shape: Shape, prefix: str
 ) -> tuple[list[LedgerCredit], dict[str, int]]:
-    credits_ = [credit for credit in await fund_platform.fetch_credits(prefix, 1000) if credit[0].startswith(prefix)]
+    credits_ = [credit for credit in await fund_platform.fetch_credits(prefix, 10_000) if credit[0].startswith(prefix)]
     balances = {}
     for n in range(shape.account_count):
         account = await fund_platform.fetch_account(f"{prefix}account-{n}")
@@ -159,17 +159,20 @@ async def test_one_list_credited_by_eight_at_once_in_any_order_and_split_changes
 async def test_rivals_with_crossed_payloads_and_claims_pay_a_key_once_and_never_deadlock(
     fund_platform: PostgresFundPlatform, shape: Shape
 ) -> None:
-    """Every caller has its own idea of each key's account, amount and claim number; accounts close meanwhile."""
+    """Every caller has its own idea of each key's account, amount and claim number, and keys of its own.
+
+    The keys that they share make them meet at keys, the others at the same hot accounts. An account closes meanwhile.
+    """
     prefix = f"{next(_examples):06d}-"
     rng = random.Random(shape.seed)
     await open_some(fund_platform, rng, shape, prefix)
-    lists_of_calls = [
-        split(
-            rng,
-            [request._replace(claim_no=rng.randint(1, 3)) for request in make_requests(rng, shape, prefix)],
+    lists_of_calls = []
+    for caller in range(CONNECTION_COUNT):
+        shared = make_requests(rng, shape, prefix)
+        own = [r._replace(idempotency_key=f"{prefix}own-{caller}-{n}") for n, r in enumerate(shared)]
+        lists_of_calls.append(
+            split(rng, [r._replace(claim_no=rng.randint(1, 3)) for r in rng.choice([shared + own, own])])
         )
-        for _ in range(CONNECTION_COUNT)
-    ]
 
     async def close_and_reopen() -> None:
         for _ in range(3):
