@@ -147,9 +147,11 @@ class SettleBatchWorkflow:
 
     def _tell(self, phase: str, state: BatchRunState | None) -> None:
         self._phase, self._state = phase, state
-        workflow.set_current_details(
-            batch_details.current_details(phase, state, self._chunks_in_flight(), workflow.now())
-        )
+        details = batch_details.current_details(phase, state, self._chunks_in_flight(), workflow.now())
+        if workflow.info().continued_run_id:
+            # Continuing as new leaves the static details behind; the web UI shows these instead.
+            details = f"{details}\n\n{batch_details.static_details(self._opening)}"
+        workflow.set_current_details(details)
 
 
 def _with_closed(state: BatchRunState, closed: list[OutcomeTotals]) -> BatchRunState:
