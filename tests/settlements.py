@@ -12,27 +12,32 @@ from typing import Any, NamedTuple, TypeVar
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from activities.reconciliation import reconcile_batch
 from domain.control_totals import totals_of
+from domain.identifiers import chunk_workflow_id
 from domain.sample_orders import SampleOrder, currency_of, plan_sample_orders
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
 from runtime.settings import Settings
 from runtime.stack_state import StackState
 from schemas.audit import AuditReport
-from schemas.batches import FINAL_STATES, BatchOpening, BatchState, ControlTotals, ReconciliationReport
+from schemas.batches import FINAL_STATES, BatchOpening, BatchState, ControlTotals, OutcomeTotals, ReconciliationReport
 from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord
-from schemas.workflows import BatchResult
+from schemas.workflows import BatchResult, ChunkRef
 from settlement_store.port import SettlementStore
 from starters.audit import audit
 from starters.run import plan_opening, start_batch
 from workers.settlement_worker import build_worker
+from workflows.activity_options import WORKFLOW_TASK_TIMEOUT
+from workflows.search_attributes import chunk_search_attributes
 from workflows.settle_batch import SettleBatchWorkflow
+from workflows.settle_chunk import SettleChunkWorkflow
 
 NOW = datetime(2026, 11, 22, 6, tzinfo=UTC)
 LOAD_ROW_COUNT = 5_000
@@ -126,6 +131,20 @@ async def settle(
     handle = await start_batch(client, task_queue, opening)
     async with asyncio.timeout(DEADLINE_S):
         return handle, await handle.result()
+
+
+async def start_chunk_by_hand(
+    client: Client, task_queue: str, opening: BatchOpening, chunk_index: int
+) -> WorkflowHandle[SettleChunkWorkflow, OutcomeTotals]:
+    """Start a chunk's workflow without its batch's, under the id that the batch would give it."""
+    return await client.start_workflow(
+        SettleChunkWorkflow.run,
+        ChunkRef(batch_id=opening.batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at),
+        id=chunk_workflow_id(opening.batch_id, chunk_index),
+        task_queue=task_queue,
+        task_timeout=WORKFLOW_TASK_TIMEOUT,
+        search_attributes=chunk_search_attributes(opening.batch_id),
+    )
 
 
 async def eventually(probe: Callable[[], Awaitable[Found | None]], deadline_s: float = DEADLINE_S) -> Found:
@@ -252,6 +271,14 @@ async def fetch_chunk_runs(
         return listed if listed.total() >= run_count_min and not is_running else None
 
     return await eventually(probe)
+
+
+async def fetch_current_details(client: Client, workflow_id: str) -> str:
+    """What the web UI shows of a workflow's latest run as its current details; needs a running worker."""
+    metadata: WorkflowMetadata = await client.get_workflow_handle(workflow_id).query(
+        "__temporal_workflow_metadata", result_type=WorkflowMetadata
+    )
+    return metadata.current_details
 
 
 def of_type(events: list[HistoryEvent], event_type: "EventType.ValueType") -> list[HistoryEvent]:

@@ -11,9 +11,12 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from domain.identifiers import chunk_workflow_id
+from schemas.batches import BatchState
+from schemas.workflows import BatchRun
 from tests.settlements import (
     Systems,
     fetch_chunk_runs,
+    fetch_current_details,
     fetch_events,
     fetch_run_chain,
     of_type,
@@ -24,6 +27,8 @@ from tests.settlements import (
     seed_orders,
     settle,
 )
+from workflows.batch_details import static_details
+from workflows.search_attributes import BATCH_STATE
 
 ORDERS_PER_CHUNK = 3
 
@@ -45,9 +50,9 @@ def children_started(run: list[HistoryEvent]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("chunk_count", "window"), [(24, 1), (56, 5)])
+@pytest.mark.parametrize(("chunk_count", "window", "run_count_min"), [(14, 1, 2), (56, 5, 3)])
 async def test_a_batch_that_continues_as_new_every_few_chunks_drops_repeats_and_ends_none_of_them(
-    client: Client, systems: Systems, batch_id: str, chunk_count: int, window: int
+    client: Client, systems: Systems, batch_id: str, chunk_count: int, window: int, run_count_min: int
 ) -> None:
     orders = await seed_orders(systems, chunk_count * ORDERS_PER_CHUNK, seed=window)
     opening = opening_of(batch_id, chunk_size=ORDERS_PER_CHUNK, window=window)
@@ -59,7 +64,7 @@ async def test_a_batch_that_continues_as_new_every_few_chunks_drops_repeats_and_
     await require_clean(systems, len(orders.records))
     assert handle.first_execution_run_id is not None
     runs = await fetch_run_chain(client, batch_id, handle.first_execution_run_id)
-    assert len(runs) > 2
+    assert len(runs) >= run_count_min
     for run in runs[:-1]:
         assert run[-1].event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW
         closed = [event for event in run[:-1] if event.event_type in CHILD_CLOSED]
@@ -76,3 +81,30 @@ async def test_a_batch_that_continues_as_new_every_few_chunks_drops_repeats_and_
             "validate_chunk",
             "credit_chunk",
         ]
+
+
+async def test_a_batch_that_continued_as_new_keeps_its_timeout_search_attributes_and_details(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    await seed_orders(systems, 60)
+    opening = opening_of(batch_id, chunk_size=2, window=10)
+    async with running_worker(client, batch_id, systems):
+        handle, _ = await settle(client, batch_id, opening)
+        details = await fetch_current_details(client, batch_id)
+    assert "**closed**: 30 of 30 chunks closed" in details
+    assert static_details(opening) in details
+    first, *continued = await fetch_run_chain(client, batch_id, handle.first_execution_run_id or "")
+    assert continued
+    for run in continued:
+        started = run[0].workflow_execution_started_event_attributes
+        assert (
+            started.workflow_task_timeout == first[0].workflow_execution_started_event_attributes.workflow_task_timeout
+        )
+        assert set(started.search_attributes.indexed_fields) == {
+            "SettleBatchId",
+            "SettleBatchState",
+            "SettleBusinessDate",
+            "SettleSource",
+        }
+        assert BatchRun.model_validate_json(started.input.payloads[0].data).opening == opening
+    assert (await handle.describe()).typed_search_attributes[BATCH_STATE] == BatchState.CLOSED

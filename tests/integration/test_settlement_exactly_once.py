@@ -12,7 +12,6 @@ from domain import limits
 from domain.identifiers import chunk_workflow_id
 from runtime.stack_state import StackState
 from schemas.batches import BatchState
-from schemas.workflows import ChunkRef
 from starters.run import start_batch
 from tests.settlements import (
     Gate,
@@ -30,10 +29,8 @@ from tests.settlements import (
     running_worker,
     seed_orders,
     settle,
+    start_chunk_by_hand,
 )
-from workflows.activity_options import WORKFLOW_TASK_TIMEOUT
-from workflows.search_attributes import chunk_search_attributes
-from workflows.settle_chunk import SettleChunkWorkflow
 
 COMPLETED = WorkflowExecutionStatus.COMPLETED
 TERMINATED = WorkflowExecutionStatus.TERMINATED
@@ -159,14 +156,7 @@ async def test_a_chunk_that_runs_under_its_id_already_is_waited_for_and_not_run_
         fund_platform=held(systems.fund_platform, "post_credits", gate, lambda reference, _: reference == chunk_id)
     )
     async with running_worker(client, batch_id, slow):
-        early = await client.start_workflow(
-            SettleChunkWorkflow.run,
-            ChunkRef(batch_id=batch_id, chunk_index=1, cutoff_at=opening.cutoff_at),
-            id=chunk_id,
-            task_queue=batch_id,
-            task_timeout=WORKFLOW_TASK_TIMEOUT,
-            search_attributes=chunk_search_attributes(batch_id),
-        )
+        early = await start_chunk_by_hand(client, batch_id, opening, chunk_index=1)
         await gate.reached()
         batch = asyncio.create_task(settle(client, batch_id, opening))
         handle = client.get_workflow_handle(batch_id)

@@ -1,0 +1,123 @@
+"""What an operator sees of a batch in the Temporal web UI, and finds it by."""
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client
+
+from domain.identifiers import chunk_workflow_id
+from schemas.batches import BatchState
+from starters.run import start_batch
+from tests.settlements import (
+    Gate,
+    Systems,
+    eventually,
+    fetch_current_details,
+    fetch_events,
+    held,
+    of_type,
+    opening_of,
+    payload_text,
+    running_worker,
+    seed_orders,
+    settle,
+)
+from workflows.search_attributes import BATCH_ID, BATCH_STATE, BUSINESS_DATE, EXCEPTION_ITEM_COUNT, SOURCE
+from workflows.settle_batch import SettleBatchWorkflow
+
+
+async def test_a_batch_and_its_chunks_say_what_they_are_and_what_every_activity_is_for(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    await seed_orders(systems, 50)
+    opening = opening_of(batch_id, chunk_size=20, window=2)
+    async with running_worker(client, batch_id, systems):
+        handle, _ = await settle(client, batch_id, opening)
+    batch = await handle.describe()
+    assert await batch.static_summary() == f"settle the orders overdue on {opening.business_date}"
+    details = await batch.static_details() or ""
+    assert f"`settle report {batch_id}`" in details
+    assert "before **2026-11-22 00:00:00 UTC** in chunks of **20**, at most **2** at a time" in details
+    chunk = await client.get_workflow_handle(chunk_workflow_id(batch_id, 2)).describe()
+    assert await chunk.static_summary() == f"chunk 2 of batch {batch_id}"
+    assert "Terminating it is safe" in (await chunk.static_details() or "")
+
+    async def fetch_summaries(workflow_id: str) -> list[str]:
+        scheduled = of_type(await fetch_events(client, workflow_id), EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
+        return [payload_text(event.user_metadata.summary) for event in scheduled]
+
+    assert await fetch_summaries(batch_id) == [
+        "freeze the overdue orders",
+        "start the frozen batch",
+        "reconcile and close",
+    ]
+    assert await fetch_summaries(chunk.id) == ["validate chunk 2", "credit chunk 2"]
+
+
+async def test_a_batch_is_found_by_its_typed_search_attributes_while_it_runs_and_after(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    orders = await seed_orders(systems, 50, bad_rate=0.2)
+    opening = opening_of(batch_id, chunk_size=20, window=1)
+    gate = Gate()
+    slow = systems._replace(fund_platform=held(systems.fund_platform, "post_credits", gate))
+
+    async def found_by(query: str) -> set[str]:
+        return {found.id async for found in client.list_workflows(f"SettleBatchId = '{batch_id}' AND {query}")}
+
+    async with running_worker(client, batch_id, slow):
+        handle = await start_batch(client, batch_id, opening)
+        await gate.reached()
+        assert await eventually(lambda: found_by("SettleBatchState = 'running'")) == {batch_id}
+        await gate.open()
+        await handle.result()
+    assert await eventually(lambda: found_by("SettleBatchState = 'closed'")) == {batch_id}
+    assert await found_by("SettleBatchState = 'running'") == set()
+    assert await found_by("SettleExceptionItemCount >= 10") == {batch_id}
+    assert await found_by("SettleExceptionItemCount > 10") == set()
+    assert await found_by("SettleBusinessDate >= '2026-11-22' AND SettleSource = 'manual'") == {batch_id}
+    chunk_ids = {chunk_workflow_id(batch_id, chunk_index) for chunk_index in range(3)}
+    assert await found_by("WorkflowType = 'SettleChunkWorkflow'") == chunk_ids
+    attributes = (await handle.describe()).typed_search_attributes
+    assert attributes[BATCH_ID] == batch_id
+    assert attributes[BATCH_STATE] == BatchState.CLOSED
+    assert attributes[BUSINESS_DATE] == "2026-11-22"
+    assert attributes[SOURCE] == "manual"
+    assert attributes[EXCEPTION_ITEM_COUNT] == orders.rejected.order_count
+
+
+async def test_a_batch_tells_its_progress_while_it_runs_and_after(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    orders = await seed_orders(systems, 50, bad_rate=0.2)
+    opening = opening_of(batch_id, chunk_size=20, window=2)
+    gate = Gate()
+    slow = systems._replace(
+        order_center=held(systems.order_center, "fetch_records", gate, lambda ids: orders.records[40].order_id in ids)
+    )
+    async with running_worker(client, batch_id, slow):
+        handle = await start_batch(client, batch_id, opening)
+
+        async def waits_for_the_last() -> bool:
+            progress = await handle.query(SettleBatchWorkflow.progress)
+            return progress is not None and progress.chunk_closed_count == 2
+
+        await eventually(waits_for_the_last)
+        progress = await handle.query(SettleBatchWorkflow.progress)
+        assert progress is not None
+        assert (progress.phase, progress.chunk_count, progress.chunks_in_flight) == ("settling", 3, [2])
+        assert progress.planned == 50
+        assert progress.settled + progress.rejected == 40
+        details = await fetch_current_details(client, batch_id)
+        assert "**settling**: 2 of 3 chunks closed" in details
+        assert "Waits for 1 chunks in flight: 2" in details
+        await gate.open()
+        await handle.result()
+        progress = await handle.query(SettleBatchWorkflow.progress)
+        details = await fetch_current_details(client, batch_id)
+        chunk_details = await fetch_current_details(client, chunk_workflow_id(batch_id, 2))
+    assert progress is not None
+    assert (progress.phase, progress.chunk_closed_count, progress.chunks_in_flight) == ("closed", 3, [])
+    assert (progress.settled, progress.rejected) == (orders.settled.order_count, orders.rejected.order_count)
+    assert (progress.failed, progress.held) == (0, 0)
+    assert "**closed**: 3 of 3 chunks closed" in details
+    assert f"| 50 | {progress.settled} | {progress.rejected} | 0 | 0 |" in details
+    assert chunk_details.startswith("Closed: ")
