@@ -1,0 +1,167 @@
+"""What real histories hold: the configured timeouts, and little else, however many orders a chunk has."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import NamedTuple
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client
+
+from activities.freezing import freeze_overdue_orders
+from domain.errors import InvariantViolationError
+from domain.identifiers import chunk_workflow_id
+from tests.settlements import (
+    Systems,
+    fetch_events,
+    of_type,
+    opening_of,
+    replaced,
+    running_worker,
+    seed_orders,
+    settle,
+    start_chunk_by_hand,
+)
+
+ORDER_PREFIX = "ORDER-"
+ACCOUNT_PREFIX = "A00"
+
+# The events of a chunk that nothing goes wrong with.
+CHUNK_EVENTS = [
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+    *2
+    * [
+        EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
+        EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED,
+        EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+    ],
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+]
+CHUNK_BYTES_MAX = 6_000
+CHUNK_BYTES_FOR_MORE_CURRENCIES_MAX = 1_000  # totals per currency are the only thing that may grow
+BATCH_EVENTS_MAX = 25  # beside those of its chunks
+BATCH_EVENTS_PER_CHUNK_MAX = 9
+BATCH_BYTES_MAX = 8_000
+BATCH_BYTES_PER_CHUNK_MAX = 3_000
+
+
+class ActivityTimes(NamedTuple):
+    """An activity's timeouts and retry policy, as the server holds them."""
+
+    start_to_close: timedelta
+    schedule_to_close: timedelta
+    heartbeat: timedelta
+    first_retry_after: timedelta
+    retry_after_max: timedelta
+    retry_backoff: float
+    attempt_count_max: int = 0  # as many as there is time for
+    non_retryable_error_types: Sequence[str] = ()
+
+
+# A change here is a decision, not a repair of the test.
+CHUNK_ACTIVITY = ActivityTimes(
+    start_to_close=timedelta(minutes=2),
+    schedule_to_close=timedelta(hours=24),
+    heartbeat=timedelta(seconds=3),
+    first_retry_after=timedelta(seconds=0.2),
+    retry_after_max=timedelta(seconds=5),
+    retry_backoff=2,
+)
+BATCH_ACTIVITY = CHUNK_ACTIVITY._replace(start_to_close=timedelta(hours=4))
+CHUNK_READ_ACTIVITY = CHUNK_ACTIVITY._replace(
+    schedule_to_close=timedelta(hours=1), first_retry_after=timedelta(seconds=1), retry_after_max=timedelta(seconds=10)
+)
+ACTIVITIES = {
+    "freeze_batch": BATCH_ACTIVITY,
+    "start_batch": BATCH_ACTIVITY,
+    "close_batch": BATCH_ACTIVITY,
+    "validate_chunk": CHUNK_ACTIVITY,
+    "credit_chunk": CHUNK_ACTIVITY,
+    "hold_chunk": CHUNK_ACTIVITY,
+    "fetch_chunk_totals": CHUNK_READ_ACTIVITY,
+}
+WORKFLOW_TASK_TIMEOUT = timedelta(seconds=3)
+STICKY_TIMEOUT = timedelta(seconds=1)
+HEARTBEAT_INTERVAL = timedelta(seconds=0.5)
+GRACEFUL_SHUTDOWN = timedelta(seconds=10)
+
+
+def times_of(events: list[HistoryEvent]) -> dict[str, ActivityTimes]:
+    """The timeouts of the activities that a history schedules, by activity."""
+    found = {}
+    for event in of_type(events, EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED):
+        scheduled = event.activity_task_scheduled_event_attributes
+        found[scheduled.activity_type.name] = ActivityTimes(
+            scheduled.start_to_close_timeout.ToTimedelta(),
+            scheduled.schedule_to_close_timeout.ToTimedelta(),
+            scheduled.heartbeat_timeout.ToTimedelta(),
+            scheduled.retry_policy.initial_interval.ToTimedelta(),
+            scheduled.retry_policy.maximum_interval.ToTimedelta(),
+            scheduled.retry_policy.backoff_coefficient,
+            scheduled.retry_policy.maximum_attempts,
+            tuple(scheduled.retry_policy.non_retryable_error_types),
+        )
+    return found
+
+
+async def test_every_timeout_in_the_histories_is_the_configured_one(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    """A batch of three chunks that meets everything: one ran before, one fails, one is clean."""
+    orders = await seed_orders(systems, 30)
+
+    async def fetch_records(order_ids: list[str]) -> object:
+        if orders.records[10].order_id in order_ids:
+            raise InvariantViolationError("The record contradicts itself.")
+        return await systems.order_center.fetch_records(order_ids)
+
+    opening = opening_of(batch_id, chunk_size=10, window=3)
+    await freeze_overdue_orders(systems.order_center, systems.store, opening, None, on_slice=lambda _: None)
+    broken = systems._replace(order_center=replaced(systems.order_center, "fetch_records", fetch_records))
+    async with running_worker(client, batch_id, broken) as worker:
+        await (await start_chunk_by_hand(client, batch_id, opening, chunk_index=0)).result()
+        await settle(client, batch_id, opening)
+
+    batch = await fetch_events(client, batch_id)
+    chunks = [await fetch_events(client, chunk_workflow_id(batch_id, chunk_index)) for chunk_index in range(3)]
+    assert times_of(batch) | times_of(chunks[2]) == ACTIVITIES
+    for events in (batch, *chunks):
+        started = events[0].workflow_execution_started_event_attributes
+        assert started.workflow_task_timeout.ToTimedelta() == WORKFLOW_TASK_TIMEOUT
+        assert not started.workflow_execution_timeout.ToTimedelta()
+        assert not started.workflow_run_timeout.ToTimedelta()
+    config = worker.config()
+    assert config["sticky_queue_schedule_to_start_timeout"] == STICKY_TIMEOUT
+    assert config["max_heartbeat_throttle_interval"] == HEARTBEAT_INTERVAL
+    assert config["default_heartbeat_throttle_interval"] == HEARTBEAT_INTERVAL
+    assert config["graceful_shutdown_timeout"] == GRACEFUL_SHUTDOWN
+
+
+async def test_a_chunks_history_is_as_long_and_as_big_for_2000_orders_as_for_one_and_names_none_of_them(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    await seed_orders(systems, 2_001, prefix=ORDER_PREFIX)
+    opening = opening_of(batch_id, chunk_size=2_000, window=2)
+    async with running_worker(client, batch_id, systems):
+        await settle(client, batch_id, opening)
+    big, small = [await fetch_events(client, chunk_workflow_id(batch_id, chunk_index)) for chunk_index in (0, 1)]
+    batch = await fetch_events(client, batch_id)
+    assert [event.event_type for event in small] == CHUNK_EVENTS
+    assert [event.event_type for event in big] == CHUNK_EVENTS
+    assert byte_count(big) < CHUNK_BYTES_MAX
+    assert byte_count(big) - byte_count(small) < CHUNK_BYTES_FOR_MORE_CURRENCIES_MAX
+    assert len(batch) <= BATCH_EVENTS_MAX + 2 * BATCH_EVENTS_PER_CHUNK_MAX
+    assert byte_count(batch) < BATCH_BYTES_MAX + 2 * BATCH_BYTES_PER_CHUNK_MAX
+    for event in (*batch, *big, *small):
+        assert ORDER_PREFIX.encode() not in event.SerializeToString()
+        assert ACCOUNT_PREFIX.encode() not in event.SerializeToString()
+
+
+def byte_count(events: list[HistoryEvent]) -> int:
+    return sum(event.ByteSize() for event in events)
