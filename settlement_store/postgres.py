@@ -4,8 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
-
 from database.pools import Connection, Row
 from database.queries import load_query
 from domain import limits
@@ -46,6 +44,8 @@ def _query(name: str) -> str:
 class _Sql:
     """The statements, read once."""
 
+    append_alone = _query("append_alone")
+    append_beside_others = _query("append_beside_others")
     append_orders = _query("append_orders")
     count_appended = _query("count_appended")
     count_conflicts = _query("count_conflicts")
@@ -78,8 +78,8 @@ class _LockedChunk(NamedTuple):
     chunk: Chunk
 
 
-class _ClaimRaceError(Exception):
-    """A rival claimed one of the orders between the look and the insert."""
+class _ClaimRaceError(InvariantViolationError):
+    """A rival claimed one of the orders between the look and the insert, which is possible only beside others."""
 
 
 class PostgresSettlementStore(PostgresAuditReads):
@@ -108,20 +108,19 @@ class PostgresSettlementStore(PostgresAuditReads):
     async def append_orders(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
         """See the port."""
         check_offers(orders)
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(_ClaimRaceError),
-            stop=stop_after_attempt(limits.CLAIM_RACE_ATTEMPT_COUNT_MAX),
-            reraise=True,
-        ):
-            with attempt:
-                return await self._append_orders_once(batch_id, orders)
-        raise InvariantViolationError("An append neither ended nor failed.")
+        try:
+            return await self._append_orders(batch_id, orders, queue=_Sql.append_beside_others)
+        except _ClaimRaceError:
+            # Rivals could win again and again; alone there is none.
+            return await self._append_orders(batch_id, orders, queue=_Sql.append_alone)
 
-    async def _append_orders_once(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
+    async def _append_orders(self, batch_id: str, orders: Sequence[OfferedOrder], *, queue: str) -> AppendResult:
         async with self._transaction() as connection:
             batch = await _lock_batch(connection, batch_id)
             if batch["state"] != BatchState.OPEN:
                 raise BatchNotOpenError(f"Batch {batch_id} is {batch['state']} and takes no more orders.")
+            # After the batch's row: who waits for a row that this append holds must not be in the queue before it.
+            await connection.execute(queue)
             row = await connection.fetchrow(
                 _Sql.append_orders,
                 batch["batch_no"],
@@ -132,7 +131,9 @@ class PostgresSettlementStore(PostgresAuditReads):
                 [order.currency for order in orders],
             )
             if row is None or row["claimed_count"] != row["numbered_count"]:
-                raise _ClaimRaceError
+                raise _ClaimRaceError(
+                    f"An order offered to batch {batch_id} was claimed by an append that did not queue."
+                )
             await connection.execute(
                 _Sql.count_appended,
                 batch["batch_no"],

@@ -55,12 +55,17 @@ def database(stack: StackState) -> Iterator[str]:
 
 
 @pytest.fixture(params=["memory", "postgres"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[SettlementStore]:
-    if request.param == "memory":
+def adapter_url(request: pytest.FixtureRequest) -> str | None:
+    """Where the adapter keeps its data, if not in memory."""
+    return request.getfixturevalue("database") if request.param == "postgres" else None
+
+
+@pytest.fixture
+async def store(adapter_url: str | None) -> AsyncIterator[SettlementStore]:
+    if adapter_url is None:
         yield MemorySettlementStore()
         return
-    url = request.getfixturevalue("database")
-    async with await open_pool(url, schema="settlement", application_name="tests") as pool:
+    async with await open_pool(adapter_url, schema="settlement", application_name="tests") as pool:
         await pool.execute(f"TRUNCATE {TABLES}")
         yield PostgresSettlementStore(pool)
 

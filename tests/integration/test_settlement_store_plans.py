@@ -174,7 +174,8 @@ def calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
     yield "open_batch", ("new", "manual", CUTOFF.date(), CUTOFF, 10, 8), 1
     yield "store_chunks", (filled.open, ITEM_COUNT, SMALL_CHUNK_SIZE), CHUNK_COUNT
     yield "fetch_batches", (limits.BATCH_LIST_COUNT_MAX,), limits.BATCH_LIST_COUNT_MAX
-    yield "fetch_offer_counts", (), 10
+    for statement in ("fetch_offer_counts", "append_alone", "append_beside_others"):
+        yield statement, (), 10
 
 
 def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
