@@ -1,0 +1,215 @@
+"""The docs name what exists, and all of it: links, files, tests, reason codes, states, settings, commands, bounds."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from temporalio.envconfig import ClientConfigProfile
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from domain import limits
+from domain.order_rules import RULES
+from runtime.settings import Settings
+from schemas.batches import BatchState, ChunkState
+from schemas.ledger import CreditResultCode
+from schemas.reasons import REASON_SENTENCES, Outcome, ReasonCode
+from starters.cli import app
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+GLOSSARY = ROOT / "docs/glossary.md"
+ARCHITECTURE = ROOT / "docs/architecture.md"
+TIMEOUTS = ROOT / "docs/decisions/0003-timeouts.md"
+DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+CODE = re.compile(r"`([^`\n]+)`")
+BLOCK = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
+FILE = re.compile(r"[\w.-]+(/[\w.-]+)*/?")
+FILE_SUFFIXES = (".py", ".sql", ".md", ".toml", ".lock", "/")
+FOLDERS_MADE_LATER = {".venv/", ".settle/"}
+# Said of these by Temporal's own documentation; each is set to a value that its profile must then hold.
+TEMPORAL_VARIABLES = {
+    "TEMPORAL_ADDRESS": "host.example:7233",
+    "TEMPORAL_NAMESPACE": "finance",
+    "TEMPORAL_API_KEY": "key",
+    "TEMPORAL_TLS": "true",
+    "TEMPORAL_TLS_SERVER_NAME": "server.example",
+    "TEMPORAL_TLS_SERVER_CA_CERT_PATH": "ca.pem",
+    "TEMPORAL_TLS_CLIENT_CERT_PATH": "client.pem",
+    "TEMPORAL_TLS_CLIENT_KEY_PATH": "client.key",
+}
+# These choose the file and the profile in it that are read.
+TEMPORAL_FILE_VARIABLES = {"TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"}
+# Filled in from a running embedded stack; what the environment says of it is never used.
+INNER_SETTINGS = {"temporal_fallback_address"}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def code_of(path: Path) -> list[str]:
+    """What a document says in code font, code blocks left out."""
+    return CODE.findall(BLOCK.sub("", path.read_text()))
+
+
+def anchors_of(path: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", BLOCK.sub("", path.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def rows_of(path: Path, heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading, its header left out."""
+    section = path.read_text().split(f"# {heading}\n", 1)[1]
+    lines = re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE)[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def sections_of(path: Path, heading: str) -> str:
+    """The text below a heading, up to the next one."""
+    return path.read_text().split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def leaves_of(group: TyperGroup, *before: str) -> Iterator[str]:
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from leaves_of(command, *before, name)
+        else:
+            yield " ".join((*before, name))
+
+
+@pytest.mark.parametrize("path", DOCS, ids=name_of)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    broken = []
+    for link in LINK.findall(path.read_text()):
+        if re.match(r"[a-z]+:", link):
+            assert link.startswith("https://"), link
+            continue
+        target, _, anchor = link.partition("#")
+        found = path.parent / target if target else path
+        if not found.exists() or (anchor and anchor not in anchors_of(found)):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("path", DOCS, ids=name_of)
+def test_every_file_that_is_named_exists(path: Path) -> None:
+    named = {text for text in code_of(path) if FILE.fullmatch(text) and text.endswith(FILE_SUFFIXES) and "/" in text}
+    named -= FOLDERS_MADE_LATER
+    # A room's own folder may be named without its room: `unit/`, `migrations/`.
+    folders = {f"{folder.name}/" for folder in ROOT.glob("*/*/") if folder.is_dir()}
+    assert [text for text in sorted(named) if not (ROOT / text).exists() and text not in folders] == []
+
+
+def test_every_decision_is_listed_and_in_turn() -> None:
+    decisions = [path.name for path in sorted((ROOT / "docs/decisions").glob("*.md"))]
+    assert [name[:4] for name in decisions] == [f"{number:04d}" for number in range(1, len(decisions) + 1)]
+    listed = re.findall(r"\]\(decisions/([^)]+)\)", sections_of(ARCHITECTURE, "Decisions"))
+    assert listed == decisions
+
+
+def test_every_rule_names_tests_that_have_tests_in_them() -> None:
+    rows = rows_of(ARCHITECTURE, "The rules, and what holds each")
+    assert [row[0] for row in rows] == [str(number) for number in range(1, len(rows) + 1)]
+    for number, _, held_by, tests in rows:
+        paths = CODE.findall(tests)
+        assert paths or held_by == "not built yet", number
+        for path in paths:
+            tree = ast.parse((ROOT / path).read_text())
+            functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+            assert any(function.name.startswith("test_") for function in functions), path
+
+
+def test_the_rooms_are_those_that_import_linter_holds() -> None:
+    [contract] = [each for each in PYPROJECT["tool"]["importlinter"]["contracts"] if each["type"] == "layers"]
+    assert "\n".join(["```text", *contract["layers"], "```"]) in ARCHITECTURE.read_text()
+    rooms = {row[0].strip("`/") for row in rows_of(ARCHITECTURE, "Rooms")}
+    assert rooms == {*PYPROJECT["tool"]["setuptools"]["packages"], "bench", "tests"}
+
+
+def test_every_kind_of_test_is_described() -> None:
+    folders = {row[0].strip("`") for row in rows_of(ROOT / "CONTRIBUTING.md", "Tests")}
+    markers = {marker.split(":")[0] for marker in PYPROJECT["tool"]["pytest"]["ini_options"]["markers"]}
+    assert folders == {f"tests/{marker}/" for marker in markers}
+
+
+def test_every_reason_code_is_in_the_glossary_with_its_sentence() -> None:
+    rows = rows_of(GLOSSARY, "Reason codes")
+    assert {row[0].strip("`"): row[1] for row in rows} == dict(REASON_SENTENCES)
+    assert [row[0].strip("`") for row in rows] == list(ReasonCode)
+
+
+def test_the_rules_are_in_the_glossary_in_their_order() -> None:
+    told = re.findall(r"^(\d+)\. `(\w+)`", sections_of(GLOSSARY, "The order of the rules"), re.MULTILINE)
+    in_turn = [ReasonCode.ORDER_UNKNOWN, *(reason_code for _, reason_code in RULES)]
+    assert told == [(str(number), reason_code) for number, reason_code in enumerate(in_turn, 1)]
+    given_by = {row[0].strip("`"): row[3] for row in rows_of(GLOSSARY, "Reason codes")}
+    assert [given_by[reason_code] for reason_code in in_turn] == [f"rule {number}" for number, _ in told]
+
+
+def test_the_limits_of_an_order_are_in_the_glossary() -> None:
+    rows = rows_of(GLOSSARY, "The order of the rules")
+    assert {currency: int(limit.replace(",", "")) for currency, limit in rows} == dict(limits.ORDER_AMOUNT_MINOR_MAX)
+
+
+@pytest.mark.parametrize(
+    ("heading", "values"),
+    [
+        ("Outcomes", Outcome),
+        ("The Fund Platform's answers", CreditResultCode),
+        ("States of a batch", BatchState),
+        ("States of a chunk", ChunkState),
+    ],
+)
+def test_every_value_is_in_the_glossary_in_its_order(heading: str, values: type[Outcome]) -> None:
+    assert [row[0].strip("`") for row in rows_of(GLOSSARY, heading)] == list(values)
+
+
+def test_every_setting_is_in_the_readme_with_its_default() -> None:
+    rows = rows_of(README, "Settings")
+    told = {row[0].strip("`"): row[1] for row in rows if "SETTLE_" in row[0]}
+    fields = {name: field for name, field in Settings.model_fields.items() if name not in INNER_SETTINGS}
+    assert set(told) == {f"SETTLE_{name.upper()}" for name in fields}
+    for name, field in fields.items():
+        if field.default != "":
+            assert told[f"SETTLE_{name.upper()}"] == f"`{field.default}`", name
+
+
+@pytest.mark.parametrize("path", DOCS, ids=name_of)
+def test_no_variable_is_documented_that_does_not_exist(path: Path) -> None:
+    settings = {f"SETTLE_{name.upper()}" for name in set(Settings.model_fields) - INNER_SETTINGS}
+    known = settings | set(TEMPORAL_VARIABLES) | TEMPORAL_FILE_VARIABLES
+    assert set(re.findall(r"(?<![<\w])(?:SETTLE|TEMPORAL|KAFKA)_[A-Z_]*[A-Z]\b", path.read_text())) <= known
+
+
+def test_temporals_own_variables_are_read(tmp_path: Path) -> None:
+    documented = set(re.findall(r"`(TEMPORAL_[A-Z_]+)`", README.read_text()))
+    assert documented == set(TEMPORAL_VARIABLES) | TEMPORAL_FILE_VARIABLES
+    file = tmp_path / "temporal.toml"
+    file.write_text('[profile.other]\naddress = "other.example:7233"\n')
+    for name, value in TEMPORAL_VARIABLES.items():
+        found = ClientConfigProfile.load(disable_file=True, override_env_vars={name: value})
+        assert found != ClientConfigProfile(), name
+        assert value in str(found) or name == "TEMPORAL_TLS", name
+    chosen = {"TEMPORAL_CONFIG_FILE": str(file), "TEMPORAL_PROFILE": "other"}
+    assert ClientConfigProfile.load(override_env_vars=chosen).address == "other.example:7233"
+
+
+def test_every_command_is_in_the_readme() -> None:
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    told = " ".join(CODE.findall(" ".join(cell for row in rows_of(README, "Every day") for cell in row)))
+    assert [leaf for leaf in leaves_of(group, "settle") if not re.search(rf"{leaf}\b", told)] == []
+
+
+def test_the_timeouts_are_those_of_the_code() -> None:
+    rows = rows_of(TIMEOUTS, "Decision")
+    told = {row[0].strip("`"): float(row[1].removesuffix(" s").replace(",", "")) for row in rows}
+    assert len(told) > 10
+    assert told == {name: float(getattr(limits, name)) for name in told}
