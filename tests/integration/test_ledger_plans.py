@@ -31,7 +31,7 @@ FILL = """
     SELECT 'credit:' || account_id, 1, 'created', account_id, 100, 'USD'
     FROM fund_platform.accounts WHERE account_id LIKE %(prefix)s || '%%';
     INSERT INTO fund_platform.postings
-    SELECT 1 + row_number() OVER () %% %(entry_count)s, account_id, 100, 'USD', 'credit:' || account_id
+    SELECT 1 + (row_number() OVER () - 1) * %(entry_count)s / %(count)s, account_id, 100, 'USD', 'credit:' || account_id
     FROM fund_platform.accounts WHERE account_id LIKE %(prefix)s || '%%';
 """
 
@@ -122,3 +122,13 @@ async def test_no_hot_statement_scans_a_big_table_or_reads_more_rows_than_its_re
             for node in nodes_of(json.loads(explained)[0]["Plan"]):
                 assert node["Node Type"] != "Seq Scan" or node["Relation Name"] not in BIG_TABLES, explained
                 assert read_row_count(node) <= max(row_count + EXTRA_ROW_COUNT, 2 * ENTRY_COUNT), node
+
+
+async def test_the_search_for_breaks_reads_no_table_once_per_row_of_another(filled: tuple[str, str]) -> None:
+    pool = await open_pool(filled[0], schema="fund_platform", application_name="tests")
+    async with pool, pool.acquire() as connection:
+        explained = await connection.fetchval(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {load_query('fund_platform', 'fetch_ledger_breaks')}", 10
+        )
+        for node in nodes_of(json.loads(explained)[0]["Plan"]):
+            assert read_row_count(node) <= 3 * ROW_COUNT, node
