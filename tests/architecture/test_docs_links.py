@@ -76,12 +76,14 @@ def sections_of(path: Path, heading: str) -> str:
     return path.read_text().split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
 
 
-def leaves_of(group: TyperGroup, *before: str) -> Iterator[str]:
+def commands_of(group: TyperGroup, *before: str) -> Iterator[tuple[str, set[str]]]:
+    """Every command by its full name, with its options."""
     for name, command in group.commands.items():
         if isinstance(command, TyperGroup):
-            yield from leaves_of(command, *before, name)
+            yield from commands_of(command, *before, name)
         else:
-            yield " ".join((*before, name))
+            options = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
+            yield " ".join((*before, name)), options
 
 
 @pytest.mark.parametrize("path", DOCS, ids=name_of)
@@ -201,11 +203,18 @@ def test_temporals_own_variables_are_read(tmp_path: Path) -> None:
     assert ClientConfigProfile.load(override_env_vars=chosen).address == "other.example:7233"
 
 
-def test_every_command_is_in_the_readme() -> None:
+def test_every_command_is_in_the_readme_with_all_its_options() -> None:
     group = get_command(app)
     assert isinstance(group, TyperGroup)
-    told = " ".join(CODE.findall(" ".join(cell for row in rows_of(README, "Every day") for cell in row)))
-    assert [leaf for leaf in leaves_of(group, "settle") if not re.search(rf"{leaf}\b", told)] == []
+    commands = dict(commands_of(group, "settle"))
+    told = []
+    for row in rows_of(README, "Every day"):
+        code = CODE.findall(" ".join(row))
+        names = [name for name in commands if any(re.match(rf"{name}\b", text) for text in code)]
+        options = set(re.findall(r"--[a-z-]+", " ".join(code)))
+        assert options == set().union(*(commands[name] for name in names)), row
+        told += names
+    assert sorted(told) == sorted(commands)
 
 
 def test_the_timeouts_are_those_of_the_code() -> None:
