@@ -119,7 +119,7 @@ class PostgresSettlementStore(PostgresAuditReads):
             batch = await _lock_batch(connection, batch_id)
             if batch["state"] != BatchState.OPEN:
                 raise BatchNotOpenError(f"Batch {batch_id} is {batch['state']} and takes no more orders.")
-            # After the batch's row: who waits for a row that this append holds must not be in the queue before it.
+            # After the batch's row, always: locks in one order never deadlock.
             await connection.execute(queue)
             row = await connection.fetchrow(
                 _Sql.append_orders,

@@ -20,7 +20,7 @@ WITH offered AS MATERIALIZED (
         WHERE items.batch_no = claim.batch_no AND items.item_no = claim.item_no
         OFFSET 0
     ) AS item ON true
-), unanswered AS (
+), unanswered AS ( -- a claim is held: its item is pending unless its chunk is closed
     SELECT order_id
     FROM live
     LEFT JOIN LATERAL (
@@ -34,12 +34,7 @@ WITH offered AS MATERIALIZED (
             AND live.item_no < chunk.item_end
         OFFSET 0
     ) AS chunk ON true
-    LEFT JOIN LATERAL (
-        SELECT outcome FROM exception_items AS exception
-        WHERE exception.batch_no = live.batch_no AND exception.item_no = live.item_no
-        OFFSET 0
-    ) AS exception ON true
-    WHERE NOT is_duplicate AND chunk.state IS DISTINCT FROM 'closed' AND exception.outcome IS NULL
+    WHERE NOT is_duplicate AND chunk.state IS DISTINCT FROM 'closed'
 ), numbered AS MATERIALIZED (
     SELECT offered.*, ($2 + row_number() OVER (ORDER BY offered.order_id) - 1)::integer AS item_no
     FROM offered LEFT JOIN live USING (order_id)
