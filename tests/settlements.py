@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -149,12 +150,13 @@ async def start_chunk_by_hand(
 
 async def eventually(probe: Callable[[], Awaitable[Found | None]], deadline_s: float = DEADLINE_S) -> Found:
     """Ask again and again until there is an answer that is not None, False, zero or empty."""
-    async with asyncio.timeout(deadline_s):
-        while True:
-            found = await probe()
-            if found:
-                return found
-            await asyncio.sleep(POLL_INTERVAL_S)
+    deadline = time.monotonic() + deadline_s
+    while time.monotonic() < deadline:
+        found = await probe()
+        if found:
+            return found
+        await asyncio.sleep(POLL_INTERVAL_S)
+    raise AssertionError(f"{probe.__qualname__} had no answer within {deadline_s:.0f} s.")
 
 
 async def require_clean(systems: Systems, order_count: int) -> AuditReport:

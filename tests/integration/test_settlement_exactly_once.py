@@ -3,7 +3,9 @@
 import asyncio
 
 import pytest
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.service import RPCError
 
@@ -19,6 +21,7 @@ from tests.settlements import (
     connect,
     eventually,
     fetch_chunk_runs,
+    fetch_events,
     fetch_run_chain,
     held,
     of_type,
@@ -31,6 +34,7 @@ from tests.settlements import (
     settle,
     start_chunk_by_hand,
 )
+from workflows.settle_batch import SettleBatchWorkflow
 
 COMPLETED = WorkflowExecutionStatus.COMPLETED
 TERMINATED = WorkflowExecutionStatus.TERMINATED
@@ -105,8 +109,9 @@ async def test_two_batches_at_once_over_the_same_orders_settle_each_order_once_a
     assert audited.conflicts == 0
 
 
-async def test_a_batch_started_again_after_its_termination_reads_the_closed_chunks_and_settles_the_others(
-    client: Client, systems: Systems, batch_id: str
+@pytest.mark.parametrize("is_terminated", [True, False], ids=["terminated", "cancelled"])
+async def test_a_batch_started_again_after_an_operator_ended_it_reads_the_closed_chunks_and_settles_the_others(
+    client: Client, systems: Systems, batch_id: str, *, is_terminated: bool
 ) -> None:
     chunk_count, slow_chunk_index = 9, 5
     orders = await seed_orders(systems, chunk_count * 10)
@@ -121,15 +126,15 @@ async def test_a_batch_started_again_after_its_termination_reads_the_closed_chun
     async with running_worker(client, batch_id, slow):
         handle = await start_batch(client, batch_id, opening)
         await gate.reached()
-        await handle.terminate("an operator's mistake")
+        await (handle.terminate("an operator's mistake") if is_terminated else handle.cancel())
         with pytest.raises(WorkflowFailureError):
             await handle.result()
         slow_child = client.get_workflow_handle(chunk_ids[slow_chunk_index])
 
-        async def slow_child_is_terminated() -> bool:
-            return (await slow_child.describe()).status == TERMINATED
+        async def slow_child_has_ended() -> bool:
+            return (await slow_child.describe()).status != WorkflowExecutionStatus.RUNNING
 
-        await eventually(slow_child_is_terminated)
+        await eventually(slow_child_has_ended)
         restarted = asyncio.create_task(settle(client, batch_id, opening))
         await gate.open()  # the credits of the terminated child arrive while the batch runs again
         handle, result = await restarted
@@ -179,3 +184,52 @@ async def test_a_chunk_that_runs_under_its_id_already_is_waited_for_and_not_run_
     await require_clean(systems, len(orders.records))
     runs = await fetch_chunk_runs(client, batch_id, run_count_min=3)
     assert runs == {(chunk_workflow_id(batch_id, chunk_index), COMPLETED): 1 for chunk_index in range(3)}
+
+
+@pytest.mark.parametrize("is_to_the_beginning", [True, False], ids=["to the beginning", "by one step"])
+async def test_a_batch_reset_while_a_chunk_runs_waits_for_it_and_repeats_nothing(
+    client: Client, systems: Systems, batch_id: str, *, is_to_the_beginning: bool
+) -> None:
+    """The new run finds the ids of its chunks taken, or goes on with those that run."""
+    chunk_count, slow_chunk_index = 5, 2
+    orders = await seed_orders(systems, chunk_count * 10)
+    opening = opening_of(batch_id, chunk_size=10, window=2)
+    chunk_ids = [chunk_workflow_id(batch_id, chunk_index) for chunk_index in range(chunk_count)]
+    gate = Gate()
+    slow = systems._replace(
+        fund_platform=held(
+            systems.fund_platform, "post_credits", gate, lambda reference, _: reference == chunk_ids[slow_chunk_index]
+        )
+    )
+    async with running_worker(client, batch_id, slow):
+        handle = await start_batch(client, batch_id, opening)
+        await gate.reached()
+
+        async def others_closed() -> bool:
+            progress = await handle.query(SettleBatchWorkflow.progress)
+            return progress is not None and progress.chunks_in_flight == [slow_chunk_index]
+
+        await eventually(others_closed)
+        tasks = of_type(await fetch_events(client, batch_id), EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+        await client.workflow_service.reset_workflow_execution(
+            ResetWorkflowExecutionRequest(
+                namespace=client.namespace,
+                workflow_execution=WorkflowExecution(workflow_id=batch_id),
+                reason="an operator's hand",
+                request_id=batch_id,
+                workflow_task_finish_event_id=tasks[0 if is_to_the_beginning else -1].event_id,
+            )
+        )
+        reset_handle = client.get_workflow_handle_for(SettleBatchWorkflow.run, batch_id)
+
+        async def waits_again() -> bool:
+            progress = await reset_handle.query(SettleBatchWorkflow.progress)
+            return progress is not None and progress.chunks_in_flight == [slow_chunk_index]
+
+        await eventually(waits_again)
+        await gate.open()
+        result = await reset_handle.result()
+    await require_settled(systems, result, opening, orders)
+    await require_clean(systems, len(orders.records))
+    runs = await fetch_chunk_runs(client, batch_id, run_count_min=chunk_count)
+    assert runs == {(chunk_id, COMPLETED): 1 for chunk_id in chunk_ids}
