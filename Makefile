@@ -9,10 +9,7 @@ ORDERS ?= 100000
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-setbench: .venv/.ready ## measure: one set-based statement, Settle, and Settle with a worker killed
-	$(BIN)/python -m bench.kill_cost
-
-up: .venv/.ready ## make .venv from the lock file
+setup: .venv/.ready ## make .venv from the lock file
 
 .venv/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Settle needs Python 3.11 or newer; name one with: make setup PYTHON=python3.12")'

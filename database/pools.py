@@ -25,7 +25,8 @@ async def open_pool(
 ) -> Pool:
     """Open a pool on one schema of a database.
 
-    Plans are made for the values at hand: a plan cached while a table was empty would scan it once it is big. They are short plans, which compiling (JIT) would only slow down.
+    Plans are made for the values at hand: a plan cached while a table was empty would scan it once it is big.
+    They are short plans, which compiling (JIT) would only slow down.
 
     Args:
         url: where the database is.

@@ -23,7 +23,6 @@ class Settings(BaseSettings):
     database_url: str = ""
     order_center_url: str = ""
     fund_platform_url: str = ""
-    temporal_fallback_address: str = Field(default="", exclude=True)
     temporal_ui_url: str = ""
     task_queue: str = "settle"
     cutoff_time_local: time = time(0, 0)
@@ -80,7 +79,6 @@ def load_settings() -> Settings:
             "database_url": database_url,
             "order_center_url": settings.order_center_url or database_url,
             "fund_platform_url": settings.fund_platform_url or database_url,
-            "temporal_fallback_address": stack.temporal_address if stack else "",
             "temporal_ui_url": settings.temporal_ui_url or (stack.temporal_ui_url if stack else ""),
         }
     )

@@ -11,6 +11,9 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from domain import limits
 from domain.errors import UnavailableError
 from runtime.settings import Settings
+from runtime.stack_state import fetch_stack_state
+
+DEFAULT_ADDRESS = "localhost:7233"
 
 _SETTLE_PACKAGES = (
     "activities",
@@ -33,10 +36,9 @@ async def connect_temporal(settings: Settings) -> Client:
     """
     profile = ClientConfigProfile.load()
     config = profile.to_client_connect_config()
-    if not profile.address and settings.temporal_fallback_address:
-        config["target_host"] = settings.temporal_fallback_address
-    address = config.get("target_host", "localhost:7233")
-    config.setdefault("target_host", address)
+    stack = fetch_stack_state(settings.stack_dir)
+    address = profile.address or (stack.temporal_address if stack else DEFAULT_ADDRESS)
+    config["target_host"] = address
     try:
         async with asyncio.timeout(limits.TEMPORAL_CONNECT_TIMEOUT_S):
             await _require_listener(address)

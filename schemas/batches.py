@@ -136,17 +136,6 @@ class ItemGroup(NamedTuple):
     order_ids: Sequence[str]
 
 
-class LatestItem(NamedTuple):
-    """An order's latest item for the audit; `outcome` may also be `pending`, or `missing` if the item is gone."""
-
-    order_id: str
-    batch_id: str
-    outcome: str
-    account_id: str
-    amount_minor: int
-    currency: str
-
-
 class StoreBreak(NamedTuple):
     """Where the store contradicts itself: a kind, the id of what is wrong, and a sentence with the figures."""
 

@@ -1,16 +1,14 @@
 """`settle account show | close | reopen ACCOUNT`: the Fund Platform's accounts."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
 
 from fund_platform.port import FundPlatform
-from runtime.adapters import open_fund_platform, require_migrated
-from runtime.settings import load_settings
+from runtime.adapters import open_fund_platform
 from schemas.ledger import Account
-from starters.console import JsonOption, out, print_json, run_command
+from starters.console import JsonOption, load_ready_settings, out, print_json, run_command
 
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.")]
 
@@ -31,14 +29,13 @@ def close(account_id: AccountArgument, *, as_json: JsonOption = False) -> None:
 
 @app.command()
 def reopen(account_id: AccountArgument, *, as_json: JsonOption = False) -> None:
-    """Open a closed account again. The orders rejected meanwhile come back only by a rerun."""
+    """Open a closed account again. The orders rejected meanwhile stay rejected."""
     _print_account(_run(lambda fund_platform: fund_platform.reopen_account(account_id)), as_json=as_json)
 
 
 def _run(ask: Callable[[FundPlatform], Awaitable[Account]]) -> Account:
     async def ask_fund_platform() -> Account:
-        settings = load_settings()
-        await asyncio.to_thread(require_migrated, settings)
+        settings = await load_ready_settings()
         async with open_fund_platform(settings) as fund_platform:
             return await ask(fund_platform)
 

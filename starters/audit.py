@@ -17,23 +17,21 @@ from itertools import chain, zip_longest
 from typing import NamedTuple
 
 import typer
-from rich.table import Table
 
 from domain import limits
 from domain.control_totals import totals_of
 from domain.identifiers import credit_key, order_id_of_credit_key
 from fund_platform.port import FundPlatform
 from runtime.adapters import open_fund_platform, open_settlement_store
-from runtime.settings import load_settings
 from schemas.audit import MISSING, PENDING, AuditBreak, AuditReport, LatestItem
 from schemas.batches import ControlTotals
 from schemas.ledger import LedgerCredit
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import RELEASING_OUTCOMES, SettlementStore
-from starters.console import EXIT_BAD_OUTCOME, JsonOption, out, print_json, run_command
+from starters.console import EXIT_BAD_OUTCOME, JsonOption, load_ready_settings, print_json, print_totals, run_command
 
 _UNCONFIRMED_OUTCOMES = frozenset({PENDING, Outcome.HELD})
-_ROWS = ("settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
+_TOTALS = ("settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
 _KEY_AFTER_ALL = "\U0010ffff" * limits.IDENTIFIER_LENGTH_MAX
 _SURROGATES = range(0xD800, 0xE000)
 
@@ -60,7 +58,7 @@ def audit_command(
 
 
 async def _audit() -> AuditReport:
-    settings = load_settings()
+    settings = await load_ready_settings()
     async with (
         open_settlement_store(settings, statement_timeout_s=limits.REPORT_STATEMENT_TIMEOUT_S) as store,
         open_fund_platform(settings, statement_timeout_s=limits.REPORT_STATEMENT_TIMEOUT_S) as fund_platform,
@@ -169,22 +167,33 @@ def _judge(look: _Look) -> AuditBreak | None:
     item, credit = look.item, look.credit
     if item is None or item.outcome == MISSING:
         return _judge_without_item(look)
-    place = f"The order's latest item, in batch {item.batch_id}, is {item.outcome}"
-    if credit is None:
-        if item.outcome == Outcome.SETTLED:
-            detail = f"{place} with {_money(item)}, but the ledger has no credit {look.key}."
-            return AuditBreak(kind="settled_without_credit", id=item.order_id, detail=detail)
+    kind = _kind_with_credit(item, credit) if credit else _kind_without_credit(item)
+    if kind is None:
         return None
-    credited = f"the ledger has its credit of {_money(credit)}"
+    reason = f" for {item.reason_code}" if item.reason_code else ""
+    credited = f"its credit of {_money(credit)}" if credit else f"no credit {look.key}"
+    detail = f"In batch {item.batch_id} it is {item.outcome}{reason} with {_money(item)}; the ledger has {credited}."
+    return AuditBreak(kind=kind, id=item.order_id, detail=detail)
+
+
+def _kind_without_credit(item: LatestItem) -> str | None:
+    """What is wrong with an order that has no credit, if anything."""
+    if item.outcome == Outcome.SETTLED:
+        return "settled_without_credit"
+    return "conflict_unfounded" if item.reason_code == ReasonCode.PAYLOAD_CONFLICT else None
+
+
+def _kind_with_credit(item: LatestItem, credit: LedgerCredit) -> str | None:
+    """What is wrong with an order that has a credit, if anything."""
+    has_its_payload = _payload(item) == _payload(credit)
     if item.outcome in RELEASING_OUTCOMES:
-        detail = f"{place} for {item.reason_code}, but {credited}."
-        return AuditBreak(kind="credit_of_rejected", id=item.order_id, detail=detail)
+        return "credit_of_rejected"
     if item.reason_code == ReasonCode.NOT_ATTEMPTED:
-        detail = f"{place} for {item.reason_code}, but {credited}."
-        return AuditBreak(kind="credit_of_unattempted", id=item.order_id, detail=detail)
-    if item.outcome == Outcome.SETTLED and _payload(item) != _payload(credit):
-        detail = f"{place} with {_money(item)}, but {credited}."
-        return AuditBreak(kind="credit_differs", id=item.order_id, detail=detail)
+        return "credit_of_unattempted"
+    if item.reason_code == ReasonCode.PAYLOAD_CONFLICT and has_its_payload:
+        return "conflict_unfounded"
+    if item.outcome == Outcome.SETTLED and not has_its_payload:
+        return "credit_differs"
     return None
 
 
@@ -240,7 +249,7 @@ class _Tally:
             row: totals_of(
                 (currency, counts[0], counts[1]) for (of, currency), counts in self._counts.items() if of == row
             )
-            for row in _ROWS
+            for row in _TOTALS
         }
 
 
@@ -271,23 +280,9 @@ class _Breaks:
 
 
 def _print_audit(report: AuditReport) -> None:
-    """Print the audit: a row for each total, a pair of columns for each currency, and a line for each break."""
-    currencies = sorted({currency for row in _ROWS for currency in getattr(report, row).amount_minor})
-    table = Table(title=f"Audit of {report.orders:,} orders", title_justify="left")
-    table.add_column("")
-    table.add_column("orders", justify="right")
-    for currency in currencies:
-        table.add_column(f"{currency} orders", justify="right")
-        table.add_column(f"{currency} minor units", justify="right")
-    for row in _ROWS:
-        totals = getattr(report, row)
-        cells = [
-            f"{number:,}"
-            for currency in currencies
-            for number in (totals.order_count_by_currency.get(currency, 0), totals.amount_minor.get(currency, 0))
-        ]
-        table.add_row(row, f"{totals.order_count:,}", *cells, end_section=row == "pending")
-    out.print(table)
+    """Print the audit's totals, and a line for each break."""
+    typer.echo(f"Audit of {report.orders:,} orders, each counted once, by its latest item")
+    print_totals({name: getattr(report, name) for name in _TOTALS}, always=("settled", "ledger"))
     pending = (
         f"; the oldest batch with pending orders is of {report.oldest_pending_at}" if report.oldest_pending_at else ""
     )

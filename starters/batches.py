@@ -9,10 +9,9 @@ from rich.table import Table
 
 from domain import limits
 from runtime.adapters import open_settlement_store
-from runtime.settings import load_settings
 from schemas.batches import FINAL_STATES, Batch, BatchProgress
 from settlement_store.port import SettlementStore
-from starters.console import BatchArgument, JsonOption, err, out, print_json, run_command
+from starters.console import BatchArgument, JsonOption, err, load_ready_settings, out, print_json, run_command
 
 
 class BatchList(BaseModel):
@@ -73,17 +72,17 @@ def watch(batch_id: BatchArgument) -> None:
 
 
 async def _fetch_batches() -> BatchList:
-    async with open_settlement_store(load_settings()) as store:
+    async with open_settlement_store(await load_ready_settings()) as store:
         return BatchList(batches=await store.fetch_batches(limits.BATCH_LIST_COUNT_MAX))
 
 
 async def _fetch_status(batch_id: str) -> BatchStatus:
-    async with open_settlement_store(load_settings()) as store:
+    async with open_settlement_store(await load_ready_settings()) as store:
         return BatchStatus(batch=await store.fetch_batch(batch_id), progress=await store.fetch_progress(batch_id))
 
 
 async def _watch(batch_id: str) -> BatchProgress:
-    async with open_settlement_store(load_settings()) as store:
+    async with open_settlement_store(await load_ready_settings()) as store:
         await store.fetch_batch(batch_id)
         with settlement_progress_bar() as bar:
             return await follow_batch(store, batch_id, bar)

@@ -1,15 +1,20 @@
 """What all commands share at the terminal: running, failing with a sentence, printing."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Container, Coroutine, Mapping
 from typing import Annotated, Any, TypeVar
 
 import asyncpg
 import typer
 from pydantic import BaseModel
 from rich.console import Console
+from rich.table import Column, Table
+from temporalio.service import RPCError
 
-from domain.errors import SettleError, UnavailableError
+from domain.errors import InvariantViolationError, SettleError, UnavailableError
+from runtime.adapters import require_migrated
+from runtime.settings import Settings, load_settings
+from schemas.batches import ControlTotals
 
 EXIT_BAD_OUTCOME = 1
 EXIT_WRONG_CALL = 2
@@ -28,10 +33,29 @@ def run_command(coroutine: Coroutine[Any, Any, Result]) -> Result:
     """Run a command's work; an error becomes a sentence on stderr and the exit code that the docs promise."""
     try:
         return asyncio.run(coroutine)
-    except (UnavailableError, OSError, asyncpg.PostgresConnectionError) as error:
+    except UnavailableError as error:
         raise fail(str(error), EXIT_UNREACHABLE) from error
+    except (OSError, RPCError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+        sentence = f"Lost the connection to a server: {' '.join(str(error).split()) or type(error).__name__}."
+        raise fail(
+            f"{sentence} Nothing is lost; run the command again once the server is back.", EXIT_UNREACHABLE
+        ) from error
+    except InvariantViolationError as error:
+        raise fail(str(error), EXIT_BAD_OUTCOME) from error
     except SettleError as error:
         raise fail(str(error), EXIT_WRONG_CALL) from error
+
+
+async def load_ready_settings() -> Settings:
+    """Read the settings of a command that works on the databases.
+
+    Raises:
+        SettingsError: a setting is malformed.
+        UnavailableError: a database is not set, not reachable, or not migrated.
+    """
+    settings = load_settings()
+    await asyncio.to_thread(require_migrated, settings)
+    return settings
 
 
 def fail(sentence: str, exit_code: int) -> typer.Exit:
@@ -43,3 +67,26 @@ def fail(sentence: str, exit_code: int) -> typer.Exit:
 def print_json(model: BaseModel) -> None:
     """Print one JSON object on stdout."""
     typer.echo(model.model_dump_json(indent=2))
+
+
+def print_totals(totals: Mapping[str, ControlTotals], *, always: Container[str]) -> None:
+    """Print control totals as finance reads them, a row for each currency.
+
+    Args:
+        totals: by name; one that is zero throughout is named in a line, not in a column.
+        always: the names that have a column even then.
+    """
+    shown = {name: total for name, total in totals.items() if total.order_count or name in always}
+    currencies = sorted({currency for total in totals.values() for currency in total.order_count_by_currency})
+    counts = Table("orders", *(Column(name, justify="right") for name in shown))
+    amounts = Table("minor units", *(Column(name, justify="right") for name in shown))
+    for currency in currencies:
+        counts.add_row(currency, *(f"{t.order_count_by_currency.get(currency, 0):,}" for t in shown.values()))
+        amounts.add_row(currency, *(f"{t.amount_minor.get(currency, 0):,}" for t in shown.values()))
+    counts.add_section()
+    counts.add_row("all", *(f"{total.order_count:,}" for total in shown.values()))
+    out.print(counts)
+    out.print(amounts)
+    zeros = [name for name in totals if name not in shown]
+    if zeros:
+        typer.echo(f"Zero: {', '.join(zeros)}")

@@ -1,6 +1,5 @@
 """`settle import`: an order file into the Order Center, and missing accounts into the Fund Platform."""
 
-import asyncio
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,12 +18,11 @@ from domain.control_totals import sum_totals, totals_of
 from domain.errors import SettleError
 from fund_platform.port import HOUSE_ACCOUNT_PREFIX, FundPlatform
 from order_center.port import OrderCenter
-from runtime.adapters import open_fund_platform, open_order_center, require_migrated
-from runtime.settings import load_settings
+from runtime.adapters import open_fund_platform, open_order_center
 from schemas.batches import ControlTotals
 from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord, OrderStatus
-from starters.console import EXIT_BAD_OUTCOME, JsonOption, err, fail, print_json, run_command
+from starters.console import EXIT_BAD_OUTCOME, JsonOption, err, fail, load_ready_settings, print_json, run_command
 
 COLUMNS = OrderRecord._fields
 STATUSES = frozenset(OrderStatus)
@@ -113,8 +111,7 @@ def import_orders(
 
 
 async def _import(path: Path, on_progress: OnProgress) -> ImportResult:
-    settings = load_settings()
-    await asyncio.to_thread(require_migrated, settings)
+    settings = await load_ready_settings()
     async with open_order_center(settings) as order_center, open_fund_platform(settings) as fund_platform:
         try:
             return await import_file(path, order_center, fund_platform, on_progress)

@@ -12,13 +12,13 @@ from domain import limits
 from domain.business_days import cutoff_of, latest_business_date
 from domain.errors import BatchNotFoundError, WrongCallError
 from domain.identifiers import batch_workflow_id, is_batch_id, plan_batch_id
-from runtime.adapters import open_order_center, open_settlement_store, require_migrated
-from runtime.settings import Settings, load_settings
+from runtime.adapters import open_order_center, open_settlement_store
+from runtime.settings import Settings
 from runtime.temporal import connect_temporal
 from schemas.batches import Batch, BatchOpening, BatchSource, BatchState
 from schemas.workflows import BatchResult, BatchRun
 from settlement_store.port import SettlementStore
-from starters.console import EXIT_BAD_OUTCOME, fail, run_command
+from starters.console import EXIT_BAD_OUTCOME, fail, load_ready_settings, run_command
 from starters.report import fetch_report, print_report
 from workflows.activity_options import WORKFLOW_TASK_TIMEOUT
 from workflows.batch_details import static_details, static_summary
@@ -46,8 +46,7 @@ def run(
 async def _run(
     business_date: date | None, batch_id: str | None, chunk_size: int | None, window: int | None, *, wait: bool
 ) -> None:
-    settings = load_settings()
-    require_migrated(settings)
+    settings = await load_ready_settings()
     opening = plan_opening(settings, datetime.now(UTC), business_date, batch_id, chunk_size, window)
     client = await connect_temporal(settings)
     async with open_order_center(settings) as order_center, open_settlement_store(settings) as store:

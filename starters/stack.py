@@ -20,7 +20,10 @@ app = typer.Typer(
 )
 
 Directory = Annotated[
-    Path, typer.Option("--dir", metavar="DIR", help="Where the stack keeps its state, logs and addresses.")
+    Path,
+    typer.Option(
+        "--dir", envvar="SETTLE_STACK_DIR", metavar="DIR", help="Where the stack keeps its state, logs and addresses."
+    ),
 ]
 
 

@@ -6,10 +6,9 @@ import signal
 
 import typer
 
-from runtime.adapters import open_ports, require_migrated
-from runtime.settings import load_settings
+from runtime.adapters import open_ports
 from runtime.temporal import connect_temporal
-from starters.console import run_command
+from starters.console import load_ready_settings, run_command
 from workers.settlement_worker import build_worker
 
 
@@ -19,8 +18,7 @@ def worker() -> None:
 
 
 async def _run() -> None:
-    settings = load_settings()
-    require_migrated(settings)
+    settings = await load_ready_settings()
     client = await connect_temporal(settings)
     stop = asyncio.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
