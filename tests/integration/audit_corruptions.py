@@ -118,6 +118,14 @@ OUTCOMES = {
         f"UPDATE exception_items SET reason_code = 'NOT_ATTEMPTED' WHERE {item_of('O09', 'B1')}",
         ("credit_of_unattempted", "O09"),
     ),
+    "an item with its very credit is held for a conflict": in_store(
+        f"UPDATE exception_items SET reason_code = 'PAYLOAD_CONFLICT' WHERE {item_of('O09', 'B1')}",
+        ("conflict_unfounded", "O09"),
+    ),
+    "an item without a credit is held for a conflict": in_store(
+        f"UPDATE exception_items SET reason_code = 'PAYLOAD_CONFLICT' WHERE {item_of('O12', 'B1')}",
+        ("conflict_unfounded", "O12"),
+    ),
     "a held item has a reason for rejecting": in_store(
         f"UPDATE exception_items SET reason_code = 'ORDER_DISPUTED' WHERE {item_of('O12', 'B1')}",
         ("reason_impossible", "O12"),
