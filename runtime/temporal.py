@@ -51,10 +51,7 @@ async def connect_temporal(settings: Settings) -> Client:
 
 
 async def _require_listener(address: str) -> None:
-    """Fail before the SDK is asked to connect.
-
-    Its native threads may abort a Python process that ends right after a failed connection.
-    """
+    """Fail at once and with the system's own reason; the SDK's is a dump of its transport."""
     host, _, port = address.rpartition(":")
     _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
     writer.close()

@@ -1,5 +1,8 @@
 """`settle`: the commands, tied together."""
 
+import os
+import sys
+
 import typer
 
 from starters import account, audit, batches, import_orders, migrate, report, run, sample, stack, worker
@@ -26,5 +29,17 @@ app.command("audit")(audit.audit_command)
 
 
 def main() -> None:
-    """The console script."""
-    app()
+    """The console script.
+
+    It leaves without finalizing the interpreter: a native thread of the Temporal SDK that is just returning to
+    Python then would abort the process (PyGILState_Release), and with it the exit code.
+    """
+    try:
+        app()
+    except SystemExit as stopped:
+        exit_code = stopped.code
+    else:
+        exit_code = 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code if isinstance(exit_code, int) else int(exit_code is not None))

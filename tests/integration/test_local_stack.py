@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -470,7 +471,8 @@ def command_as_normal_user(home: Path) -> Command:
     packages = home / "venv" / site_packages.relative_to(sys.prefix)
     copy_tree(site_packages, packages)
     copy_tree(Path(sys.prefix, "bin"), home / "venv" / "bin")
-    for name in ("local_stack", "runtime", "starters"):
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    for name in project["tool"]["setuptools"]["packages"]:
         copy_tree(REPOSITORY / name, home / "repository" / name)
     return prepare(python, packages, home / "repository")
 
