@@ -26,15 +26,14 @@ WITH offered AS MATERIALIZED (
     LEFT JOIN LATERAL (
         SELECT chunk_size FROM batches WHERE batches.batch_no = live.batch_no OFFSET 0
     ) AS batch ON true
+    CROSS JOIN LATERAL (SELECT live.item_no / batch.chunk_size AS chunk_index OFFSET 0) AS place
     LEFT JOIN LATERAL (
-        SELECT state FROM chunk_states AS chunk
-        WHERE chunk.batch_no = live.batch_no
-            AND chunk.chunk_index = live.item_no / batch.chunk_size
-            AND live.item_no >= chunk.item_start
-            AND live.item_no < chunk.item_end
+        SELECT state, item_start, item_end FROM chunk_states
+        WHERE chunk_states.batch_no = live.batch_no AND chunk_states.chunk_index = place.chunk_index
         OFFSET 0
     ) AS chunk ON true
-    WHERE NOT is_duplicate AND chunk.state IS DISTINCT FROM 'closed'
+    WHERE NOT is_duplicate
+        AND (chunk.state = 'closed' AND live.item_no >= item_start AND live.item_no < item_end) IS NOT TRUE
 ), numbered AS MATERIALIZED (
     SELECT offered.*, ($2 + row_number() OVER (ORDER BY offered.order_id) - 1)::integer AS item_no
     FROM offered LEFT JOIN live USING (order_id)

@@ -1,23 +1,26 @@
 -- Group a range of a batch's items by outcome and currency, and by whether they are their order's latest item.
 -- Each item's claim, chunk and exception are looked up by key: joins of the ranges became quadratic where statistics lacked.
+-- A chunk is looked up by its index alone, so that items of one chunk share the look.
 SELECT
-    coalesce(exception.outcome, CASE WHEN chunk.state = 'closed' THEN 'settled' ELSE 'pending' END) AS outcome,
+    CASE
+        WHEN exception.outcome IS NOT NULL THEN exception.outcome
+        WHEN chunk.state = 'closed' AND item.item_no >= item_start AND item.item_no < item_end THEN 'settled'
+        ELSE 'pending'
+    END AS outcome,
     item.currency,
     claim.order_id IS NOT NULL AS is_latest,
     sum(item.amount_minor)::bigint AS amount_minor,
     array_agg(item.order_id) AS order_ids
 FROM items AS item
+CROSS JOIN LATERAL (SELECT item.item_no / $4::integer AS chunk_index OFFSET 0) AS place
+LEFT JOIN LATERAL (
+    SELECT state, item_start, item_end FROM chunk_states
+    WHERE chunk_states.batch_no = $1 AND chunk_states.chunk_index = place.chunk_index
+    OFFSET 0
+) AS chunk ON true
 LEFT JOIN LATERAL (
     SELECT order_id FROM claims WHERE claims.order_id = item.order_id AND claims.claim_no = item.claim_no OFFSET 0
 ) AS claim ON true
-LEFT JOIN LATERAL (
-    SELECT state FROM chunk_states AS chunk
-    WHERE chunk.batch_no = $1
-        AND chunk.chunk_index = item.item_no / $4::integer
-        AND item.item_no >= chunk.item_start
-        AND item.item_no < chunk.item_end
-    OFFSET 0
-) AS chunk ON true
 LEFT JOIN LATERAL (
     SELECT outcome FROM exception_items WHERE batch_no = $1 AND exception_items.item_no = item.item_no OFFSET 0
 ) AS exception ON true

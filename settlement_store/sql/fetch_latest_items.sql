@@ -1,12 +1,15 @@
 -- Read the next orders' latest items in order_id order.
--- Each claim's batch, item, chunk and exception are looked up by key; joins would scan these tables where statistics lacked.
+-- Each claim's batch, chunk, item and exception are looked up by key; joins would scan these tables where statistics lacked.
+-- A chunk is looked up by its index alone, so that items of one chunk share the look.
 SELECT
     claim.order_id,
     coalesce(batch_id, '') AS batch_id,
     coalesce(opened_at, 'epoch') AS opened_at,
     CASE
         WHEN item.account_id IS NULL THEN 'missing'
-        ELSE coalesce(exception.outcome, CASE WHEN chunk.state = 'closed' THEN 'settled' ELSE 'pending' END)
+        WHEN exception.outcome IS NOT NULL THEN exception.outcome
+        WHEN chunk.state = 'closed' AND claim.item_no >= item_start AND claim.item_no < item_end THEN 'settled'
+        ELSE 'pending'
     END AS outcome,
     reason_code,
     coalesce(account_id, '') AS account_id,
@@ -18,6 +21,12 @@ FROM (
 LEFT JOIN LATERAL (
     SELECT batch_id, opened_at, chunk_size FROM batches WHERE batches.batch_no = claim.batch_no OFFSET 0
 ) AS batch ON true
+CROSS JOIN LATERAL (SELECT claim.item_no / batch.chunk_size AS chunk_index OFFSET 0) AS place
+LEFT JOIN LATERAL (
+    SELECT state, item_start, item_end FROM chunk_states
+    WHERE chunk_states.batch_no = claim.batch_no AND chunk_states.chunk_index = place.chunk_index
+    OFFSET 0
+) AS chunk ON true
 LEFT JOIN LATERAL (
     SELECT account_id, amount_minor, currency FROM items AS item
     WHERE item.batch_no = claim.batch_no
@@ -26,14 +35,6 @@ LEFT JOIN LATERAL (
         AND item.claim_no = claim.claim_no
     OFFSET 0
 ) AS item ON true
-LEFT JOIN LATERAL (
-    SELECT state FROM chunk_states AS chunk
-    WHERE chunk.batch_no = claim.batch_no
-        AND chunk.chunk_index = claim.item_no / batch.chunk_size
-        AND claim.item_no >= chunk.item_start
-        AND claim.item_no < chunk.item_end
-    OFFSET 0
-) AS chunk ON true
 LEFT JOIN LATERAL (
     SELECT outcome, reason_code FROM exception_items AS exception
     WHERE exception.batch_no = claim.batch_no AND exception.item_no = claim.item_no

@@ -1,6 +1,7 @@
 """Whatever is changed behind the back of a settled world, the audit names it, and nothing else."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from typing import cast
@@ -99,6 +100,15 @@ async def test_an_untouched_world_is_clean_and_each_order_counts_once(
     assert (report.duplicate_credits, report.unbalanced_entries, report.balance_breaks) == (0, 0, 0)
     async with open_ports_of(world) as ports:
         assert report.oldest_pending_at == (await ports.store.fetch_batch("B3")).opened_at
+
+
+async def test_the_report_has_the_fields_that_users_rely_on(world: DatabaseUrls) -> None:
+    report = json.loads((await audit_of(world)).model_dump_json())
+    totals = ["settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger"]
+    counts = ["duplicates", "conflicts", "duplicate_credits", "unbalanced_entries", "balance_breaks"]
+    assert list(report) == ["ok", "orders", *totals, *counts, "oldest_pending_at", "breaks"]
+    for name in totals:
+        assert list(report[name]) == ["order_count", "order_count_by_currency", "amount_minor"]
 
 
 @pytest.mark.parametrize("what", CORRUPTIONS)

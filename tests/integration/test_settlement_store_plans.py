@@ -20,7 +20,7 @@ ITEM_COUNT = 200_000
 SMALL_CHUNK_SIZE = 10
 CHUNK_COUNT = ITEM_COUNT // SMALL_CHUNK_SIZE + ITEM_COUNT // limits.CHUNK_SIZE_DEFAULT
 EXCEPTION_EVERY = 20
-ROW_COUNT_MIN = 100  # what may be read whole or joined twice over without harm
+ROW_COUNT_MIN = 2_000  # what may be read without harm whatever it is about: all of a few chunks, some times over
 READS_ALL_CHUNKS = {"fetch_progress", "set_batch_final"}  # of a batch, which may be most of their tables
 BIG_TABLES = {"items", "claims", "exception_items", "chunk_states", "chunk_totals"}
 # A report's, which reads a batch's exception items; and the audit's, which read everything.
@@ -76,21 +76,27 @@ class Filled(NamedTuple):
     small: int
     big: int
     open: int
+    small_chunk_size: int
 
 
-def fill(connection: psycopg.Connection[Any], prefix: str) -> None:
-    sizes = {"small": SMALL_CHUNK_SIZE, "big": limits.CHUNK_SIZE_DEFAULT}
+def fill(connection: psycopg.Connection[Any], prefix: str, small_chunk_size: int) -> None:
+    sizes = {"small": small_chunk_size, "big": limits.CHUNK_SIZE_DEFAULT}
     connection.execute(FILL, {"prefix": prefix, "count": ITEM_COUNT, "every": EXCEPTION_EVERY, **sizes})
 
 
-@pytest.fixture(scope="module", params=["never analyzed", "analyzed", "analyzed before twice the rows came"])
+# With few chunks their table is so small that the planner scans it: then not for every item again.
+@pytest.fixture(
+    scope="module",
+    params=["never analyzed", "analyzed", "analyzed before twice the rows came", "analyzed, with few chunks"],
+)
 def filled(request: pytest.FixtureRequest, stack: StackState) -> Iterator[Filled]:
     with cloned_database(stack.database_url, "template_settlement_store") as url:
         with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
             connection.execute("SET search_path = settlement")
             for table in BIG_TABLES:
                 connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
-            fill(connection, "S1-")
+            small_chunk_size = limits.CHUNK_SIZE_DEFAULT if "few chunks" in request.param else SMALL_CHUNK_SIZE
+            fill(connection, "S1-", small_chunk_size)
             prefix = "S1-"
             if request.param == "never analyzed":
                 row_counts = connection.execute(
@@ -101,9 +107,10 @@ def filled(request: pytest.FixtureRequest, stack: StackState) -> Iterator[Filled
                 connection.execute("ANALYZE")
             if request.param == "analyzed before twice the rows came":
                 prefix = "S2-"
-                fill(connection, prefix)
+                fill(connection, prefix, small_chunk_size)
             batch_nos = dict(connection.execute("SELECT batch_id, batch_no FROM batches").fetchall())
-        yield Filled(url, prefix, *(batch_nos[prefix + name] for name in ("small", "big", "open")))
+        small, big, open_ = (batch_nos[prefix + name] for name in ("small", "big", "open"))
+        yield Filled(url, prefix, small, big, open_, small_chunk_size)
 
 
 def offers_of(order_ids: list[str], amount_minor: int = 100) -> tuple[list[Any], ...]:
@@ -130,7 +137,7 @@ def range_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
         yield "store_reject_totals", (batch_no, ITEM_COUNT + chunk_index, item_start, item_end), count
         yield "fetch_chunk_totals", (batch_no, chunk_index), 10
         yield "set_chunk_state", (batch_no, chunk_index, "closed"), 1
-    for batch_no, chunk_size in ((filled.small, SMALL_CHUNK_SIZE), (filled.big, limits.CHUNK_SIZE_DEFAULT)):
+    for batch_no, chunk_size in ((filled.small, filled.small_chunk_size), (filled.big, limits.CHUNK_SIZE_DEFAULT)):
         for item_start in (0, 70_010):
             count = limits.RECONCILE_SLICE_ITEM_COUNT
             yield "fetch_item_groups", (batch_no, item_start, item_start + count, chunk_size), count
@@ -195,7 +202,8 @@ async def test_no_hot_statement_scans_a_big_table_or_reads_more_rows_than_it_is_
 ) -> None:
     calls = [(arguments, row_count) for called, arguments, row_count in calls_of(filled) if called == name]
     assert calls
-    big_tables = BIG_TABLES - ({"chunk_states", "chunk_totals"} if name in READS_ALL_CHUNKS else set())
+    chunks_may_be_scanned = name in READS_ALL_CHUNKS or filled.small_chunk_size != SMALL_CHUNK_SIZE
+    big_tables = BIG_TABLES - ({"chunk_states", "chunk_totals"} if chunks_may_be_scanned else set())
     pool = await open_pool(filled.url, schema="settlement", application_name="tests")
     async with pool, pool.acquire() as connection:
         for arguments, row_count in calls:
