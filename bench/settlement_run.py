@@ -6,9 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
 from bench.worker_kill import Kill, KillCost, fetch_kill_cost, kill_busiest_worker
@@ -54,7 +51,7 @@ async def settle_one_batch(settings: Settings, log_dir: Path, *, batch_id: str, 
     with WorkerProcesses(log_dir, environment) as workers:
         for _ in range(WORKER_COUNT):
             workers.start()
-        await _wait_for_pollers(client, settings.task_queue, WORKER_COUNT)
+        await workers.wait_until_serving(_READY_TIMEOUT_S)  # so that the run's clock does not count their start
         async with asyncio.timeout(_RUN_TIMEOUT_S), open_settlement_store(settings) as store:
             opening = plan_opening(settings, datetime.now(UTC), batch_id=batch_id)
             await store.open_batch(opening)
@@ -68,21 +65,6 @@ async def settle_one_batch(settings: Settings, log_dir: Path, *, batch_id: str, 
                 await following
         hit = await killing if killing else None
         return SettlementRun(batch_id, settle_s, hit, await fetch_kill_cost(client, batch_id, hit) if hit else None)
-
-
-async def _wait_for_pollers(client: Client, task_queue: str, worker_count: int) -> None:
-    """Wait until the workers poll, so that the run's clock does not count their start."""
-    request = DescribeTaskQueueRequest(
-        namespace=client.namespace,
-        task_queue=TaskQueue(name=task_queue),
-        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
-    )
-    async with asyncio.timeout(_READY_TIMEOUT_S):
-        while True:
-            answer = await client.workflow_service.describe_task_queue(request)
-            if len({poller.identity for poller in answer.pollers}) >= worker_count:
-                return
-            await asyncio.sleep(_POLL_INTERVAL_S)
 
 
 async def _kill_at_fraction(

@@ -1,14 +1,17 @@
 """Worker processes as an operator runs them: `settle worker`, each with a log file of its own."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 SETTLE = Path(sys.executable).with_name("settle")
 _STOP_TIMEOUT_S = 20
+_POLL_INTERVAL_S = 0.02
 
 
 class WorkerProcesses:
@@ -48,6 +51,21 @@ class WorkerProcesses:
             process = subprocess.Popen([SETTLE, "worker"], stdout=log, stderr=log, env=self._environment)
         self._processes[process.pid] = process
         return process.pid
+
+    async def wait_until_serving(self, timeout_s: float) -> None:
+        """Wait until every worker has said in its log that it serves its task queue.
+
+        Raises:
+            TimeoutError: one has not; with what all of them said.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            logs = [log.read_text(errors="replace") for log in sorted(self._directory.glob("worker-*.log"))]
+            if all("serves the task queue" in log for log in logs):
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"A worker does not serve its task queue after {timeout_s} s: {logs}")
+            await asyncio.sleep(_POLL_INTERVAL_S)
 
     def signal(self, pid: int, signal_number: signal.Signals) -> None:
         """Send a worker a signal."""
