@@ -8,11 +8,10 @@ from domain import limits
 from domain.control_totals import sum_totals, totals_of
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
-from schemas.batches import ControlTotals, ReconciliationReport
+from schemas.audit import PENDING
+from schemas.batches import BatchState, ControlTotals, ReconciliationReport
 from schemas.reasons import Outcome
-from settlement_store.port import SettlementStore
-
-PENDING = "pending"
+from settlement_store.port import RELEASING_OUTCOMES, SettlementStore
 
 
 async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> ReconciliationReport:
@@ -34,8 +33,13 @@ async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, b
         for outcome, items_total, ledger_total in chain.from_iterable(found):
             items[outcome].append(items_total)
             ledger[outcome].append(ledger_total)
-    planned = await store.fetch_planned_totals(batch_id)
     by_outcome = {outcome: sum_totals(items[outcome]) for outcome in (*Outcome, PENDING)}
+    # An open batch grows while it is read: its plan so far is what was read.
+    planned = (
+        sum_totals(by_outcome.values())
+        if batch.state == BatchState.OPEN
+        else await store.fetch_planned_totals(batch_id)
+    )
     unconfirmed = sum_totals([*ledger[PENDING], *ledger[Outcome.HELD]])
     in_ledger = sum_totals(chain.from_iterable(ledger.values()))
     progress = await store.fetch_progress(batch_id)
@@ -65,10 +69,28 @@ async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, b
     )
 
 
+_SliceTotals = list[tuple[str, ControlTotals, ControlTotals]]
+
+
 async def _fetch_slice(
     store: SettlementStore, fund_platform: FundPlatform, batch_id: str, item_start: int
-) -> list[tuple[str, ControlTotals, ControlTotals]]:
-    """A slice's totals by outcome: of its items, and of the credits of those that are their orders' latest."""
+) -> _SliceTotals:
+    """A slice's totals by outcome: of its items, and of the credits of those that are their orders' latest.
+
+    A credit of a rejected or failed item is believed only if it is seen again: the order may have come in by
+    another batch, and been credited there, between the look at the items and the look at the ledger.
+    """
+    totals: _SliceTotals = []
+    for _ in range(limits.RECONCILE_LOOK_COUNT_MAX):
+        totals = await _look_at_slice(store, fund_platform, batch_id, item_start)
+        if not any(credited.order_count for outcome, _, credited in totals if outcome in RELEASING_OUTCOMES):
+            break
+    return totals
+
+
+async def _look_at_slice(
+    store: SettlementStore, fund_platform: FundPlatform, batch_id: str, item_start: int
+) -> _SliceTotals:
     groups = await store.fetch_item_groups(batch_id, item_start, item_start + limits.RECONCILE_SLICE_ITEM_COUNT)
     totals = []
     for outcome in sorted({group.outcome for group in groups}):

@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 from domain.errors import InvariantViolationError
 
-# Sizes. 2,500 orders a chunk: the orchestration costs per chunk, the SQL per order, and a failure hits a chunk.
-CHUNK_SIZE_DEFAULT = 2_500
+# Sizes. 5,000 orders a chunk: the orchestration costs per chunk, the SQL per order, and a failure hits a chunk.
+CHUNK_SIZE_DEFAULT = 5_000
 CHUNK_SIZE_MAX = 10_000
 WINDOW_DEFAULT = 8
 WINDOW_MAX = 200
@@ -17,6 +17,7 @@ BATCH_ORDER_COUNT_MAX = 100_000_000
 FREEZE_SLICE_ORDER_COUNT = 10_000
 RECONCILE_SLICE_ITEM_COUNT = 10_000
 RECONCILE_SLICES_AT_A_TIME = 2
+RECONCILE_LOOK_COUNT_MAX = 3  # at a slice that shows a credit of a rejected order
 AUDIT_SLICE_ORDER_COUNT = 10_000
 AUDIT_BREAK_COUNT_MAX = 1_000
 BATCH_LIST_COUNT_MAX = 100
@@ -46,7 +47,6 @@ LOCK_TIMEOUT_S = 10
 IDLE_IN_TRANSACTION_TIMEOUT_S = 15
 TRANSACTION_TIMEOUT_S = 60
 TEMPORAL_CONNECT_TIMEOUT_S = 8
-CLAIM_RACE_ATTEMPT_COUNT_MAX = 20
 
 # A command at the terminal, or the audit, may scan everything.
 REPORT_STATEMENT_TIMEOUT_S = 600

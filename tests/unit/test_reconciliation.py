@@ -1,0 +1,131 @@
+"""A report is balanced at any moment, whatever other batches do meanwhile."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from activities.chunks import credit_chunk, validate_chunk
+from activities.reconciliation import reconcile_batch
+from domain.control_totals import totals_of
+from domain.identifiers import credit_key
+from fund_platform.memory import MemoryFundPlatform
+from order_center.memory import MemoryOrderCenter
+from schemas.batches import BatchOpening, BatchSource, ControlTotals, OfferedOrder
+from schemas.ledger import AccountOpening, CreditRequest
+from schemas.orders import OrderRecord, OrderStatus
+from schemas.workflows import ChunkRef
+from settlement_store.memory import MemorySettlementStore
+
+CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
+ENDED_AT = datetime(2026, 11, 1, tzinfo=UTC)
+ORDER = OfferedOrder("order-1", "account-1", 100, "USD")
+
+
+class MeddledFundPlatform(MemoryFundPlatform):
+    """Does something just before the ledger is read for the first time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meddle: Callable[[], Awaitable[None]] | None = None
+
+    async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:
+        meddle, self.meddle = self.meddle, None
+        if meddle:
+            await meddle()
+        return await super().fetch_credit_totals(idempotency_keys)
+
+
+@pytest.fixture
+def store() -> MemorySettlementStore:
+    return MemorySettlementStore()
+
+
+@pytest.fixture
+def order_center() -> MemoryOrderCenter:
+    return MemoryOrderCenter()
+
+
+@pytest.fixture
+async def fund_platform() -> MeddledFundPlatform:
+    fund_platform = MeddledFundPlatform()
+    await fund_platform.open_accounts([AccountOpening("account-1", "USD")])
+    return fund_platform
+
+
+async def freeze(store: MemorySettlementStore, batch_id: str) -> ChunkRef:
+    await store.open_batch(
+        BatchOpening(
+            batch_id=batch_id,
+            source=BatchSource.MANUAL,
+            business_date=CUTOFF_AT.date(),
+            cutoff_at=CUTOFF_AT,
+            chunk_size=10,
+            window=1,
+        )
+    )
+    await store.append_orders(batch_id, [ORDER])
+    await store.freeze_batch(batch_id)
+    await store.start_batch(batch_id)
+    return ChunkRef(batch_id=batch_id, chunk_index=0, cutoff_at=CUTOFF_AT)
+
+
+async def reject_in_first_batch(
+    store: MemorySettlementStore, order_center: MemoryOrderCenter, fund_platform: MeddledFundPlatform
+) -> None:
+    await order_center.load_records([OrderRecord(*ORDER[:3], 0, "USD", OrderStatus.DISPUTED, ENDED_AT, ENDED_AT)])
+    first = await freeze(store, "first")
+    await validate_chunk(order_center, store, first)
+    await credit_chunk(store, fund_platform, first)
+
+
+async def test_a_rejected_order_that_another_batch_credits_meanwhile_is_no_imbalance(
+    store: MemorySettlementStore, order_center: MemoryOrderCenter, fund_platform: MeddledFundPlatform
+) -> None:
+    await reject_in_first_batch(store, order_center, fund_platform)
+
+    async def settle_in_second_batch() -> None:
+        await order_center.load_records([OrderRecord(*ORDER[:3], 0, "USD", OrderStatus.COMPLETED, ENDED_AT, ENDED_AT)])
+        second = await freeze(store, "second")
+        await validate_chunk(order_center, store, second)
+        await credit_chunk(store, fund_platform, second)
+
+    fund_platform.meddle = settle_in_second_batch
+    report = await reconcile_batch(store, fund_platform, "first")
+    assert report.balanced
+    assert report.ledger == ControlTotals()
+    assert (await reconcile_batch(store, fund_platform, "second")).ledger == totals_of([("USD", 1, 100)])
+
+
+async def test_a_credit_of_a_rejected_order_that_stays_is_an_imbalance(
+    store: MemorySettlementStore, order_center: MemoryOrderCenter, fund_platform: MeddledFundPlatform
+) -> None:
+    await reject_in_first_batch(store, order_center, fund_platform)
+    await fund_platform.post_credits("by hand", [CreditRequest(credit_key("order-1"), 9, "account-1", 100, "USD")])
+    report = await reconcile_batch(store, fund_platform, "first")
+    assert not report.balanced
+    assert report.ledger == totals_of([("USD", 1, 100)])
+
+
+async def test_an_open_batch_that_grows_while_it_is_read_is_no_imbalance(
+    store: MemorySettlementStore, fund_platform: MeddledFundPlatform
+) -> None:
+    await store.open_batch(
+        BatchOpening(
+            batch_id="open",
+            source=BatchSource.MANUAL,
+            business_date=CUTOFF_AT.date(),
+            cutoff_at=CUTOFF_AT,
+            chunk_size=10,
+            window=1,
+        )
+    )
+    await store.append_orders("open", [ORDER])
+
+    async def append_another() -> None:
+        await store.append_orders("open", [ORDER._replace(order_id="order-2")])
+
+    fund_platform.meddle = append_another
+    report = await reconcile_batch(store, fund_platform, "open")
+    assert report.balanced
+    assert report.pending == report.planned == totals_of([("USD", 1, 100)])
