@@ -3,15 +3,17 @@
 import itertools
 import os
 import re
+from collections.abc import AsyncIterator
 
 import pytest
 from temporalio.client import Client
 
-from database.pools import Pool
+from database.pools import Pool, open_pool
 from fund_platform.postgres import PostgresFundPlatform
 from order_center.postgres import PostgresOrderCenter
 from runtime.stack_state import StackState
 from settlement_store.postgres import PostgresSettlementStore
+from tests.databases import cloned_database
 from tests.settlements import Systems, connect
 
 _serial = itertools.count()
@@ -25,6 +27,14 @@ def systems(pools: dict[str, Pool]) -> Systems:
         PostgresSettlementStore(pools["settlement_store"]),
         PostgresFundPlatform(pools["fund_platform"]),
     )
+
+
+@pytest.fixture
+async def pool(stack: StackState) -> AsyncIterator[Pool]:
+    """A pool on the Fund Platform's database alone, for what only the ledger matters to."""
+    with cloned_database(stack.database_url, "template_fund_platform") as url:
+        async with await open_pool(url, schema="fund_platform", application_name="tests") as pool:
+            yield pool
 
 
 @pytest.fixture

@@ -1,25 +1,14 @@
 """The ledger's own guards: append-only by a rule of the database, and a key paid once whatever the answers say."""
 
-from collections.abc import AsyncIterator
-
 import asyncpg
 import pytest
 
-from database.pools import Pool, open_pool
+from database.pools import Pool
 from domain.errors import InvariantViolationError
 from fund_platform.postgres import PostgresFundPlatform
-from runtime.stack_state import StackState
 from schemas.ledger import AccountOpening, CreditRequest
-from tests.databases import cloned_database
 
 REQUEST = CreditRequest("k", 1, "alice", 100, "USD")
-
-
-@pytest.fixture
-async def pool(stack: StackState) -> AsyncIterator[Pool]:
-    with cloned_database(stack.database_url, "template_fund_platform") as url:
-        async with await open_pool(url, schema="fund_platform", application_name="tests") as pool:
-            yield pool
 
 
 @pytest.fixture

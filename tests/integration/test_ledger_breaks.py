@@ -1,15 +1,11 @@
 """Every way in which the ledger can contradict itself is found when planted, and nothing else is."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from database.pools import Pool, open_pool
+from database.pools import Pool
 from fund_platform.postgres import PostgresFundPlatform
-from runtime.stack_state import StackState
 from schemas.batches import ControlTotals
 from schemas.ledger import AccountOpening, CreditRequest
-from tests.databases import cloned_database
 
 REQUESTS = [
     CreditRequest("k1", 1, "alice", 100, "USD"),
@@ -116,13 +112,6 @@ PLANTED = {
         [("duplicate_credit", "k1", "The key has 2 postings, of 200 minor units in all.")],
     ),
 }
-
-
-@pytest.fixture
-async def pool(stack: StackState) -> AsyncIterator[Pool]:
-    with cloned_database(stack.database_url, "template_fund_platform") as url:
-        async with await open_pool(url, schema="fund_platform", application_name="tests") as pool:
-            yield pool
 
 
 @pytest.fixture

@@ -7,11 +7,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from database.pools import Pool, open_pool
+from database.pools import Pool
 from fund_platform.postgres import PostgresFundPlatform
-from runtime.stack_state import StackState
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
-from tests.databases import cloned_database
 
 Result = TypeVar("Result")
 
@@ -20,13 +18,6 @@ BLOCKED_COUNT = """
     SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
 STORE_ANSWER = "INSERT INTO credit_answers VALUES ('k', $1, $2, 'alice', 100, 'USD')"
-
-
-@pytest.fixture
-async def pool(stack: StackState) -> AsyncIterator[Pool]:
-    with cloned_database(stack.database_url, "template_fund_platform") as url:
-        async with await open_pool(url, schema="fund_platform", application_name="tests") as pool:
-            yield pool
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """No hot statement of the Fund Platform scans a big table or reads more than it was asked, on whatever statistics."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,10 @@ import psycopg
 import pytest
 
 from database.pools import open_pool
-from database.queries import load_query
 from domain import limits
 from runtime.stack_state import StackState
 from tests.databases import cloned_database
+from tests.plans import executed_nodes, read_row_count
 
 ROW_COUNT = 200_000
 ENTRY_COUNT = ROW_COUNT // 2500  # of a filling; there are two at most, and a slice of credits may read all entries
@@ -94,17 +93,6 @@ def calls_of(prefix: str) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
     return calls
 
 
-def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes_of(child)
-
-
-def read_row_count(node: dict[str, Any]) -> float:
-    removed = sum(count for name, count in node.items() if name.startswith("Rows Removed by"))
-    return float((node["Actual Rows"] + removed) * node["Actual Loops"])
-
-
 @pytest.mark.parametrize("name", HOT_SQL_NAMES)
 async def test_no_hot_statement_scans_a_big_table_or_reads_more_rows_than_its_requests(
     name: str, filled: tuple[str, str]
@@ -113,22 +101,14 @@ async def test_no_hot_statement_scans_a_big_table_or_reads_more_rows_than_its_re
     pool = await open_pool(url, schema="fund_platform", application_name="tests")
     async with pool, pool.acquire() as connection:
         for arguments, row_count in calls_of(prefix)[name]:
-            transaction = connection.transaction()
-            await transaction.start()
-            explained = await connection.fetchval(
-                f"EXPLAIN (ANALYZE, FORMAT JSON) {load_query('fund_platform', name)}", *arguments
-            )
-            await transaction.rollback()
-            for node in nodes_of(json.loads(explained)[0]["Plan"]):
-                assert node["Node Type"] != "Seq Scan" or node["Relation Name"] not in BIG_TABLES, explained
+            nodes = await executed_nodes(connection, "fund_platform", name, arguments)
+            for node in nodes:
+                assert node["Node Type"] != "Seq Scan" or node["Relation Name"] not in BIG_TABLES, nodes
                 assert read_row_count(node) <= max(row_count + EXTRA_ROW_COUNT, 2 * ENTRY_COUNT), node
 
 
 async def test_the_search_for_breaks_reads_no_table_once_per_row_of_another(filled: tuple[str, str]) -> None:
     pool = await open_pool(filled[0], schema="fund_platform", application_name="tests")
     async with pool, pool.acquire() as connection:
-        explained = await connection.fetchval(
-            f"EXPLAIN (ANALYZE, FORMAT JSON) {load_query('fund_platform', 'fetch_ledger_breaks')}", 10
-        )
-        for node in nodes_of(json.loads(explained)[0]["Plan"]):
+        for node in await executed_nodes(connection, "fund_platform", "fetch_ledger_breaks", [10]):
             assert read_row_count(node) <= 3 * ROW_COUNT, node

@@ -1,6 +1,5 @@
 """No statement of the Order Center reads more than it was asked for, on whatever statistics the planner has."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,10 +9,10 @@ import psycopg
 import pytest
 
 from database.pools import open_pool
-from database.queries import load_query
 from domain import limits
 from runtime.stack_state import StackState
 from tests.databases import cloned_database
+from tests.plans import executed_nodes, read_row_count
 
 ORDER_COUNT = 200_000
 SQL_NAMES = [path.stem for path in Path("order_center/sql").glob("*.sql")]
@@ -100,29 +99,12 @@ def calls_of(filled: Filled) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
     }
 
 
-def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes_of(child)
-
-
-def read_row_count(node: dict[str, Any]) -> float:
-    removed = sum(count for name, count in node.items() if name.startswith("Rows Removed by"))
-    return float((node["Actual Rows"] + removed) * node["Actual Loops"])
-
-
 @pytest.mark.parametrize("name", SQL_NAMES)
 async def test_no_statement_scans_a_table_or_reads_more_rows_than_its_orders(name: str, filled: Filled) -> None:
     pool = await open_pool(filled.url, schema="order_center", application_name="tests")
     async with pool, pool.acquire() as connection:
         for arguments, order_count in calls_of(filled)[name]:
-            transaction = connection.transaction()
-            await transaction.start()
-            explained = await connection.fetchval(
-                f"EXPLAIN (ANALYZE, FORMAT JSON) {load_query('order_center', name)}", *arguments
-            )
-            await transaction.rollback()
-            nodes = list(nodes_of(json.loads(explained)[0]["Plan"]))
-            assert "Seq Scan" not in {node["Node Type"] for node in nodes}, explained
+            nodes = await executed_nodes(connection, "order_center", name, arguments)
+            assert "Seq Scan" not in {node["Node Type"] for node in nodes}, nodes
             for node in nodes:
                 assert read_row_count(node) <= order_count, node

@@ -1,6 +1,5 @@
 """No hot statement of the settlement store scans a big table or reads more than it was asked, on any statistics."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,10 +9,10 @@ import psycopg
 import pytest
 
 from database.pools import open_pool
-from database.queries import load_query
 from domain import limits
 from runtime.stack_state import StackState
 from tests.databases import cloned_database
+from tests.plans import executed_nodes, read_row_count
 
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
 ITEM_COUNT = 200_000
@@ -185,17 +184,6 @@ def calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
         yield statement, (), 10
 
 
-def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes_of(child)
-
-
-def read_row_count(node: dict[str, Any]) -> float:
-    removed = sum(count for name, count in node.items() if name.startswith("Rows Removed by"))
-    return float((node["Actual Rows"] + removed) * node["Actual Loops"])
-
-
 @pytest.mark.parametrize("name", HOT_SQL_NAMES)
 async def test_no_hot_statement_scans_a_big_table_or_reads_more_rows_than_it_is_about(
     name: str, filled: Filled
@@ -207,15 +195,10 @@ async def test_no_hot_statement_scans_a_big_table_or_reads_more_rows_than_it_is_
     pool = await open_pool(filled.url, schema="settlement", application_name="tests")
     async with pool, pool.acquire() as connection:
         for arguments, row_count in calls:
-            transaction = connection.transaction()
-            await transaction.start()
-            explained = await connection.fetchval(
-                f"EXPLAIN (ANALYZE, FORMAT JSON) {load_query('settlement_store', name)}", *arguments
-            )
-            await transaction.rollback()
-            for node in nodes_of(json.loads(explained)[0]["Plan"]):
+            nodes = await executed_nodes(connection, "settlement_store", name, arguments)
+            for node in nodes:
                 if node.get("Relation Name") == "batches":
                     continue  # so few rows here that scanning them beats an index
-                assert node["Node Type"] != "Seq Scan" or node["Relation Name"] not in big_tables, explained
+                assert node["Node Type"] != "Seq Scan" or node["Relation Name"] not in big_tables, nodes
                 # Twice: the calls before, which were rolled back, left their index entries behind.
-                assert read_row_count(node) <= max(2 * row_count, ROW_COUNT_MIN), (node, explained)
+                assert read_row_count(node) <= max(2 * row_count, ROW_COUNT_MIN), (node, nodes)

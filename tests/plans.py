@@ -1,0 +1,33 @@
+"""What PostgreSQL really did for a statement: the nodes of its executed plan."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from database.pools import Connection
+from database.queries import load_query
+
+PlanNode = dict[str, Any]
+
+
+async def executed_nodes(
+    connection: Connection, package: str, name: str, arguments: Sequence[object]
+) -> list[PlanNode]:
+    """Run a statement of an adapter under EXPLAIN ANALYZE and undo it."""
+    transaction = connection.transaction()
+    await transaction.start()
+    explained = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {load_query(package, name)}", *arguments)
+    await transaction.rollback()
+    return list(_nodes_of(json.loads(explained)[0]["Plan"]))
+
+
+def read_row_count(node: PlanNode) -> float:
+    """The rows that a node read, those that a filter removed included."""
+    removed = sum(count for name, count in node.items() if name.startswith("Rows Removed by"))
+    return float((node["Actual Rows"] + removed) * node["Actual Loops"])
+
+
+def _nodes_of(plan: PlanNode) -> Iterator[PlanNode]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from _nodes_of(child)
