@@ -55,13 +55,11 @@ def current_details(phase: str, state: BatchRunState | None, chunks_in_flight: l
     lines = [
         f"**{phase}**: {progress.chunk_closed_count:,} of {progress.chunk_count:,} chunks closed",
         "",
-        "| planned | settled | rejected | failed | held | orders/s |",
-        "|---:|---:|---:|---:|---:|---:|",
-        f"| {progress.planned:,} | {progress.settled:,} | {progress.rejected:,} | {progress.failed:,} "
-        f"| {progress.held:,} | {answered / elapsed_s:,.0f} |",
+        f"{progress.planned:,} planned, **{progress.settled:,} settled**, {progress.rejected:,} rejected, "
+        f"{progress.failed:,} failed, {progress.held:,} held; {answered / elapsed_s:,.0f} orders/s",
     ]
     if chunks_in_flight:
         named = ", ".join(str(index) for index in chunks_in_flight[:_CHUNKS_NAMED_MAX])
         more = "" if len(chunks_in_flight) <= _CHUNKS_NAMED_MAX else ", …"
-        lines += ["", f"Waits for {len(chunks_in_flight)} chunks in flight: {named}{more}"]
+        lines += ["", f"In flight, and waited for: {len(chunks_in_flight)} (chunk {named}{more})"]
     return "\n".join(lines)

@@ -108,7 +108,7 @@ async def test_a_batch_tells_its_progress_while_it_runs_and_after(
         assert progress.settled + progress.rejected == 40
         details = await fetch_current_details(client, batch_id)
         assert "**settling**: 2 of 3 chunks closed" in details
-        assert "Waits for 1 chunks in flight: 2" in details
+        assert "In flight, and waited for: 1 (chunk 2)" in details
         await gate.open()
         await handle.result()
         progress = await handle.query(SettleBatchWorkflow.progress)
@@ -119,5 +119,5 @@ async def test_a_batch_tells_its_progress_while_it_runs_and_after(
     assert (progress.settled, progress.rejected) == (orders.settled.order_count, orders.rejected.order_count)
     assert (progress.failed, progress.held) == (0, 0)
     assert "**closed**: 3 of 3 chunks closed" in details
-    assert f"| 50 | {progress.settled} | {progress.rejected} | 0 | 0 |" in details
+    assert f"50 planned, **{progress.settled} settled**, {progress.rejected} rejected, 0 failed, 0 held;" in details
     assert chunk_details.startswith("Closed: ")
