@@ -88,7 +88,8 @@ class SettleBatchWorkflow:
                 chunk_index = state.chunk_index_next
                 self._in_flight[asyncio.create_task(self._settle_chunk(chunk_index))] = chunk_index
                 state = state.model_copy(update={"chunk_index_next": chunk_index + 1})
-            self._tell("settling", state)
+            is_draining = workflow.info().is_continue_as_new_suggested()
+            self._tell("finishing what is in flight, to go on in a new run" if is_draining else "settling", state)
             done, _ = await workflow.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
             state = _with_closed(state, [task.result() for task in done])
             for task in done:
