@@ -31,6 +31,9 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--keep", action="store_true", help="leave the stack up")
     arguments = parser.parse_args()
+    if arguments.orders < CHUNK_COUNT_MIN:
+        parser.error(f"--orders (make demo ORDERS=N) must be at least {CHUNK_COUNT_MIN}, not {arguments.orders}")
+    RESULT_FILE.unlink(missing_ok=True)
     with fresh_stack(DEMO_DIR, keep=arguments.keep) as settings:
         problems = _demo(settings, arguments.orders)
     for problem in problems:

@@ -20,7 +20,7 @@ def fresh_stack(directory: Path, *, keep: bool = False) -> Iterator[Settings]:
     shutil.rmtree(directory, ignore_errors=True)
     say("Starting an embedded stack of its own: Temporal, PostgreSQL, Kafka broker.")
     stack.up()
-    os.environ["SETTLE_STACK_DIR"] = str(directory / "stack")
+    _point_commands_at(directory / "stack")
     try:
         run_settle("migrate")
         yield load_settings()
@@ -29,6 +29,14 @@ def fresh_stack(directory: Path, *, keep: bool = False) -> Iterator[Settings]:
             say(f"The stack is left up; stop it with: settle stack down --dir {directory}/stack")
         else:
             stack.down()
+
+
+def _point_commands_at(stack_dir: Path) -> None:
+    """Make this process and its children use the stack alone, whatever servers the user's shell points at."""
+    for name in [name for name in os.environ if name.startswith(("SETTLE_", "TEMPORAL_", "KAFKA_"))]:
+        del os.environ[name]
+    os.environ["SETTLE_STACK_DIR"] = str(stack_dir)
+    os.environ["TEMPORAL_CONFIG_FILE"] = str(stack_dir / "no-temporal-config.toml")
 
 
 def run_settle(*arguments: str, check: bool = True) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import sql
@@ -13,6 +14,14 @@ from yoyo.migrations import MigrationList
 from database.urls import SCHEMES, without_password
 from domain import limits
 from domain.errors import UnavailableError
+
+# A migration may rewrite a table, so its bound is a report's; waiting for a lock has the usual one.
+_TIMEOUT_OPTIONS = (
+    f"-c statement_timeout={limits.REPORT_STATEMENT_TIMEOUT_S}s"
+    f" -c transaction_timeout={limits.REPORT_STATEMENT_TIMEOUT_S}s"
+    f" -c lock_timeout={limits.LOCK_TIMEOUT_S}s"
+    f" -c idle_in_transaction_session_timeout={limits.REPORT_STATEMENT_TIMEOUT_S}s"
+)
 
 
 def migrate(url: str, *, package: str, schema: str) -> list[str]:
@@ -26,7 +35,7 @@ def migrate(url: str, *, package: str, schema: str) -> list[str]:
     Raises:
         UnavailableError: the database could not be reached.
     """
-    with _exclusive(url, schema), _backend(url, schema) as backend, _migrations(package) as known:
+    with _told(url), _exclusive(url, schema), _backend(url, schema) as backend, _migrations(package) as known:
         missing = backend.to_apply(known)
         backend.apply_migrations(missing)
         return [migration.id for migration in missing]
@@ -38,7 +47,7 @@ def fetch_missing_migrations(url: str, *, package: str, schema: str) -> list[str
     Raises:
         UnavailableError: the database could not be reached.
     """
-    with _connect(url) as connection:
+    with _told(url), _connect(url) as connection:
         applied_table = sql.Identifier(schema, "_yoyo_migration")
         known_row = connection.execute("SELECT to_regclass(%s)", (applied_table.as_string(),)).fetchone()
         rows = (
@@ -53,11 +62,24 @@ def fetch_missing_migrations(url: str, *, package: str, schema: str) -> list[str
 
 def _connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
     try:
-        return psycopg.connect(url, autocommit=True, connect_timeout=limits.DATABASE_CONNECT_TIMEOUT_S)
+        return psycopg.connect(
+            url, autocommit=True, connect_timeout=limits.DATABASE_CONNECT_TIMEOUT_S, options=_TIMEOUT_OPTIONS
+        )
     except psycopg.OperationalError as error:
         raise UnavailableError(
             f"Could not connect to PostgreSQL at {without_password(url)}: {' '.join(str(error).split())}. "
             "Check that it runs and that its URL is right."
+        ) from error
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise UnavailableError(
+            f"PostgreSQL at {without_password(url)} refused to read or change the schema: "
+            f"{' '.join(str(error).split())}. Check the role's rights, and that nothing holds its tables locked."
         ) from error
 
 
@@ -74,7 +96,8 @@ def _exclusive(url: str, schema: str) -> Iterator[None]:
 def _backend(url: str, schema: str) -> Iterator[DatabaseBackend]:
     scheme = next(scheme for scheme in SCHEMES if url.startswith(scheme))
     rest = url.removeprefix(scheme)
-    backend = get_backend(f"postgresql+psycopg://{rest}{'&' if '?' in rest else '?'}schema={schema}")
+    arguments = urlencode({"schema": schema, "options": _TIMEOUT_OPTIONS}, quote_via=quote)
+    backend = get_backend(f"postgresql+psycopg://{rest}{'&' if '?' in rest else '?'}{arguments}")
     try:
         yield backend
     finally:

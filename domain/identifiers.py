@@ -10,6 +10,7 @@ from domain.limits import BATCH_ID_LENGTH_MAX
 from schemas.batches import BatchSource
 
 BATCH_ID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{BATCH_ID_LENGTH_MAX - 1}}}")
+_CHUNK_SUFFIX_PATTERN = re.compile(r"\.chunk-[0-9]{6}$")
 CREDIT_KEY_PREFIX = "credit:"
 
 
@@ -22,8 +23,8 @@ def plan_batch_id(source: BatchSource, business_date: date, started_at: datetime
 
 
 def is_batch_id(text: str) -> bool:
-    """Whether `text` can name a batch."""
-    return BATCH_ID_PATTERN.fullmatch(text) is not None
+    """Whether `text` can name a batch: no batch's workflow id is ever the id of another batch's chunk."""
+    return BATCH_ID_PATTERN.fullmatch(text) is not None and not _CHUNK_SUFFIX_PATTERN.search(text)
 
 
 def batch_workflow_id(batch_id: str) -> str:

@@ -23,7 +23,7 @@ AUDIT_BREAK_COUNT_MAX = 1_000
 BATCH_LIST_COUNT_MAX = 100
 LOAD_ROW_COUNT = 5_000
 EXCEPTION_DETAIL_LENGTH_MAX = 500
-AMOUNT_DIGIT_COUNT_MAX = 12  # of an amount in an order file
+AMOUNT_DIGIT_COUNT_MAX = 10  # of an amount in an order file
 IDENTIFIER_LENGTH_MAX = 64  # an order or account id, in characters
 BATCH_ID_LENGTH_MAX = 100
 
@@ -70,7 +70,8 @@ ACTIVITY_RETRY_MAX_S = 5
 ACTIVITY_DEADLINE_S = 24 * 3600  # all the attempts of one activity together
 CHUNK_READ_RETRY_INITIAL_S = 1
 CHUNK_READ_RETRY_MAX_S = 10
-CHUNK_READ_DEADLINE_S = 3600  # how long a chunk that runs under another parent is waited for
+# How long a chunk that runs under another parent is waited for before its start is tried again: an hour in all.
+CHUNK_READ_DEADLINES_S = (10, 60, 600, 2930)
 
 
 def batch_order_count_max(chunk_size: int) -> int:
@@ -89,7 +90,9 @@ _RELATIONS = {
     "a batch activity outlives a chunk's": CHUNK_ACTIVITY_TIMEOUT_S < BATCH_ACTIVITY_TIMEOUT_S,
     "an attempt ends before all attempts do": BATCH_ACTIVITY_TIMEOUT_S < ACTIVITY_DEADLINE_S,
     "a pool connection for every activity slot": WORKER_ACTIVITY_SLOT_COUNT <= DATABASE_POOL_SIZE_MAX,
-    "the amounts of a full chunk, good or bad, fit a 64-bit sum": CHUNK_SIZE_MAX * 10**AMOUNT_DIGIT_COUNT_MAX < 2**63,
+    "the amounts of a full batch, good or bad, fit a 64-bit sum": (
+        BATCH_ORDER_COUNT_MAX * 10**AMOUNT_DIGIT_COUNT_MAX < 2**63
+    ),
 }
 for _relation, _holds in _RELATIONS.items():
     if not _holds:

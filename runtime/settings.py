@@ -30,6 +30,13 @@ class Settings(BaseSettings):
     chunk_size: Annotated[int, Field(ge=1, le=limits.CHUNK_SIZE_MAX)] = limits.CHUNK_SIZE_DEFAULT
     window: Annotated[int, Field(ge=1, le=limits.WINDOW_MAX)] = limits.WINDOW_DEFAULT
 
+    @field_validator("cutoff_time_local")
+    @classmethod
+    def _has_no_offset(cls, local: time) -> time:
+        if local.tzinfo:
+            raise ValueError("is a local time without an offset; the zone is SETTLE_CUTOFF_TIMEZONE")
+        return local
+
     @field_validator("cutoff_timezone")
     @classmethod
     def _is_a_time_zone(cls, name: str) -> str:

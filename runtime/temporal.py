@@ -9,7 +9,7 @@ from temporalio.service import RPCError
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from domain import limits
-from domain.errors import UnavailableError
+from domain.errors import SettingsError, UnavailableError
 from runtime.settings import Settings
 from runtime.stack_state import fetch_stack_state
 
@@ -32,10 +32,14 @@ async def connect_temporal(settings: Settings) -> Client:
     """Connect as Temporal's own environment configuration says, else to the embedded stack.
 
     Raises:
+        SettingsError: the configuration is malformed.
         UnavailableError: the server could not be reached in time.
     """
-    profile = ClientConfigProfile.load()
-    config = profile.to_client_connect_config()
+    try:
+        profile = ClientConfigProfile.load()
+        config = profile.to_client_connect_config()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise SettingsError(f"Temporal's environment configuration (TEMPORAL_*) is wrong: {error}.") from error
     stack = fetch_stack_state(settings.stack_dir)
     address = profile.address or (stack.temporal_address if stack else DEFAULT_ADDRESS)
     config["target_host"] = address

@@ -9,7 +9,7 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Column, Table
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from domain.errors import InvariantViolationError, SettleError, UnavailableError
 from runtime.adapters import require_migrated
@@ -19,6 +19,14 @@ from schemas.batches import ControlTotals
 EXIT_BAD_OUTCOME = 1
 EXIT_WRONG_CALL = 2
 EXIT_UNREACHABLE = 3
+
+_WAIT = "Nothing is lost; run the command again once it is back."
+_ADVICE = "Check its namespace and credentials, and bring it up to date with: settle migrate"
+_ADVICE_BY_STATUS = {
+    RPCStatusCode.UNAVAILABLE: _WAIT,
+    RPCStatusCode.DEADLINE_EXCEEDED: _WAIT,
+    RPCStatusCode.CANCELLED: _WAIT,
+}
 
 Result = TypeVar("Result")
 
@@ -35,11 +43,14 @@ def run_command(coroutine: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run(coroutine)
     except UnavailableError as error:
         raise fail(str(error), EXIT_UNREACHABLE) from error
-    except (OSError, RPCError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
-        sentence = f"Lost the connection to a server: {' '.join(str(error).split()) or type(error).__name__}."
+    except RPCError as error:
         raise fail(
-            f"{sentence} Nothing is lost; run the command again once the server is back.", EXIT_UNREACHABLE
+            f"Temporal answered {error.status.name}: {error.message}. {_ADVICE_BY_STATUS.get(error.status, _ADVICE)}",
+            EXIT_UNREACHABLE,
         ) from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise fail(f"A server could not answer: {reason}. {_WAIT}", EXIT_UNREACHABLE) from error
     except InvariantViolationError as error:
         raise fail(str(error), EXIT_BAD_OUTCOME) from error
     except SettleError as error:

@@ -25,6 +25,8 @@ from workflows.batch_details import static_details, static_summary
 from workflows.search_attributes import batch_search_attributes
 from workflows.settle_batch import SettleBatchWorkflow
 
+_YEAR_MIN = 1970
+
 
 def run(
     business_date: Annotated[
@@ -54,6 +56,9 @@ async def _run(
         if not known and not await order_center.fetch_overdue_slice(opening.cutoff_at, None, 1):
             typer.echo(f"Nothing is overdue up to {_utc(opening.cutoff_at)}; no batch was opened.")
             return
+        if not known:
+            # Before the workflow is: PostgreSQL knows of every batch that Temporal may know of.
+            await store.open_batch(opening)
     if known:
         opening = BatchOpening.model_validate(known.model_dump(include=set(BatchOpening.model_fields)))
         typer.echo(f"Batch {known.batch_id} exists and is {known.state}; it keeps its cutoff, chunk size and window.")
@@ -93,6 +98,8 @@ def plan_opening(
     """
     latest = latest_business_date(now, settings.cutoff_time_local, settings.zone)
     business_date = business_date or latest
+    if business_date.year < _YEAR_MIN:
+        raise WrongCallError(f"Business date {business_date} is before the year {_YEAR_MIN}.")
     if business_date > latest:
         raise WrongCallError(
             f"Business date {business_date} has not reached its cutoff yet; the latest that has is {latest}."
@@ -101,7 +108,7 @@ def plan_opening(
     if not is_batch_id(batch_id):
         raise WrongCallError(
             f"{batch_id!r} cannot name a batch: use up to {limits.BATCH_ID_LENGTH_MAX} letters, digits, "
-            "dots, dashes and underscores, beginning with a letter or digit."
+            "dots, dashes and underscores, beginning with a letter or digit, not ending like a chunk's workflow id."
         )
     return BatchOpening(
         batch_id=batch_id,

@@ -42,17 +42,19 @@ BATCH_ACTIVITY = ActivityOptions(
     retry_policy=_WORLD_RETRY,
 )
 
-# Asking for the totals of a chunk whose workflow runs under another parent: again and again, bounded.
-CHUNK_READ_ACTIVITY = ActivityOptions(
-    start_to_close_timeout=timedelta(seconds=limits.CHUNK_ACTIVITY_TIMEOUT_S),
-    schedule_to_close_timeout=timedelta(seconds=limits.CHUNK_READ_DEADLINE_S),
-    heartbeat_timeout=timedelta(seconds=limits.HEARTBEAT_TIMEOUT_S),
-    retry_policy=RetryPolicy(
-        initial_interval=timedelta(seconds=limits.CHUNK_READ_RETRY_INITIAL_S),
-        backoff_coefficient=limits.ACTIVITY_RETRY_BACKOFF,
-        maximum_interval=timedelta(seconds=limits.CHUNK_READ_RETRY_MAX_S),
-    ),
-)
-
 # A workflow task of a killed worker is given to another one after this long; none of Settle's takes as long.
 WORKFLOW_TASK_TIMEOUT = timedelta(seconds=limits.WORKFLOW_TASK_TIMEOUT_S)
+
+
+def chunk_read_activity(deadline_s: float) -> ActivityOptions:
+    """Asking for the totals of a chunk whose workflow runs under another parent: again and again, bounded."""
+    return ActivityOptions(
+        start_to_close_timeout=timedelta(seconds=limits.CHUNK_ACTIVITY_TIMEOUT_S),
+        schedule_to_close_timeout=timedelta(seconds=deadline_s),
+        heartbeat_timeout=timedelta(seconds=limits.HEARTBEAT_TIMEOUT_S),
+        retry_policy=RetryPolicy(
+            initial_interval=timedelta(seconds=limits.CHUNK_READ_RETRY_INITIAL_S),
+            backoff_coefficient=limits.ACTIVITY_RETRY_BACKOFF,
+            maximum_interval=timedelta(seconds=limits.CHUNK_READ_RETRY_MAX_S),
+        ),
+    )

@@ -7,6 +7,7 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ActivityError, ChildWorkflowError, WorkflowAlreadyStartedError
 
 from activities.settlement import SettlementActivities
+from domain import limits
 from domain.control_totals import sum_outcome_totals
 from domain.identifiers import chunk_workflow_id
 from schemas.batches import BatchOpening, BatchState, OutcomeTotals
@@ -15,8 +16,8 @@ from workflows import batch_details
 from workflows.activity_options import (
     BATCH_ACTIVITY,
     CHUNK_ACTIVITY,
-    CHUNK_READ_ACTIVITY,
     WORKFLOW_TASK_TIMEOUT,
+    chunk_read_activity,
 )
 from workflows.search_attributes import (
     BATCH_STATE,
@@ -104,36 +105,47 @@ class SettleBatchWorkflow:
         )
 
     async def _settle_chunk(self, chunk_index: int) -> OutcomeTotals:
-        """Run one chunk's child workflow to its end; a failed or terminated one is an outcome, its items held."""
+        """Run one chunk's child workflow to its end; a failed or terminated one is an outcome, its items held.
+
+        An id that is taken is an answer: the chunk is closed, or the child that has the id is about to close it.
+        If neither comes true in time, that child may have failed, which frees the id: the start is tried again.
+        """
         batch_id = self._opening.batch_id
         ref = ChunkRef(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=self._opening.cutoff_at)
-        try:
-            return await workflow.execute_child_workflow(
-                SettleChunkWorkflow.run,
-                ref,
-                id=chunk_workflow_id(batch_id, chunk_index),
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-                task_timeout=WORKFLOW_TASK_TIMEOUT,
-                search_attributes=chunk_search_attributes(batch_id),
-                static_summary=f"chunk {chunk_index} of batch {batch_id}",
-                static_details=batch_details.CHUNK_STATIC_DETAILS,
-            )
-        except WorkflowAlreadyStartedError:
-            return await self._read_or_hold(ref)
-        except ChildWorkflowError as error:
-            return await self._hold(ref, f"The chunk's workflow did not complete: {error.cause or error}")
+        for deadline_s in limits.CHUNK_READ_DEADLINES_S:
+            try:
+                return await self._run_child(ref)
+            except WorkflowAlreadyStartedError:
+                totals = await self._read_totals(ref, deadline_s)
+                if totals:
+                    return totals
+            except ChildWorkflowError as error:
+                return await self._hold(ref, f"The chunk's workflow did not complete: {error.cause or error}")
+        return await self._hold(ref, "The chunk's workflow ran under another batch workflow and did not end in time.")
 
-    async def _read_or_hold(self, ref: ChunkRef) -> OutcomeTotals:
-        """The chunk's id is taken: its totals are in PostgreSQL, or will be once that child has ended."""
+    async def _run_child(self, ref: ChunkRef) -> OutcomeTotals:
+        return await workflow.execute_child_workflow(
+            SettleChunkWorkflow.run,
+            ref,
+            id=chunk_workflow_id(ref.batch_id, ref.chunk_index),
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            task_timeout=WORKFLOW_TASK_TIMEOUT,
+            search_attributes=chunk_search_attributes(ref.batch_id),
+            static_summary=f"chunk {ref.chunk_index} of batch {ref.batch_id}",
+            static_details=batch_details.CHUNK_STATIC_DETAILS,
+        )
+
+    async def _read_totals(self, ref: ChunkRef, deadline_s: float) -> OutcomeTotals | None:
+        """The totals of a chunk that another run closes; None if it is not closed by the deadline."""
         try:
             return await workflow.execute_activity_method(
                 SettlementActivities.fetch_chunk_totals,
                 ref,
                 summary=f"read chunk {ref.chunk_index}, settled before",
-                **CHUNK_READ_ACTIVITY,
+                **chunk_read_activity(deadline_s),
             )
-        except ActivityError as error:
-            return await self._hold(ref, f"The chunk ran under another batch workflow and did not end: {error.cause}")
+        except ActivityError:
+            return None
 
     async def _hold(self, ref: ChunkRef, detail: str) -> OutcomeTotals:
         return await workflow.execute_activity_method(

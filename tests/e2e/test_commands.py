@@ -94,6 +94,8 @@ def test_with_nothing_overdue_a_run_opens_no_batch(commands: Commands) -> None:
         (("account", "show", "nobody"), ["nobody"]),
         (("run", "--business-date", "2999-01-01"), ["2999-01-01", "has not reached its cutoff"]),
         (("run", "--batch-id", "no/slash"), ["no/slash", "cannot name a batch"]),
+        (("run", "--batch-id", "demo.chunk-000000"), ["demo.chunk-000000", "cannot name a batch"]),
+        (("run", "--business-date", "0001-01-01"), ["0001-01-01"]),
         (("run", "--chunk-size", "0"), ["chunk-size"]),
         (("run", "--window", "-1"), ["window"]),
     ],
@@ -110,9 +112,11 @@ def test_all_malformed_settings_are_named_at_once_and_no_value_is_shown(commands
         "batches",
         SETTLE_CHUNK_SIZE="0",
         SETTLE_CUTOFF_TIMEZONE="Mars/Olympus",
+        SETTLE_CUTOFF_TIME_LOCAL="06:00+08:00",
         SETTLE_FUND_PLATFORM_URL="mysql://settle:hunter2@localhost/x",
     )
-    assert_refused(finished, 2, "SETTLE_CHUNK_SIZE", "SETTLE_CUTOFF_TIMEZONE", "SETTLE_FUND_PLATFORM_URL")
+    names = ("SETTLE_CHUNK_SIZE", "SETTLE_CUTOFF_TIMEZONE", "SETTLE_CUTOFF_TIME_LOCAL", "SETTLE_FUND_PLATFORM_URL")
+    assert_refused(finished, 2, *names)
     assert "hunter2" not in finished.stderr
 
 
@@ -132,6 +136,18 @@ def test_a_temporal_server_that_is_away_is_a_sentence_and_exit_code_3(commands: 
         reserved.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{reserved.getsockname()[1]}"
         assert_refused(commands.run(command, TEMPORAL_ADDRESS=address), 3, address, "Temporal")
+
+
+def test_a_malformed_temporal_configuration_is_a_sentence_and_exit_code_2(commands: Commands) -> None:
+    assert_refused(commands.run("run", TEMPORAL_PROFILE="nope"), 2, "TEMPORAL_*", "nope")
+
+
+def test_a_started_batch_is_known_before_any_worker_runs(commands: Commands) -> None:
+    import_sample(commands)
+    commands.ok("run", "--batch-id", "early")
+    assert json.loads(commands.ok("status", "early", "--json"))["batch"]["state"] == "open"
+    with commands.worker():
+        assert "Balanced" in commands.ok("run", "--wait", "--batch-id", "early")
 
 
 def test_without_a_stack_and_without_settings_a_command_says_what_to_do(commands: Commands) -> None:

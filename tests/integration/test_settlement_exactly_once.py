@@ -149,8 +149,9 @@ async def test_a_batch_started_again_after_an_operator_ended_it_reads_the_closed
     ]
 
 
-async def test_a_chunk_that_runs_under_its_id_already_is_waited_for_and_not_run_a_second_time(
-    client: Client, systems: Systems, batch_id: str
+@pytest.mark.parametrize("is_terminated", [False, True], ids=["completes", "is terminated"])
+async def test_a_chunk_that_runs_under_its_id_already_is_waited_for_and_run_again_only_if_it_failed(
+    client: Client, systems: Systems, batch_id: str, *, is_terminated: bool
 ) -> None:
     orders = await seed_orders(systems, 30)
     opening = opening_of(batch_id, chunk_size=10, window=3)
@@ -177,13 +178,21 @@ async def test_a_chunk_that_runs_under_its_id_already_is_waited_for_and_not_run_
 
         await eventually(is_asked_again)
         assert not batch.done()
+        if is_terminated:
+            await early.terminate("by an operator, while the batch waits for it")
+            chunk = client.get_workflow_handle(chunk_id)
+
+            async def is_run_again() -> bool:
+                return (await chunk.describe()).status == WorkflowExecutionStatus.RUNNING
+
+            await eventually(is_run_again)
         await gate.open()
         _, result = await batch
-        await early.result()
     await require_settled(systems, result, opening, orders)
     await require_clean(systems, len(orders.records))
-    runs = await fetch_chunk_runs(client, batch_id, run_count_min=3)
-    assert runs == {(chunk_workflow_id(batch_id, chunk_index), COMPLETED): 1 for chunk_index in range(3)}
+    ended_early = {(chunk_id, TERMINATED): 1} if is_terminated else {}
+    runs = await fetch_chunk_runs(client, batch_id, run_count_min=3 + len(ended_early))
+    assert runs == {(chunk_workflow_id(batch_id, index), COMPLETED): 1 for index in range(3)} | ended_early
 
 
 @pytest.mark.parametrize("is_to_the_beginning", [True, False], ids=["to the beginning", "by one step"])

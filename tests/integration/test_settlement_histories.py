@@ -75,7 +75,10 @@ CHUNK_ACTIVITY = ActivityTimes(
 )
 BATCH_ACTIVITY = CHUNK_ACTIVITY._replace(start_to_close=timedelta(hours=4))
 CHUNK_READ_ACTIVITY = CHUNK_ACTIVITY._replace(
-    schedule_to_close=timedelta(hours=1), first_retry_after=timedelta(seconds=1), retry_after_max=timedelta(seconds=10)
+    start_to_close=timedelta(seconds=10),  # the server cuts it to schedule-to-close
+    schedule_to_close=timedelta(seconds=10),
+    first_retry_after=timedelta(seconds=1),
+    retry_after_max=timedelta(seconds=10),
 )
 ACTIVITIES = {
     "freeze_batch": BATCH_ACTIVITY,

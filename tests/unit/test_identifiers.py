@@ -50,7 +50,7 @@ def test_a_credit_key_names_its_order(order_id: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ".b", "-b", "a b", "a/b", "a\n", "ä", "a" * (limits.BATCH_ID_LENGTH_MAX + 1)],
+    ["", ".b", "-b", "a b", "a/b", "a\n", "ä", "demo.chunk-000042", "a" * (limits.BATCH_ID_LENGTH_MAX + 1)],
 )
 def test_what_cannot_name_a_batch(text: str) -> None:
     assert not is_batch_id(text)

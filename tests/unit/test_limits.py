@@ -26,7 +26,7 @@ BREAKING = {
     "a batch activity outlives a chunk's": ("BATCH_ACTIVITY_TIMEOUT_S", limits.CHUNK_ACTIVITY_TIMEOUT_S),
     "an attempt ends before all attempts do": ("ACTIVITY_DEADLINE_S", limits.BATCH_ACTIVITY_TIMEOUT_S),
     "a pool connection for every activity slot": ("WORKER_ACTIVITY_SLOT_COUNT", limits.DATABASE_POOL_SIZE_MAX + 1),
-    "the amounts of a full chunk, good or bad, fit a 64-bit sum": ("AMOUNT_DIGIT_COUNT_MAX", 18),
+    "the amounts of a full batch, good or bad, fit a 64-bit sum": ("AMOUNT_DIGIT_COUNT_MAX", 18),
 }
 
 
