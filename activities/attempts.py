@@ -9,9 +9,9 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from domain import limits
-from domain.errors import ChunkUnfinishedError, SettleError, UnavailableError
+from domain.errors import ChunkUnfinishedError, SettleError, TooManyBatchesError, UnavailableError
 
-_RETRYABLE = (ChunkUnfinishedError, UnavailableError)
+_RETRYABLE = (ChunkUnfinishedError, TooManyBatchesError, UnavailableError)
 
 
 class Heartbeat:

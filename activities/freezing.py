@@ -2,8 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 
 from domain import limits
+from domain.batch_openings import required_cutoff
+from domain.business_days import BusinessCalendar
 from domain.errors import BatchNotOpenError
 from order_center.port import OrderCenter
 from schemas.batches import BatchOpening, OfferedOrder
@@ -15,6 +18,7 @@ async def freeze_overdue_orders(
     order_center: OrderCenter,
     store: SettlementStore,
     opening: BatchOpening,
+    calendar: BusinessCalendar,
     after: OverdueCursor | None,
     on_slice: Callable[[OverdueCursor], None],
 ) -> None:
@@ -28,12 +32,14 @@ async def freeze_overdue_orders(
         order_center: offers the overdue orders.
         store: holds the batch.
         opening: the batch, opened here if it is not there yet.
+        calendar: gives business dates.
         after: where an earlier attempt got to.
         on_slice: told the cursor after each slice that is durable and acknowledged.
     """
+    cutoff_at = required_cutoff(opening)
     batch = await store.open_batch(opening)
     room = limits.batch_order_count_max(opening.chunk_size) - batch.item_count
-    offered = await _fetch_slice(order_center, opening, after, room)
+    offered = await _fetch_slice(order_center, cutoff_at, after, room)
     acknowledgeable: list[tuple[str, int]] = []
     try:
         while offered:
@@ -42,7 +48,7 @@ async def freeze_overdue_orders(
             cursor = OverdueCursor(offered[-1].after_sale_ends_at, offered[-1].order_id)
             result, following, _ = await asyncio.gather(
                 store.append_orders(opening.batch_id, [_offer(order) for order in offered]),
-                _fetch_slice(order_center, opening, cursor, room - len(offered)),
+                _fetch_slice(order_center, cutoff_at, cursor, room - len(offered)),
                 order_center.acknowledge(acknowledgeable),
             )
             if after:
@@ -55,15 +61,15 @@ async def freeze_overdue_orders(
         await order_center.acknowledge(acknowledgeable)
     except BatchNotOpenError:
         return
-    await store.freeze_batch(opening.batch_id)
+    await store.freeze_batch(opening.batch_id, calendar)
 
 
 async def _fetch_slice(
-    order_center: OrderCenter, opening: BatchOpening, after: OverdueCursor | None, room: int
+    order_center: OrderCenter, cutoff_at: datetime, after: OverdueCursor | None, room: int
 ) -> list[OverdueOrder]:
     if room <= 0:
         return []
-    return await order_center.fetch_overdue_slice(opening.cutoff_at, after, min(room, limits.FREEZE_SLICE_ORDER_COUNT))
+    return await order_center.fetch_overdue_slice(cutoff_at, after, min(room, limits.FREEZE_SLICE_ORDER_COUNT))
 
 
 def _offer(order: OverdueOrder) -> OfferedOrder:

@@ -48,6 +48,7 @@ async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, b
         source=batch.source,
         state=batch.state,
         business_date=batch.business_date,
+        rerun_of=batch.rerun.batch_id if batch.rerun else None,
         planned=planned,
         settled=by_outcome[Outcome.SETTLED],
         rejected=by_outcome[Outcome.REJECTED],

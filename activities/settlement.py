@@ -5,9 +5,11 @@ from datetime import datetime
 from temporalio import activity
 
 from activities import chunks
-from activities.attempts import attempt
+from activities.attempts import Heartbeat, attempt
 from activities.freezing import freeze_overdue_orders
 from activities.reconciliation import reconcile_batch
+from activities.rerunning import freeze_rerun
+from domain.batch_openings import BatchSettings
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
 from schemas.batches import BatchOpening, BatchPlan, BatchState, OutcomeTotals, ReconciliationReport
@@ -19,24 +21,48 @@ from settlement_store.port import SettlementStore
 class SettlementActivities:
     """Every activity is idempotent and may run twice at once: the stores' compare-and-set decides."""
 
-    def __init__(self, order_center: OrderCenter, store: SettlementStore, fund_platform: FundPlatform) -> None:
+    def __init__(
+        self,
+        order_center: OrderCenter,
+        store: SettlementStore,
+        fund_platform: FundPlatform,
+        batch_settings: BatchSettings,
+    ) -> None:
         self._order_center = order_center
         self._store = store
         self._fund_platform = fund_platform
+        self._batch_settings = batch_settings
 
     @activity.defn
     async def freeze_batch(self, opening: BatchOpening) -> None:
-        """Freeze the overdue orders of the Order Center into the batch; goes on where an earlier attempt got to."""
+        """Fill the batch with its orders and freeze it; goes on where an earlier attempt got to."""
         async with attempt() as heartbeat:
-            details = heartbeat.details_of_last_attempt
-            after = OverdueCursor(datetime.fromisoformat(details[0]), details[1]) if details else None
-            await freeze_overdue_orders(
-                self._order_center,
-                self._store,
-                opening,
-                after,
-                on_slice=lambda cursor: heartbeat.tell(cursor.after_sale_ends_at.isoformat(), cursor.order_id),
-            )
+            if opening.rerun:
+                await self._freeze_rerun(opening, heartbeat)
+            else:
+                await self._freeze_overdue_orders(opening, heartbeat)
+
+    async def _freeze_overdue_orders(self, opening: BatchOpening, heartbeat: Heartbeat) -> None:
+        details = heartbeat.details_of_last_attempt
+        await freeze_overdue_orders(
+            self._order_center,
+            self._store,
+            opening,
+            self._batch_settings.calendar,
+            after=OverdueCursor(datetime.fromisoformat(details[0]), details[1]) if details else None,
+            on_slice=lambda cursor: heartbeat.tell(cursor.after_sale_ends_at.isoformat(), cursor.order_id),
+        )
+
+    async def _freeze_rerun(self, opening: BatchOpening, heartbeat: Heartbeat) -> None:
+        details = heartbeat.details_of_last_attempt
+        await freeze_rerun(
+            self._order_center,
+            self._store,
+            opening,
+            self._batch_settings.calendar,
+            after_item_no=details[0] if details else -1,
+            on_slice=heartbeat.tell,
+        )
 
     @activity.defn
     async def start_batch(self, batch_id: str) -> BatchPlan:

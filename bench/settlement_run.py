@@ -10,12 +10,13 @@ from temporalio.client import Client
 
 from bench.worker_kill import Kill, KillCost, fetch_kill_cost, kill_busiest_worker
 from bench.worker_processes import WorkerProcesses
+from domain.batch_openings import plan_manual_opening
 from runtime.adapters import open_settlement_store
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
 from settlement_store.port import SettlementStore
+from starters.batch_starts import start_batch
 from starters.batches import follow_batch, settlement_progress_bar
-from starters.run import plan_opening, start_batch
 
 WORKER_COUNT = 2
 KILL_AT_FRACTION = 0.4
@@ -53,7 +54,7 @@ async def settle_one_batch(settings: Settings, log_dir: Path, *, batch_id: str, 
             workers.start()
         await workers.wait_until_serving(_READY_TIMEOUT_S)  # so that the run's clock does not count their start
         async with asyncio.timeout(_RUN_TIMEOUT_S), open_settlement_store(settings) as store:
-            opening = plan_opening(settings, datetime.now(UTC), batch_id=batch_id)
+            opening = plan_manual_opening(settings.batch_settings, datetime.now(UTC), batch_id=batch_id)
             await store.open_batch(opening)
             started = time.perf_counter()
             handle = await start_batch(client, settings.task_queue, opening)

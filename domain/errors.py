@@ -5,13 +5,14 @@
     ├── BatchNotFoundError        no batch has this id
     ├── BatchNotOpenError         an append or a freeze came after the batch was frozen
     ├── BatchMismatchError        a batch with this id exists with other parameters
+    ├── TooManyBatchesError       no more batches may be open or running; try again when one is closed
     ├── AccountNotFoundError      the Fund Platform has no such account
     ├── SettingsError             a setting is malformed
     ├── WrongCallError            a command was called with values that make no sense
     ├── ChunkUnfinishedError      a chunk has no result yet; ask again
     └── UnavailableError          a server could not be reached, or its schema is not up to date
 
-Retrying helps against the last two alone; activities raise the others as non-retryable.
+Retrying helps against the last two and TooManyBatchesError; activities raise the others as non-retryable.
 """
 
 
@@ -33,6 +34,10 @@ class BatchNotOpenError(SettleError):
 
 class BatchMismatchError(SettleError):
     """A batch with this id exists with other parameters."""
+
+
+class TooManyBatchesError(SettleError):
+    """As many batches as may be are open, frozen or running."""
 
 
 class AccountNotFoundError(SettleError):

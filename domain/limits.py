@@ -13,6 +13,8 @@ CHUNK_SIZE_MAX = 10_000
 WINDOW_DEFAULT = 8
 WINDOW_MAX = 200
 CHUNK_COUNT_MAX = 999_999  # what six digits in a chunk's workflow id can name
+UNCLOSED_BATCH_COUNT_MAX = 100
+UNCLOSED_BATCHES_NAMED_MAX = 5
 BATCH_ORDER_COUNT_MAX = 100_000_000
 FREEZE_SLICE_ORDER_COUNT = 10_000
 RECONCILE_SLICE_ITEM_COUNT = 10_000
@@ -22,6 +24,7 @@ AUDIT_SLICE_ORDER_COUNT = 10_000
 AUDIT_BREAK_COUNT_MAX = 1_000
 BATCH_LIST_COUNT_MAX = 100
 LOAD_ROW_COUNT = 5_000
+UNKNOWN_ORDER_PAUSES_S = (0.25, 0.5, 1, 2)  # before an order without a record is asked for again
 EXCEPTION_DETAIL_LENGTH_MAX = 500
 AMOUNT_DIGIT_COUNT_MAX = 10  # of an amount in an order file
 IDENTIFIER_LENGTH_MAX = 64  # an order or account id, in characters
@@ -88,6 +91,9 @@ _RELATIONS = {
     "a statement is given up before its transaction": STATEMENT_TIMEOUT_S < TRANSACTION_TIMEOUT_S,
     "PostgreSQL gives up before the activity that waits for it": TRANSACTION_TIMEOUT_S < CHUNK_ACTIVITY_TIMEOUT_S,
     "a batch activity outlives a chunk's": CHUNK_ACTIVITY_TIMEOUT_S < BATCH_ACTIVITY_TIMEOUT_S,
+    "unknown orders are asked for within an attempt": (
+        sum(UNKNOWN_ORDER_PAUSES_S) + TRANSACTION_TIMEOUT_S < CHUNK_ACTIVITY_TIMEOUT_S
+    ),
     "an attempt ends before all attempts do": BATCH_ACTIVITY_TIMEOUT_S < ACTIVITY_DEADLINE_S,
     "a pool connection for every activity slot": WORKER_ACTIVITY_SLOT_COUNT <= DATABASE_POOL_SIZE_MAX,
     "the amounts of a full batch, good or bad, fit a 64-bit sum": (

@@ -13,8 +13,9 @@ class MemoryOrderCenter:
 
     def __init__(self) -> None:
         self._records: dict[str, OrderRecord] = {}
-        self._unacknowledged: dict[str, int] = {}
-        self._versions = count(1)
+        self._versions: dict[str, int] = {}
+        self._unacknowledged_order_ids: set[str] = set()
+        self._new_versions = count(1)
 
     async def load_records(self, records: Sequence[OrderRecord]) -> None:
         """See `OrderCenter.load_records`."""
@@ -22,7 +23,8 @@ class MemoryOrderCenter:
         for record in records:
             if self._records.get(record.order_id) != record:
                 self._records[record.order_id] = record
-                self._unacknowledged[record.order_id] = next(self._versions)
+                self._versions[record.order_id] = next(self._new_versions)
+                self._unacknowledged_order_ids.add(record.order_id)
 
     async def fetch_overdue_slice(
         self, cutoff_at: datetime, after: OverdueCursor | None, order_count_max: int
@@ -30,7 +32,7 @@ class MemoryOrderCenter:
         """See `OrderCenter.fetch_overdue_slice`."""
         overdue = sorted(
             (record.after_sale_ends_at, order_id)
-            for order_id in self._unacknowledged
+            for order_id in self._unacknowledged_order_ids
             if (record := self._records[order_id]).after_sale_ends_at < cutoff_at
         )
         beyond = [place for place in overdue if after is None or place > after]
@@ -39,12 +41,12 @@ class MemoryOrderCenter:
     async def acknowledge(self, versions: Sequence[tuple[str, int]]) -> None:
         """See `OrderCenter.acknowledge`."""
         for order_id, version in versions:
-            if self._unacknowledged.get(order_id) == version:
-                del self._unacknowledged[order_id]
+            if self._versions.get(order_id) == version:
+                self._unacknowledged_order_ids.discard(order_id)
 
     async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
         """See `OrderCenter.fetch_records`."""
-        return [_transaction_of(self._records[order_id]) for order_id in order_ids if order_id in self._records]
+        return [self._transaction_of(order_id) for order_id in order_ids if order_id in self._records]
 
     def _offer(self, order_id: str) -> OverdueOrder:
         record = self._records[order_id]
@@ -54,9 +56,10 @@ class MemoryOrderCenter:
             amount_minor=record.paid_minor - record.refunded_minor,
             currency=record.currency,
             after_sale_ends_at=record.after_sale_ends_at,
-            version=self._unacknowledged[order_id],
+            version=self._versions[order_id],
         )
 
-
-def _transaction_of(record: OrderRecord) -> TransactionRecord:
-    return TransactionRecord(**{name: getattr(record, name) for name in TransactionRecord._fields})
+    def _transaction_of(self, order_id: str) -> TransactionRecord:
+        fields = self._records[order_id]._asdict()
+        del fields["completed_at"]
+        return TransactionRecord(**fields, version=self._versions[order_id])

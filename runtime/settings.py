@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from database.urls import is_database_url
 from domain import limits
+from domain.batch_openings import BatchSettings
+from domain.business_days import BusinessCalendar
 from domain.errors import SettingsError, UnavailableError
 from runtime.stack_state import DEFAULT_STACK_DIR, fetch_stack_state
 
@@ -54,9 +56,10 @@ class Settings(BaseSettings):
         return url
 
     @property
-    def zone(self) -> ZoneInfo:
-        """The cutoff's time zone."""
-        return ZoneInfo(self.cutoff_timezone)
+    def batch_settings(self) -> BatchSettings:
+        """What every new batch gets."""
+        calendar = BusinessCalendar(self.cutoff_time_local, ZoneInfo(self.cutoff_timezone))
+        return BatchSettings(calendar, self.chunk_size, self.window)
 
 
 def load_settings() -> Settings:

@@ -13,7 +13,9 @@ from schemas.reasons import Outcome, ReasonCode
 class BatchSource(StrEnum):
     """How a batch's orders were found."""
 
+    SCHEDULE = "schedule"
     MANUAL = "manual"
+    RERUN = "rerun"
 
 
 class BatchState(StrEnum):
@@ -68,7 +70,11 @@ class OfferedOrder(NamedTuple):
 
 
 class Item(NamedTuple):
-    """An order's place in a batch, with its frozen payload; `amount_minor` is in minor units of `currency`."""
+    """An order's place in a batch, with its frozen payload; `amount_minor` is in minor units of `currency`.
+
+    An item that `inherits_unknown` reruns one whose credit may exist: it is not validated, and only the Fund
+    Platform's answer gives it another outcome than held.
+    """
 
     item_no: int
     order_id: str
@@ -76,6 +82,7 @@ class Item(NamedTuple):
     amount_minor: int
     currency: str
     claim_no: int
+    inherits_unknown: bool = False
 
 
 class ExceptionItem(NamedTuple):
@@ -87,21 +94,39 @@ class ExceptionItem(NamedTuple):
     detail: str | None = None
 
 
+class RerunSelection(BaseModel):
+    """Which exception items of an earlier batch a rerun takes: those of the outcomes and, if given, of the reason.
+
+    An item that is no longer its order's latest is never taken: the order has come in again since.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
+    outcomes: tuple[Outcome, ...]
+    reason_code: ReasonCode | None = None
+
+
 class BatchOpening(BaseModel):
-    """What is known of a batch before its orders are frozen."""
+    """What is known of a batch before its orders are frozen.
+
+    `business_date` and `cutoff_at` are None if freezing is to give them: the database's time then, and the latest
+    business date that has its cutoff not after it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     batch_id: str
     source: BatchSource
-    business_date: date
-    cutoff_at: AwareDatetime
+    business_date: date | None
+    cutoff_at: AwareDatetime | None
     chunk_size: int
     window: int
+    rerun: RerunSelection | None = None
 
 
 class Batch(BatchOpening):
-    """A batch as stored."""
+    """A batch as stored; `business_date` and `cutoff_at` are there once it is frozen."""
 
     state: BatchState
     item_count: int
@@ -124,6 +149,31 @@ class AppendResult(NamedTuple):
     duplicate_count: int
     conflict_count: int
     unanswered_conflict_order_ids: tuple[str, ...]
+
+
+class StoredException(NamedTuple):
+    """An exception item as stored, with its frozen payload; `is_latest`: no later item has its order's claim."""
+
+    item_no: int
+    order_id: str
+    account_id: str
+    amount_minor: int
+    currency: str
+    claim_no: int
+    outcome: str
+    reason_code: str
+    is_latest: bool
+
+
+class RerunItem(NamedTuple):
+    """An order to settle again: the claim number of the item that is rerun, and the payload to freeze now."""
+
+    order_id: str
+    claim_no: int
+    account_id: str
+    amount_minor: int
+    currency: str
+    inherits_unknown: bool
 
 
 class ItemGroup(NamedTuple):
@@ -153,6 +203,7 @@ class BatchPlan(BaseModel):
     chunk_count: int
     chunk_size: int
     window: int
+    business_date: date | None = None  # None in histories of version 0.1 only
     cutoff_at: AwareDatetime
     planned: ControlTotals
 
@@ -193,8 +244,8 @@ class ReconciliationReport(BaseModel):
     batch_id: str
     source: BatchSource
     state: BatchState
-    business_date: date
-    rerun_of: str | None = None
+    business_date: date | None
+    rerun_of: str | None
     planned: ControlTotals
     settled: ControlTotals
     rejected: ControlTotals

@@ -29,7 +29,7 @@ class OrderRecord(NamedTuple):
 
 
 class TransactionRecord(NamedTuple):
-    """What validation reads of an order; amounts in minor units of `currency`."""
+    """What is read of an order's record; amounts in minor units of `currency`. `version` is that of the record."""
 
     order_id: str
     account_id: str
@@ -38,6 +38,7 @@ class TransactionRecord(NamedTuple):
     currency: str
     status: str
     after_sale_ends_at: datetime
+    version: int
 
 
 class OverdueOrder(NamedTuple):

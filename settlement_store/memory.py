@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from domain import limits
+from domain.business_days import BusinessCalendar
 from domain.chunking import chunk_count_of, chunk_range
 from domain.control_totals import outcome_totals_of, totals_of
 from domain.errors import (
@@ -14,6 +15,7 @@ from domain.errors import (
     BatchNotOpenError,
     ChunkUnfinishedError,
     InvariantViolationError,
+    TooManyBatchesError,
 )
 from schemas.audit import PENDING, LatestItem, OfferCounts
 from schemas.batches import (
@@ -32,10 +34,13 @@ from schemas.batches import (
     ItemGroup,
     OfferedOrder,
     OutcomeTotals,
+    RerunItem,
+    RerunSelection,
     StoreBreak,
+    StoredException,
 )
 from schemas.reasons import Outcome, ReasonCode
-from settlement_store.port import RELEASING_OUTCOMES, check_exceptions, check_offers
+from settlement_store.port import RELEASING_OUTCOMES, check_exceptions, check_offers, is_opened_as
 
 
 class _Claim(NamedTuple):
@@ -80,6 +85,9 @@ class MemorySettlementStore:
     async def open_batch(self, opening: BatchOpening) -> Batch:
         """See `SettlementStore.open_batch`."""
         if opening.batch_id not in self._batches:
+            unclosed_count = sum(batch.state not in FINAL_STATES for batch in self._batches.values())
+            if unclosed_count >= limits.UNCLOSED_BATCH_COUNT_MAX:
+                raise TooManyBatchesError(f"Batch {opening.batch_id} was not opened: too many are not closed.")
             self._batches[opening.batch_id] = Batch(
                 **opening.model_dump(),
                 state=BatchState.OPEN,
@@ -93,16 +101,14 @@ class MemorySettlementStore:
             )
             self._contents[opening.batch_id] = _Contents(opening.chunk_size)
         batch = self._batches[opening.batch_id]
-        if BatchOpening.model_validate(batch.model_dump(include=set(BatchOpening.model_fields))) != opening:
+        if not is_opened_as(batch, opening):
             raise BatchMismatchError(f"Batch {opening.batch_id} exists with other parameters.")
         return batch
 
     async def append_orders(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
         """See `SettlementStore.append_orders`."""
         check_offers(orders)
-        batch, contents = self._get(batch_id)
-        if batch.state != BatchState.OPEN:
-            raise BatchNotOpenError(f"Batch {batch_id} is {batch.state} and takes no more orders.")
+        batch, contents = self._get_open(batch_id)
         claimed_count = duplicate_count = 0
         conflict_order_ids = []
         for order in sorted(orders):
@@ -127,14 +133,47 @@ class MemorySettlementStore:
         unanswered = [order_id for order_id in conflict_order_ids if self._outcome_of(order_id) == PENDING]
         return AppendResult(claimed_count, duplicate_count, len(conflict_order_ids), tuple(unanswered))
 
-    async def freeze_batch(self, batch_id: str) -> None:
+    async def fetch_exceptions(
+        self, selection: RerunSelection, after_item_no: int, item_count_max: int
+    ) -> list[StoredException]:
+        """See `SettlementStore.fetch_exceptions`."""
+        contents = self._get(selection.batch_id)[1]
+        selected = [
+            exception
+            for item_no, exception in sorted(contents.exceptions.items())
+            if item_no > after_item_no
+            and exception.outcome in selection.outcomes
+            and selection.reason_code in (None, exception.reason_code)
+        ]
+        return [self._stored_exception(contents, exception) for exception in selected[:item_count_max]]
+
+    async def append_rerun_items(self, batch_id: str, items: Sequence[RerunItem]) -> frozenset[str]:
+        """See `SettlementStore.append_rerun_items`."""
+        check_offers(items)
+        batch, contents = self._get_open(batch_id)
+        taken = [item for item in sorted(items) if self._claims[item.order_id].claim_no == item.claim_no]
+        for order_id, claim_no, account_id, amount_minor, currency, inherits_unknown in taken:
+            item_no = len(contents.items)
+            contents.items.append(
+                Item(item_no, order_id, account_id, amount_minor, currency, claim_no + 1, inherits_unknown)
+            )
+            self._claims[order_id] = _Claim(batch_id, item_no, claim_no + 1, is_held=True)
+        self._batches[batch_id] = batch.model_copy(update={"item_count": len(contents.items)})
+        return frozenset(item.order_id for item in taken)
+
+    async def freeze_batch(self, batch_id: str, calendar: BusinessCalendar) -> None:
         """See `SettlementStore.freeze_batch`."""
         batch, contents = self._get(batch_id)
         if batch.state == BatchState.OPEN:
             for chunk_index in range(chunk_count_of(batch.item_count, batch.chunk_size)):
                 items = chunk_range(chunk_index, batch.item_count, batch.chunk_size)
                 contents.chunks.append(Chunk(chunk_index, items.start, items.stop, ChunkState.PLANNED))
-            self._set_state(batch, BatchState.FROZEN, "frozen_at")
+            now = datetime.now(UTC)
+            dates = {
+                "cutoff_at": batch.cutoff_at or now,
+                "business_date": batch.business_date or calendar.latest_business_date(now),
+            }
+            self._set_state(batch.model_copy(update=dates), BatchState.FROZEN, "frozen_at")
 
     async def start_batch(self, batch_id: str) -> BatchPlan:
         """See `SettlementStore.start_batch`."""
@@ -148,6 +187,7 @@ class MemorySettlementStore:
             chunk_count=len(contents.chunks),
             chunk_size=batch.chunk_size,
             window=batch.window,
+            business_date=batch.business_date,
             cutoff_at=batch.cutoff_at,
             planned=await self.fetch_planned_totals(batch_id),
         )
@@ -193,7 +233,15 @@ class MemorySettlementStore:
             reason_code = ReasonCode.NOT_ATTEMPTED if is_planned else ReasonCode.OUTCOME_UNKNOWN
             cut = detail[: limits.EXCEPTION_DETAIL_LENGTH_MAX]
             pending = await self.fetch_pending_items(batch_id, chunk)
-            held = [ExceptionItem(item.item_no, Outcome.HELD, reason_code, cut) for item in pending]
+            held = [
+                ExceptionItem(
+                    item.item_no,
+                    Outcome.HELD,
+                    ReasonCode.OUTCOME_UNKNOWN if item.inherits_unknown else reason_code,
+                    cut,
+                )
+                for item in pending
+            ]
             self._store(contents, chunk, ChunkState.CLOSED, held)
         return contents.totals_of(chunk)
 
@@ -276,6 +324,21 @@ class MemorySettlementStore:
         if batch_id not in self._batches:
             raise BatchNotFoundError(f"There is no batch {batch_id}.")
         return self._batches[batch_id], self._contents[batch_id]
+
+    def _get_open(self, batch_id: str) -> tuple[Batch, _Contents]:
+        batch, contents = self._get(batch_id)
+        if batch.state != BatchState.OPEN:
+            raise BatchNotOpenError(f"Batch {batch_id} is {batch.state} and takes no more orders.")
+        return batch, contents
+
+    def _stored_exception(self, contents: _Contents, exception: ExceptionItem) -> StoredException:
+        item = contents.items[exception.item_no]
+        return StoredException(
+            *item[:6],
+            outcome=exception.outcome,
+            reason_code=exception.reason_code,
+            is_latest=self._claims[item.order_id].claim_no == item.claim_no,
+        )
 
     def _get_chunk(self, batch_id: str, chunk_index: int) -> tuple[_Contents, Chunk]:
         contents = self._contents.get(batch_id)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from domain import limits
+from domain.business_days import BusinessCalendar
 from domain.errors import InvariantViolationError
 from schemas.audit import LatestItem, OfferCounts
 from schemas.batches import (
@@ -24,7 +25,10 @@ from schemas.batches import (
     ItemGroup,
     OfferedOrder,
     OutcomeTotals,
+    RerunItem,
+    RerunSelection,
     StoreBreak,
+    StoredException,
 )
 from schemas.reasons import Outcome
 
@@ -37,8 +41,11 @@ class SettlementStore(Protocol):
     async def open_batch(self, opening: BatchOpening) -> Batch:
         """Store a new, empty batch, or return the one that has this id. Idempotent.
 
+        A business date and cutoff that the opening leaves to freezing may be any in the stored batch.
+
         Raises:
             BatchMismatchError: the stored batch has other parameters.
+            TooManyBatchesError: it is new, and `limits.UNCLOSED_BATCH_COUNT_MAX` batches are in no final state.
         """
 
     async def append_orders(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
@@ -57,8 +64,44 @@ class SettlementStore(Protocol):
             ValueError: an order comes twice, or there are too many.
         """
 
-    async def freeze_batch(self, batch_id: str) -> None:
+    async def fetch_exceptions(
+        self, selection: RerunSelection, after_item_no: int, item_count_max: int
+    ) -> list[StoredException]:
+        """Read the next selected exception items of a batch, in item_no order, by one indexed read.
+
+        Args:
+            selection: the batch, and which of its exception items.
+            after_item_no: the last item of the slice before; -1 for the first one.
+            item_count_max: the slice's bound.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+        """
+
+    async def append_rerun_items(self, batch_id: str, items: Sequence[RerunItem]) -> frozenset[str]:
+        """Append orders whose earlier item has an exception outcome, and give their claims to the new items.
+
+        Atomic, under the batch's row lock. An order is taken by compare-and-set: only if the item with the given
+        claim number is still its latest. New items get the next item numbers without a gap, in order_id order, and
+        the next claim number.
+
+        Args:
+            batch_id: an open batch.
+            items: each order once, at most `limits.FREEZE_SLICE_ORDER_COUNT`, as `fetch_exceptions` gave them.
+
+        Returns:
+            The orders that were taken.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+            BatchNotOpenError: the batch is frozen; nothing was written.
+            ValueError: an order comes twice, or there are too many.
+        """
+
+    async def freeze_batch(self, batch_id: str, calendar: BusinessCalendar) -> None:
         """Fix the plan of an open batch (control totals, chunks) and freeze it; a frozen one stays as it is.
+
+        A batch that was opened without a cutoff gets the database's time, and the latest business date for it.
 
         Raises:
             BatchNotFoundError: no batch has this id.
@@ -116,7 +159,8 @@ class SettlementStore(Protocol):
         """Hold all items of a chunk that have no outcome, and close it; a closed one stays as it is.
 
         The reason is NOT_ATTEMPTED if the chunk has no stored validation, else OUTCOME_UNKNOWN: a request may
-        be under way. `detail` is cut to `limits.EXCEPTION_DETAIL_LENGTH_MAX`.
+        be under way. An item that inherits the unknown is OUTCOME_UNKNOWN in any case. `detail` is cut to
+        `limits.EXCEPTION_DETAIL_LENGTH_MAX`.
 
         Raises:
             BatchNotFoundError: there is no such chunk.
@@ -209,8 +253,15 @@ class SettlementStore(Protocol):
         """
 
 
-def check_offers(orders: Sequence[OfferedOrder]) -> None:
-    """Refuse what `append_orders` does not take; every adapter begins with this.
+def is_opened_as(batch: Batch, opening: BatchOpening) -> bool:
+    """Whether a stored batch is the one that the opening asks for; every adapter's `open_batch` asks this."""
+    left_to_freezing = {name for name in ("business_date", "cutoff_at") if getattr(opening, name) is None}
+    fields = set(BatchOpening.model_fields) - left_to_freezing
+    return batch.model_dump(include=fields) == opening.model_dump(include=fields)
+
+
+def check_offers(orders: Sequence[OfferedOrder] | Sequence[RerunItem]) -> None:
+    """Refuse what `append_orders` and `append_rerun_items` do not take; every adapter begins with this.
 
     Raises:
         ValueError: see `SettlementStore.append_orders`.

@@ -42,7 +42,7 @@ def batches(as_json: JsonOption = False) -> None:
         table.add_row(
             batch.batch_id,
             batch.state,
-            str(batch.business_date),
+            str(batch.business_date or ""),
             f"{batch.item_count:,}",
             f"{batch.opened_at:%Y-%m-%d %H:%M:%S}",
             f"{batch.closed_at:%Y-%m-%d %H:%M:%S}" if batch.closed_at else "",
@@ -60,9 +60,15 @@ def status(batch_id: BatchArgument, as_json: JsonOption = False) -> None:
     typer.echo(f"{batch.batch_id} is {batch.state}: {_counts(progress)}.")
     typer.echo(
         f"{progress.chunk_closed_count:,} of {progress.chunk_count:,} chunks closed; chunk size {batch.chunk_size:,}, "
-        f"window {batch.window}; business date {batch.business_date}, cutoff {batch.cutoff_at:%Y-%m-%d %H:%M:%S} UTC; "
+        f"window {batch.window}; {_dates_of(batch)}; "
         f"{batch.duplicate_count:,} duplicates, {batch.conflict_count:,} conflicts."
     )
+
+
+def _dates_of(batch: Batch) -> str:
+    if not batch.cutoff_at:
+        return "its cutoff and business date come with its freezing"
+    return f"business date {batch.business_date}, cutoff {batch.cutoff_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def watch(batch_id: BatchArgument) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from starters import account, audit, batches, import_orders, migrate, report, run, sample, stack, worker
+from starters import account, audit, batches, import_orders, migrate, report, rerun, run, sample, stack, worker
 
 app = typer.Typer(
     name="settle",
@@ -21,6 +21,7 @@ app.command()(sample.sample)
 app.command("import")(import_orders.import_orders)
 app.add_typer(account.app, name="account", help="The embedded Fund Platform's accounts.")
 app.command()(run.run)
+app.command()(rerun.rerun)
 app.command()(batches.batches)
 app.command()(batches.status)
 app.command()(batches.watch)

@@ -40,7 +40,10 @@ async def _report(batch_id: str) -> ReconciliationReport:
 
 def print_report(found: ReconciliationReport) -> None:
     """Print the reconciliation and its verdict."""
-    typer.echo(f"Batch {found.batch_id} is {found.state}; business date {found.business_date}, {found.chunks:,} chunks")
+    business_date = found.business_date or "comes with its freezing"
+    typer.echo(f"Batch {found.batch_id} is {found.state}; business date {business_date}, {found.chunks:,} chunks")
+    if found.rerun_of:
+        typer.echo(f"It reruns items of batch {found.rerun_of}")
     print_totals({name: getattr(found, name) for name in _TOTALS}, always=("planned", "settled", "ledger"))
     typer.echo(f"Duplicates: {found.duplicates:,}, conflicts: {found.conflicts:,}")
     for reason, item_count in found.reasons.items():

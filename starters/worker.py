@@ -24,7 +24,10 @@ async def _run() -> None:
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     async with open_ports(settings) as (order_center, store, fund_platform):
-        async with build_worker(client, settings.task_queue, order_center, store, fund_platform):
+        worker_process = build_worker(
+            client, settings.task_queue, order_center, store, fund_platform, settings.batch_settings
+        )
+        async with worker_process:
             typer.echo(f"Worker {os.getpid()} serves the task queue {settings.task_queue!r}.", err=True)
             await stop.wait()
         typer.echo(f"Worker {os.getpid()} has stopped.", err=True)

@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from datetime import time as local_time
 from typing import Any, NamedTuple, TypeVar
+from zoneinfo import ZoneInfo
 
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
@@ -18,7 +20,10 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
+from activities.freezing import freeze_overdue_orders
 from activities.reconciliation import reconcile_batch
+from domain.batch_openings import plan_manual_opening
+from domain.business_days import BusinessCalendar
 from domain.control_totals import totals_of
 from domain.identifiers import chunk_workflow_id
 from domain.sample_orders import SampleOrder, currency_of, plan_sample_orders
@@ -33,13 +38,14 @@ from schemas.orders import OrderRecord
 from schemas.workflows import BatchResult, ChunkRef
 from settlement_store.port import SettlementStore
 from starters.audit import audit
-from starters.run import plan_opening, start_batch
+from starters.batch_starts import start_batch
 from workers.settlement_worker import build_worker
 from workflows.activity_options import WORKFLOW_TASK_TIMEOUT
 from workflows.search_attributes import chunk_search_attributes
 from workflows.settle_batch import SettleBatchWorkflow
 from workflows.settle_chunk import SettleChunkWorkflow
 
+CALENDAR = BusinessCalendar(local_time(), ZoneInfo("UTC"))
 NOW = datetime(2026, 11, 22, 6, tzinfo=UTC)
 LOAD_ROW_COUNT = 5_000
 DEADLINE_S = 60.0
@@ -115,13 +121,20 @@ async def connect(stack: StackState) -> Client:
 
 def opening_of(batch_id: str, *, chunk_size: int, window: int) -> BatchOpening:
     """A batch as `settle run` would open it at a fixed time."""
-    return plan_opening(Settings(), NOW, batch_id=batch_id, chunk_size=chunk_size, window=window)
+    return plan_manual_opening(Settings().batch_settings, NOW, batch_id=batch_id, chunk_size=chunk_size, window=window)
+
+
+async def freeze(systems: Systems, opening: BatchOpening) -> None:
+    """Freeze the overdue orders into a batch without its workflow."""
+    await freeze_overdue_orders(
+        systems.order_center, systems.store, opening, CALENDAR, after=None, on_slice=lambda _: None
+    )
 
 
 @asynccontextmanager
 async def running_worker(client: Client, task_queue: str, systems: Systems) -> AsyncIterator[Worker]:
     """A worker of this process."""
-    async with build_worker(client, task_queue, *systems) as worker:
+    async with build_worker(client, task_queue, *systems, batch_settings=Settings().batch_settings) as worker:
         yield worker
 
 

@@ -7,6 +7,7 @@ from temporalio.worker import Worker
 
 from activities.settlement import SettlementActivities
 from domain import limits
+from domain.batch_openings import BatchSettings
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
 from runtime.temporal import workflow_runner
@@ -23,9 +24,10 @@ def build_worker(
     order_center: OrderCenter,
     store: SettlementStore,
     fund_platform: FundPlatform,
+    batch_settings: BatchSettings,
 ) -> Worker:
     """A worker with all of Settle's workflows and activities, within the bounds of `domain.limits`."""
-    activities = SettlementActivities(order_center, store, fund_platform)
+    activities = SettlementActivities(order_center, store, fund_platform, batch_settings)
     return Worker(
         client,
         task_queue=task_queue,

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from schemas.batches import BatchOpening
+from schemas.batches import BatchOpening, RerunSelection
 from schemas.workflows import BatchRunProgress, BatchRunState
 
 _CHUNKS_NAMED_MAX = 20
@@ -15,18 +15,38 @@ CHUNK_STATIC_DETAILS = (
 
 def static_summary(opening: BatchOpening) -> str:
     """The batch in a line."""
+    if opening.rerun:
+        return f"settle again {_items_of(opening.rerun)}"
     return f"settle the orders overdue on {opening.business_date}"
 
 
 def static_details(opening: BatchOpening) -> str:
     """What this batch is, and what is safe to do with it."""
+    orders = (
+        f"Settles again {_items_of(opening.rerun)}"
+        if opening.rerun
+        else f"Settles all orders whose after-sale period ended before **{opening.cutoff_at:%Y-%m-%d %H:%M:%S} UTC**"
+    )
     return (
-        f"Settles all orders whose after-sale period ended before **{opening.cutoff_at:%Y-%m-%d %H:%M:%S} UTC** "
-        f"in chunks of **{opening.chunk_size:,}**, at most **{opening.window}** at a time. Source: {opening.source}."
+        f"{orders} in chunks of **{opening.chunk_size:,}**, at most **{opening.window}** at a time. "
+        f"Source: {opening.source}."
         "\n\n"
         f"The numbers that finance signs: `settle report {opening.batch_id}`. "
         "The stores guard every step: cancelling or terminating loses and doubles nothing."
     )
+
+
+def freezing_phase(opening: BatchOpening) -> str:
+    """What is done until the batch is frozen."""
+    if opening.rerun:
+        return f"freezing {_items_of(opening.rerun)}"
+    return f"freezing the overdue orders up to {opening.cutoff_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _items_of(rerun: RerunSelection) -> str:
+    outcomes = " and ".join(rerun.outcomes)
+    reason = f" for {rerun.reason_code}" if rerun.reason_code else ""
+    return f"the items of batch {rerun.batch_id} that are {outcomes}{reason}"
 
 
 def progress_of(phase: str, state: BatchRunState, chunks_in_flight: list[int]) -> BatchRunProgress:

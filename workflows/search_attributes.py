@@ -15,13 +15,13 @@ ALL_KEYS = (BATCH_ID, BATCH_STATE, BUSINESS_DATE, SOURCE, EXCEPTION_ITEM_COUNT)
 
 def batch_search_attributes(opening: BatchOpening) -> TypedSearchAttributes:
     """What a batch workflow is started with."""
-    return TypedSearchAttributes(
-        [
-            SearchAttributePair(BATCH_ID, opening.batch_id),
-            SearchAttributePair(BUSINESS_DATE, opening.business_date.isoformat()),
-            SearchAttributePair(SOURCE, str(opening.source)),
-        ]
-    )
+    attributes = [
+        SearchAttributePair(BATCH_ID, opening.batch_id),
+        SearchAttributePair(SOURCE, str(opening.source)),
+    ]
+    if opening.business_date:
+        attributes.append(SearchAttributePair(BUSINESS_DATE, opening.business_date.isoformat()))
+    return TypedSearchAttributes(attributes)
 
 
 def chunk_search_attributes(batch_id: str) -> TypedSearchAttributes:

@@ -3,14 +3,14 @@
 import asyncio
 
 from temporalio import workflow
-from temporalio.common import WorkflowIDReusePolicy
+from temporalio.common import SearchAttributeUpdate, WorkflowIDReusePolicy
 from temporalio.exceptions import ActivityError, ChildWorkflowError, WorkflowAlreadyStartedError
 
 from activities.settlement import SettlementActivities
 from domain import limits
 from domain.control_totals import sum_outcome_totals
 from domain.identifiers import chunk_workflow_id
-from schemas.batches import BatchOpening, BatchState, OutcomeTotals
+from schemas.batches import BatchOpening, BatchPlan, BatchState, OutcomeTotals
 from schemas.workflows import BatchResult, BatchRun, BatchRunProgress, BatchRunState, ChunkRef, HoldRequest
 from workflows import batch_details
 from workflows.activity_options import (
@@ -21,6 +21,7 @@ from workflows.activity_options import (
 )
 from workflows.search_attributes import (
     BATCH_STATE,
+    BUSINESS_DATE,
     EXCEPTION_ITEM_COUNT,
     chunk_search_attributes,
     exception_item_count,
@@ -66,14 +67,17 @@ class SettleBatchWorkflow:
         return batch_details.progress_of(self._phase, self._state, self._chunks_in_flight()) if self._state else None
 
     async def _freeze_and_start(self, opening: BatchOpening) -> BatchRunState:
-        self._tell(f"freezing the overdue orders up to {opening.cutoff_at:%Y-%m-%d %H:%M:%S} UTC", None)
+        self._tell(batch_details.freezing_phase(opening), None)
         await workflow.execute_activity_method(
-            SettlementActivities.freeze_batch, opening, summary="freeze the overdue orders", **BATCH_ACTIVITY
+            SettlementActivities.freeze_batch, opening, summary="freeze the batch's orders", **BATCH_ACTIVITY
         )
         plan = await workflow.execute_activity_method(
             SettlementActivities.start_batch, opening.batch_id, summary="start the frozen batch", **BATCH_ACTIVITY
         )
-        workflow.upsert_search_attributes([BATCH_STATE.value_set(BatchState.RUNNING)])
+        attributes: list[SearchAttributeUpdate[str]] = [BATCH_STATE.value_set(BatchState.RUNNING)]
+        if not opening.business_date and plan.business_date:
+            attributes.append(BUSINESS_DATE.value_set(plan.business_date.isoformat()))
+        workflow.upsert_search_attributes(attributes)
         return BatchRunState(plan=plan, started_at=workflow.now())
 
     async def _settle_chunks(self, state: BatchRunState) -> BatchRunState:
@@ -87,7 +91,7 @@ class SettleBatchWorkflow:
                 workflow.continue_as_new(BatchRun(opening=self._opening, state=state))
             while self._has_room(state):
                 chunk_index = state.chunk_index_next
-                self._in_flight[asyncio.create_task(self._settle_chunk(chunk_index))] = chunk_index
+                self._in_flight[asyncio.create_task(self._settle_chunk(state.plan, chunk_index))] = chunk_index
                 state = state.model_copy(update={"chunk_index_next": chunk_index + 1})
             is_draining = workflow.info().is_continue_as_new_suggested()
             self._tell("finishing what is in flight, to go on in a new run" if is_draining else "settling", state)
@@ -104,14 +108,13 @@ class SettleBatchWorkflow:
             and not workflow.info().is_continue_as_new_suggested()
         )
 
-    async def _settle_chunk(self, chunk_index: int) -> OutcomeTotals:
+    async def _settle_chunk(self, plan: BatchPlan, chunk_index: int) -> OutcomeTotals:
         """Run one chunk's child workflow to its end; a failed or terminated one is an outcome, its items held.
 
         An id that is taken is an answer: the chunk is closed, or the child that has the id is about to close it.
         If neither comes true in time, that child may have failed, which frees the id: the start is tried again.
         """
-        batch_id = self._opening.batch_id
-        ref = ChunkRef(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=self._opening.cutoff_at)
+        ref = ChunkRef(batch_id=self._opening.batch_id, chunk_index=chunk_index, cutoff_at=plan.cutoff_at)
         for deadline_s in limits.CHUNK_READ_DEADLINES_S:
             try:
                 return await self._run_child(ref)

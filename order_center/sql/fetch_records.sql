@@ -6,7 +6,8 @@ SELECT
     record.refunded_minor,
     record.currency,
     record.status,
-    record.after_sale_ends_at
+    record.after_sale_ends_at,
+    record.version
 FROM unnest($1::text[]) AS wanted (order_id)
 CROSS JOIN LATERAL (
     SELECT * FROM orders WHERE order_id = wanted.order_id OFFSET 0

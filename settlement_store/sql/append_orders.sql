@@ -48,7 +48,13 @@ WITH offered AS MATERIALIZED (
         claim_no = claim.claim_no + 1,
         is_held = true
     WHERE NOT claim.is_held
-    RETURNING order_id, claim_no
+    RETURNING
+        order_id, claim.claim_no,
+        old.batch_no AS earlier_batch_no, old.item_no AS earlier_item_no, old.claim_no AS earlier_claim_no
+), earlier AS (
+    INSERT INTO earlier_items (order_id, claim_no, batch_no, item_no)
+    SELECT order_id, earlier_claim_no, earlier_batch_no, earlier_item_no FROM claimed
+    WHERE earlier_claim_no IS NOT NULL
 ), appended AS (
     INSERT INTO items (batch_no, item_no, claim_no, amount_minor, order_id, account_id, currency)
     SELECT $1, item_no, claim_no, amount_minor, order_id, account_id, currency

@@ -1,7 +1,8 @@
 -- Read the newest batches.
 SELECT
     batch_no, batch_id, source, state, business_date, cutoff_at, chunk_size, window_size, item_count,
-    duplicate_count, conflict_count, opened_at, frozen_at, started_at, closed_at
+    duplicate_count, conflict_count, opened_at, frozen_at, started_at, closed_at,
+    rerun_of, rerun_outcomes, rerun_reason_code
 FROM batches
 ORDER BY batch_no DESC
 LIMIT $1

@@ -1,4 +1,8 @@
--- Store a new, empty batch unless its id is taken.
-INSERT INTO batches (batch_id, source, state, business_date, cutoff_at, chunk_size, window_size)
-VALUES ($1, $2, 'open', $3, $4, $5, $6)
+-- Store a new, empty batch unless its id is taken, or as many batches as may be are not closed.
+INSERT INTO batches (
+    batch_id, source, state, business_date, cutoff_at, chunk_size, window_size,
+    rerun_of, rerun_outcomes, rerun_reason_code
+)
+SELECT $1, $2, 'open', $3, $4, $5, $6, $7, $8, $9
+WHERE (SELECT count(*) FROM batches WHERE state IN ('open', 'frozen', 'running')) < $10
 ON CONFLICT (batch_id) DO NOTHING

@@ -154,11 +154,12 @@ async def test_an_order_whose_after_sale_period_is_prolonged_is_no_longer_offere
 async def test_records_are_read_as_last_loaded_and_unknown_ones_are_left_out(order_center: OrderCenter) -> None:
     await order_center.load_records([record_of("a"), record_of("b"), record_of("c")])
     await order_center.load_records([record_of("b", paid_minor=900, refunded_minor=100, status=OrderStatus.REFUNDING)])
+    versions = {order.order_id: order.version for order in await fetch_all(order_center)}
     records = await order_center.fetch_records(["b", "unknown", "a"])
     ends_at = CUTOFF - timedelta(days=1)
     assert sorted(records) == [
-        TransactionRecord("a", "A1", 1000, 0, "USD", "completed", ends_at),
-        TransactionRecord("b", "A1", 900, 100, "USD", "refunding", ends_at),
+        TransactionRecord("a", "A1", 1000, 0, "USD", "completed", ends_at, versions["a"]),
+        TransactionRecord("b", "A1", 900, 100, "USD", "refunding", ends_at, versions["b"]),
     ]
 
 

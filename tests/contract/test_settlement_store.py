@@ -1,14 +1,13 @@
 """What the settlement store's port promises, of the one in memory and of the one on PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise, product
 from typing import Any
 
 import pytest
 
-from database.pools import open_pool
 from domain import limits
 from domain.control_totals import outcome_totals_of, sum_totals, totals_of
 from domain.errors import (
@@ -17,140 +16,40 @@ from domain.errors import (
     BatchNotOpenError,
     ChunkUnfinishedError,
     InvariantViolationError,
+    TooManyBatchesError,
 )
-from runtime.stack_state import StackState
 from schemas.audit import LatestItem, OfferCounts
 from schemas.batches import (
     AppendResult,
-    BatchOpening,
+    Batch,
     BatchProgress,
-    BatchSource,
     BatchState,
     Chunk,
     ChunkState,
     ControlTotals,
     ExceptionItem,
     Item,
-    OfferedOrder,
     OutcomeTotals,
 )
 from schemas.reasons import Outcome, ReasonCode
-from settlement_store.memory import MemorySettlementStore
 from settlement_store.port import SettlementStore
-from settlement_store.postgres import PostgresSettlementStore
-from tests.databases import cloned_database
-
-CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
-ORDER_IDS = [f"O{n}" for n in range(5)]
-
-
-TABLES = "batches, planned_totals, items, claims, chunk_states, chunk_totals, exception_items"
-
-
-@pytest.fixture(scope="module")
-def database(stack: StackState) -> Iterator[str]:
-    """One database for all the tests here: emptying its tables is many times faster than cloning it."""
-    with cloned_database(stack.database_url, "template_settlement_store") as url:
-        yield url
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def adapter_url(request: pytest.FixtureRequest) -> str | None:
-    """Where the adapter keeps its data, if not in memory."""
-    return request.getfixturevalue("database") if request.param == "postgres" else None
-
-
-@pytest.fixture
-async def store(adapter_url: str | None) -> AsyncIterator[SettlementStore]:
-    if adapter_url is None:
-        yield MemorySettlementStore()
-        return
-    async with await open_pool(adapter_url, schema="settlement", application_name="tests") as pool:
-        await pool.execute(f"TRUNCATE {TABLES}")
-        yield PostgresSettlementStore(pool)
-
-
-def opening_of(batch_id: str = "B1", **changes: Any) -> BatchOpening:
-    opening = BatchOpening(
-        batch_id=batch_id,
-        source=BatchSource.MANUAL,
-        business_date=date(2026, 11, 22),
-        cutoff_at=CUTOFF,
-        chunk_size=3,
-        window=2,
-    )
-    return opening.model_copy(update=changes)
-
-
-def order_of(order_id: str, **changes: Any) -> OfferedOrder:
-    return OfferedOrder(order_id, "A1", 100, "USD")._replace(**changes)
-
-
-def orders_of(*order_ids: str) -> list[OfferedOrder]:
-    return [order_of(order_id) for order_id in order_ids]
-
-
-def rejected(item_no: int) -> ExceptionItem:
-    return ExceptionItem(item_no, Outcome.REJECTED, ReasonCode.ORDER_DISPUTED)
-
-
-def failed(item_no: int) -> ExceptionItem:
-    return ExceptionItem(item_no, Outcome.FAILED, ReasonCode.ACCOUNT_NOT_FOUND)
-
-
-def held(item_no: int) -> ExceptionItem:
-    return ExceptionItem(item_no, Outcome.HELD, ReasonCode.PAYLOAD_CONFLICT)
-
-
-async def run_batch(store: SettlementStore, orders: list[OfferedOrder], **changes: Any) -> str:
-    """A running batch of these orders."""
-    opening = opening_of(**changes)
-    await store.open_batch(opening)
-    await store.append_orders(opening.batch_id, orders)
-    await store.freeze_batch(opening.batch_id)
-    await store.start_batch(opening.batch_id)
-    return opening.batch_id
-
-
-async def run_chunk(store: SettlementStore, orders: list[OfferedOrder], **changes: Any) -> str:
-    """A running batch of one chunk."""
-    return await run_batch(store, orders, chunk_size=100, **changes)
-
-
-async def settle(
-    store: SettlementStore,
-    order_ids: list[str],
-    batch_id: str,
-    rejects: list[ExceptionItem] | None = None,
-    exceptions: list[ExceptionItem] | None = None,
-) -> str:
-    """A batch of one closed chunk."""
-    await run_chunk(store, orders_of(*order_ids), batch_id=batch_id)
-    await store.store_validation(batch_id, 0, rejects or [])
-    await store.store_outcomes(batch_id, 0, exceptions or [])
-    return batch_id
-
-
-async def items_of(store: SettlementStore, batch_id: str) -> list[Item]:
-    """All items of a batch none of which has an outcome."""
-    item_count = (await store.fetch_batch(batch_id)).item_count
-    return await store.fetch_pending_items(batch_id, Chunk(0, 0, item_count, ChunkState.PLANNED))
-
-
-async def outcomes_of(store: SettlementStore) -> dict[str, tuple[str, str | None]]:
-    latest = await store.fetch_latest_items("", 1_000)
-    return {item.order_id: (item.outcome, item.reason_code) for item in latest}
-
-
-async def everything_of(store: SettlementStore, batch_id: str) -> tuple[object, ...]:
-    """All that a lost step could have changed."""
-    return (
-        await store.fetch_batch(batch_id),
-        await store.fetch_progress(batch_id),
-        await store.fetch_reason_counts(batch_id),
-        await store.fetch_planned_totals(batch_id),
-        await store.fetch_latest_items("", 1_000),
-    )
+from tests.contract.settlement_batches import (
+    CUTOFF,
+    ORDER_IDS,
+    everything_of,
+    failed,
+    held,
+    items_of,
+    opening_of,
+    order_of,
+    orders_of,
+    outcomes_of,
+    rejected,
+    run_batch,
+    run_chunk,
+    settle,
+)
+from tests.settlements import CALENDAR
 
 
 class TestOpening:
@@ -199,6 +98,20 @@ class TestOpening:
             await store.open_batch(opening_of(**changes))
         assert await store.fetch_batch("B1") == batch
 
+    async def test_more_unclosed_batches_than_the_bound_are_not_opened_and_the_oldest_are_named(
+        self, store: SettlementStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "UNCLOSED_BATCH_COUNT_MAX", 2)
+        await settle(store, ["O1"], "B1")
+        await store.close_batch("B1", balanced=True)
+        opened = await asyncio.gather(
+            *(store.open_batch(opening_of(f"B{n}")) for n in range(2, 6)), return_exceptions=True
+        )
+        assert [type(each) for each in opened].count(TooManyBatchesError) == 2
+        assert len(await store.fetch_batches(10)) == 3
+        unclosed = next(each.batch_id for each in opened if isinstance(each, Batch))
+        assert (await store.open_batch(opening_of(unclosed))).batch_id == unclosed
+
     async def test_the_newest_batches_come_first(self, store: SettlementStore) -> None:
         for batch_id in ("B2", "B3", "B1"):
             await store.open_batch(opening_of(batch_id))
@@ -207,7 +120,7 @@ class TestOpening:
 
 NEEDS_A_BATCH: dict[str, Callable[[SettlementStore], Awaitable[object]]] = {
     "append_orders": lambda store: store.append_orders("none", orders_of("O1")),
-    "freeze_batch": lambda store: store.freeze_batch("none"),
+    "freeze_batch": lambda store: store.freeze_batch("none", CALENDAR),
     "start_batch": lambda store: store.start_batch("none"),
     "fetch_chunk": lambda store: store.fetch_chunk("none", 0),
     "fetch_pending_items": lambda store: store.fetch_pending_items("none", Chunk(0, 0, 1, ChunkState.PLANNED)),
@@ -277,7 +190,7 @@ class TestAppending:
 
     async def test_a_frozen_batch_takes_no_orders(self, store: SettlementStore) -> None:
         await store.open_batch(opening_of())
-        await store.freeze_batch("B1")
+        await store.freeze_batch("B1", CALENDAR)
         before = await everything_of(store, "B1")
         with pytest.raises(BatchNotOpenError):
             await store.append_orders("B1", orders_of("O1"))
@@ -350,7 +263,7 @@ class TestFreezingAndStarting:
         await store.append_orders("B1", orders[:1])
         await store.append_orders("B1", orders)
         assert await store.fetch_planned_totals("B1") == expected
-        await store.freeze_batch("B1")
+        await store.freeze_batch("B1", CALENDAR)
         assert await store.fetch_planned_totals("B1") == expected
         assert (await store.start_batch("B1")).planned == expected
 
@@ -368,13 +281,14 @@ class TestFreezingAndStarting:
         await run_batch(store, orders_of(*ORDER_IDS))
         await store.store_validation("B1", 0, [rejected(0)])
         before = await everything_of(store, "B1")
-        await store.freeze_batch("B1")
+        await store.freeze_batch("B1", CALENDAR)
         plan = await store.start_batch("B1")
         assert plan.model_dump(exclude={"planned"}) == {
             "state": BatchState.RUNNING,
             "chunk_count": 2,
             "chunk_size": 3,
             "window": 2,
+            "business_date": date(2026, 11, 22),
             "cutoff_at": CUTOFF,
         }
         assert await everything_of(store, "B1") == before
@@ -382,7 +296,7 @@ class TestFreezingAndStarting:
     async def test_freezing_and_starting_at_once_happen_once(self, store: SettlementStore) -> None:
         await store.open_batch(opening_of())
         await store.append_orders("B1", orders_of(*ORDER_IDS))
-        await asyncio.gather(*(store.freeze_batch("B1") for _ in range(4)))
+        await asyncio.gather(*(store.freeze_batch("B1", CALENDAR) for _ in range(4)))
         plans = await asyncio.gather(*(store.start_batch("B1") for _ in range(4)))
         assert plans == [plans[0]] * 4
         assert plans[0].chunk_count == 2
@@ -580,7 +494,7 @@ class TestClosing:
         await store.open_batch(opening_of())
         with pytest.raises(InvariantViolationError):
             await store.close_batch("B1", balanced=True)
-        await store.freeze_batch("B1")
+        await store.freeze_batch("B1", CALENDAR)
         with pytest.raises(InvariantViolationError):
             await store.close_batch("B1", balanced=True)
         assert (await store.fetch_batch("B1")).state == BatchState.FROZEN
@@ -589,7 +503,7 @@ class TestClosing:
         await settle(store, ORDER_IDS, "B1")
         await store.close_batch("B1", balanced=True)
         before = await everything_of(store, "B1")
-        await store.freeze_batch("B1")
+        await store.freeze_batch("B1", CALENDAR)
         assert (await store.start_batch("B1")).state == BatchState.CLOSED
         assert await everything_of(store, "B1") == before
 
@@ -606,7 +520,7 @@ class TestReading:
         await store.open_batch(opening_of())
         await store.append_orders("B1", orders_of(*ORDER_IDS))
         assert await progress() == expected(BatchState.OPEN)
-        await store.freeze_batch("B1")
+        await store.freeze_batch("B1", CALENDAR)
         assert await progress() == expected(BatchState.FROZEN, chunk_count=2)
         await store.start_batch("B1")
         await store.store_validation("B1", 0, [rejected(0)])

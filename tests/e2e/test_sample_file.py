@@ -92,7 +92,7 @@ def reason_by_the_rules(row: dict[str, str], account_currency: str) -> str | Non
     paid, refunded = int(row["paid_minor"]), int(row["refunded_minor"])
     ends_at = datetime.fromisoformat(row["after_sale_ends_at"])
     record = TransactionRecord(
-        row["order_id"], row["account_id"], paid, refunded, row["currency"], row["status"], ends_at
+        row["order_id"], row["account_id"], paid, refunded, row["currency"], row["status"], ends_at, version=1
     )
     item = Item(0, row["order_id"], row["account_id"], paid - refunded, row["currency"], 1)
     reason_code = rejection_reason(item, record, FORMERLY)

@@ -21,6 +21,7 @@ from schemas.workflows import ChunkRef
 from settlement_store.port import SettlementStore
 from settlement_store.postgres import PostgresSettlementStore
 from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls
+from tests.settlements import CALENDAR
 
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -81,7 +82,7 @@ async def freeze(ports: Ports, batch_id: str, chunk_size: int, *records: OrderRe
     """A running batch of these orders, by way of the Order Center."""
     await ports.order_center.load_records(records)
     opening = opening_of(batch_id, chunk_size)
-    await freeze_overdue_orders(ports.order_center, ports.store, opening, None, on_slice=lambda _cursor: None)
+    await freeze_overdue_orders(ports.order_center, ports.store, opening, CALENDAR, None, on_slice=lambda _cursor: None)
     await ports.store.start_batch(batch_id)
 
 

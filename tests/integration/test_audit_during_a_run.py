@@ -30,6 +30,7 @@ from tests.integration.audit_world import (
     ref_of,
     settle_chunk,
 )
+from tests.settlements import CALENDAR
 
 Step = Callable[[], Awaitable[object]]
 
@@ -104,7 +105,7 @@ async def run_batch(
     for half in (records[: len(records) // 2], records[len(records) // 2 :]):
         await append(ports, batch_id, half)
         yield
-    await ports.store.freeze_batch(batch_id)
+    await ports.store.freeze_batch(batch_id, CALENDAR)
     yield
     plan = await ports.store.start_batch(batch_id)
     yield
@@ -184,7 +185,7 @@ async def test_after_every_step_of_a_batch_the_audit_is_clean(ports: Ports) -> N
         report = await audit(ports.store, ports.fund_platform)
         assert_clean(report)
         assert report.pending.order_count == start + 20
-    await ports.store.freeze_batch("B1")
+    await ports.store.freeze_batch("B1", CALENDAR)
     assert_clean(await audit(ports.store, ports.fund_platform))
     await ports.store.start_batch("B1")
     for chunk_index in range(3):
@@ -211,7 +212,9 @@ async def test_audits_beside_a_run_are_clean(ports: Ports, monkeypatch: pytest.M
         """A batch of orders all over the order of keys, some of which were rejected before."""
         await ports.order_center.load_records(records_of(rng, rng.sample(order_ids, 200)))
         opening = opening_of(batch_id, chunk_size=40)
-        await freeze_overdue_orders(ports.order_center, ports.store, opening, None, on_slice=lambda _cursor: None)
+        await freeze_overdue_orders(
+            ports.order_center, ports.store, opening, CALENDAR, None, on_slice=lambda _cursor: None
+        )
         plan = await ports.store.start_batch(batch_id)
         await asyncio.gather(*(settle_chunk(ports, batch_id, chunk_index) for chunk_index in range(plan.chunk_count)))
         await close(ports, batch_id)

@@ -5,7 +5,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from local_stack.packages import locate_program
 from schemas.batches import BatchProgress, ChunkState
-from starters.run import start_batch
+from starters.batch_starts import start_batch
 from tests.settlements import (
     Gate,
     Systems,

@@ -9,12 +9,11 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.service import RPCError
 
-from activities.freezing import freeze_overdue_orders
 from domain import limits
 from domain.identifiers import chunk_workflow_id
 from runtime.stack_state import StackState
 from schemas.batches import BatchState
-from starters.run import start_batch
+from starters.batch_starts import start_batch
 from tests.settlements import (
     Gate,
     Systems,
@@ -23,6 +22,7 @@ from tests.settlements import (
     fetch_chunk_runs,
     fetch_events,
     fetch_run_chain,
+    freeze,
     held,
     of_type,
     opening_of,
@@ -155,7 +155,7 @@ async def test_a_chunk_that_runs_under_its_id_already_is_waited_for_and_run_agai
 ) -> None:
     orders = await seed_orders(systems, 30)
     opening = opening_of(batch_id, chunk_size=10, window=3)
-    await freeze_overdue_orders(systems.order_center, systems.store, opening, None, on_slice=lambda _: None)
+    await freeze(systems, opening)
     chunk_id = chunk_workflow_id(batch_id, 1)
     gate = Gate()
     slow = systems._replace(

@@ -13,7 +13,7 @@ from domain.identifiers import chunk_workflow_id
 from schemas.batches import BatchState, ControlTotals
 from schemas.reasons import ReasonCode
 from schemas.workflows import BatchResult
-from starters.run import start_batch
+from starters.batch_starts import start_batch
 from tests.settlements import (
     Gate,
     SeededOrders,

@@ -8,12 +8,12 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
-from activities.freezing import freeze_overdue_orders
 from domain.errors import InvariantViolationError
 from domain.identifiers import chunk_workflow_id
 from tests.settlements import (
     Systems,
     fetch_events,
+    freeze,
     of_type,
     opening_of,
     replaced,
@@ -125,7 +125,7 @@ async def test_every_timeout_in_the_histories_is_the_configured_one(
         return await systems.order_center.fetch_records(order_ids)
 
     opening = opening_of(batch_id, chunk_size=10, window=3)
-    await freeze_overdue_orders(systems.order_center, systems.store, opening, None, on_slice=lambda _: None)
+    await freeze(systems, opening)
     broken = systems._replace(order_center=replaced(systems.order_center, "fetch_records", fetch_records))
     async with running_worker(client, batch_id, broken) as worker:
         await (await start_chunk_by_hand(client, batch_id, opening, chunk_index=0)).result()

@@ -26,6 +26,7 @@ from schemas.batches import (
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.postgres import PostgresSettlementStore
 from tests.databases import cloned_database
+from tests.settlements import CALENDAR
 
 TABLES = ("batches", "planned_totals", "items", "claims", "chunk_states", "chunk_totals", "exception_items")
 ORDER_COUNT = 2_000
@@ -135,7 +136,7 @@ async def test_orders_rejected_and_taken_in_again_at_once_have_one_live_item_and
     rng = random.Random(seed)
     await store.open_batch(opening_of("B0"))
     await store.append_orders("B0", orders_of(rng))
-    await store.freeze_batch("B0")
+    await store.freeze_batch("B0", CALENDAR)
     plan = await store.start_batch("B0")
     rivals = ["B1", "B2"]
     for batch_id in rivals:
@@ -179,7 +180,7 @@ async def test_a_batch_frozen_amid_appends_has_planned_just_what_it_took(
     async def freeze_amid() -> None:
         while (await store.fetch_batch("B1")).item_count < 500:
             pass
-        await asyncio.gather(store.freeze_batch("B1"), store.freeze_batch("B1"))
+        await asyncio.gather(store.freeze_batch("B1", CALENDAR), store.freeze_batch("B1", CALENDAR))
 
     await asyncio.gather(*(append_until_frozen(orders_of(rng)) for _ in range(3)), freeze_amid())
     assert 500 <= claimed_count < ORDER_COUNT
@@ -192,7 +193,7 @@ async def test_a_batch_frozen_amid_appends_has_planned_just_what_it_took(
 async def test_a_batch_closes_only_after_its_last_chunk(store: PostgresSettlementStore) -> None:
     await store.open_batch(opening_of("B1", chunk_size=100))
     await store.append_orders("B1", orders_of(random.Random(1)))
-    await store.freeze_batch("B1")
+    await store.freeze_batch("B1", CALENDAR)
     plan = await store.start_batch("B1")
     closed_chunk_counts = []
 

@@ -5,7 +5,7 @@ from temporalio.client import Client
 
 from domain.identifiers import chunk_workflow_id
 from schemas.batches import BatchState
-from starters.run import start_batch
+from starters.batch_starts import start_batch
 from tests.settlements import (
     Gate,
     Systems,

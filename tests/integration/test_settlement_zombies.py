@@ -13,7 +13,6 @@ from temporalio.api.enums.v1 import EventType, TimeoutType
 from temporalio.client import Client
 
 from activities import chunks
-from activities.freezing import freeze_overdue_orders
 from activities.reconciliation import reconcile_batch
 from domain import limits
 from domain.errors import InvariantViolationError
@@ -22,12 +21,13 @@ from schemas.batches import BatchState, ControlTotals, OutcomeTotals
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import ReasonCode
 from schemas.workflows import ChunkRef
-from starters.run import start_batch
+from starters.batch_starts import start_batch
 from tests.settlements import (
     NOW,
     Gate,
     Systems,
     fetch_events,
+    freeze,
     held,
     load_orders,
     of_type,
@@ -62,7 +62,7 @@ async def ref(systems: Systems) -> ChunkRef:
 
 async def run_batch(systems: Systems, batch_id: str) -> ChunkRef:
     opening = opening_of(batch_id, chunk_size=100, window=1)
-    await freeze_overdue_orders(systems.order_center, systems.store, opening, None, on_slice=lambda _: None)
+    await freeze(systems, opening)
     await systems.store.start_batch(batch_id)
     return ChunkRef(batch_id=batch_id, chunk_index=0, cutoff_at=opening.cutoff_at)
 
@@ -225,7 +225,7 @@ async def test_attempts_in_any_interleaving_with_closings_and_reopenings_leave_o
     rng = random.Random(seed)
     orders = await seed_orders(systems, 150, seed=seed, bad_rate=0.1)
     opening = opening_of("first", chunk_size=50, window=1)
-    await freeze_overdue_orders(systems.order_center, systems.store, opening, None, on_slice=lambda _: None)
+    await freeze(systems, opening)
     await systems.store.start_batch("first")
     refs = [ChunkRef(batch_id="first", chunk_index=index, cutoff_at=opening.cutoff_at) for index in range(3)]
     hot_account_id = "A0000000000"

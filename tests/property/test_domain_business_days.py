@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.business_days import cutoff_of, latest_business_date
+from domain.business_days import BusinessCalendar
 
 ZONES = st.sampled_from(
     ["UTC", "Europe/Berlin", "America/New_York", "America/Havana", "Asia/Shanghai", "Africa/Cairo", "Pacific/Apia"]
@@ -19,6 +19,7 @@ TIMES = st.builds(time, st.integers(0, 23), st.sampled_from([0, 30, 59]))
 def test_a_moment_lies_between_the_cutoff_of_its_business_date_and_the_next_one(
     at: datetime, cutoff_time_local: time, zone: ZoneInfo
 ) -> None:
-    latest = latest_business_date(at, cutoff_time_local, zone)
-    assert cutoff_of(latest, cutoff_time_local, zone) <= at
-    assert at < cutoff_of(latest + timedelta(days=1), cutoff_time_local, zone)
+    calendar = BusinessCalendar(cutoff_time_local, zone)
+    latest = calendar.latest_business_date(at)
+    assert calendar.cutoff_of(latest) <= at
+    assert at < calendar.cutoff_of(latest + timedelta(days=1))

@@ -10,14 +10,17 @@ import asyncio
 import json
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from temporalio.client import Client, WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from domain.batch_openings import BatchSettings
+from domain.business_days import BusinessCalendar
 from domain.errors import InvariantViolationError
 from domain.identifiers import chunk_workflow_id
 from fund_platform.memory import MemoryFundPlatform
@@ -27,13 +30,14 @@ from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
 from schemas.workflows import BatchRun
 from settlement_store.memory import MemorySettlementStore
+from starters.batch_starts import start_batch
 from starters.migrate import add_search_attributes
-from starters.run import start_batch
 from workers.settlement_worker import build_worker
 from workflows.settle_batch import SettleBatchWorkflow
 
 HISTORIES_DIR = Path(__file__).parent / "histories"
 TASK_QUEUE = "record"
+BATCH_SETTINGS = BatchSettings(BusinessCalendar(time(), ZoneInfo("UTC")), chunk_size=2, window=3)
 CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
 POISON_ORDER_ID = "order-00003"
 
@@ -77,7 +81,7 @@ async def record(
         chunk_size=2,
         window=3,
     )
-    async with build_worker(client, TASK_QUEUE, order_center, store, fund_platform):
+    async with build_worker(client, TASK_QUEUE, order_center, store, fund_platform, BATCH_SETTINGS):
         first = await start_batch(client, TASK_QUEUE, opening)
         await first.result()
         if restart:

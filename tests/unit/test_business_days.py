@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from domain.business_days import cutoff_of, latest_business_date
+from domain.business_days import BusinessCalendar
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -30,15 +30,17 @@ def utc(text: str) -> datetime:
     ],
 )
 def test_a_cutoff_is_the_local_time_on_the_business_date(business_date: str, at: str, zone: str, cutoff: str) -> None:
-    found = cutoff_of(date.fromisoformat(business_date), time.fromisoformat(at), ZoneInfo(zone))
+    found = BusinessCalendar(time.fromisoformat(at), ZoneInfo(zone)).cutoff_of(date.fromisoformat(business_date))
     assert found == utc(cutoff)
     assert found.tzinfo is UTC
 
 
 def test_the_latest_business_date_begins_at_its_cutoff_and_not_before() -> None:
-    cutoff = cutoff_of(date(2026, 11, 22), time(6), BERLIN)
-    assert latest_business_date(cutoff, time(6), BERLIN) == date(2026, 11, 22)
-    assert latest_business_date(cutoff - timedelta(microseconds=1), time(6), BERLIN) == date(2026, 11, 21)
+    cutoff = BusinessCalendar(time(6), BERLIN).cutoff_of(date(2026, 11, 22))
+    assert BusinessCalendar(time(6), BERLIN).latest_business_date(cutoff) == date(2026, 11, 22)
+    assert BusinessCalendar(time(6), BERLIN).latest_business_date(cutoff - timedelta(microseconds=1)) == date(
+        2026, 11, 21
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,10 +54,10 @@ def test_the_latest_business_date_begins_at_its_cutoff_and_not_before() -> None:
     ],
 )
 def test_the_latest_business_date_when_the_clocks_change(at: str, business_date: str) -> None:
-    assert latest_business_date(utc(at), time(2, 30), BERLIN) == date.fromisoformat(business_date)
+    assert BusinessCalendar(time(2, 30), BERLIN).latest_business_date(utc(at)) == date.fromisoformat(business_date)
 
 
 def test_the_latest_business_date_is_the_zones_date_and_not_utcs() -> None:
     at = utc("2026-11-22 23:00")
-    assert latest_business_date(at, time(0), ZoneInfo("Asia/Shanghai")) == date(2026, 11, 23)
-    assert latest_business_date(at, time(0), ZoneInfo("America/New_York")) == date(2026, 11, 22)
+    assert BusinessCalendar(time(0), ZoneInfo("Asia/Shanghai")).latest_business_date(at) == date(2026, 11, 23)
+    assert BusinessCalendar(time(0), ZoneInfo("America/New_York")).latest_business_date(at) == date(2026, 11, 22)

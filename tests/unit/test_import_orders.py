@@ -45,7 +45,7 @@ async def test_a_row_becomes_a_record_and_its_account_is_opened(systems: Systems
         "announced": {"order_count": 1, "order_count_by_currency": {"USD": 1}, "amount_minor": {"USD": 900}},
     }
     assert await systems.order_center.fetch_records(["o1"]) == [
-        TransactionRecord("o1", "A1", 1000, 100, "USD", "completed", datetime(2025, 1, 13, tzinfo=UTC))
+        TransactionRecord("o1", "A1", 1000, 100, "USD", "completed", datetime(2025, 1, 13, tzinfo=UTC), 1)
     ]
     account = await systems.fund_platform.fetch_account("A1")
     assert (account.currency, account.balance_minor) == ("USD", 0)

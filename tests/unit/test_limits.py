@@ -24,13 +24,14 @@ BREAKING = {
         limits.TRANSACTION_TIMEOUT_S,
     ),
     "a batch activity outlives a chunk's": ("BATCH_ACTIVITY_TIMEOUT_S", limits.CHUNK_ACTIVITY_TIMEOUT_S),
+    "unknown orders are asked for within an attempt": ("UNKNOWN_ORDER_PAUSES_S", (limits.CHUNK_ACTIVITY_TIMEOUT_S,)),
     "an attempt ends before all attempts do": ("ACTIVITY_DEADLINE_S", limits.BATCH_ACTIVITY_TIMEOUT_S),
     "a pool connection for every activity slot": ("WORKER_ACTIVITY_SLOT_COUNT", limits.DATABASE_POOL_SIZE_MAX + 1),
     "the amounts of a full batch, good or bad, fit a 64-bit sum": ("AMOUNT_DIGIT_COUNT_MAX", 18),
 }
 
 
-def import_with(name: str, value: float) -> None:
+def import_with(name: str, value: object) -> None:
     """Import the limits with another value of one of them, as `python -OO` would."""
     changed, count = re.subn(rf"(?m)^{name} = [^#\n]*", f"{name} = {value}  ", SOURCE)
     assert count == 1

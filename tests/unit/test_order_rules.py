@@ -16,7 +16,7 @@ from schemas.reasons import ReasonCode
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
 LIMIT = ORDER_AMOUNT_MINOR_MAX["USD"]
 
-RECORD = TransactionRecord("o1", "A1", 1000, 100, "USD", "completed", CUTOFF - timedelta(microseconds=1))
+RECORD = TransactionRecord("o1", "A1", 1000, 100, "USD", "completed", CUTOFF - timedelta(microseconds=1), 1)
 
 # The documented order; changing it changes what finance people read.
 DOCUMENTED_ORDER = [

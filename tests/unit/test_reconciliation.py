@@ -16,6 +16,7 @@ from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.workflows import ChunkRef
 from settlement_store.memory import MemorySettlementStore
+from tests.settlements import CALENDAR
 
 CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
 ENDED_AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -65,7 +66,7 @@ async def freeze(store: MemorySettlementStore, batch_id: str) -> ChunkRef:
         )
     )
     await store.append_orders(batch_id, [ORDER])
-    await store.freeze_batch(batch_id)
+    await store.freeze_batch(batch_id, CALENDAR)
     await store.start_batch(batch_id)
     return ChunkRef(batch_id=batch_id, chunk_index=0, cutoff_at=CUTOFF_AT)
 

@@ -1,0 +1,97 @@
+"""What a new batch is opened with, by the way its orders are found."""
+
+from datetime import date, datetime
+from typing import NamedTuple
+from zlib import crc32
+
+from domain import limits
+from domain.business_days import BusinessCalendar
+from domain.errors import InvariantViolationError, WrongCallError
+from domain.identifiers import is_batch_id, plan_batch_id
+from schemas.batches import BatchOpening, BatchSource, RerunSelection
+
+_YEAR_MIN = 1970
+
+
+class BatchSettings(NamedTuple):
+    """What every new batch gets, unless its starter says otherwise."""
+
+    calendar: BusinessCalendar
+    chunk_size: int
+    window: int
+
+
+def plan_manual_opening(
+    settings: BatchSettings,
+    started_at: datetime,
+    business_date: date | None = None,
+    batch_id: str | None = None,
+    chunk_size: int | None = None,
+    window: int | None = None,
+) -> BatchOpening:
+    """A batch that a person starts, over all orders overdue at the cutoff of a business date (None: the latest).
+
+    Raises:
+        WrongCallError: the batch id cannot name a batch, or the business date's cutoff is still to come.
+    """
+    latest = settings.calendar.latest_business_date(started_at)
+    business_date = business_date or latest
+    if business_date.year < _YEAR_MIN:
+        raise WrongCallError(f"Business date {business_date} is before the year {_YEAR_MIN}.")
+    if business_date > latest:
+        raise WrongCallError(
+            f"Business date {business_date} has not reached its cutoff yet; the latest that has is {latest}."
+        )
+    return BatchOpening(
+        batch_id=_checked(batch_id) if batch_id else plan_batch_id(BatchSource.MANUAL, business_date, started_at),
+        source=BatchSource.MANUAL,
+        business_date=business_date,
+        cutoff_at=settings.calendar.cutoff_of(business_date),
+        chunk_size=chunk_size or settings.chunk_size,
+        window=window or settings.window,
+    )
+
+
+def plan_rerun_opening(settings: BatchSettings, started_at: datetime, rerun: RerunSelection) -> BatchOpening:
+    """A batch over exception items of an earlier one; freezing gives it its cutoff and business date.
+
+    Its id ends with a digest of the selection: of reruns started in the same second, those of the same items become
+    one batch, and others do not meet.
+    """
+    business_date = settings.calendar.latest_business_date(started_at)
+    return BatchOpening(
+        batch_id=f"{plan_batch_id(BatchSource.RERUN, business_date, started_at)}-{_digest(rerun):08x}",
+        source=BatchSource.RERUN,
+        business_date=None,
+        cutoff_at=None,
+        chunk_size=settings.chunk_size,
+        window=settings.window,
+        rerun=rerun,
+    )
+
+
+def required_cutoff(opening: BatchOpening) -> datetime:
+    """The cutoff of a batch that is opened with one.
+
+    Raises:
+        InvariantViolationError: it is opened without; only freezing will give it.
+    """
+    if opening.cutoff_at is None:
+        raise InvariantViolationError(
+            f"Batch {opening.batch_id} of source {opening.source} was opened without a cutoff, so that no orders can "
+            "be overdue at it. Nothing was done; this is an error in Settle."
+        )
+    return opening.cutoff_at
+
+
+def _digest(rerun: RerunSelection) -> int:
+    return crc32(rerun.model_dump_json().encode())
+
+
+def _checked(batch_id: str) -> str:
+    if not is_batch_id(batch_id):
+        raise WrongCallError(
+            f"{batch_id!r} cannot name a batch: use up to {limits.BATCH_ID_LENGTH_MAX} letters, digits, "
+            "dots, dashes and underscores, beginning with a letter or digit, not ending like a chunk's workflow id."
+        )
+    return batch_id

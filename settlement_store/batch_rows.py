@@ -1,0 +1,58 @@
+"""Batches as PostgreSQL holds them: reading and locking their rows."""
+
+from database.pools import Connection, Row
+from database.queries import load_query
+from domain.errors import BatchNotFoundError
+from schemas.batches import Batch, RerunSelection
+
+_FETCH_BATCH = load_query("settlement_store", "fetch_batch")
+_LOCK_BATCH = load_query("settlement_store", "lock_batch")
+
+
+def batch_of(row: Row) -> Batch:
+    """The batch that a row of `fetch_batch` holds."""
+    fields = dict(row)
+    rerun = (
+        RerunSelection(batch_id=row["rerun_of"], outcomes=row["rerun_outcomes"], reason_code=row["rerun_reason_code"])
+        if row["rerun_of"]
+        else None
+    )
+    return Batch.model_validate({**fields, "window": fields["window_size"], "rerun": rerun})
+
+
+def batch_not_found(batch_id: str) -> BatchNotFoundError:
+    """The error for an id that no batch has."""
+    return BatchNotFoundError(f"There is no batch {batch_id}. List the batches with: settle batches")
+
+
+async def fetch_batch_row(connection: Connection, batch_id: str) -> Row:
+    """Read a batch's row.
+
+    Raises:
+        BatchNotFoundError: no batch has this id.
+    """
+    row = await connection.fetchrow(_FETCH_BATCH, batch_id)
+    if row is None:
+        raise batch_not_found(batch_id)
+    return row
+
+
+async def fetch_batch_no(connection: Connection, batch_id: str) -> int:
+    """Read a batch's number, which its rows have in all tables.
+
+    Raises:
+        BatchNotFoundError: no batch has this id.
+    """
+    return int((await fetch_batch_row(connection, batch_id))["batch_no"])
+
+
+async def lock_batch(connection: Connection, batch_id: str) -> Row:
+    """Lock a batch's row until the transaction ends, and read it.
+
+    Raises:
+        BatchNotFoundError: no batch has this id.
+    """
+    row = await connection.fetchrow(_LOCK_BATCH, batch_id)
+    if row is None:
+        raise batch_not_found(batch_id)
+    return row

@@ -1,0 +1,185 @@
+"""How a batch is opened, filled and frozen on PostgreSQL."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from database.pools import Connection, Pool, Row
+from database.queries import load_query
+from domain import limits
+from domain.business_days import BusinessCalendar
+from domain.errors import (
+    BatchMismatchError,
+    BatchNotFoundError,
+    BatchNotOpenError,
+    InvariantViolationError,
+    TooManyBatchesError,
+)
+from schemas.batches import (
+    AppendResult,
+    Batch,
+    BatchOpening,
+    BatchState,
+    OfferedOrder,
+    RerunItem,
+    RerunSelection,
+    StoredException,
+)
+from settlement_store.batch_rows import batch_of, fetch_batch_no, fetch_batch_row, lock_batch
+from settlement_store.port import check_offers, is_opened_as
+
+_OPEN_BATCH = load_query("settlement_store", "open_batch")
+_QUEUE_TO_OPEN = load_query("settlement_store", "queue_to_open")
+_FETCH_UNCLOSED_BATCH_IDS = load_query("settlement_store", "fetch_unclosed_batch_ids")
+_APPEND_ALONE = load_query("settlement_store", "append_alone")
+_APPEND_BESIDE_OTHERS = load_query("settlement_store", "append_beside_others")
+_APPEND_ORDERS = load_query("settlement_store", "append_orders")
+_APPEND_RERUN_ITEMS = load_query("settlement_store", "append_rerun_items")
+_COUNT_APPENDED = load_query("settlement_store", "count_appended")
+_FETCH_EXCEPTIONS = load_query("settlement_store", "fetch_exceptions")
+_STORE_CHUNKS = load_query("settlement_store", "store_chunks")
+_SET_BATCH_FROZEN = load_query("settlement_store", "set_batch_frozen")
+
+Appended = TypeVar("Appended")
+
+
+class _ClaimRaceError(InvariantViolationError):
+    """A rival claimed one of the orders between the look and the insert, which is possible only beside others."""
+
+
+class PostgresBatchFilling:
+    """The part of `SettlementStore` that makes batches; see the port for what each method promises."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def open_batch(self, opening: BatchOpening) -> Batch:
+        """See the port."""
+        rerun = opening.rerun
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(_QUEUE_TO_OPEN)
+            await connection.execute(
+                _OPEN_BATCH,
+                opening.batch_id,
+                opening.source,
+                opening.business_date,
+                opening.cutoff_at,
+                opening.chunk_size,
+                opening.window,
+                rerun.batch_id if rerun else None,
+                rerun.outcomes if rerun else None,
+                rerun.reason_code if rerun else None,
+                limits.UNCLOSED_BATCH_COUNT_MAX,
+            )
+            unclosed = await connection.fetch(_FETCH_UNCLOSED_BATCH_IDS, limits.UNCLOSED_BATCHES_NAMED_MAX)
+            try:
+                batch = batch_of(await fetch_batch_row(connection, opening.batch_id))
+            except BatchNotFoundError as error:
+                raise _too_many_batches(opening, unclosed) from error
+        if not is_opened_as(batch, opening):
+            raise BatchMismatchError(
+                f"Batch {opening.batch_id} exists with another source, business date, cutoff, chunk size, window or "
+                "selection of items. Look at it with: settle status, or choose another batch id."
+            )
+        return batch
+
+    async def append_orders(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
+        """See the port."""
+        check_offers(orders)
+
+        async def append(connection: Connection, batch: Row) -> AppendResult:
+            row = await connection.fetchrow(
+                _APPEND_ORDERS,
+                batch["batch_no"],
+                batch["item_count"],
+                [order.order_id for order in orders],
+                [order.account_id for order in orders],
+                [order.amount_minor for order in orders],
+                [order.currency for order in orders],
+            )
+            if row is None or row["claimed_count"] != row["numbered_count"]:
+                raise _claim_race(batch_id)
+            await connection.execute(
+                _COUNT_APPENDED,
+                batch["batch_no"],
+                row["claimed_count"],
+                row["duplicate_count"],
+                row["conflict_count"],
+            )
+            return AppendResult(
+                claimed_count=row["claimed_count"],
+                duplicate_count=row["duplicate_count"],
+                conflict_count=row["conflict_count"],
+                unanswered_conflict_order_ids=tuple(row["unanswered_conflict_order_ids"]),
+            )
+
+        return await self._append(batch_id, append)
+
+    async def append_rerun_items(self, batch_id: str, items: Sequence[RerunItem]) -> frozenset[str]:
+        """See the port."""
+        check_offers(items)
+
+        async def append(connection: Connection, batch: Row) -> frozenset[str]:
+            columns = zip(*items, strict=True) if items else [[] for _ in RerunItem._fields]
+            row = await connection.fetchrow(_APPEND_RERUN_ITEMS, batch["batch_no"], batch["item_count"], *columns)
+            if row is None or len(row["claimed_order_ids"]) != row["numbered_count"]:
+                raise _claim_race(batch_id)
+            await connection.execute(_COUNT_APPENDED, batch["batch_no"], row["numbered_count"], 0, 0)
+            return frozenset(row["claimed_order_ids"])
+
+        return await self._append(batch_id, append)
+
+    async def _append(self, batch_id: str, append: Callable[[Connection, Row], Awaitable[Appended]]) -> Appended:
+        try:
+            return await self._append_once(batch_id, append, queue=_APPEND_BESIDE_OTHERS)
+        except _ClaimRaceError:
+            # Rivals could win again and again; alone there is none.
+            return await self._append_once(batch_id, append, queue=_APPEND_ALONE)
+
+    async def _append_once(
+        self, batch_id: str, append: Callable[[Connection, Row], Awaitable[Appended]], *, queue: str
+    ) -> Appended:
+        async with self._pool.acquire() as connection, connection.transaction():
+            batch = await lock_batch(connection, batch_id)
+            if batch["state"] != BatchState.OPEN:
+                raise BatchNotOpenError(f"Batch {batch_id} is {batch['state']} and takes no more orders.")
+            # After the batch's row, always: locks in one order never deadlock.
+            await connection.execute(queue)
+            return await append(connection, batch)
+
+    async def fetch_exceptions(
+        self, selection: RerunSelection, after_item_no: int, item_count_max: int
+    ) -> list[StoredException]:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(
+                _FETCH_EXCEPTIONS,
+                await fetch_batch_no(connection, selection.batch_id),
+                after_item_no,
+                selection.outcomes,
+                selection.reason_code,
+                item_count_max,
+            )
+        return [StoredException._make(row) for row in rows]
+
+    async def freeze_batch(self, batch_id: str, calendar: BusinessCalendar) -> None:
+        """See the port."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            batch = await lock_batch(connection, batch_id)
+            if batch["state"] != BatchState.OPEN:
+                return
+            await connection.execute(_STORE_CHUNKS, batch["batch_no"], batch["item_count"], batch["chunk_size"])
+            await connection.execute(
+                _SET_BATCH_FROZEN, batch["batch_no"], calendar.latest_business_date(batch["locked_at"])
+            )
+
+
+def _claim_race(batch_id: str) -> _ClaimRaceError:
+    return _ClaimRaceError(f"An order offered to batch {batch_id} was claimed by an append that did not queue.")
+
+
+def _too_many_batches(opening: BatchOpening, unclosed: Sequence[Row]) -> TooManyBatchesError:
+    named = ", ".join(row["batch_id"] for row in unclosed)
+    return TooManyBatchesError(
+        f"Batch {opening.batch_id} was not opened: {limits.UNCLOSED_BATCH_COUNT_MAX} batches are open, frozen or "
+        f"running, and more may not be. The oldest: {named}. See what they wait for with: settle status BATCH"
+    )

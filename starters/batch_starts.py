@@ -1,0 +1,72 @@
+"""What every command that starts a batch does: start its workflow, say where to look, wait for its end."""
+
+import typer
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from domain.identifiers import batch_workflow_id
+from runtime.settings import Settings
+from schemas.batches import BatchOpening, BatchState
+from schemas.workflows import BatchResult, BatchRun
+from starters.console import EXIT_BAD_OUTCOME, fail
+from starters.report import fetch_report, print_report
+from workflows.activity_options import WORKFLOW_TASK_TIMEOUT
+from workflows.batch_details import static_details, static_summary
+from workflows.search_attributes import batch_search_attributes
+from workflows.settle_batch import SettleBatchWorkflow
+
+
+async def start_and_follow(settings: Settings, client: Client, opening: BatchOpening, *, wait: bool) -> None:
+    """Start an opened batch, say where to look and, if asked to, wait for its end and print its reconciliation.
+
+    Raises:
+        typer.Exit: the batch has ended, and its outcome is bad.
+    """
+    handle = await start_batch(client, settings.task_queue, opening)
+    typer.echo(f"Watch it with: settle watch {opening.batch_id}")
+    if settings.temporal_ui_url:
+        typer.echo(f"In the web UI: {workflow_url(settings, client, opening.batch_id)}")
+    if wait:
+        await _wait(settings, handle, opening.batch_id)
+
+
+async def start_batch(
+    client: Client, task_queue: str, opening: BatchOpening
+) -> WorkflowHandle[SettleBatchWorkflow, BatchResult]:
+    """Start the batch's workflow; one that runs or has completed is joined instead. Idempotent."""
+    workflow_id = batch_workflow_id(opening.batch_id)
+    try:
+        return await client.start_workflow(
+            SettleBatchWorkflow.run,
+            BatchRun(opening=opening),
+            id=workflow_id,
+            task_queue=task_queue,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            task_timeout=WORKFLOW_TASK_TIMEOUT,
+            search_attributes=batch_search_attributes(opening),
+            static_summary=static_summary(opening),
+            static_details=static_details(opening),
+        )
+    except WorkflowAlreadyStartedError:
+        return client.get_workflow_handle_for(SettleBatchWorkflow.run, workflow_id)
+
+
+def workflow_url(settings: Settings, client: Client, batch_id: str) -> str:
+    """The batch's page in the Temporal web UI."""
+    return f"{settings.temporal_ui_url}/namespaces/{client.namespace}/workflows/{batch_workflow_id(batch_id)}"
+
+
+async def _wait(settings: Settings, handle: WorkflowHandle[SettleBatchWorkflow, BatchResult], batch_id: str) -> None:
+    try:
+        result = await handle.result()
+    except WorkflowFailureError as error:
+        raise fail(
+            f"Batch {batch_id} did not end well: {error.cause}. Nothing is lost; look at its workflow in the web UI.",
+            EXIT_BAD_OUTCOME,
+        ) from error
+    report = await fetch_report(settings, batch_id)
+    print_report(report)
+    if result.state != BatchState.CLOSED or report.failed.order_count or report.held.order_count:
+        raise typer.Exit(EXIT_BAD_OUTCOME)

@@ -1,0 +1,93 @@
+"""`settle rerun BATCH`: a new batch over exception items of an earlier one ("data repair")."""
+
+from datetime import UTC, datetime
+from typing import Annotated, NamedTuple
+
+import typer
+
+from domain import limits
+from domain.batch_openings import plan_rerun_opening
+from runtime.adapters import open_settlement_store
+from runtime.temporal import connect_temporal
+from schemas.batches import FINAL_STATES, RerunSelection
+from schemas.reasons import Outcome, ReasonCode
+from settlement_store.port import SettlementStore
+from starters.batch_starts import start_and_follow
+from starters.console import BatchArgument, load_ready_settings, run_command
+
+EXCEPTION_OUTCOMES = (Outcome.FAILED, Outcome.REJECTED, Outcome.HELD)
+
+
+class _Found(NamedTuple):
+    """How many selected items there are to settle again, and how many have come in again since by another way."""
+
+    latest_count: int
+    overtaken_count: int
+
+
+def _outcomes_of(text: str) -> tuple[Outcome, ...]:
+    outcomes = tuple(word.strip() for word in text.split(","))
+    if not set(outcomes) <= set(EXCEPTION_OUTCOMES):
+        raise typer.BadParameter(f"{text!r} should be one or more of {','.join(EXCEPTION_OUTCOMES)}, with commas.")
+    return tuple(outcome for outcome in EXCEPTION_OUTCOMES if outcome in outcomes)
+
+
+def rerun(
+    batch_id: BatchArgument,
+    outcomes: Annotated[
+        str, typer.Option("--outcome", metavar="OUTCOMES", help="Only items with one of these outcomes.")
+    ] = ",".join(EXCEPTION_OUTCOMES),
+    reason: Annotated[
+        ReasonCode | None, typer.Option(case_sensitive=False, metavar="CODE", help="Only items with this reason code.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; exit 1 if the outcome is bad.")] = False,
+) -> None:
+    """Settle again what a batch rejected, failed or held: repair the cause first, then run this.
+
+    Rejected and failed orders, and held ones that were not attempted, are read afresh and validated again. A held
+    order whose credit may exist is asked for again as it was. Nothing to rerun: says so, opens none.
+    """
+    selection = RerunSelection(batch_id=batch_id, outcomes=_outcomes_of(outcomes), reason_code=reason)
+    run_command(_rerun(selection, wait=wait))
+
+
+async def _rerun(selection: RerunSelection, *, wait: bool) -> None:
+    settings = await load_ready_settings()
+    client = await connect_temporal(settings)
+    async with open_settlement_store(settings) as store:
+        batch = await store.fetch_batch(selection.batch_id)
+        found = await _count(store, selection)
+        if not found.latest_count:
+            typer.echo(f"Batch {batch.batch_id} has no {_said(selection)} items to rerun; no batch was opened.")
+            _tell_overtaken(found)
+            return
+        opening = plan_rerun_opening(settings.batch_settings, datetime.now(UTC), selection)
+        await store.open_batch(opening)
+    typer.echo(
+        f"Batch {opening.batch_id}: {found.latest_count:,} {_said(selection)} items of batch {batch.batch_id}, again."
+    )
+    _tell_overtaken(found)
+    if batch.state not in FINAL_STATES:
+        typer.echo(f"Batch {batch.batch_id} is {batch.state}: what it rejects or holds later needs another rerun.")
+    await start_and_follow(settings, client, opening, wait=wait)
+
+
+async def _count(store: SettlementStore, selection: RerunSelection) -> _Found:
+    latest_count = overtaken_count = 0
+    after_item_no = -1
+    while exceptions := await store.fetch_exceptions(selection, after_item_no, limits.FREEZE_SLICE_ORDER_COUNT):
+        latest_in_slice = sum(exception.is_latest for exception in exceptions)
+        latest_count += latest_in_slice
+        overtaken_count += len(exceptions) - latest_in_slice
+        after_item_no = exceptions[-1].item_no
+    return _Found(latest_count, overtaken_count)
+
+
+def _said(selection: RerunSelection) -> str:
+    outcomes = " or ".join(selection.outcomes)
+    return f"{outcomes} ({selection.reason_code})" if selection.reason_code else outcomes
+
+
+def _tell_overtaken(found: _Found) -> None:
+    if found.overtaken_count:
+        typer.echo(f"{found.overtaken_count:,} more have come in again since, in a later batch; see: settle order")

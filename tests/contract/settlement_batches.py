@@ -1,0 +1,103 @@
+"""Batches in every state, made through the settlement store's port alone."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from schemas.batches import (
+    BatchOpening,
+    BatchSource,
+    Chunk,
+    ChunkState,
+    ExceptionItem,
+    Item,
+    OfferedOrder,
+)
+from schemas.reasons import Outcome, ReasonCode
+from settlement_store.port import SettlementStore
+from tests.settlements import CALENDAR
+
+CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
+ORDER_IDS = [f"O{n}" for n in range(5)]
+
+
+def opening_of(batch_id: str = "B1", **changes: Any) -> BatchOpening:
+    opening = BatchOpening(
+        batch_id=batch_id,
+        source=BatchSource.MANUAL,
+        business_date=date(2026, 11, 22),
+        cutoff_at=CUTOFF,
+        chunk_size=3,
+        window=2,
+    )
+    return opening.model_copy(update=changes)
+
+
+def order_of(order_id: str, **changes: Any) -> OfferedOrder:
+    return OfferedOrder(order_id, "A1", 100, "USD")._replace(**changes)
+
+
+def orders_of(*order_ids: str) -> list[OfferedOrder]:
+    return [order_of(order_id) for order_id in order_ids]
+
+
+def rejected(item_no: int) -> ExceptionItem:
+    return ExceptionItem(item_no, Outcome.REJECTED, ReasonCode.ORDER_DISPUTED)
+
+
+def failed(item_no: int) -> ExceptionItem:
+    return ExceptionItem(item_no, Outcome.FAILED, ReasonCode.ACCOUNT_NOT_FOUND)
+
+
+def held(item_no: int) -> ExceptionItem:
+    return ExceptionItem(item_no, Outcome.HELD, ReasonCode.PAYLOAD_CONFLICT)
+
+
+async def run_batch(store: SettlementStore, orders: list[OfferedOrder], **changes: Any) -> str:
+    """A running batch of these orders."""
+    opening = opening_of(**changes)
+    await store.open_batch(opening)
+    await store.append_orders(opening.batch_id, orders)
+    await store.freeze_batch(opening.batch_id, CALENDAR)
+    await store.start_batch(opening.batch_id)
+    return opening.batch_id
+
+
+async def run_chunk(store: SettlementStore, orders: list[OfferedOrder], **changes: Any) -> str:
+    """A running batch of one chunk."""
+    return await run_batch(store, orders, chunk_size=100, **changes)
+
+
+async def settle(
+    store: SettlementStore,
+    order_ids: list[str],
+    batch_id: str,
+    rejects: list[ExceptionItem] | None = None,
+    exceptions: list[ExceptionItem] | None = None,
+) -> str:
+    """A batch of one closed chunk."""
+    await run_chunk(store, orders_of(*order_ids), batch_id=batch_id)
+    await store.store_validation(batch_id, 0, rejects or [])
+    await store.store_outcomes(batch_id, 0, exceptions or [])
+    return batch_id
+
+
+async def items_of(store: SettlementStore, batch_id: str) -> list[Item]:
+    """All items of a batch none of which has an outcome."""
+    item_count = (await store.fetch_batch(batch_id)).item_count
+    return await store.fetch_pending_items(batch_id, Chunk(0, 0, item_count, ChunkState.PLANNED))
+
+
+async def outcomes_of(store: SettlementStore) -> dict[str, tuple[str, str | None]]:
+    latest = await store.fetch_latest_items("", 1_000)
+    return {item.order_id: (item.outcome, item.reason_code) for item in latest}
+
+
+async def everything_of(store: SettlementStore, batch_id: str) -> tuple[object, ...]:
+    """All that a lost step could have changed."""
+    return (
+        await store.fetch_batch(batch_id),
+        await store.fetch_progress(batch_id),
+        await store.fetch_reason_counts(batch_id),
+        await store.fetch_planned_totals(batch_id),
+        await store.fetch_latest_items("", 1_000),
+    )
