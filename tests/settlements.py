@@ -22,7 +22,7 @@ from temporalio.worker import Worker
 
 from activities.freezing import freeze_overdue_orders
 from activities.reconciliation import reconcile_batch
-from domain.batch_openings import plan_manual_opening
+from domain.batch_openings import plan_manual_opening, plan_rerun_opening
 from domain.business_days import BusinessCalendar
 from domain.control_totals import totals_of
 from domain.identifiers import chunk_workflow_id
@@ -32,13 +32,22 @@ from order_center.port import OrderCenter
 from runtime.settings import Settings
 from runtime.stack_state import StackState
 from schemas.audit import AuditReport
-from schemas.batches import FINAL_STATES, BatchOpening, BatchState, ControlTotals, OutcomeTotals, ReconciliationReport
+from schemas.batches import (
+    FINAL_STATES,
+    BatchOpening,
+    BatchState,
+    ControlTotals,
+    OutcomeTotals,
+    ReconciliationReport,
+    RerunSelection,
+)
 from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord
 from schemas.workflows import BatchResult, ChunkRef
 from settlement_store.port import SettlementStore
 from starters.audit import audit
 from starters.batch_starts import start_batch
+from starters.rerun import EXCEPTION_OUTCOMES
 from workers.settlement_worker import build_worker
 from workflows.activity_options import WORKFLOW_TASK_TIMEOUT
 from workflows.search_attributes import chunk_search_attributes
@@ -122,6 +131,15 @@ async def connect(stack: StackState) -> Client:
 def opening_of(batch_id: str, *, chunk_size: int, window: int) -> BatchOpening:
     """A batch as `settle run` would open it at a fixed time."""
     return plan_manual_opening(Settings().batch_settings, NOW, batch_id=batch_id, chunk_size=chunk_size, window=window)
+
+
+def rerun_opening_of(
+    batch_id: str, rerun_of: str, *, chunk_size: int = 1_000, window: int = 2, **selected: Any
+) -> BatchOpening:
+    """A rerun as `settle rerun` would open it, of all exception items unless `selected` says otherwise."""
+    selection = RerunSelection(**{"batch_id": rerun_of, "outcomes": EXCEPTION_OUTCOMES, **selected})
+    planned = plan_rerun_opening(Settings().batch_settings, NOW, selection)
+    return planned.model_copy(update={"batch_id": batch_id, "chunk_size": chunk_size, "window": window})
 
 
 async def freeze(systems: Systems, opening: BatchOpening) -> None:
