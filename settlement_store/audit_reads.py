@@ -22,6 +22,7 @@ BREAK_KINDS = (
     "exception_without_item",
     "outcome_too_early",
     "reason_impossible",
+    "unknown_forgotten",
     "closed_with_pending",
 )
 # One statement a kind: under READ COMMITTED it is one snapshot, in which every step is done or not begun.

@@ -249,6 +249,8 @@ class SettlementStore(Protocol):
         - `outcome_too_early` (order): an outcome in a chunk without a stored validation, or one that only a closed
           chunk can have.
         - `reason_impossible` (order): a held item without a reason for holding, or another one with such a reason.
+        - `unknown_forgotten` (order): the credit of an order's earlier item may exist, but the next item does not
+          inherit that, or was judged by a rule; or an item inherits what no earlier item left.
         - `closed_with_pending` (batch): the batch is final and has a chunk that is not closed.
         """
 

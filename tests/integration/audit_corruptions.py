@@ -79,6 +79,23 @@ ITEMS = {
     ),
 }
 
+RERUNS = {
+    "an item forgets that its order's credit may exist": in_store(
+        f"UPDATE items SET inherits_unknown = NULL WHERE {item_of('O40', 'R1')}", ("unknown_forgotten", "O40")
+    ),
+    "an item thinks that a credit may exist of which nobody knows": in_store(
+        f"UPDATE items SET inherits_unknown = true WHERE {item_of('O41', 'R1')}", ("unknown_forgotten", "O41")
+    ),
+    "an order whose credit may exist is rejected by a rule": in_store(
+        "INSERT INTO exception_items (batch_no, item_no, outcome, reason_code) "
+        f"SELECT batch_no, item_no, 'rejected', 'ORDER_DISPUTED' FROM items WHERE {item_of('O40', 'R1')};"
+        "UPDATE claims SET is_held = false WHERE order_id = 'O40'",
+        ("credit_of_rejected", "O40"),
+        ("chunk_totals_differ", "R1.chunk-000000"),
+        ("unknown_forgotten", "O40"),
+    ),
+}
+
 OUTCOMES = {
     "a rejected item is made failed": in_store(
         f"UPDATE exception_items SET outcome = 'failed' WHERE {item_of('O02', 'B1')}",
@@ -320,4 +337,4 @@ LEDGER = {
     ),
 }
 
-CORRUPTIONS = {**ITEMS, **OUTCOMES, **PLANS_AND_CHUNKS, **CLAIMS, **LEDGER}
+CORRUPTIONS = {**ITEMS, **RERUNS, **OUTCOMES, **PLANS_AND_CHUNKS, **CLAIMS, **LEDGER}

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from activities.chunks import credit_chunk, validate_chunk
 from activities.freezing import freeze_overdue_orders
 from activities.reconciliation import reconcile_batch
+from activities.rerunning import freeze_rerun
 from database.pools import open_pool
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
@@ -21,7 +22,7 @@ from schemas.workflows import ChunkRef
 from settlement_store.port import SettlementStore
 from settlement_store.postgres import PostgresSettlementStore
 from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls
-from tests.settlements import CALENDAR
+from tests.settlements import CALENDAR, rerun_opening_of
 
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -109,6 +110,7 @@ async def build_world(ports: Ports) -> None:
       a payload conflict; O09 to O11 held with credits, their outcome unknown; O12 O13 held and not attempted.
     - B2, closed: O07 again and O14 settled.
     - B3, running: O20 O21 settled; O22 rejected, O23 pending with a credit; O24 O25 pending, not validated.
+    - B5, closed: O40 held with a credit, its outcome unknown, O41 held and not attempted; both settled by its rerun R1.
     - B4, open: O30 O31 pending; O00 offered again, once as it is and once changed.
     """
     await ports.fund_platform.open_accounts(
@@ -143,6 +145,18 @@ async def build_world(ports: Ports) -> None:
     await settle_chunk(ports, "B3", 0)
     await validate_chunk(ports.order_center, ports.store, ref_of("B3", 1))
     await credit(ports, "O23")
+
+    await freeze(ports, "B5", 1, record_of("O40"), record_of("O41"))
+    await validate_chunk(ports.order_center, ports.store, ref_of("B5", 0))
+    await credit(ports, "O40")
+    await ports.store.hold_chunk("B5", 0, "the answer was lost")
+    await ports.store.hold_chunk("B5", 1, "the worker was lost")
+    await close(ports, "B5")
+    rerun = rerun_opening_of("R1", "B5", chunk_size=2)
+    await freeze_rerun(ports.order_center, ports.store, rerun, CALENDAR, -1, on_slice=lambda _item_no: None)
+    await ports.store.start_batch("R1")
+    await settle_chunk(ports, "R1", 0)
+    await close(ports, "R1")
 
     await ports.store.open_batch(opening_of("B4", 2))
     for amount_minor in (1000, 1001):
