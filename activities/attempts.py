@@ -1,6 +1,8 @@
-"""What every activity attempt does around its work: heartbeat, and tell Temporal which errors are final."""
+"""What an activity attempt does around its work: heartbeat, log how it ended, tell Temporal which errors are final."""
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -12,6 +14,10 @@ from domain import limits
 from domain.errors import ChunkUnfinishedError, SettleError, TooManyBatchesError, UnavailableError
 
 _RETRYABLE = (ChunkUnfinishedError, TooManyBatchesError, UnavailableError)
+# Their text says all; any other error is logged with where it came from.
+_EXPECTED = (SettleError, OSError, asyncio.CancelledError)
+
+_log = logging.getLogger(__name__)
 
 
 class Heartbeat:
@@ -36,23 +42,49 @@ class Heartbeat:
 
 
 @asynccontextmanager
-async def attempt() -> AsyncIterator[Heartbeat]:
-    """Heartbeat while the body waits for a database, and raise Settle's own final errors as non-retryable.
+async def attempt(batch_id: str, chunk_index: int | None = None) -> AsyncIterator[Heartbeat]:
+    """Heartbeat while the body waits for a database, log how it ended, and raise Settle's own final errors as final.
 
     The heartbeat says that the worker lives. A statement that hangs is ended by its own timeouts.
+
+    Args:
+        batch_id: the batch that the attempt works on, for the log.
+        chunk_index: the chunk, if it works on one.
     """
     heartbeat = Heartbeat()
+    started_s = time.monotonic()
     beats = asyncio.create_task(_beat_forever(heartbeat))
     try:
         yield heartbeat
-    except _RETRYABLE:
+    except BaseException as error:
+        is_final = isinstance(error, SettleError) and not isinstance(error, _RETRYABLE)
+        _log.warning(
+            "activity attempt failed",
+            exc_info=not isinstance(error, _EXPECTED),
+            extra=_fields(batch_id, chunk_index, started_s)
+            | {"error": str(error) or type(error).__name__, "will_be_tried_again": not is_final},
+        )
+        if is_final:
+            raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from error
         raise
-    except SettleError as error:
-        raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from error
+    else:
+        _log.info("activity attempt done", extra=_fields(batch_id, chunk_index, started_s))
     finally:
         beats.cancel()
         with suppress(asyncio.CancelledError):
             await beats
+
+
+def _fields(batch_id: str, chunk_index: int | None, started_s: float) -> dict[str, Any]:
+    """What every line about an attempt says of it."""
+    info = activity.info()
+    return {
+        "activity": info.activity_type,
+        "batch_id": batch_id,
+        **({} if chunk_index is None else {"chunk_index": chunk_index}),
+        "attempt": info.attempt,
+        "elapsed_s": round(time.monotonic() - started_s, 3),
+    }
 
 
 async def _beat_forever(heartbeat: Heartbeat) -> None:

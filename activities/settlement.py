@@ -36,7 +36,7 @@ class SettlementActivities:
     @activity.defn
     async def freeze_batch(self, opening: BatchOpening) -> None:
         """Fill the batch with its orders and freeze it; goes on where an earlier attempt got to."""
-        async with attempt() as heartbeat:
+        async with attempt(opening.batch_id) as heartbeat:
             if opening.rerun:
                 await self._freeze_rerun(opening, heartbeat)
             else:
@@ -67,37 +67,37 @@ class SettlementActivities:
     @activity.defn
     async def start_batch(self, batch_id: str) -> BatchPlan:
         """Set a frozen batch running; its plan."""
-        async with attempt():
+        async with attempt(batch_id):
             return await self._store.start_batch(batch_id)
 
     @activity.defn
     async def validate_chunk(self, ref: ChunkRef) -> OutcomeTotals:
         """Validate a chunk's orders; what is rejected so far."""
-        async with attempt():
+        async with attempt(ref.batch_id, ref.chunk_index):
             return await chunks.validate_chunk(self._order_center, self._store, ref)
 
     @activity.defn
     async def credit_chunk(self, ref: ChunkRef) -> OutcomeTotals:
         """Credit a chunk's valid orders and close it; its control totals."""
-        async with attempt():
+        async with attempt(ref.batch_id, ref.chunk_index):
             return await chunks.credit_chunk(self._store, self._fund_platform, ref)
 
     @activity.defn
     async def hold_chunk(self, request: HoldRequest) -> OutcomeTotals:
         """Hold what a failed chunk workflow left without an outcome; the chunk's control totals."""
-        async with attempt():
+        async with attempt(request.batch_id, request.chunk_index):
             return await self._store.hold_chunk(request.batch_id, request.chunk_index, request.detail)
 
     @activity.defn
     async def fetch_chunk_totals(self, ref: ChunkRef) -> OutcomeTotals:
         """Read a chunk's control totals; fails, to be tried again, until the chunk is closed."""
-        async with attempt():
+        async with attempt(ref.batch_id, ref.chunk_index):
             return await self._store.fetch_chunk_totals(ref.batch_id, ref.chunk_index)
 
     @activity.defn
     async def close_batch(self, batch_id: str) -> BatchState:
         """Reconcile a batch whose chunks are all closed, and give it its final state."""
-        async with attempt():
+        async with attempt(batch_id):
             report: ReconciliationReport = await reconcile_batch(self._store, self._fund_platform, batch_id)
             batch = await self._store.close_batch(batch_id, balanced=report.balanced)
             return batch.state

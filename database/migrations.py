@@ -1,16 +1,20 @@
 """Plain-SQL migrations, run by yoyo: each system's own, in its own schema."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
+from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
+import asyncpg
 import psycopg
 from psycopg import sql
 from yoyo import get_backend, read_migrations
 from yoyo.backends.base import DatabaseBackend
 from yoyo.migrations import MigrationList
 
+from database.failures import CONNECT_ERRORS, unreachable
 from database.urls import SCHEMES, without_password
 from domain import limits
 from domain.errors import UnavailableError
@@ -22,6 +26,8 @@ _TIMEOUT_OPTIONS = (
     f" -c lock_timeout={limits.LOCK_TIMEOUT_S}s"
     f" -c idle_in_transaction_session_timeout={limits.REPORT_STATEMENT_TIMEOUT_S}s"
 )
+
+_FETCH_APPLIED = "SELECT migration_id FROM _yoyo_migration ORDER BY migration_id"
 
 
 def migrate(url: str, *, package: str, schema: str) -> list[str]:
@@ -41,23 +47,42 @@ def migrate(url: str, *, package: str, schema: str) -> list[str]:
         return [migration.id for migration in missing]
 
 
-def fetch_missing_migrations(url: str, *, package: str, schema: str) -> list[str]:
-    """The names of the migrations that this version of Settle needs and the database does not have.
+class SchemaState(NamedTuple):
+    """How a database's schema compares with this version of Settle, by the names of migrations."""
+
+    missing: list[str]
+    """This version has them, the database does not: the schema is too old."""
+    unknown: list[str]
+    """The database has them, this version does not: the schema is newer."""
+
+
+async def fetch_schema_state(url: str, *, package: str, schema: str) -> SchemaState:
+    """Compare the migrations of a package with those that a database has; waits no longer than for a connection.
 
     Raises:
-        UnavailableError: the database could not be reached.
+        UnavailableError: the database could not be reached in time, or refused to be read.
     """
-    with _told(url), _connect(url) as connection:
-        applied_table = sql.Identifier(schema, "_yoyo_migration")
-        known_row = connection.execute("SELECT to_regclass(%s)", (applied_table.as_string(),)).fetchone()
-        rows = (
-            connection.execute(sql.SQL("SELECT migration_id FROM {}").format(applied_table)).fetchall()
-            if known_row and known_row[0]
-            else []
-        )
-    applied = {row[0] for row in rows}
-    with _migrations(package) as known:
-        return [migration.id for migration in known if migration.id not in applied]
+    try:
+        async with asyncio.timeout(limits.DATABASE_CONNECT_TIMEOUT_S):
+            applied = await _fetch_applied(url, schema)
+    except CONNECT_ERRORS as error:
+        raise unreachable(url, error) from error
+    with _migrations(package) as migrations:
+        known = [migration.id for migration in migrations]
+    return SchemaState(
+        missing=[name for name in known if name not in applied],
+        unknown=[name for name in applied if name not in known],
+    )
+
+
+async def _fetch_applied(url: str, schema: str) -> list[str]:
+    connection = await asyncpg.connect(url, server_settings={"search_path": schema})
+    try:
+        return [row[0] for row in await connection.fetch(_FETCH_APPLIED)]
+    except asyncpg.UndefinedTableError:
+        return []
+    finally:
+        connection.terminate()
 
 
 def _connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
@@ -66,10 +91,7 @@ def _connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
             url, autocommit=True, connect_timeout=limits.DATABASE_CONNECT_TIMEOUT_S, options=_TIMEOUT_OPTIONS
         )
     except psycopg.OperationalError as error:
-        raise UnavailableError(
-            f"Could not connect to PostgreSQL at {without_password(url)}: {' '.join(str(error).split())}. "
-            "Check that it runs and that its URL is right."
-        ) from error
+        raise unreachable(url, error) from error
 
 
 @contextmanager

@@ -4,15 +4,12 @@ from typing import TypeAlias
 
 import asyncpg
 
-from database.urls import without_password
+from database.failures import CONNECT_ERRORS, unreachable
 from domain import limits
-from domain.errors import UnavailableError
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Row: TypeAlias = asyncpg.Record
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
-
-UNAVAILABLE = (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.InvalidCatalogNameError)
 
 
 async def open_pool(
@@ -57,8 +54,5 @@ async def open_pool(
                 "jit": "off",
             },
         )
-    except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-        raise UnavailableError(
-            f"Could not connect to PostgreSQL at {without_password(url)}: {error or type(error).__name__}. "
-            "Check that it runs and that its URL is right."
-        ) from error
+    except CONNECT_ERRORS as error:
+        raise unreachable(url, error) from error

@@ -44,12 +44,16 @@ ORDER_AMOUNT_MINOR_MAX = MappingProxyType(
 
 # Connections
 DATABASE_POOL_SIZE_MAX = 10
-DATABASE_CONNECT_TIMEOUT_S = 5
+DATABASE_CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 30
 LOCK_TIMEOUT_S = 10
 IDLE_IN_TRANSACTION_TIMEOUT_S = 15
 TRANSACTION_TIMEOUT_S = 60
-TEMPORAL_CONNECT_TIMEOUT_S = 8
+TEMPORAL_CONNECT_TIMEOUT_S = 3
+TEMPORAL_RPC_TIMEOUT_S = 5  # one request of a command
+# A command says within the latter what it could not reach; the former is for its start, on a busy machine.
+COMMAND_START_S = 2.5
+UNREACHABLE_TOLD_S = 10
 
 # A command at the terminal, or the audit, may scan everything.
 REPORT_STATEMENT_TIMEOUT_S = 600
@@ -59,6 +63,10 @@ WATCH_INTERVAL_S = 0.5
 # Workers
 WORKER_ACTIVITY_SLOT_COUNT = 8
 WORKER_GRACEFUL_SHUTDOWN_S = 10
+# A worker asks Temporal for a sign of life, to see when it comes back. See docs/decisions/0003.
+TEMPORAL_PING_INTERVAL_S = 1
+TEMPORAL_PING_TIMEOUT_S = 2
+TEMPORAL_PING_MISS_COUNT = 2  # in a row: Temporal is away
 
 # Temporal. See docs/decisions/0003 for why these are safe for slow activities.
 WORKFLOW_TASK_TIMEOUT_S = 3
@@ -69,7 +77,8 @@ CHUNK_ACTIVITY_TIMEOUT_S = 120
 BATCH_ACTIVITY_TIMEOUT_S = 4 * 3600
 ACTIVITY_RETRY_INITIAL_S = 0.2
 ACTIVITY_RETRY_BACKOFF = 2.0
-ACTIVITY_RETRY_MAX_S = 5
+ACTIVITY_RETRY_MAX_S = 2
+RESUME_AFTER_OUTAGE_S = 5  # from a server's return until work goes on
 ACTIVITY_DEADLINE_S = 24 * 3600  # all the attempts of one activity together
 CHUNK_READ_RETRY_INITIAL_S = 1
 CHUNK_READ_RETRY_MAX_S = 10
@@ -96,6 +105,14 @@ _RELATIONS = {
     ),
     "an attempt ends before all attempts do": BATCH_ACTIVITY_TIMEOUT_S < ACTIVITY_DEADLINE_S,
     "a pool connection for every activity slot": WORKER_ACTIVITY_SLOT_COUNT <= DATABASE_POOL_SIZE_MAX,
+    "servers that are away are told in time": (
+        COMMAND_START_S + DATABASE_CONNECT_TIMEOUT_S + TEMPORAL_CONNECT_TIMEOUT_S < UNREACHABLE_TOLD_S
+    ),
+    "a request that is not answered is told in time": COMMAND_START_S + TEMPORAL_RPC_TIMEOUT_S < UNREACHABLE_TOLD_S,
+    "work goes on soon after PostgreSQL is back": ACTIVITY_RETRY_MAX_S < RESUME_AFTER_OUTAGE_S,
+    "work goes on soon after Temporal is back": (
+        TEMPORAL_PING_INTERVAL_S + TEMPORAL_PING_TIMEOUT_S < RESUME_AFTER_OUTAGE_S
+    ),
     "the amounts of a full batch, good or bad, fit a 64-bit sum": (
         BATCH_ORDER_COUNT_MAX * 10**AMOUNT_DIGIT_COUNT_MAX < 2**63
     ),

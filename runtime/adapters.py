@@ -1,10 +1,11 @@
 """The one place that picks adapters."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
-from database.migrations import fetch_missing_migrations, migrate
+from database.migrations import SchemaState, fetch_schema_state, migrate
 from database.pools import Pool, open_pool
 from domain import limits
 from domain.errors import UnavailableError
@@ -73,21 +74,60 @@ def _databases(settings: Settings) -> list[tuple[str, str, str]]:
     ]
 
 
-def migrate_databases(settings: Settings) -> dict[str, list[str]]:
-    """Bring the three systems' schemas up to date; the migrations applied now, by schema."""
-    return {schema: migrate(url, package=package, schema=schema) for url, package, schema in _databases(settings)}
+async def migrate_databases(settings: Settings) -> dict[str, tuple[list[str], SchemaState]]:
+    """Bring the three systems' schemas up to date.
+
+    Returns:
+        By schema, the migrations applied now, and how it compared with this version before.
+
+    Raises:
+        UnavailableError: a database could not be reached; nothing was changed then.
+    """
+    states = await _fetch_schema_states(settings)
+    return {
+        schema: (await asyncio.to_thread(migrate, url, package=package, schema=schema), states[schema])
+        for url, package, schema in _databases(settings)
+    }
 
 
-def require_migrated(settings: Settings) -> None:
+async def require_migrated(settings: Settings) -> list[str]:
     """Refuse to work on a schema that is older than this version of Settle.
+
+    Returns:
+        A sentence for each schema that is newer: this version may work on it (see docs/decisions/0010), and a
+        person should know.
 
     Raises:
         UnavailableError: migrations are missing, or a database could not be reached.
     """
-    for url, package, schema in _databases(settings):
-        missing = fetch_missing_migrations(url, package=package, schema=schema)
-        if missing:
+    states = await _fetch_schema_states(settings)
+    for schema, state in states.items():
+        if state.missing:
             raise UnavailableError(
-                f"The database schema {schema} is not up to date: it lacks {', '.join(missing)}. "
+                f"The database schema {schema} is not up to date: it lacks {', '.join(state.missing)}. "
                 "Bring it up to date with: settle migrate"
             )
+    return [
+        f"The database schema {schema} is newer than this version of Settle: it has {', '.join(state.unknown)}. "
+        "This version goes on working with it; replace it with the newer one soon."
+        for schema, state in states.items()
+        if state.unknown
+    ]
+
+
+async def _fetch_schema_states(settings: Settings) -> dict[str, SchemaState]:
+    """Look at the three databases at the same time, so that several that do not answer cost the time of one."""
+    databases = _databases(settings)
+    found = await asyncio.gather(
+        *(fetch_schema_state(url, package=package, schema=schema) for url, package, schema in databases),
+        return_exceptions=True,
+    )
+    errors = [each for each in found if isinstance(each, BaseException)]
+    for error in errors:
+        if not isinstance(error, UnavailableError):
+            raise error
+    if errors:
+        raise UnavailableError(" ".join(dict.fromkeys(map(str, errors))))
+    return {
+        schema: state for (_, _, schema), state in zip(databases, found, strict=True) if isinstance(state, SchemaState)
+    }

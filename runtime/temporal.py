@@ -1,13 +1,17 @@
 """Temporal: connecting, the payload converter, the workflow sandbox."""
 
 import asyncio
+from datetime import timedelta
+from typing import Any
 
-from temporalio.client import Client
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client, Interceptor, OutboundInterceptor, StartWorkflowInput, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfigProfile
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from database.failures import describe_failure
 from domain import limits
 from domain.errors import SettingsError, UnavailableError
 from runtime.settings import Settings
@@ -33,7 +37,7 @@ async def connect_temporal(settings: Settings) -> Client:
 
     Raises:
         SettingsError: the configuration is malformed.
-        UnavailableError: the server could not be reached in time.
+        UnavailableError: the server could not be reached in time, or has no such namespace.
     """
     try:
         profile = ClientConfigProfile.load()
@@ -46,12 +50,36 @@ async def connect_temporal(settings: Settings) -> Client:
     try:
         async with asyncio.timeout(limits.TEMPORAL_CONNECT_TIMEOUT_S):
             await _require_listener(address)
-            return await Client.connect(**config, data_converter=pydantic_data_converter)
+            client = await Client.connect(
+                **config, data_converter=pydantic_data_converter, interceptors=[_BoundedRequests()]
+            )
+            await _require_namespace(client, address)
     except (OSError, ValueError, RuntimeError, RPCError) as error:
+        reason = describe_failure(error, limits.TEMPORAL_CONNECT_TIMEOUT_S)
         raise UnavailableError(
-            f"Could not connect to Temporal at {address}: {error or 'no answer in time'}. "
+            f"Could not connect to Temporal at {address}: {reason}. "
             "Check that it runs and that TEMPORAL_ADDRESS is right."
         ) from error
+    return client
+
+
+class _BoundedRequests(Interceptor):
+    """A server that stops answering is told, not waited for: the SDK would wait 30 s, and try again for 10 s."""
+
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002 (the SDK's name)
+        return _BoundedStart(super().intercept_client(next))
+
+
+class _BoundedStart(OutboundInterceptor):
+    async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:  # noqa: A002
+        try:
+            async with asyncio.timeout(limits.TEMPORAL_RPC_TIMEOUT_S):
+                return await super().start_workflow(input)
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"Temporal did not answer within {limits.TEMPORAL_RPC_TIMEOUT_S} s when it was asked to start "
+                f"{input.id}. Nothing is lost; run the command again once it is back."
+            ) from error
 
 
 async def _require_listener(address: str) -> None:
@@ -59,6 +87,30 @@ async def _require_listener(address: str) -> None:
     host, _, port = address.rpartition(":")
     _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
     writer.close()
+
+
+async def _require_namespace(client: Client, address: str) -> None:
+    """Ask for the namespace, which connecting does not."""
+    try:
+        await client.workflow_service.describe_namespace(
+            DescribeNamespaceRequest(namespace=client.namespace),
+            timeout=timedelta(seconds=limits.TEMPORAL_CONNECT_TIMEOUT_S),
+        )
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+        raise UnavailableError(
+            f"Temporal at {address} has no namespace {client.namespace!r}. Create it with: temporal operator "
+            f"namespace create --namespace {client.namespace}, or correct TEMPORAL_NAMESPACE."
+        ) from error
+
+
+async def is_answering(client: Client) -> bool:
+    """Whether Temporal gives a sign of life just now."""
+    try:
+        return await client.service_client.check_health(timeout=timedelta(seconds=limits.TEMPORAL_PING_TIMEOUT_S))
+    except RPCError:
+        return False
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:

@@ -37,10 +37,18 @@ out = Console()
 err = Console(stderr=True)
 
 
+class _CommandLoop(asyncio.SelectorEventLoop):
+    """Leaves its threads alone at the end: one that looks up a host's name may not come back for long."""
+
+    async def shutdown_default_executor(self) -> None:
+        """Wait for nothing; the process is about to end."""
+
+
 def run_command(coroutine: Coroutine[Any, Any, Result]) -> Result:
     """Run a command's work; an error becomes a sentence on stderr and the exit code that the docs promise."""
     try:
-        return asyncio.run(coroutine)
+        with asyncio.Runner(loop_factory=_CommandLoop) as runner:
+            return runner.run(coroutine)
     except UnavailableError as error:
         raise fail(str(error), EXIT_UNREACHABLE) from error
     except RPCError as error:
@@ -65,13 +73,19 @@ async def load_ready_settings() -> Settings:
         UnavailableError: a database is not set, not reachable, or not migrated.
     """
     settings = load_settings()
-    await asyncio.to_thread(require_migrated, settings)
+    for notice in await require_migrated(settings):
+        tell(notice)
     return settings
+
+
+def tell(sentence: str) -> None:
+    """Print a sentence on stderr, where it is in no way of `--json`."""
+    typer.echo(f"settle: {sentence}", err=True)
 
 
 def fail(sentence: str, exit_code: int) -> typer.Exit:
     """Print a sentence on stderr; raise what is returned."""
-    typer.echo(f"settle: {sentence}", err=True)
+    tell(sentence)
     return typer.Exit(exit_code)
 
 

@@ -1,6 +1,6 @@
 """`settle migrate`: databases and search attributes up to date."""
 
-import asyncio
+from datetime import timedelta
 
 import typer
 from temporalio.api.enums.v1 import IndexedValueType
@@ -8,6 +8,8 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from database.migrations import SchemaState
+from domain import limits
 from runtime.adapters import migrate_databases
 from runtime.settings import load_settings
 from runtime.temporal import connect_temporal
@@ -23,10 +25,18 @@ def migrate() -> None:
 async def _migrate() -> None:
     settings = load_settings()
     client = await connect_temporal(settings)
-    for schema, applied in (await asyncio.to_thread(migrate_databases, settings)).items():
-        typer.echo(f"{schema}: {', '.join(applied) if applied else 'up to date'}")
+    for schema, (applied, before) in (await migrate_databases(settings)).items():
+        typer.echo(f"{schema}: {_describe(applied, before)}")
     await add_search_attributes(client)
     typer.echo(f"search attributes: {', '.join(key.name for key in ALL_KEYS)}")
+
+
+def _describe(applied: list[str], before: SchemaState) -> str:
+    if applied:
+        return ", ".join(applied)
+    if before.unknown:
+        return f"newer than this version of Settle, which does not know {', '.join(before.unknown)}; nothing to do"
+    return "up to date"
 
 
 async def add_search_attributes(client: Client) -> None:
@@ -36,7 +46,9 @@ async def add_search_attributes(client: Client) -> None:
         search_attributes={key.name: IndexedValueType.ValueType(int(key.indexed_value_type)) for key in ALL_KEYS},
     )
     try:
-        await client.operator_service.add_search_attributes(request)
+        await client.operator_service.add_search_attributes(
+            request, timeout=timedelta(seconds=limits.TEMPORAL_RPC_TIMEOUT_S)
+        )
     except RPCError as error:
         if error.status != RPCStatusCode.ALREADY_EXISTS:
             raise

@@ -1,5 +1,8 @@
 """The worker process: runs batch and chunk workflows and their activities."""
 
+import asyncio
+import logging
+import os
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -8,14 +11,87 @@ from temporalio.worker import Worker
 from activities.settlement import SettlementActivities
 from domain import limits
 from domain.batch_openings import BatchSettings
+from domain.errors import UnavailableError
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
-from runtime.temporal import workflow_runner
+from runtime.settings import Settings
+from runtime.temporal import connect_temporal, is_answering, workflow_runner
 from settlement_store.port import SettlementStore
 from workflows.settle_batch import SettleBatchWorkflow
 from workflows.settle_chunk import SettleChunkWorkflow
 
 WORKFLOWS = (SettleBatchWorkflow, SettleChunkWorkflow)
+
+_log = logging.getLogger(__name__)
+
+
+async def serve(
+    settings: Settings,
+    order_center: OrderCenter,
+    store: SettlementStore,
+    fund_platform: FundPlatform,
+    stop: asyncio.Event,
+) -> None:
+    """Run a worker until `stop` is set; start another in its place when Temporal is back from having been away.
+
+    The SDK's worker would come back too, but it asks a server that is away every 10 s in the end, which cannot be
+    set. Its successor asks at once, on a connection of its own. What the old worker has in hand it finishes beside it.
+
+    Raises:
+        UnavailableError: Temporal could not be reached at the start, or refuses the worker for good.
+    """
+    client: Client | None = await connect_temporal(settings)
+    try:
+        async with asyncio.TaskGroup() as workers:
+            while client:
+                worker = build_worker(
+                    client, settings.task_queue, order_center, store, fund_platform, settings.batch_settings
+                )
+                workers.create_task(worker.run())
+                _log.info("worker serves the task queue", extra=_describe(settings, client))
+                client = await _await_return(settings, client, stop)
+                workers.create_task(worker.shutdown())
+            _log.info("worker is shutting down", extra={"grace_s": limits.WORKER_GRACEFUL_SHUTDOWN_S})
+    except ExceptionGroup as failed:
+        raise UnavailableError(
+            f"The worker could not go on: {failed.exceptions[0]}. Nothing is lost; correct what Temporal says "
+            "and start the worker again."
+        ) from failed
+
+
+def _describe(settings: Settings, client: Client) -> dict[str, object]:
+    return {
+        "pid": os.getpid(),
+        "task_queue": settings.task_queue,
+        "temporal": client.service_client.config.target_host,
+        "namespace": client.namespace,
+    }
+
+
+async def _await_return(settings: Settings, client: Client, stop: asyncio.Event) -> Client | None:
+    """Wait until Temporal is back from having been away, or until `stop` is set; the connection to go on with."""
+    missed_count = 0
+    while not await _is_set_within(stop, limits.TEMPORAL_PING_INTERVAL_S):
+        if not await is_answering(client):
+            missed_count += 1
+            if missed_count == limits.TEMPORAL_PING_MISS_COUNT:
+                _log.warning("Temporal is away; waiting for it")
+        elif missed_count < limits.TEMPORAL_PING_MISS_COUNT:
+            missed_count = 0
+        else:
+            try:
+                return await connect_temporal(settings)
+            except UnavailableError as error:
+                _log.warning("Temporal is not ready yet", extra={"error": str(error)})
+    return None
+
+
+async def _is_set_within(event: asyncio.Event, timeout_s: float) -> bool:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await event.wait()
+    except TimeoutError:
+        return False
 
 
 def build_worker(

@@ -186,7 +186,7 @@ def test_every_setting_is_in_the_readme_with_its_default() -> None:
 @pytest.mark.parametrize("path", DOCS, ids=name_of)
 def test_no_variable_is_documented_that_does_not_exist(path: Path) -> None:
     settings = {f"SETTLE_{name.upper()}" for name in set(Settings.model_fields) - INNER_SETTINGS}
-    known = settings | set(TEMPORAL_VARIABLES) | TEMPORAL_FILE_VARIABLES
+    known = settings | set(TEMPORAL_VARIABLES) | TEMPORAL_FILE_VARIABLES | set(vars(limits))
     assert set(re.findall(r"(?<![<\w])(?:SETTLE|TEMPORAL|KAFKA)_[A-Z_]*[A-Z]\b", path.read_text())) <= known
 
 

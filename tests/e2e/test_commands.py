@@ -1,7 +1,6 @@
 """What each command says, and with which exit code it ends."""
 
 import json
-import socket
 
 import psycopg
 import pytest
@@ -9,7 +8,6 @@ import pytest
 from tests.e2e.conftest import Commands, Finished
 
 ORDER_COUNT = 600
-NO_PORT = 1  # nothing listens on a privileged port that is not in use
 
 
 def import_sample(commands: Commands) -> dict[str, object]:
@@ -118,24 +116,6 @@ def test_all_malformed_settings_are_named_at_once_and_no_value_is_shown(commands
     names = ("SETTLE_CHUNK_SIZE", "SETTLE_CUTOFF_TIMEZONE", "SETTLE_CUTOFF_TIME_LOCAL", "SETTLE_FUND_PLATFORM_URL")
     assert_refused(finished, 2, *names)
     assert "hunter2" not in finished.stderr
-
-
-@pytest.mark.parametrize("command", ["batches", "audit", "run", "worker", "migrate"])
-def test_a_database_that_is_away_is_a_sentence_without_the_password_and_exit_code_3(
-    commands: Commands, command: str
-) -> None:
-    url = f"postgresql://settle:hunter2@127.0.0.1:{NO_PORT}/settle"
-    finished = commands.run(command, SETTLE_DATABASE_URL=url)
-    assert_refused(finished, 3, f"127.0.0.1:{NO_PORT}")
-    assert "hunter2" not in finished.stderr
-
-
-@pytest.mark.parametrize("command", ["run", "worker", "migrate"])
-def test_a_temporal_server_that_is_away_is_a_sentence_and_exit_code_3(commands: Commands, command: str) -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{reserved.getsockname()[1]}"
-        assert_refused(commands.run(command, TEMPORAL_ADDRESS=address), 3, address, "Temporal")
 
 
 def test_a_malformed_temporal_configuration_is_a_sentence_and_exit_code_2(commands: Commands) -> None:

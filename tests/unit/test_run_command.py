@@ -1,0 +1,34 @@
+"""A command that has said what it could not reach ends, whatever still hangs behind it."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+import typer
+
+from domain.errors import UnavailableError
+from starters.console import EXIT_UNREACHABLE, run_command
+
+HANG_S = 5
+
+
+def test_a_host_that_is_looked_up_for_ever_does_not_keep_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    answered = threading.Event()
+    began = time.monotonic()
+
+    async def look_up() -> None:
+        try:
+            async with asyncio.timeout(0.01):
+                await asyncio.to_thread(answered.wait, HANG_S)
+        except TimeoutError as error:
+            raise UnavailableError("Could not connect.") from error
+
+    try:
+        with pytest.raises(typer.Exit) as stopped:
+            run_command(look_up())
+        assert time.monotonic() - began < HANG_S
+    finally:
+        answered.set()
+    assert stopped.value.exit_code == EXIT_UNREACHABLE
+    assert capsys.readouterr().err == "settle: Could not connect.\n"
