@@ -24,6 +24,7 @@ BATCH_LIST_COUNT_MAX = 100
 LOAD_ROW_COUNT = 5_000
 EXCEPTION_DETAIL_LENGTH_MAX = 500
 AMOUNT_DIGIT_COUNT_MAX = 10  # of an amount in an order file
+ORDER_LINE_BYTES_MAX = 8_192  # of an order file; a slice keeps its lines in memory
 IDENTIFIER_LENGTH_MAX = 64  # an order or account id, in characters
 BATCH_ID_LENGTH_MAX = 100
 

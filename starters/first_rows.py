@@ -1,0 +1,58 @@
+"""Which order ids an import has met: on disk, so that memory does not grow with the file."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+
+from database.queries import load_query
+from domain.errors import UnavailableError
+from starters.order_file import BadRow, OrderRow
+
+_CREATE_FIRST_ROWS = load_query("starters", "create_first_rows")
+_ADD_ROW = load_query("starters", "add_row")
+_FETCH_FIRST_ROW = load_query("starters", "fetch_first_row")
+
+
+class FirstRows:
+    """The first good row of each order: its line and its digest, in a temporary database."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        database.execute(_CREATE_FIRST_ROWS)
+
+    def add(self, rows: Sequence[OrderRow]) -> tuple[list[OrderRow], list[BadRow]]:
+        """Remember the rows; those that are the first of their order, and those that differ from the first.
+
+        A row that is the same as the first one is in neither.
+        """
+        places = ((row.record.order_id, row.line_no, row.digest) for row in rows)
+        with self._database:
+            added_count = self._database.executemany(_ADD_ROW, places).rowcount
+        if added_count == len(rows):
+            return list(rows), []
+        first_rows, different_rows = [], []
+        for row in rows:
+            line_no, digest = self._database.execute(_FETCH_FIRST_ROW, (row.record.order_id,)).fetchone()
+            if line_no == row.line_no:
+                first_rows.append(row)
+            elif digest != row.digest:
+                reason = f"order_id {row.record.order_id!r} stands on line {line_no} already, in a row that differs."
+                different_rows.append(BadRow(row.line_no, row.line, reason))
+        return first_rows, different_rows
+
+
+@contextmanager
+def open_first_rows() -> Iterator[FirstRows]:
+    """Open an empty memory of rows; SQLite keeps it in a private temporary file, which ends with the context.
+
+    Raises:
+        UnavailableError: the temporary file cannot be written.
+    """
+    try:
+        with closing(sqlite3.connect("")) as database:
+            yield FirstRows(database)
+    except sqlite3.Error as error:
+        raise UnavailableError(
+            f"The order ids could not be kept in a temporary file: {error}. Make room in the folder for such files "
+            "(TMPDIR) and import the file again."
+        ) from error
