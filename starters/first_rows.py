@@ -1,12 +1,13 @@
 """Which order ids an import has met: on disk, so that memory does not grow with the file."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from database.queries import load_query
 from domain.errors import UnavailableError
-from starters.order_file import BadRow, OrderRow
+from schemas.orders import OrderRecord
+from starters.order_file import BadRow, Slice
 
 _CREATE_FIRST_ROWS = load_query("starters", "create_first_rows")
 _ADD_ROW = load_query("starters", "add_row")
@@ -20,25 +21,26 @@ class FirstRows:
         self._database = database
         database.execute(_CREATE_FIRST_ROWS)
 
-    def add(self, rows: Sequence[OrderRow]) -> tuple[list[OrderRow], list[BadRow]]:
-        """Remember the rows; those that are the first of their order, and those that differ from the first.
+    def add(self, part: Slice) -> tuple[list[OrderRecord], list[BadRow]]:
+        """Remember the good rows of a slice.
 
-        A row that is the same as the first one is in neither.
+        Returns:
+            The records of those that are the first of their order, and those that differ from the first. A row that
+            is the same as the first is in neither.
         """
-        places = ((row.record.order_id, row.line_no, row.digest) for row in rows)
         with self._database:
-            added_count = self._database.executemany(_ADD_ROW, places).rowcount
-        if added_count == len(rows):
-            return list(rows), []
-        first_rows, different_rows = [], []
-        for row in rows:
-            line_no, digest = self._database.execute(_FETCH_FIRST_ROW, (row.record.order_id,)).fetchone()
-            if line_no == row.line_no:
-                first_rows.append(row)
-            elif digest != row.digest:
-                reason = f"order_id {row.record.order_id!r} stands on line {line_no} already, in a row that differs."
-                different_rows.append(BadRow(row.line_no, row.line, reason))
-        return first_rows, different_rows
+            added_count = self._database.executemany(_ADD_ROW, part.marks).rowcount
+        if added_count == len(part.marks):
+            return part.records, []
+        first_records, different_rows = [], []
+        for record, (order_id, line_no, digest), line in zip(part.records, part.marks, part.lines, strict=True):
+            first_line_no, first_digest = self._database.execute(_FETCH_FIRST_ROW, (order_id,)).fetchone()
+            if first_line_no == line_no:
+                first_records.append(record)
+            elif first_digest != digest:
+                reason = f"order_id {order_id!r} stands on line {first_line_no} already, in a row that differs."
+                different_rows.append(BadRow(line_no, line, reason))
+        return first_records, different_rows
 
 
 @contextmanager

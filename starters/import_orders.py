@@ -63,16 +63,15 @@ async def import_file(
     rejected_file = RejectedFile(rejected_path_of(order_file.path))
     try:
         with open_first_rows() as first_rows:
-            for rows, bad_rows, read_bytes in order_file.read_slices():
-                new_rows, different_rows = first_rows.add(rows)
-                rejected_file.write(sorted(bad_rows + different_rows))
-                records = [row.record for row in new_rows]
+            for part in order_file.read_slices():
+                records, different_rows = first_rows.add(part)
+                rejected_file.write(sorted(part.bad_rows + different_rows))
                 await fund_platform.open_accounts(_openings_of(records))
                 await order_center.load_records(records)
                 order_count += len(records)
                 announced = sum_totals((announced, _announced_totals(records)))
                 if on_progress:
-                    on_progress(read_bytes)
+                    on_progress(part.read_bytes)
         rejected_file.remove_earlier()
     except OrderFileError as error:
         raise OrderFileError(

@@ -25,15 +25,6 @@ class OrderFileError(SettleError):
     """The order file cannot be read or is no order file, or what cannot be loaded cannot be written beside it."""
 
 
-class OrderRow(NamedTuple):
-    """A row that can be loaded; rows with the same fields, as they are written, have the same digest."""
-
-    line_no: int
-    line: bytes
-    digest: bytes
-    record: OrderRecord
-
-
 class BadRow(NamedTuple):
     """A row that cannot be loaded; of an over-long line only the beginning."""
 
@@ -42,10 +33,17 @@ class BadRow(NamedTuple):
     reason: str
 
 
-class Slice(NamedTuple):
-    """The next rows, at most `limits.LOAD_ROW_COUNT`, and how much of the file is read after them."""
+# What an import remembers of a good row: (order_id, line_no, digest). Rows whose fields are written in the same way
+# have the same digest. A plain tuple of plain values costs the garbage collector nothing.
+RowMark = tuple[str, int, bytes]
 
-    rows: list[OrderRow]
+
+class Slice(NamedTuple):
+    """The next rows, at most `limits.LOAD_ROW_COUNT`; a good one has a record, a mark and a line, at the same place."""
+
+    records: list[OrderRecord]
+    marks: list[RowMark]
+    lines: list[bytes]
     bad_rows: list[BadRow]
     read_bytes: int
 
@@ -92,32 +90,34 @@ class OrderFile:
             raise OrderFileError(f"{self} cannot be read further: {error.strerror}.") from error
 
     def _slices(self) -> Iterator[Slice]:
-        rows: list[OrderRow] = []
-        bad_rows: list[BadRow] = []
         read_bytes = self._header_bytes
+        part = Slice([], [], [], [], read_bytes)
         lines = iter(partial(self._binary.readline, limits.ORDER_LINE_BYTES_MAX + 1), b"")
         for line_no, line in enumerate(lines, 2):
             read_bytes += len(line)
             if line in (b"\n", b"\r\n"):
                 continue
             try:
-                rows.append(self._row_of(line_no, line))
+                self._add_row(part, line_no, line)
             except ValueError as error:
-                bad_rows.append(BadRow(line_no, line[: limits.ORDER_LINE_BYTES_MAX], f"{error}."))
+                part.bad_rows.append(BadRow(line_no, line[: limits.ORDER_LINE_BYTES_MAX], f"{error}."))
                 read_bytes += self._skip_rest_of(line)
-            if len(rows) + len(bad_rows) == limits.LOAD_ROW_COUNT:
-                yield Slice(rows, bad_rows, read_bytes)
-                rows, bad_rows = [], []
-        if rows or bad_rows:
-            yield Slice(rows, bad_rows, read_bytes)
+            if len(part.records) + len(part.bad_rows) == limits.LOAD_ROW_COUNT:
+                yield part._replace(read_bytes=read_bytes)
+                part = Slice([], [], [], [], read_bytes)
+        if part.records or part.bad_rows:
+            yield part._replace(read_bytes=read_bytes)
 
-    def _row_of(self, line_no: int, line: bytes) -> OrderRow:
+    def _add_row(self, part: Slice, line_no: int, line: bytes) -> None:
         fields = fields_of(line)
         if len(fields) != self._field_count:
             raise ValueError(f"it has {len(fields)} fields, and the first line has {self._field_count}")
         picked = self._pick(fields)
+        record = record_of(*picked)
         digest = blake2b("\0".join(picked).encode(), digest_size=_DIGEST_SIZE_BYTES).digest()
-        return OrderRow(line_no, line, digest, record_of(*picked))
+        part.records.append(record)
+        part.marks.append((record.order_id, line_no, digest))
+        part.lines.append(line)
 
     def _skip_rest_of(self, line: bytes) -> int:
         """Read on to the end of an over-long line in bounded pieces; how many bytes that were."""

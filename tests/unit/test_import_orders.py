@@ -362,7 +362,7 @@ def add_all_on_three_pages(file: Path) -> None:
     with open_order_file(file) as order_file, open_first_rows() as first_rows:
         first_rows._database.execute("PRAGMA max_page_count = 3")
         for part in order_file.read_slices():
-            first_rows.add(part.rows)
+            first_rows.add(part)
 
 
 def test_a_full_disk_under_the_temporary_file_is_a_sentence(systems: Systems) -> None:
