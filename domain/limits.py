@@ -27,6 +27,7 @@ LOAD_ROW_COUNT = 5_000
 UNKNOWN_ORDER_PAUSES_S = (0.25, 0.5, 1, 2)  # before an order without a record is asked for again
 EXCEPTION_DETAIL_LENGTH_MAX = 500
 AMOUNT_DIGIT_COUNT_MAX = 10  # of an amount in an order file
+ORDER_LINE_BYTES_MAX = 8_192  # of an order file; a slice keeps its lines in memory
 IDENTIFIER_LENGTH_MAX = 64  # an order or account id, in characters
 BATCH_ID_LENGTH_MAX = 100
 

@@ -1,0 +1,6 @@
+-- Create the table of the first good row of each order in an order file.
+CREATE TABLE first_rows (
+    order_id text PRIMARY KEY,
+    line integer NOT NULL,
+    digest blob NOT NULL
+) WITHOUT ROWID
