@@ -23,6 +23,7 @@ RECONCILE_LOOK_COUNT_MAX = 3  # at a slice that shows a credit of a rejected ord
 AUDIT_SLICE_ORDER_COUNT = 10_000
 AUDIT_BREAK_COUNT_MAX = 1_000
 BATCH_LIST_COUNT_MAX = 100
+ORDER_LIFE_ROW_COUNT_MAX = 100  # the newest items of an order that are shown, and the newest conflicting offers
 LOAD_ROW_COUNT = 5_000
 UNKNOWN_ORDER_PAUSES_S = (0.25, 0.5, 1, 2)  # before an order without a record is asked for again
 EXCEPTION_DETAIL_LENGTH_MAX = 500

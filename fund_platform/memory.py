@@ -11,6 +11,7 @@ from domain.errors import AccountNotFoundError
 from fund_platform.port import HOUSE_ACCOUNT_PREFIX, check_account_openings, check_credit_requests
 from schemas.batches import ControlTotals
 from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
+from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -103,6 +104,15 @@ class MemoryFundPlatform:
         keys = islice((key for key in sorted(by_key) if key > after_key), credit_count_max)
         return [self._credit_of(key, by_key[key]) for key in keys]
 
+    async def fetch_credit_life(self, idempotency_key: str) -> CreditLife:
+        """See `FundPlatform.fetch_credit_life`."""
+        stored = self.answers.get(idempotency_key)
+        postings = self._postings_by_key().get(idempotency_key, [])
+        return CreditLife(
+            answer=CreditAnswer(result_code=stored.code, **stored.request._asdict()) if stored else None,
+            postings=[self._posting_of(posting) for posting in sorted(postings, key=lambda each: each.entry_id)],
+        )
+
     async def fetch_ledger_breaks(self, break_count_max: int) -> list[tuple[str, str, str]]:
         """See `FundPlatform.fetch_ledger_breaks`."""
         checks = (self._entry_breaks, self._balance_breaks, self._posting_breaks, self._answer_breaks)
@@ -154,6 +164,17 @@ class MemoryFundPlatform:
             amount_minor=sum(posting.amount_minor for posting in postings),
             posting_count=len(postings),
             posted_at=entry.posted_at if entry else _EPOCH,
+        )
+
+    def _posting_of(self, posting: Posting) -> CreditPosting:
+        entry = self.entries.get(posting.entry_id)
+        return CreditPosting(
+            entry_id=posting.entry_id,
+            reference=entry.reference if entry else None,
+            posted_at=entry.posted_at if entry else None,
+            account_id=posting.account_id,
+            amount_minor=posting.amount_minor,
+            currency=posting.currency,
         )
 
     def _entry_breaks(self) -> Iterator[tuple[str, str, str]]:

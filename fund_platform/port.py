@@ -14,6 +14,7 @@ from typing import Protocol
 from domain import limits
 from schemas.batches import ControlTotals
 from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
+from schemas.order_life import CreditLife
 
 HOUSE_ACCOUNT_PREFIX = "house:"
 
@@ -89,6 +90,12 @@ class FundPlatform(Protocol):
         Args:
             after_key: the last key of the slice before; the empty string for the first one.
             credit_count_max: the slice's bound.
+        """
+
+    async def fetch_credit_life(self, idempotency_key: str) -> CreditLife:
+        """Read the stored answer of a key and the postings that have it, in the order of their entries.
+
+        One snapshot. A key that was never asked for has neither.
         """
 
     async def fetch_ledger_breaks(self, break_count_max: int) -> list[tuple[str, str, str]]:

@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 import asyncpg
 
-from database.pools import Connection, Pool
+from database.pools import Connection, Pool, Row
 from database.queries import load_query
 from domain.control_totals import totals_of
 from domain.errors import AccountNotFoundError, InvariantViolationError
 from fund_platform.port import check_account_openings, check_credit_requests
 from schemas.batches import ControlTotals
 from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
+from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
 
 _OPEN_ACCOUNTS = load_query("fund_platform", "open_accounts")
 _FETCH_ACCOUNT = load_query("fund_platform", "fetch_account")
@@ -22,6 +23,7 @@ _REFUSE_CREDITS = load_query("fund_platform", "refuse_credits")
 _FETCH_ANSWERS = load_query("fund_platform", "fetch_answers")
 _FETCH_CREDIT_TOTALS = load_query("fund_platform", "fetch_credit_totals")
 _FETCH_CREDITS = load_query("fund_platform", "fetch_credits")
+_FETCH_CREDIT_LIFE = load_query("fund_platform", "fetch_credit_life")
 _FETCH_LEDGER_BREAKS = load_query("fund_platform", "fetch_ledger_breaks")
 
 
@@ -94,6 +96,14 @@ class PostgresFundPlatform:
         rows = await self._pool.fetch(_FETCH_CREDITS, after_key, credit_count_max)
         return [LedgerCredit(*row) for row in rows]
 
+    async def fetch_credit_life(self, idempotency_key: str) -> CreditLife:
+        """See `FundPlatform.fetch_credit_life`."""
+        rows = await self._pool.fetch(_FETCH_CREDIT_LIFE, idempotency_key)
+        return CreditLife(
+            answer=CreditAnswer(**rows[0]) if rows[0]["result_code"] else None,
+            postings=[_posting_of(row) for row in rows if row["entry_id"] is not None],
+        )
+
     async def fetch_ledger_breaks(self, break_count_max: int) -> list[tuple[str, str, str]]:
         """See `FundPlatform.fetch_ledger_breaks`."""
         rows = await self._pool.fetch(_FETCH_LEDGER_BREAKS, break_count_max)
@@ -135,3 +145,14 @@ async def _fetch_answers(
 def _columns_of(requests: Sequence[CreditRequest], keys: set[str]) -> Iterable[tuple[object, ...]]:
     """The columns of the requests with these keys."""
     return zip(*(request for request in requests if request.idempotency_key in keys), strict=True)
+
+
+def _posting_of(row: Row) -> CreditPosting:
+    return CreditPosting(
+        entry_id=row["entry_id"],
+        reference=row["reference"],
+        posted_at=row["posted_at"],
+        account_id=row["posted_account_id"],
+        amount_minor=row["posted_amount_minor"],
+        currency=row["posted_currency"],
+    )

@@ -5,6 +5,7 @@ from datetime import datetime
 from itertools import count
 
 from order_center.port import check_records
+from schemas.order_life import OrderStanding
 from schemas.orders import OrderRecord, OverdueCursor, OverdueOrder, TransactionRecord
 
 
@@ -47,6 +48,18 @@ class MemoryOrderCenter:
     async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
         """See `OrderCenter.fetch_records`."""
         return [self._transaction_of(order_id) for order_id in order_ids if order_id in self._records]
+
+    async def fetch_order(self, order_id: str) -> OrderStanding | None:
+        """See `OrderCenter.fetch_order`."""
+        record = self._records.get(order_id)
+        if record is None:
+            return None
+        return OrderStanding(
+            **record._asdict(),
+            amount_minor=record.paid_minor - record.refunded_minor,
+            version=self._versions[order_id],
+            is_offered=order_id in self._unacknowledged_order_ids,
+        )
 
     def _offer(self, order_id: str) -> OverdueOrder:
         record = self._records[order_id]

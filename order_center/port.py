@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from domain import limits
+from schemas.order_life import OrderStanding
 from schemas.orders import OrderRecord, OverdueCursor, OverdueOrder, TransactionRecord
 
 
@@ -41,6 +42,9 @@ class OrderCenter(Protocol):
 
     async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
         """Read the records of these orders, in any order, by one indexed read; unknown ids are left out."""
+
+    async def fetch_order(self, order_id: str) -> OrderStanding | None:
+        """Read one order's record and whether it is unacknowledged, in one snapshot; None for an unknown order."""
 
 
 def check_records(records: Sequence[OrderRecord]) -> None:

@@ -6,12 +6,14 @@ from datetime import datetime
 from database.pools import Pool
 from database.queries import load_query
 from order_center.port import check_records
+from schemas.order_life import OrderStanding
 from schemas.orders import OrderRecord, OverdueCursor, OverdueOrder, TransactionRecord
 
 _LOAD_RECORDS = load_query("order_center", "load_records")
 _FETCH_OVERDUE_SLICE = load_query("order_center", "fetch_overdue_slice")
 _ACKNOWLEDGE = load_query("order_center", "acknowledge")
 _FETCH_RECORDS = load_query("order_center", "fetch_records")
+_FETCH_ORDER = load_query("order_center", "fetch_order")
 
 
 class PostgresOrderCenter:
@@ -43,3 +45,8 @@ class PostgresOrderCenter:
         """See `OrderCenter.fetch_records`."""
         rows = await self._pool.fetch(_FETCH_RECORDS, order_ids)
         return [TransactionRecord(*row) for row in rows]
+
+    async def fetch_order(self, order_id: str) -> OrderStanding | None:
+        """See `OrderCenter.fetch_order`."""
+        row = await self._pool.fetchrow(_FETCH_ORDER, order_id)
+        return OrderStanding(**row) if row else None

@@ -3,12 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from domain import limits
 from domain.business_days import BusinessCalendar
 from domain.chunking import chunk_count_of, chunk_range
-from domain.control_totals import outcome_totals_of, totals_of
+from domain.control_totals import totals_of
 from domain.errors import (
     BatchMismatchError,
     BatchNotFoundError,
@@ -39,39 +38,10 @@ from schemas.batches import (
     StoreBreak,
     StoredException,
 )
+from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome, ReasonCode
+from settlement_store.memory_contents import Claim, Contents
 from settlement_store.port import RELEASING_OUTCOMES, check_exceptions, check_offers, is_opened_as
-
-
-class _Claim(NamedTuple):
-    batch_id: str
-    item_no: int
-    claim_no: int
-    is_held: bool
-
-
-class _Contents:
-    """What a batch consists of."""
-
-    def __init__(self, chunk_size: int) -> None:
-        self.chunk_size = chunk_size
-        self.items: list[Item] = []
-        self.chunks: list[Chunk] = []
-        self.exceptions: dict[int, ExceptionItem] = {}
-
-    def outcome_of(self, item_no: int) -> str:
-        if item_no in self.exceptions:
-            return self.exceptions[item_no].outcome
-        is_closed = self.chunks and self.chunks[item_no // self.chunk_size].state == ChunkState.CLOSED
-        return Outcome.SETTLED if is_closed else PENDING
-
-    def totals_of(self, chunk: Chunk) -> OutcomeTotals:
-        """The totals of the outcomes that a chunk has so far."""
-        return outcome_totals_of(
-            (outcome, item.currency, 1, item.amount_minor)
-            for item in self.items[chunk.item_start : chunk.item_end]
-            if (outcome := self.outcome_of(item.item_no)) != PENDING
-        )
 
 
 class MemorySettlementStore:
@@ -79,8 +49,9 @@ class MemorySettlementStore:
 
     def __init__(self) -> None:
         self._batches: dict[str, Batch] = {}
-        self._contents: dict[str, _Contents] = {}
-        self._claims: dict[str, _Claim] = {}
+        self._contents: dict[str, Contents] = {}
+        self._claims: dict[str, Claim] = {}
+        self._conflicts: dict[tuple[str, str], ConflictingOffer] = {}
 
     async def open_batch(self, opening: BatchOpening) -> Batch:
         """See `SettlementStore.open_batch`."""
@@ -99,7 +70,7 @@ class MemorySettlementStore:
                 started_at=None,
                 closed_at=None,
             )
-            self._contents[opening.batch_id] = _Contents(opening.chunk_size)
+            self._contents[opening.batch_id] = Contents(opening.chunk_size)
         batch = self._batches[opening.batch_id]
         if not is_opened_as(batch, opening):
             raise BatchMismatchError(f"Batch {opening.batch_id} exists with other parameters.")
@@ -117,12 +88,20 @@ class MemorySettlementStore:
                 claim_no = claim.claim_no + 1 if claim else 1
                 item = Item(len(contents.items), *order, claim_no=claim_no)
                 contents.items.append(item)
-                self._claims[order.order_id] = _Claim(batch_id, item.item_no, claim_no, is_held=True)
+                self._claims[order.order_id] = Claim(batch_id, item.item_no, claim_no, is_held=True)
                 claimed_count += 1
             elif self._payload_of(claim) == order:
                 duplicate_count += 1
             else:
                 conflict_order_ids.append(order.order_id)
+                conflict = ConflictingOffer(
+                    batch_id=batch_id,
+                    account_id=order.account_id,
+                    amount_minor=order.amount_minor,
+                    currency=order.currency,
+                    offered_at=datetime.now(UTC),
+                )
+                self._conflicts.setdefault((order.order_id, batch_id), conflict)
         self._batches[batch_id] = batch.model_copy(
             update={
                 "item_count": len(contents.items),
@@ -157,7 +136,7 @@ class MemorySettlementStore:
             contents.items.append(
                 Item(item_no, order_id, account_id, amount_minor, currency, claim_no + 1, inherits_unknown)
             )
-            self._claims[order_id] = _Claim(batch_id, item_no, claim_no + 1, is_held=True)
+            self._claims[order_id] = Claim(batch_id, item_no, claim_no + 1, is_held=True)
         self._batches[batch_id] = batch.model_copy(update={"item_count": len(contents.items)})
         return frozenset(item.order_id for item in taken)
 
@@ -302,6 +281,21 @@ class MemorySettlementStore:
             chunk_closed_count=sum(chunk.state == ChunkState.CLOSED for chunk in contents.chunks),
         )
 
+    async def fetch_items_of_order(self, order_id: str) -> list[OrderItem]:
+        """See `SettlementStore.fetch_items_of_order`."""
+        items = [
+            contents.item_of_order(self._batches[batch_id], item)
+            for batch_id, contents in self._contents.items()
+            for item in contents.items
+            if item.order_id == order_id
+        ]
+        return sorted(items, key=lambda item: item.claim_no)[-limits.ORDER_LIFE_ROW_COUNT_MAX :]
+
+    async def fetch_conflicts_of_order(self, order_id: str) -> list[ConflictingOffer]:
+        """See `SettlementStore.fetch_conflicts_of_order`."""
+        found = [self._conflicts.get((order_id, batch_id)) for batch_id in self._batches]
+        return [conflict for conflict in found if conflict][-limits.ORDER_LIFE_ROW_COUNT_MAX :]
+
     async def fetch_offer_counts(self) -> OfferCounts:
         """See `SettlementStore.fetch_offer_counts`."""
         batches = self._batches.values()
@@ -320,18 +314,18 @@ class MemorySettlementStore:
         """See `SettlementStore.fetch_store_breaks`; totals are summed when asked for here, so nothing can differ."""
         return []
 
-    def _get(self, batch_id: str) -> tuple[Batch, _Contents]:
+    def _get(self, batch_id: str) -> tuple[Batch, Contents]:
         if batch_id not in self._batches:
             raise BatchNotFoundError(f"There is no batch {batch_id}.")
         return self._batches[batch_id], self._contents[batch_id]
 
-    def _get_open(self, batch_id: str) -> tuple[Batch, _Contents]:
+    def _get_open(self, batch_id: str) -> tuple[Batch, Contents]:
         batch, contents = self._get(batch_id)
         if batch.state != BatchState.OPEN:
             raise BatchNotOpenError(f"Batch {batch_id} is {batch.state} and takes no more orders.")
         return batch, contents
 
-    def _stored_exception(self, contents: _Contents, exception: ExceptionItem) -> StoredException:
+    def _stored_exception(self, contents: Contents, exception: ExceptionItem) -> StoredException:
         item = contents.items[exception.item_no]
         return StoredException(
             *item[:6],
@@ -340,7 +334,7 @@ class MemorySettlementStore:
             is_latest=self._claims[item.order_id].claim_no == item.claim_no,
         )
 
-    def _get_chunk(self, batch_id: str, chunk_index: int) -> tuple[_Contents, Chunk]:
+    def _get_chunk(self, batch_id: str, chunk_index: int) -> tuple[Contents, Chunk]:
         contents = self._contents.get(batch_id)
         if contents is None or not 0 <= chunk_index < len(contents.chunks):
             raise BatchNotFoundError(f"Batch {batch_id} has no chunk {chunk_index}.")
@@ -351,20 +345,21 @@ class MemorySettlementStore:
         self._batches[batch.batch_id] = changed
         return changed
 
-    def _store(self, contents: _Contents, chunk: Chunk, state: ChunkState, exceptions: Sequence[ExceptionItem]) -> None:
+    def _store(self, contents: Contents, chunk: Chunk, state: ChunkState, exceptions: Sequence[ExceptionItem]) -> None:
         """Store exceptions, release the claims that they free, and move the chunk on."""
         check_exceptions(chunk, exceptions)
         new = {exception.item_no: exception for exception in exceptions}
         if new.keys() & contents.exceptions.keys():
             raise InvariantViolationError(f"An item of chunk {chunk.chunk_index} has an outcome already.")
         contents.exceptions |= new
+        contents.stored_at |= dict.fromkeys(new, datetime.now(UTC))
         contents.chunks[chunk.chunk_index] = chunk._replace(state=state)
         for item_no, exception in new.items():
             if exception.outcome in RELEASING_OUTCOMES:
                 order_id = contents.items[item_no].order_id
                 self._claims[order_id] = self._claims[order_id]._replace(is_held=False)
 
-    def _payload_of(self, claim: _Claim) -> OfferedOrder:
+    def _payload_of(self, claim: Claim) -> OfferedOrder:
         item = self._contents[claim.batch_id].items[claim.item_no]
         return OfferedOrder(item.order_id, item.account_id, item.amount_minor, item.currency)
 

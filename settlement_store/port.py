@@ -30,6 +30,7 @@ from schemas.batches import (
     StoreBreak,
     StoredException,
 )
+from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome
 
 RELEASING_OUTCOMES = frozenset({Outcome.REJECTED, Outcome.FAILED})
@@ -52,7 +53,8 @@ class SettlementStore(Protocol):
         """Claim and append those of the orders that no live item holds; count duplicates and conflicts.
 
         Atomic, under the batch's row lock. New items get the next item numbers without a gap, in order_id
-        order, and their order's next claim number.
+        order, and their order's next claim number. Of an order's conflicts with one batch the first one's payload
+        is kept, for `fetch_conflicts_of_order`.
 
         Args:
             batch_id: an open batch.
@@ -210,6 +212,18 @@ class SettlementStore(Protocol):
 
         Raises:
             BatchNotFoundError: no batch has this id.
+        """
+
+    async def fetch_items_of_order(self, order_id: str) -> list[OrderItem]:
+        """Read one order's items, oldest first, in one snapshot; the newest `limits.ORDER_LIFE_ROW_COUNT_MAX` of them.
+
+        An item that a claim names and that is not there is left out; `fetch_item_of_order` tells that.
+        """
+
+    async def fetch_conflicts_of_order(self, order_id: str) -> list[ConflictingOffer]:
+        """Read what was offered for one order in conflict with its live item, at most one offer a batch: the first.
+
+        In the order in which the batches were opened; the newest `limits.ORDER_LIFE_ROW_COUNT_MAX` of them.
         """
 
     async def fetch_offer_counts(self) -> OfferCounts:

@@ -32,6 +32,7 @@ from schemas.reasons import ReasonCode
 from settlement_store.audit_reads import PostgresAuditReads
 from settlement_store.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
 from settlement_store.filling import PostgresBatchFilling
+from settlement_store.order_reads import PostgresOrderReads
 from settlement_store.port import RELEASING_OUTCOMES, check_exceptions
 
 
@@ -67,7 +68,7 @@ class _LockedChunk(NamedTuple):
     chunk: Chunk
 
 
-class PostgresSettlementStore(PostgresBatchFilling, PostgresAuditReads):
+class PostgresSettlementStore(PostgresBatchFilling, PostgresOrderReads, PostgresAuditReads):
     """`SettlementStore` on PostgreSQL; see the port for what each method promises.
 
     Here is what batches and chunks go through once they are frozen, and what is read of them.

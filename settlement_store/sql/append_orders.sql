@@ -6,7 +6,7 @@ WITH offered AS MATERIALIZED (
         AS o (order_id, account_id, amount_minor, currency)
 ), live AS MATERIALIZED (
     SELECT
-        offered.order_id,
+        offered.*,
         claim.batch_no,
         claim.item_no,
         (item.account_id, item.amount_minor, item.currency)
@@ -34,6 +34,10 @@ WITH offered AS MATERIALIZED (
     ) AS chunk ON true
     WHERE NOT is_duplicate
         AND (chunk.state = 'closed' AND live.item_no >= item_start AND live.item_no < item_end) IS NOT TRUE
+), conflicting AS ( -- the batch's row is locked, so that no rival stores the same one
+    INSERT INTO conflicts (order_id, batch_no, account_id, amount_minor, currency)
+    SELECT order_id, $1, account_id, amount_minor, currency FROM live WHERE NOT is_duplicate
+    ON CONFLICT (order_id, batch_no) DO NOTHING
 ), numbered AS MATERIALIZED (
     SELECT offered.*, ($2 + row_number() OVER (ORDER BY offered.order_id) - 1)::integer AS item_no
     FROM offered LEFT JOIN live USING (order_id)

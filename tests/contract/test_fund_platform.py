@@ -15,6 +15,7 @@ from fund_platform.postgres import PostgresFundPlatform
 from runtime.stack_state import StackState
 from schemas.batches import ControlTotals
 from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
+from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
 from tests.databases import cloned_database
 
 OPENINGS = [AccountOpening("alice", "USD"), AccountOpening("bob", "USD"), AccountOpening("eve", "EUR")]
@@ -270,6 +271,32 @@ async def test_slices_give_every_credit_once_by_key_in_code_point_order(fund_pla
         expected = [(key, "alice", "USD", keys.index(key) + 1, 1) for key in sorted(keys)]
         assert [credit[:5] for credit in credits_] == expected
         assert all(before - timedelta(minutes=1) < credit.posted_at <= datetime.now(UTC) for credit in credits_)
+
+
+async def test_a_key_is_told_with_its_stored_answer_and_its_posting(fund_platform: FundPlatform) -> None:
+    await post(fund_platform, request_of("other"))
+    await post(fund_platform, request_of("k", account_id="nobody"))
+    refused = await fund_platform.fetch_credit_life("k")
+    request = {"account_id": "nobody", "amount_minor": 100, "currency": "USD"}
+    assert refused == CreditLife(answer=CreditAnswer(result_code=NOT_FOUND, claim_no=1, **request), postings=[])
+
+    await fund_platform.post_credits("the chunk that credits", [request_of("k", claim_no=2, amount_minor=70)])
+    await post(fund_platform, request_of("k", claim_no=3, amount_minor=71))
+    credited = await fund_platform.fetch_credit_life("k")
+    payload = {"account_id": "alice", "amount_minor": 70, "currency": "USD"}
+    assert credited.answer == CreditAnswer(result_code=CREATED, claim_no=2, **payload)
+    [posting] = credited.postings
+    assert posting.posted_at
+    assert abs(datetime.now(UTC) - posting.posted_at) < timedelta(minutes=1)
+    assert posting == CreditPosting(
+        entry_id=posting.entry_id, reference="the chunk that credits", posted_at=posting.posted_at, **payload
+    )
+    assert posting.entry_id != (await fund_platform.fetch_credit_life("other")).postings[0].entry_id
+
+
+async def test_a_key_that_was_never_asked_for_has_no_life(fund_platform: FundPlatform) -> None:
+    await post(fund_platform, request_of("k"))
+    assert await fund_platform.fetch_credit_life("kk") == CreditLife(answer=None, postings=[])
 
 
 async def test_nothing_to_do_is_no_error(fund_platform: FundPlatform) -> None:

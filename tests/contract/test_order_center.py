@@ -9,6 +9,7 @@ from domain import limits
 from order_center.memory import MemoryOrderCenter
 from order_center.port import OrderCenter
 from order_center.postgres import PostgresOrderCenter
+from schemas.order_life import OrderStanding
 from schemas.orders import OrderRecord, OrderStatus, OverdueCursor, OverdueOrder, TransactionRecord
 
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
@@ -161,6 +162,32 @@ async def test_records_are_read_as_last_loaded_and_unknown_ones_are_left_out(ord
         TransactionRecord("a", "A1", 1000, 0, "USD", "completed", ends_at, versions["a"]),
         TransactionRecord("b", "A1", 900, 100, "USD", "refunding", ends_at, versions["b"]),
     ]
+
+
+async def test_one_order_is_read_with_its_record_and_whether_it_is_still_offered(order_center: OrderCenter) -> None:
+    await order_center.load_records([record_of("a"), record_of("b", after_sale_ends_at=CUTOFF)])
+    await order_center.load_records([record_of("a", refunded_minor=100, status=OrderStatus.DISPUTED)])
+    [offered] = await fetch_all(order_center)
+    standing = await order_center.fetch_order("a")
+    assert standing == OrderStanding(
+        order_id="a",
+        account_id="A1",
+        paid_minor=1000,
+        refunded_minor=100,
+        amount_minor=900,
+        currency="USD",
+        status=OrderStatus.DISPUTED,
+        completed_at=CUTOFF - timedelta(days=20),
+        after_sale_ends_at=CUTOFF - timedelta(days=1),
+        version=offered.version,
+        is_offered=True,
+    )
+    await order_center.acknowledge([("a", offered.version)])
+    assert await order_center.fetch_order("a") == standing.model_copy(update={"is_offered": False})
+    not_yet_overdue = await order_center.fetch_order("b")
+    assert not_yet_overdue
+    assert not_yet_overdue.is_offered
+    assert await order_center.fetch_order("unknown") is None
 
 
 async def test_too_many_records_or_an_order_twice_are_refused_and_nothing_is_loaded(order_center: OrderCenter) -> None:

@@ -74,6 +74,7 @@ def calls_of(prefix: str) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
         "fetch_credits": [
             ((after, size), size) for after in ("", f"credit:{prefix}000100000") for size in (100, slice_size)
         ],
+        "fetch_credit_life": [((f"credit:{prefix}{n}",), 1) for n in ("000000007", "unknown")],
         "post_credits": [],
         "refuse_credits": [],
         "fetch_answers": [],

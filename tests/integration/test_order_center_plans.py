@@ -92,6 +92,7 @@ def calls_of(filled: Filled) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
         ],
         "acknowledge": [((ids, numbers(len(ids))), len(ids)), ((ids[:10], numbers(10)), 10)],
         "fetch_records": [((ids,), len(ids)), ((ids[: limits.CHUNK_SIZE_DEFAULT],), limits.CHUNK_SIZE_DEFAULT)],
+        "fetch_order": [((order_id,), 1) for order_id in (*ids[:3], "unknown")],
         "load_records": [
             ((ids[:load_count], *changed), load_count),
             ((ids_of("new-", load_count), *changed), load_count),

@@ -19,15 +19,17 @@ ITEM_COUNT = 200_000
 SMALL_CHUNK_SIZE = 10
 CHUNK_COUNT = ITEM_COUNT // SMALL_CHUNK_SIZE + ITEM_COUNT // limits.CHUNK_SIZE_DEFAULT
 EXCEPTION_EVERY = 20
+ORDER_LIFE_READ_COUNT = 2  # an order's item and its earlier one
 ROW_COUNT_MIN = 2_000  # what may be read without harm whatever it is about: all of a few chunks, some times over
 READS_ALL_CHUNKS = {"fetch_progress", "set_batch_final"}  # of a batch, which may be most of their tables
-BIG_TABLES = {"items", "claims", "exception_items", "chunk_states", "chunk_totals"}
+BIG_TABLES = {"items", "claims", "exception_items", "chunk_states", "chunk_totals", "earlier_items", "conflicts"}
 # A report's, which reads a batch's exception items; and the audit's, which read everything.
 COLD = ("fetch_reason_counts", "break_")
 HOT_SQL_NAMES = [path.stem for path in Path("settlement_store/sql").glob("*.sql") if not path.stem.startswith(COLD)]
 
 # A batch of many small chunks, one of few big ones, and one to append to. Every twentieth item is an exception:
-# rejected and released, or held. Orders' ids are in another order than their items.
+# rejected and released, or held, and then has an earlier item and a conflicting offer. Orders' ids are in another order
+# than their items.
 FILL = """
     INSERT INTO batches (batch_id, source, state, business_date, cutoff_at, chunk_size, window_size, item_count)
     SELECT %(prefix)s || name, 'manual', state, '2026-11-22', '2026-11-22Z', chunk_size, 8, item_count
@@ -57,6 +59,14 @@ FILL = """
         CASE WHEN item_no %% (%(every)s * 2) = 0 THEN 'rejected' ELSE 'held' END,
         CASE WHEN item_no %% (%(every)s * 2) = 0 THEN 'ORDER_DISPUTED' ELSE 'PAYLOAD_CONFLICT' END
     FROM items
+    WHERE starts_with(order_id, %(prefix)s) AND item_no %% %(every)s = 0;
+
+    INSERT INTO earlier_items (order_id, claim_no, batch_no, item_no)
+    SELECT order_id, 0, batch_no, item_no FROM items
+    WHERE starts_with(order_id, %(prefix)s) AND item_no %% %(every)s = 0;
+
+    INSERT INTO conflicts (order_id, batch_no, account_id, amount_minor, currency)
+    SELECT order_id, batch_no, account_id, 101, currency FROM items
     WHERE starts_with(order_id, %(prefix)s) AND item_no %% %(every)s = 0;
 
     INSERT INTO chunk_totals (batch_no, chunk_index, outcome, currency, order_count, amount_minor)
@@ -166,6 +176,10 @@ def calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
     for name in ("small", "big"):
         batch_id = filled.prefix + name
         yield "fetch_item_of_order", (f"{batch_id}-000000007",), 1
+        for n in (0, EXCEPTION_EVERY * 7919, 7):
+            for statement in ("fetch_items_of_order", "fetch_conflicts_of_order"):
+                order_id = f"{batch_id}-{n % ITEM_COUNT:09d}"
+                yield statement, (order_id, limits.ORDER_LIFE_ROW_COUNT_MAX), ORDER_LIFE_READ_COUNT
         for statement in ("fetch_chunk", "lock_chunk"):
             yield statement, (batch_id, 7), 1
         for statement in ("fetch_batch", "lock_batch"):

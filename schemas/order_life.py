@@ -1,0 +1,121 @@
+"""The life of one order: what each of the three systems holds of it, and what that comes to."""
+
+from datetime import date
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from schemas.batches import BatchSource, BatchState
+from schemas.ledger import CreditResultCode
+from schemas.orders import OrderStatus
+from schemas.reasons import ReasonCode
+
+
+class OrderStanding(BaseModel):
+    """An order as the Order Center has it now; `amount_minor` is what is due: paid less refunded.
+
+    `is_offered`: not acknowledged, so that the next run takes it if its after-sale period is over by the cutoff.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    order_id: str
+    account_id: str
+    paid_minor: int
+    refunded_minor: int
+    amount_minor: int
+    currency: str
+    status: OrderStatus
+    completed_at: AwareDatetime
+    after_sale_ends_at: AwareDatetime
+    version: int
+    is_offered: bool
+
+
+class OrderItem(BaseModel):
+    """One of an order's items: its place, its frozen payload, and what became of it.
+
+    `chunk_index` is None while the batch is open. `outcome` may also be `pending`. `reason_code`, `detail` and
+    `stored_at` belong to the outcomes rejected, failed and held; a settled item has its credit's time.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
+    batch_source: BatchSource
+    batch_state: BatchState
+    business_date: date | None
+    item_no: int
+    chunk_index: int | None
+    claim_no: int
+    inherits_unknown: bool
+    account_id: str
+    amount_minor: int
+    currency: str
+    outcome: str
+    reason_code: ReasonCode | None
+    detail: str | None
+    stored_at: AwareDatetime | None
+
+
+class ConflictingOffer(BaseModel):
+    """A payload that was offered to a batch while an item with another one was the order's live one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
+    account_id: str
+    amount_minor: int
+    currency: str
+    offered_at: AwareDatetime
+
+
+class CreditAnswer(BaseModel):
+    """The Fund Platform's stored answer, and the request that it answered."""
+
+    model_config = ConfigDict(frozen=True)
+
+    result_code: CreditResultCode
+    claim_no: int
+    account_id: str
+    amount_minor: int
+    currency: str
+
+
+class CreditPosting(BaseModel):
+    """A credit posting, and its journal entry: `reference` and `posted_at` are None if the entry is missing."""
+
+    model_config = ConfigDict(frozen=True)
+
+    entry_id: int
+    reference: str | None
+    posted_at: AwareDatetime | None
+    account_id: str
+    amount_minor: int
+    currency: str
+
+
+class CreditLife(BaseModel):
+    """What the Fund Platform holds under one idempotency key; one posting at most unless the ledger is broken."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answer: CreditAnswer | None
+    postings: list[CreditPosting]
+
+
+class OrderLife(BaseModel):
+    """All that is known of an order, and the answer to "why was I not paid?".
+
+    `items` are oldest first. `contradictions` is empty unless the systems contradict each other or themselves.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    order_id: str
+    answer: str
+    next_step: str | None
+    contradictions: list[str]
+    order: OrderStanding | None
+    items: list[OrderItem]
+    conflicts: list[ConflictingOffer]
+    credit: CreditLife

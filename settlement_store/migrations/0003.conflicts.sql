@@ -1,0 +1,11 @@
+-- What was offered for an order whose live item has another payload: counted on the batch, and kept here for the person
+-- who asks what became of the order. The first offer to a batch is kept; a later one to the same batch is only counted.
+CREATE TABLE conflicts (
+    order_id text COLLATE "C" NOT NULL,
+    batch_no integer NOT NULL,
+    account_id text COLLATE "C" NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency text COLLATE "C" NOT NULL,
+    offered_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (order_id, batch_no)
+);

@@ -1,0 +1,52 @@
+-- Read the newest items of one order, oldest first, each with its batch, chunk and exception item by their keys.
+SELECT
+    batch.batch_id,
+    batch.source AS batch_source,
+    batch.state AS batch_state,
+    batch.business_date,
+    item.item_no,
+    chunk.chunk_index,
+    item.claim_no,
+    coalesce(item.inherits_unknown, false) AS inherits_unknown,
+    item.account_id,
+    item.amount_minor,
+    item.currency,
+    coalesce(exception.outcome, CASE WHEN chunk.state = 'closed' THEN 'settled' ELSE 'pending' END) AS outcome,
+    exception.reason_code,
+    exception.detail,
+    exception.stored_at
+FROM (
+    SELECT claim_no, batch_no, item_no FROM claims WHERE order_id = $1
+    UNION ALL
+    SELECT * FROM (
+        SELECT claim_no, batch_no, item_no FROM earlier_items WHERE order_id = $1 ORDER BY claim_no DESC LIMIT $2
+    ) AS earlier
+    ORDER BY claim_no DESC
+    LIMIT $2
+) AS place
+CROSS JOIN LATERAL (
+    SELECT * FROM items
+    WHERE items.batch_no = place.batch_no
+        AND items.item_no = place.item_no
+        AND items.order_id = $1
+        AND items.claim_no = place.claim_no
+    OFFSET 0
+) AS item
+CROSS JOIN LATERAL (
+    SELECT batch_id, source, state, business_date, chunk_size FROM batches WHERE batches.batch_no = place.batch_no
+    OFFSET 0
+) AS batch
+LEFT JOIN LATERAL (
+    SELECT chunk_index, state FROM chunk_states
+    WHERE chunk_states.batch_no = place.batch_no
+        AND chunk_states.chunk_index = place.item_no / batch.chunk_size
+        AND place.item_no >= chunk_states.item_start
+        AND place.item_no < chunk_states.item_end
+    OFFSET 0
+) AS chunk ON true
+LEFT JOIN LATERAL (
+    SELECT outcome, reason_code, detail, stored_at FROM exception_items
+    WHERE exception_items.batch_no = place.batch_no AND exception_items.item_no = place.item_no
+    OFFSET 0
+) AS exception ON true
+ORDER BY place.claim_no
