@@ -20,9 +20,14 @@ async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, b
     Reads only, in bounded slices. In each slice the ledger is read after the items, so both equations hold
     while the batch runs too: what is settled has its credit by then, and a newer credit is unconfirmed.
 
+    Of a batch that is pruned, or is being pruned, it is what was found before: the report was kept.
+
     Raises:
         BatchNotFoundError: no batch has this id.
     """
+    kept = await store.fetch_kept_report(batch_id)
+    if kept:
+        return kept
     batch = await store.fetch_batch(batch_id)
     items: defaultdict[str, list[ControlTotals]] = defaultdict(list)
     ledger: defaultdict[str, list[ControlTotals]] = defaultdict(list)

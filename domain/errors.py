@@ -6,6 +6,7 @@
     ├── BatchNotOpenError         an append or a freeze came after the batch was frozen
     ├── BatchMismatchError        a batch with this id exists with other parameters
     ├── TooManyBatchesError       no more batches may be open or running; try again when one is closed
+    ├── BatchPrunedError          the batch's items are pruned, or about to be
     ├── AccountNotFoundError      the Fund Platform has no such account
     ├── SettingsError             a setting is malformed
     ├── WrongCallError            a command was called with values that make no sense
@@ -38,6 +39,10 @@ class BatchMismatchError(SettleError):
 
 class TooManyBatchesError(SettleError):
     """As many batches as may be are open, frozen or running."""
+
+
+class BatchPrunedError(SettleError):
+    """The batch's items are pruned, or about to be."""
 
 
 class AccountNotFoundError(SettleError):

@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     cutoff_time_local: time = time(0, 0)
     cutoff_timezone: str = "UTC"
     chunk_size: Annotated[int, Field(ge=1, le=limits.CHUNK_SIZE_MAX)] = limits.CHUNK_SIZE_DEFAULT
+    retention_days: Annotated[int, Field(ge=1)] = limits.RETENTION_DAYS_DEFAULT
     window: Annotated[int, Field(ge=1, le=limits.WINDOW_MAX)] = limits.WINDOW_DEFAULT
 
     @field_validator("cutoff_time_local")

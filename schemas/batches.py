@@ -1,7 +1,7 @@
 """Settlement batches, their chunks and items, and control totals."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -174,6 +174,19 @@ class RerunItem(NamedTuple):
     amount_minor: int
     currency: str
     inherits_unknown: bool
+
+
+class RetiredBatch(NamedTuple):
+    """A closed batch that is past its retention and not pruned yet.
+
+    It is pruned unless one of its items is held and still its order's latest, or a batch that reruns it is not closed.
+    """
+
+    batch_id: str
+    closed_at: datetime
+    item_count: int
+    held_count: int
+    unclosed_rerun_count: int
 
 
 class ItemGroup(NamedTuple):

@@ -25,7 +25,7 @@ from schemas.batches import (
     StoredException,
 )
 from settlement_store.batch_rows import batch_of, fetch_batch_no, fetch_batch_row, lock_batch
-from settlement_store.port import check_offers, is_opened_as
+from settlement_store.port import batch_pruned, check_offers, is_opened_as
 
 _OPEN_BATCH = load_query("settlement_store", "open_batch")
 _QUEUE_TO_OPEN = load_query("settlement_store", "queue_to_open")
@@ -70,11 +70,14 @@ class PostgresBatchFilling:
                 rerun.reason_code if rerun else None,
                 limits.UNCLOSED_BATCH_COUNT_MAX,
             )
-            unclosed = await connection.fetch(_FETCH_UNCLOSED_BATCH_IDS, limits.UNCLOSED_BATCHES_NAMED_MAX)
+            unclosed_rows = await connection.fetch(_FETCH_UNCLOSED_BATCH_IDS, limits.UNCLOSED_BATCH_COUNT_MAX)
+            unclosed_ids = [row["batch_id"] for row in unclosed_rows]
             try:
                 batch = batch_of(await fetch_batch_row(connection, opening.batch_id))
             except BatchNotFoundError as error:
-                raise _too_many_batches(opening, unclosed) from error
+                if len(unclosed_ids) < limits.UNCLOSED_BATCH_COUNT_MAX:
+                    raise batch_pruned(rerun.batch_id if rerun else opening.batch_id) from error
+                raise _too_many_batches(opening, unclosed_ids) from error
         if not is_opened_as(batch, opening):
             raise BatchMismatchError(
                 f"Batch {opening.batch_id} exists with another source, business date, cutoff, chunk size, window or "
@@ -177,8 +180,8 @@ def _claim_race(batch_id: str) -> _ClaimRaceError:
     return _ClaimRaceError(f"An order offered to batch {batch_id} was claimed by an append that did not queue.")
 
 
-def _too_many_batches(opening: BatchOpening, unclosed: Sequence[Row]) -> TooManyBatchesError:
-    named = ", ".join(row["batch_id"] for row in unclosed)
+def _too_many_batches(opening: BatchOpening, unclosed_ids: Sequence[str]) -> TooManyBatchesError:
+    named = ", ".join(unclosed_ids[: limits.UNCLOSED_BATCHES_NAMED_MAX])
     return TooManyBatchesError(
         f"Batch {opening.batch_id} was not opened: {limits.UNCLOSED_BATCH_COUNT_MAX} batches are open, frozen or "
         f"running, and more may not be. The oldest: {named}. See what they wait for with: settle status BATCH"

@@ -41,21 +41,22 @@ from schemas.batches import (
 from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.memory_contents import Claim, Contents
-from settlement_store.port import RELEASING_OUTCOMES, check_exceptions, check_offers, is_opened_as
+from settlement_store.memory_pruning import MemoryPruning
+from settlement_store.port import RELEASING_OUTCOMES, batch_pruned, check_exceptions, check_offers, is_opened_as
 
 
-class MemorySettlementStore:
+class MemorySettlementStore(MemoryPruning):
     """Batches in dictionaries; each method runs to its end without awaiting, so none sees another's half."""
 
     def __init__(self) -> None:
-        self._batches: dict[str, Batch] = {}
-        self._contents: dict[str, Contents] = {}
-        self._claims: dict[str, Claim] = {}
+        super().__init__()
         self._conflicts: dict[tuple[str, str], ConflictingOffer] = {}
 
     async def open_batch(self, opening: BatchOpening) -> Batch:
         """See `SettlementStore.open_batch`."""
         if opening.batch_id not in self._batches:
+            if opening.rerun and opening.rerun.batch_id in self._kept_reports:
+                raise batch_pruned(opening.rerun.batch_id)
             unclosed_count = sum(batch.state not in FINAL_STATES for batch in self._batches.values())
             if unclosed_count >= limits.UNCLOSED_BATCH_COUNT_MAX:
                 raise TooManyBatchesError(f"Batch {opening.batch_id} was not opened: too many are not closed.")
@@ -120,7 +121,8 @@ class MemorySettlementStore:
         selected = [
             exception
             for item_no, exception in sorted(contents.exceptions.items())
-            if item_no > after_item_no
+            if item_no >= contents.pruned_item_count
+            and item_no > after_item_no
             and exception.outcome in selection.outcomes
             and selection.reason_code in (None, exception.reason_code)
         ]
@@ -178,7 +180,7 @@ class MemorySettlementStore:
     async def fetch_pending_items(self, batch_id: str, chunk: Chunk) -> list[Item]:
         """See `SettlementStore.fetch_pending_items`."""
         contents = self._get(batch_id)[1]
-        items = contents.items[chunk.item_start : chunk.item_end]
+        items = contents.items[max(chunk.item_start, contents.pruned_item_count) : chunk.item_end]
         return [item for item in items if item.item_no not in contents.exceptions]
 
     async def store_validation(
@@ -235,7 +237,7 @@ class MemorySettlementStore:
         """See `SettlementStore.fetch_item_groups`."""
         contents = self._get(batch_id)[1]
         groups: dict[tuple[str, str, bool], list[Item]] = {}
-        for item in contents.items[item_start:item_end]:
+        for item in contents.items[max(item_start, contents.pruned_item_count) : item_end]:
             is_latest = self._claims[item.order_id].claim_no == item.claim_no
             groups.setdefault((contents.outcome_of(item.item_no), item.currency, is_latest), []).append(item)
         return [
@@ -266,8 +268,9 @@ class MemorySettlementStore:
 
     async def fetch_reason_counts(self, batch_id: str) -> dict[str, int]:
         """See `SettlementStore.fetch_reason_counts`."""
-        exceptions = self._get(batch_id)[1].exceptions.values()
-        return dict(sorted(Counter(str(exception.reason_code) for exception in exceptions).items()))
+        contents = self._get(batch_id)[1]
+        codes = [str(each.reason_code) for no, each in contents.exceptions.items() if no >= contents.pruned_item_count]
+        return dict(sorted(Counter(codes).items()))
 
     async def fetch_progress(self, batch_id: str) -> BatchProgress:
         """See `SettlementStore.fetch_progress`."""
@@ -338,6 +341,8 @@ class MemorySettlementStore:
         contents = self._contents.get(batch_id)
         if contents is None or not 0 <= chunk_index < len(contents.chunks):
             raise BatchNotFoundError(f"Batch {batch_id} has no chunk {chunk_index}.")
+        if contents.chunks[chunk_index].item_start < contents.pruned_item_count:
+            raise BatchNotFoundError(f"Chunk {chunk_index} of batch {batch_id} is pruned.")
         return contents, contents.chunks[chunk_index]
 
     def _set_state(self, batch: Batch, state: BatchState, stamp: str) -> Batch:

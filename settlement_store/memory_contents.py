@@ -26,6 +26,7 @@ class Contents:
         self.chunk_size = chunk_size
         self.items: list[Item] = []
         self.chunks: list[Chunk] = []
+        self.pruned_item_count = 0
         self.exceptions: dict[int, ExceptionItem] = {}
         self.stored_at: dict[int, datetime] = {}
 

@@ -6,11 +6,12 @@ writes nothing and gets the stored totals.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from domain import limits
 from domain.business_days import BusinessCalendar
-from domain.errors import InvariantViolationError
+from domain.errors import BatchPrunedError, InvariantViolationError
 from schemas.audit import LatestItem, OfferCounts
 from schemas.batches import (
     AppendResult,
@@ -25,8 +26,10 @@ from schemas.batches import (
     ItemGroup,
     OfferedOrder,
     OutcomeTotals,
+    ReconciliationReport,
     RerunItem,
     RerunSelection,
+    RetiredBatch,
     StoreBreak,
     StoredException,
 )
@@ -46,6 +49,7 @@ class SettlementStore(Protocol):
 
         Raises:
             BatchMismatchError: the stored batch has other parameters.
+            BatchPrunedError: it is new, and reruns a batch that is being pruned, or is.
             TooManyBatchesError: it is new, and `limits.UNCLOSED_BATCH_COUNT_MAX` batches are in no final state.
         """
 
@@ -205,7 +209,43 @@ class SettlementStore(Protocol):
         """
 
     async def fetch_reason_counts(self, batch_id: str) -> dict[str, int]:
-        """How many exception items of a batch have each reason code."""
+        """How many exception items of a batch have each reason code; those that are pruned do not count."""
+
+    async def fetch_retired_batches(
+        self, closed_before: datetime, after: RetiredBatch | None, batch_count_max: int
+    ) -> Sequence[RetiredBatch]:
+        """Read the next closed batches that were closed before a time and are not pruned yet, oldest first.
+
+        Args:
+            closed_before: aware.
+            after: the last batch of the slice before; None for the first one.
+            batch_count_max: the slice's bound.
+        """
+
+    async def keep_report(self, report: ReconciliationReport) -> bool:
+        """Keep a closed batch's reconciliation: from now on it may be pruned, and can no longer be rerun. Idempotent.
+
+        Returns:
+            Whether a report is kept now; not if a batch that reruns this one is in no final state.
+        """
+
+    async def fetch_kept_report(self, batch_id: str) -> ReconciliationReport | None:
+        """Read the reconciliation of a batch that is being pruned, or is; None for any other."""
+
+    async def prune_chunks(self, batch_id: str) -> int:
+        """Prune the next chunks of a batch whose report is kept: one bounded transaction.
+
+        Its items move to where only the audit and later offers of their orders look, each with its payload and
+        outcome; chunk states and the details of exception items are dropped. Claims, plan and chunk totals stay.
+        At most `limits.PRUNE_STEP_ITEM_COUNT` items, at least one chunk.
+
+        Returns:
+            How many items were pruned; 0 if none is left.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+            InvariantViolationError: its report is not kept.
+        """
 
     async def fetch_progress(self, batch_id: str) -> BatchProgress:
         """Counts from chunk states and their stored totals, without touching the items.
@@ -274,6 +314,14 @@ def is_opened_as(batch: Batch, opening: BatchOpening) -> bool:
     left_to_freezing = {name for name in ("business_date", "cutoff_at") if getattr(opening, name) is None}
     fields = set(BatchOpening.model_fields) - left_to_freezing
     return batch.model_dump(include=fields) == opening.model_dump(include=fields)
+
+
+def batch_pruned(batch_id: str) -> BatchPrunedError:
+    """The error for a rerun of a batch that is pruned."""
+    return BatchPrunedError(
+        f"Batch {batch_id} is past its retention and was pruned: its items can no longer be rerun. An order that it "
+        "rejected comes in again when its record changes: repair it with settle import"
+    )
 
 
 def check_offers(orders: Sequence[OfferedOrder] | Sequence[RerunItem]) -> None:

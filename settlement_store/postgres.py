@@ -34,6 +34,7 @@ from settlement_store.batch_rows import batch_not_found, batch_of, fetch_batch_n
 from settlement_store.filling import PostgresBatchFilling
 from settlement_store.order_reads import PostgresOrderReads
 from settlement_store.port import RELEASING_OUTCOMES, check_exceptions
+from settlement_store.pruning import PostgresPruning
 
 
 def _query(name: str) -> str:
@@ -68,7 +69,7 @@ class _LockedChunk(NamedTuple):
     chunk: Chunk
 
 
-class PostgresSettlementStore(PostgresBatchFilling, PostgresOrderReads, PostgresAuditReads):
+class PostgresSettlementStore(PostgresBatchFilling, PostgresPruning, PostgresOrderReads, PostgresAuditReads):
     """`SettlementStore` on PostgreSQL; see the port for what each method promises.
 
     Here is what batches and chunks go through once they are frozen, and what is read of them.

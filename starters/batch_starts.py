@@ -60,13 +60,22 @@ def workflow_url(settings: Settings, client: Client, batch_id: str) -> str:
 
 async def _wait(settings: Settings, handle: WorkflowHandle[SettleBatchWorkflow, BatchResult], batch_id: str) -> None:
     try:
-        result = await handle.result()
+        await handle.result()
     except WorkflowFailureError as error:
         raise fail(
             f"Batch {batch_id} did not end well: {error.cause}. Nothing is lost; look at its workflow in the web UI.",
             EXIT_BAD_OUTCOME,
         ) from error
+    await tell_outcome(settings, batch_id)
+
+
+async def tell_outcome(settings: Settings, batch_id: str) -> None:
+    """Print the reconciliation of a batch that has ended.
+
+    Raises:
+        typer.Exit: its outcome is bad.
+    """
     report = await fetch_report(settings, batch_id)
     print_report(report)
-    if result.state != BatchState.CLOSED or report.failed.order_count or report.held.order_count:
+    if report.state != BatchState.CLOSED or report.failed.order_count or report.held.order_count:
         raise typer.Exit(EXIT_BAD_OUTCOME)

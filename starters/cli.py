@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from starters import account, audit, batches, import_orders, migrate, report, rerun, run, sample, stack, worker
+from starters import account, audit, batches, import_orders, migrate, prune, report, rerun, run, sample, stack, worker
 
 app = typer.Typer(
     name="settle",
@@ -27,6 +27,7 @@ app.command()(batches.status)
 app.command()(batches.watch)
 app.command()(report.report)
 app.command("audit")(audit.audit_command)
+app.command()(prune.prune)
 
 
 def main() -> None:

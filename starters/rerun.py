@@ -11,7 +11,7 @@ from runtime.adapters import open_settlement_store
 from runtime.temporal import connect_temporal
 from schemas.batches import FINAL_STATES, RerunSelection
 from schemas.reasons import Outcome, ReasonCode
-from settlement_store.port import SettlementStore
+from settlement_store.port import SettlementStore, batch_pruned
 from starters.batch_starts import start_and_follow
 from starters.console import BatchArgument, load_ready_settings, run_command
 
@@ -56,6 +56,8 @@ async def _rerun(selection: RerunSelection, *, wait: bool) -> None:
     client = await connect_temporal(settings)
     async with open_settlement_store(settings) as store:
         batch = await store.fetch_batch(selection.batch_id)
+        if await store.fetch_kept_report(batch.batch_id):
+            raise batch_pruned(batch.batch_id)
         found = await _count(store, selection)
         if not found.latest_count:
             typer.echo(f"Batch {batch.batch_id} has no {_said(selection)} items to rerun; no batch was opened.")

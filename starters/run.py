@@ -10,9 +10,9 @@ from domain.batch_openings import plan_manual_opening, required_cutoff
 from domain.errors import BatchNotFoundError
 from runtime.adapters import open_order_center, open_settlement_store
 from runtime.temporal import connect_temporal
-from schemas.batches import Batch, BatchOpening
+from schemas.batches import FINAL_STATES, Batch, BatchOpening
 from settlement_store.port import SettlementStore
-from starters.batch_starts import start_and_follow
+from starters.batch_starts import start_and_follow, tell_outcome
 from starters.console import load_ready_settings, run_command
 
 
@@ -50,6 +50,11 @@ async def _run(
         if not known:
             # Before the workflow is: PostgreSQL knows of every batch that Temporal may know of.
             await store.open_batch(opening)
+    if known and known.state in FINAL_STATES:
+        typer.echo(f"Batch {known.batch_id} exists and is {known.state}; nothing is started.")
+        if wait:
+            await tell_outcome(settings, known.batch_id)
+        return
     if known:
         opening = BatchOpening.model_validate(known.model_dump(include=set(BatchOpening.model_fields)))
         typer.echo(f"Batch {known.batch_id} exists and is {known.state}; it keeps its cutoff, chunk size and window.")

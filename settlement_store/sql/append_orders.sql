@@ -9,18 +9,22 @@ WITH offered AS MATERIALIZED (
         offered.*,
         claim.batch_no,
         claim.item_no,
+        item.is_pruned,
         (item.account_id, item.amount_minor, item.currency)
             IS NOT DISTINCT FROM (offered.account_id, offered.amount_minor, offered.currency) AS is_duplicate
     FROM offered
     CROSS JOIN LATERAL (
-        SELECT batch_no, item_no FROM claims WHERE claims.order_id = offered.order_id AND is_held OFFSET 0
+        SELECT batch_no, item_no, claim_no FROM claims WHERE claims.order_id = offered.order_id AND is_held OFFSET 0
     ) AS claim
     LEFT JOIN LATERAL (
-        SELECT account_id, amount_minor, currency FROM items
+        SELECT account_id, amount_minor, currency, false AS is_pruned FROM items
         WHERE items.batch_no = claim.batch_no AND items.item_no = claim.item_no
+        UNION ALL
+        SELECT account_id, amount_minor, currency, true FROM pruned_items
+        WHERE pruned_items.order_id = offered.order_id AND pruned_items.claim_no = claim.claim_no
         OFFSET 0
     ) AS item ON true
-), unanswered AS ( -- a claim is held: its item is pending unless its chunk is closed
+), unanswered AS ( -- a claim is held: its item is pending unless its chunk is closed, and pruned thereafter
     SELECT order_id
     FROM live
     LEFT JOIN LATERAL (
@@ -33,6 +37,7 @@ WITH offered AS MATERIALIZED (
         OFFSET 0
     ) AS chunk ON true
     WHERE NOT is_duplicate
+        AND is_pruned IS NOT TRUE
         AND (chunk.state = 'closed' AND live.item_no >= item_start AND live.item_no < item_end) IS NOT TRUE
 ), conflicting AS ( -- the batch's row is locked, so that no rival stores the same one
     INSERT INTO conflicts (order_id, batch_no, account_id, amount_minor, currency)

@@ -13,7 +13,7 @@ FROM (
         chunk_index,
         chunk_index * chunk_size AS item_start,
         least((chunk_index + 1) * chunk_size, item_count) AS item_end
-    FROM batches CROSS JOIN generate_series(0, (item_count + chunk_size - 1) / chunk_size - 1) AS chunk_index
+    FROM batches CROSS JOIN generate_series(pruned_chunk_count, (item_count + chunk_size - 1) / chunk_size - 1) AS chunk_index
     WHERE state <> 'open'
 ) AS due
 FULL JOIN chunk_states AS chunk USING (batch_no, chunk_index)

@@ -6,7 +6,7 @@ SELECT
         'Item %s of batch %s has claim number %s; the order''s claim has %s.',
         item.item_no, coalesce(batch_id, item.batch_no::text), item.claim_no, coalesce(claim.claim_no::text, 'none')
     ) AS detail
-FROM items AS item
+FROM all_items AS item
 LEFT JOIN claims AS claim USING (order_id)
 LEFT JOIN batches AS batch ON batch.batch_no = item.batch_no
 WHERE claim.claim_no IS NULL OR claim.claim_no < item.claim_no

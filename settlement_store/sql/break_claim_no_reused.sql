@@ -3,7 +3,7 @@ SELECT
     'claim_no_reused' AS kind,
     order_id AS id,
     format('%s items have claim number %s.', count(*), claim_no) AS detail
-FROM items
+FROM all_items
 GROUP BY order_id, claim_no
 HAVING count(*) > 1
 ORDER BY order_id, claim_no

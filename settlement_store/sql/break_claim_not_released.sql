@@ -3,7 +3,7 @@ SELECT
     'claim_not_released' AS kind,
     order_id AS id,
     format('Item %s of batch %s is %s, but the order''s claim is still held.', item_no, batch_id, outcome) AS detail
-FROM exception_items
+FROM all_exceptions
 JOIN claims USING (batch_no, item_no)
 JOIN batches USING (batch_no)
 WHERE is_held AND outcome IN ('rejected', 'failed')

@@ -7,7 +7,7 @@ SELECT
         item_no, coalesce(batch_id, batch_no::text), coalesce(outcome, 'settled or pending')
     ) AS detail
 FROM claims
-LEFT JOIN exception_items USING (batch_no, item_no)
+LEFT JOIN all_exceptions USING (batch_no, item_no)
 LEFT JOIN batches USING (batch_no)
 WHERE NOT is_held AND (outcome IS NULL OR outcome = 'held')
 ORDER BY order_id

@@ -9,7 +9,7 @@ SELECT
 FROM batches AS batch
 FULL JOIN (
     SELECT batch_no, count(*) AS item_count, min(item_no) AS item_no_min, max(item_no) AS item_no_max
-    FROM items
+    FROM all_items
     GROUP BY batch_no
 ) AS item USING (batch_no)
 WHERE batch.item_count IS DISTINCT FROM coalesce(item.item_count, 0)

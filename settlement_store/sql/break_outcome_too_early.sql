@@ -4,12 +4,12 @@ SELECT
     order_id AS id,
     format(
         'Item %s of batch %s is %s for %s, but its chunk is %s.',
-        item_no, batch_id, outcome, item.reason_code, coalesce(chunk.state, 'not there')
+        item_no, batch_id, outcome, reason_code, coalesce(chunk_state, 'not there')
     ) AS detail
-FROM item_outcomes AS item
-LEFT JOIN chunk_states AS chunk USING (batch_no, chunk_index)
-WHERE item.reason_code IS NOT NULL
-    AND chunk.state IS DISTINCT FROM 'closed'
-    AND (chunk.state IS DISTINCT FROM 'validated' OR outcome <> 'rejected')
+FROM item_outcomes
+WHERE reason_code IS NOT NULL
+    AND NOT is_pruned
+    AND chunk_state IS DISTINCT FROM 'closed'
+    AND (chunk_state IS DISTINCT FROM 'validated' OR outcome <> 'rejected')
 ORDER BY order_id
 LIMIT $1

@@ -10,7 +10,7 @@ SELECT
 FROM planned_totals AS plan
 FULL JOIN (
     SELECT batch_no, currency, count(*) AS order_count, sum(amount_minor) AS amount_minor
-    FROM items
+    FROM all_items
     GROUP BY batch_no, currency
 ) AS summed USING (batch_no, currency)
 LEFT JOIN batches AS batch USING (batch_no)

@@ -5,14 +5,15 @@ SELECT
     batch.state AS batch_state,
     batch.business_date,
     item.item_no,
-    chunk.chunk_index,
+    coalesce(chunk.chunk_index, CASE WHEN item.pruned_outcome IS NOT NULL THEN place.item_no / batch.chunk_size END)
+        AS chunk_index,
     item.claim_no,
     coalesce(item.inherits_unknown, false) AS inherits_unknown,
     item.account_id,
     item.amount_minor,
     item.currency,
-    coalesce(exception.outcome, CASE WHEN chunk.state = 'closed' THEN 'settled' ELSE 'pending' END) AS outcome,
-    exception.reason_code,
+    coalesce(item.pruned_outcome, exception.outcome, CASE WHEN chunk.state = 'closed' THEN 'settled' ELSE 'pending' END) AS outcome,
+    coalesce(item.pruned_reason_code, exception.reason_code) AS reason_code,
     exception.detail,
     exception.stored_at
 FROM (
@@ -25,11 +26,11 @@ FROM (
     LIMIT $2
 ) AS place
 CROSS JOIN LATERAL (
-    SELECT * FROM items
-    WHERE items.batch_no = place.batch_no
-        AND items.item_no = place.item_no
-        AND items.order_id = $1
-        AND items.claim_no = place.claim_no
+    SELECT * FROM all_items AS item
+    WHERE item.batch_no = place.batch_no
+        AND item.item_no = place.item_no
+        AND item.order_id = $1
+        AND item.claim_no = place.claim_no
     OFFSET 0
 ) AS item
 CROSS JOIN LATERAL (

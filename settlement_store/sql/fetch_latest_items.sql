@@ -7,11 +7,12 @@ SELECT
     coalesce(opened_at, 'epoch') AS opened_at,
     CASE
         WHEN item.account_id IS NULL THEN 'missing'
+        WHEN pruned_outcome IS NOT NULL THEN pruned_outcome
         WHEN exception.outcome IS NOT NULL THEN exception.outcome
         WHEN chunk.state = 'closed' AND claim.item_no >= item_start AND claim.item_no < item_end THEN 'settled'
         ELSE 'pending'
     END AS outcome,
-    reason_code,
+    coalesce(pruned_reason_code, reason_code) AS reason_code,
     coalesce(account_id, '') AS account_id,
     coalesce(amount_minor, 0) AS amount_minor,
     coalesce(currency, '') AS currency
@@ -28,7 +29,7 @@ LEFT JOIN LATERAL (
     OFFSET 0
 ) AS chunk ON true
 LEFT JOIN LATERAL (
-    SELECT account_id, amount_minor, currency FROM items AS item
+    SELECT account_id, amount_minor, currency, pruned_outcome, pruned_reason_code FROM all_items AS item
     WHERE item.batch_no = claim.batch_no
         AND item.item_no = claim.item_no
         AND item.order_id = claim.order_id

@@ -6,8 +6,8 @@ SELECT
     total.rejected,
     total.failed,
     total.held,
-    chunk.chunk_count,
-    chunk.chunk_closed_count
+    batch.pruned_chunk_count + chunk.chunk_count AS chunk_count,
+    batch.pruned_chunk_count + chunk.chunk_closed_count AS chunk_closed_count
 FROM batches AS batch
 CROSS JOIN LATERAL (
     SELECT

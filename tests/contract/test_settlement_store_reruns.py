@@ -48,9 +48,16 @@ def rerun_opening(batch_id: str = "R1", **changes: Any) -> BatchOpening:
 
 
 def again(exception: StoredException, **changes: Any) -> RerunItem:
-    return RerunItem(
-        exception.order_id, exception.claim_no, exception.account_id, exception.amount_minor, exception.currency, False
-    )._replace(**changes)
+    """What is to be settled again, as it was frozen."""
+    item = RerunItem(
+        exception.order_id,
+        exception.claim_no,
+        exception.account_id,
+        exception.amount_minor,
+        exception.currency,
+        inherits_unknown=exception.reason_code == ReasonCode.PAYLOAD_CONFLICT,
+    )
+    return item._replace(**changes)
 
 
 async def exceptions_of(store: SettlementStore, **changes: Any) -> list[StoredException]:
@@ -90,7 +97,7 @@ async def test_exceptions_are_selected_by_outcome_and_reason_in_slices(store: Se
 async def test_a_rerun_takes_exceptions_with_the_next_claim_number_and_todays_payload(store: SettlementStore) -> None:
     found = await settle_with_exceptions(store)
     await store.open_batch(rerun_opening())
-    offered = [again(found[3], inherits_unknown=True), again(found[1], amount_minor=70)]
+    offered = [again(found[3]), again(found[1], amount_minor=70)]
     assert await store.append_rerun_items("R1", offered) == {"O1", "O3"}
     assert await pending_of(store, "R1") == [(0, "O1", 2, False), (1, "O3", 2, True)]
     planned = await store.fetch_planned_totals("R1")
@@ -195,7 +202,7 @@ async def test_a_rerun_of_other_items_cannot_have_the_id(store: SettlementStore,
 async def test_an_item_that_inherits_the_unknown_stays_unknown_when_its_chunk_is_held(store: SettlementStore) -> None:
     found = await settle_with_exceptions(store)
     await store.open_batch(rerun_opening())
-    await store.append_rerun_items("R1", [again(found[1]), again(found[3], inherits_unknown=True)])
+    await store.append_rerun_items("R1", [again(found[1]), again(found[3])])
     await store.freeze_batch("R1", CALENDAR)
     await store.start_batch("R1")
     await store.hold_chunk("R1", 0, "terminated before its validation")

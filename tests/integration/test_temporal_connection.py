@@ -12,7 +12,7 @@ from domain.errors import UnavailableError
 from runtime.settings import Settings
 from runtime.stack_state import StackState
 from runtime.temporal import connect_temporal, is_answering
-from starters.run import start_batch
+from starters.batch_starts import start_batch
 from tests.settlements import opening_of
 
 

@@ -1,0 +1,73 @@
+"""How batches that are past their retention are pruned on PostgreSQL."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from database.pools import Pool
+from database.queries import load_query
+from domain import limits
+from domain.errors import InvariantViolationError
+from schemas.batches import ReconciliationReport, RetiredBatch
+from settlement_store.batch_rows import batch_not_found
+
+_FETCH_RETIRED_BATCHES = load_query("settlement_store", "fetch_retired_batches")
+_QUEUE_TO_OPEN = load_query("settlement_store", "queue_to_open")
+_KEEP_REPORT = load_query("settlement_store", "keep_report")
+_FETCH_KEPT_REPORT = load_query("settlement_store", "fetch_kept_report")
+_LOCK_BATCH_TO_PRUNE = load_query("settlement_store", "lock_batch_to_prune")
+_PRUNE_CHUNKS = load_query("settlement_store", "prune_chunks")
+_SET_BATCH_PRUNED = load_query("settlement_store", "set_batch_pruned")
+
+
+_START_OF_TIME = datetime.min.replace(tzinfo=UTC)
+
+
+class PostgresPruning:
+    """The part of `SettlementStore` that prunes; see the port for what each method promises."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def fetch_retired_batches(
+        self, closed_before: datetime, after: RetiredBatch | None, batch_count_max: int
+    ) -> Sequence[RetiredBatch]:
+        """See the port."""
+        place = (after.closed_at, after.batch_id) if after else (_START_OF_TIME, "")
+        rows = await self._pool.fetch(_FETCH_RETIRED_BATCHES, closed_before, *place, batch_count_max)
+        return [RetiredBatch._make(row) for row in rows]
+
+    async def keep_report(self, report: ReconciliationReport) -> bool:
+        """See the port."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            # No batch is opened meanwhile: one that reruns this batch is either seen here, or sees the kept report.
+            await connection.execute(_QUEUE_TO_OPEN)
+            await connection.execute(_KEEP_REPORT, report.batch_id, report.model_dump_json())
+            return await connection.fetchval(_FETCH_KEPT_REPORT, report.batch_id) is not None
+
+    async def fetch_kept_report(self, batch_id: str) -> ReconciliationReport | None:
+        """See the port."""
+        report = await self._pool.fetchval(_FETCH_KEPT_REPORT, batch_id)
+        return ReconciliationReport.model_validate_json(report) if report else None
+
+    async def prune_chunks(self, batch_id: str) -> int:
+        """See the port."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            batch = await connection.fetchrow(_LOCK_BATCH_TO_PRUNE, batch_id)
+            if batch is None:
+                raise batch_not_found(batch_id)
+            if not batch["is_kept"]:
+                raise InvariantViolationError(
+                    f"Batch {batch_id} was to be pruned before its report was kept. Nothing was written; this is an "
+                    "error in Settle."
+                )
+            chunk_size, chunk_start = batch["chunk_size"], batch["pruned_chunk_count"]
+            chunk_end = chunk_start + max(1, limits.PRUNE_STEP_ITEM_COUNT // chunk_size)
+            item_start = chunk_start * chunk_size
+            item_end = min(chunk_end * chunk_size, batch["item_count"])
+            if item_start < item_end:
+                await connection.execute(_PRUNE_CHUNKS, batch["batch_no"], item_start, item_end, chunk_start, chunk_end)
+            chunk_count = -(-batch["item_count"] // chunk_size)
+            await connection.execute(
+                _SET_BATCH_PRUNED, batch["batch_no"], min(chunk_end, chunk_count), chunk_end >= chunk_count
+            )
+        return max(0, int(item_end) - int(item_start))

@@ -1,0 +1,9 @@
+-- Keep a batch's reconciliation, unless one is kept already or a batch that reruns its items is not closed.
+INSERT INTO kept_reports (batch_no, report)
+SELECT batch_no, $2 FROM batches
+WHERE batch_id = $1
+    AND state = 'closed'
+    AND NOT EXISTS (
+        SELECT FROM batches AS rerun WHERE rerun.rerun_of = $1 AND rerun.state IN ('open', 'frozen', 'running')
+    )
+ON CONFLICT (batch_no) DO NOTHING

@@ -1,0 +1,20 @@
+-- Move the items of whole chunks out of the tables that settling works on, each with its outcome, and drop their chunk states.
+WITH item AS (
+    DELETE FROM items
+    WHERE batch_no = $1 AND item_no >= $2 AND item_no < $3
+    RETURNING order_id, claim_no, batch_no, item_no, amount_minor, account_id, currency
+), exception AS (
+    DELETE FROM exception_items
+    WHERE batch_no = $1 AND item_no >= $2 AND item_no < $3
+    RETURNING item_no, outcome, reason_code
+), chunk AS (
+    DELETE FROM chunk_states WHERE batch_no = $1 AND chunk_index >= $4 AND chunk_index < $5
+)
+INSERT INTO pruned_items (
+    order_id, claim_no, batch_no, item_no, amount_minor, account_id, currency, outcome, reason_code
+)
+SELECT
+    order_id, claim_no, batch_no, item_no, amount_minor, account_id, currency,
+    coalesce(outcome, 'settled'), reason_code
+FROM item LEFT JOIN exception USING (item_no)
+ORDER BY order_id, claim_no

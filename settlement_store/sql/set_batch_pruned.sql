@@ -1,0 +1,2 @@
+-- Store how far a batch is pruned, and when its last chunk was.
+UPDATE batches SET pruned_chunk_count = $2, pruned_at = CASE WHEN $3 THEN now() END WHERE batch_no = $1
