@@ -6,7 +6,7 @@ Changing one of these formats lets a credit be paid twice or a chunk run twice: 
 import re
 from datetime import UTC, date, datetime
 
-from domain.limits import BATCH_ID_LENGTH_MAX
+from domain.limits import BATCH_ID_LENGTH_MAX, FAIRNESS_KEY_BYTES_MAX
 from schemas.batches import BatchSource
 
 BATCH_ID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{BATCH_ID_LENGTH_MAX - 1}}}")
@@ -35,6 +35,14 @@ def batch_workflow_id(batch_id: str) -> str:
 def chunk_workflow_id(batch_id: str, chunk_index: int) -> str:
     """The chunk's workflow id, e.g. `2026-11-22-manual-20261123T060000Z.chunk-000042`."""
     return f"{batch_id}.chunk-{chunk_index:06d}"
+
+
+def fairness_key(batch_id: str) -> str:
+    """The key under which a batch's tasks take turns with those of other batches: the end of its id.
+
+    Temporal takes 64 bytes. Batches that share a key share their turns, nothing else.
+    """
+    return batch_id[-FAIRNESS_KEY_BYTES_MAX:]
 
 
 def credit_key(order_id: str) -> str:

@@ -34,6 +34,7 @@ AMOUNT_DIGIT_COUNT_MAX = 10  # of an amount in an order file
 ORDER_LINE_BYTES_MAX = 8_192  # of an order file; a slice keeps its lines in memory
 IDENTIFIER_LENGTH_MAX = 64  # an order or account id, in characters
 BATCH_ID_LENGTH_MAX = 100
+FAIRNESS_KEY_BYTES_MAX = 64  # Temporal's
 
 # The most that one order may credit, in minor units. A currency that is not here is not known to Settle.
 ORDER_AMOUNT_MINOR_MAX = MappingProxyType(

@@ -56,6 +56,8 @@ class TemporalServer:
                 *("--ip", LOOPBACK),
                 *("--port", str(self._ports.reserve(_GRPC_PORT))),
                 *("--ui-port", str(self._ports.reserve(_UI_PORT))),
+                # Tasks of different fairness keys take turns; without it a small batch queues behind a big one.
+                *("--dynamic-config-value", "matching.enableFairness=true"),
                 *("--log-level", "warn"),
                 *self._arguments,
             ]

@@ -2,10 +2,10 @@
 
 import typer
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from domain.identifiers import batch_workflow_id
+from domain.identifiers import batch_workflow_id, fairness_key
 from runtime.settings import Settings
 from schemas.batches import BatchOpening, BatchState
 from schemas.workflows import BatchResult, BatchRun
@@ -45,6 +45,7 @@ async def start_batch(
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             task_timeout=WORKFLOW_TASK_TIMEOUT,
+            priority=Priority(fairness_key=fairness_key(opening.batch_id)),
             search_attributes=batch_search_attributes(opening),
             static_summary=static_summary(opening),
             static_details=static_details(opening),
