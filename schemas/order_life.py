@@ -4,6 +4,7 @@ from datetime import date
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from schemas.audit import AuditBreak
 from schemas.batches import BatchSource, BatchState
 from schemas.ledger import CreditResultCode
 from schemas.orders import OrderStatus
@@ -106,7 +107,7 @@ class CreditLife(BaseModel):
 class OrderLife(BaseModel):
     """All that is known of an order, and the answer to "why was I not paid?".
 
-    `items` are oldest first. `contradictions` is empty unless the systems contradict each other or themselves.
+    `items` are oldest first. `breaks` are those that the audit would name; there are none unless something is wrong.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -114,7 +115,7 @@ class OrderLife(BaseModel):
     order_id: str
     answer: str
     next_step: str | None
-    contradictions: list[str]
+    breaks: list[AuditBreak]
     order: OrderStanding | None
     items: list[OrderItem]
     conflicts: list[ConflictingOffer]

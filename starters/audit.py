@@ -101,6 +101,15 @@ async def audit(store: SettlementStore, fund_platform: FundPlatform) -> AuditRep
     )
 
 
+async def find_break(store: SettlementStore, fund_platform: FundPlatform, order_id: str) -> AuditBreak | None:
+    """Hold one order against the ledger as the audit does; None if nothing is wrong with it."""
+    key = credit_key(order_id)
+    item = await store.fetch_item_of_order(order_id)
+    if _judge(_Look(key, item, await _fetch_credit(fund_platform, key))) is None:
+        return None
+    return _judge(await _look_again(store, fund_platform, key))
+
+
 async def _look_at_all(store: SettlementStore, fund_platform: FundPlatform) -> AsyncIterator[_Look]:
     """Merge the orders and the credits: each order and each credit once, slice by slice in key order."""
     after_order_id = after_key = ""

@@ -5,7 +5,21 @@ import sys
 
 import typer
 
-from starters import account, audit, batches, import_orders, migrate, prune, report, rerun, run, sample, stack, worker
+from starters import (
+    account,
+    audit,
+    batches,
+    import_orders,
+    migrate,
+    order,
+    prune,
+    report,
+    rerun,
+    run,
+    sample,
+    stack,
+    worker,
+)
 
 app = typer.Typer(
     name="settle",
@@ -25,6 +39,7 @@ app.command()(rerun.rerun)
 app.command()(batches.batches)
 app.command()(batches.status)
 app.command()(batches.watch)
+app.command()(order.order)
 app.command()(report.report)
 app.command("audit")(audit.audit_command)
 app.command()(prune.prune)

@@ -1,5 +1,7 @@
--- What was offered for an order whose live item has another payload: counted on the batch, and kept here for the person
--- who asks what became of the order. The first offer to a batch is kept; a later one to the same batch is only counted.
+-- Conflicts: what was offered for an order while its live item had another payload.
+--
+-- They are counted on their batch. Here each is kept for the person who asks what became of the order: the first offer
+-- to a batch; a later one to the same batch is only counted.
 CREATE TABLE conflicts (
     order_id text COLLATE "C" NOT NULL,
     batch_no integer NOT NULL,

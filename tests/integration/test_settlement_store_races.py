@@ -28,7 +28,17 @@ from settlement_store.postgres import PostgresSettlementStore
 from tests.databases import cloned_database
 from tests.settlements import CALENDAR
 
-TABLES = ("batches", "planned_totals", "items", "claims", "chunk_states", "chunk_totals", "exception_items")
+TABLES = (
+    "batches",
+    "planned_totals",
+    "items",
+    "claims",
+    "earlier_items",
+    "conflicts",
+    "chunk_states",
+    "chunk_totals",
+    "exception_items",
+)
 ORDER_COUNT = 2_000
 RIVAL_COUNT = 4
 

@@ -1,0 +1,122 @@
+"""What became of one order, in sentences for the person who asks why it was not paid."""
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from domain.identifiers import credit_key
+from schemas.audit import PENDING, AuditBreak
+from schemas.batches import FINAL_STATES
+from schemas.ledger import CreditResultCode
+from schemas.order_life import CreditAnswer, CreditLife, CreditPosting, OrderItem, OrderStanding
+from schemas.reasons import REASON_SENTENCES, Outcome, ReasonCode
+
+_ADVICE_WHEN_HELD = MappingProxyType(
+    {
+        ReasonCode.OUTCOME_UNKNOWN: "A rerun asks again under the same key, so that nothing is paid twice. Run:",
+        ReasonCode.PAYLOAD_CONFLICT: "If that credit is right, make the order's record agree with it and run:",
+    }
+)
+
+
+class OrderAnswer(NamedTuple):
+    """The answer in plain words, and what to do next, if anything."""
+
+    sentence: str
+    next_step: str | None
+
+
+def plan_answer(
+    order_id: str,
+    standing: OrderStanding | None,
+    items: Sequence[OrderItem],
+    credit: CreditLife,
+    *,
+    is_broken: bool,
+) -> OrderAnswer:
+    """Say what became of an order that at least one of the systems knows.
+
+    Args:
+        order_id: the order.
+        standing: as the Order Center has it.
+        items: oldest first; the last one is the order's latest.
+        credit: what the Fund Platform holds under its key.
+        is_broken: whether the systems contradict each other about it.
+    """
+    if is_broken:
+        return OrderAnswer(f"The systems contradict each other about order {order_id}.", "Run: settle audit")
+    if items:
+        return _answer_by_item(standing, items[-1], credit, f"Order {order_id}")
+    if standing is None:
+        return OrderAnswer(f"Only the Fund Platform knows order {order_id}: it was asked for its credit.", None)
+    known = f"Order {order_id} is in the Order Center but was never taken into a batch"
+    if standing.is_offered:
+        return OrderAnswer(f"{known}.", _offered_text(standing))
+    return OrderAnswer(
+        f"{known}; it is acknowledged, so that it is not offered.", "It is offered again when its record changes."
+    )
+
+
+def plan_breaks(order_id: str, items: Sequence[OrderItem], credit: CreditLife) -> list[AuditBreak]:
+    """Name where an order's items contradict their batches, or its postings the stored answer, as the audit would."""
+    answer, postings = credit.answer, credit.postings
+    created = answer if answer and answer.result_code == CreditResultCode.CREATED else None
+    found = [
+        ("closed_with_pending", item.batch_id, f"The batch is {item.batch_state}, but the order is pending in it.")
+        for item in items
+        if item.outcome == PENDING and item.batch_state in FINAL_STATES
+    ]
+    key = credit_key(order_id)
+    if created and not postings:
+        found.append(
+            ("answer_without_posting", key, "The answer says that it was credited, but no posting has this key.")
+        )
+    if postings and not created:
+        found.append(
+            ("posting_without_answer", key, "A posting has this key, but no stored answer that it was created.")
+        )
+    if created and any(_payload(posting) != _payload(created) for posting in postings):
+        found.append(("posting_differs_from_answer", key, "The posting has another account, amount or currency."))
+    if len(postings) > 1:
+        found.append(("duplicate_credit", key, f"The key has {len(postings)} postings."))
+    return [AuditBreak(kind=kind, id=break_id, detail=detail) for kind, break_id, detail in found]
+
+
+def _answer_by_item(standing: OrderStanding | None, item: OrderItem, credit: CreditLife, order: str) -> OrderAnswer:
+    place = f"in batch {item.batch_id}"
+    rerun = f"settle rerun {item.batch_id}"
+    credited = " ".join(_credited_text(posting) for posting in credit.postings)
+    reason = REASON_SENTENCES[item.reason_code] if item.reason_code else ""
+    match item.outcome:
+        case Outcome.SETTLED:
+            return OrderAnswer(f"{order} was settled {place}: {credited}", None)
+        case Outcome.HELD:
+            found = f" The ledger has it: {credited}" if credited else ""
+            advice = _ADVICE_WHEN_HELD.get(item.reason_code or ReasonCode.NOT_ATTEMPTED, "Run:")
+            return OrderAnswer(f"{order} is held {place}: {reason}{found}", f"{advice} {rerun}")
+        case Outcome.REJECTED | Outcome.FAILED:
+            again = f"It comes in again when its record changes. Or repair the cause and run: {rerun}"
+            if standing and standing.is_offered:
+                again = _offered_text(standing)
+            fate = "was rejected" if item.outcome == Outcome.REJECTED else "failed"
+            return OrderAnswer(f"{order} {fate} {place}: {reason}", again)
+    again = "; it asks again for a credit that may exist" if item.inherits_unknown else ""
+    return OrderAnswer(
+        f"{order} is pending {place} ({item.batch_state}){again}.", f"Follow it with: settle watch {item.batch_id}"
+    )
+
+
+def _credited_text(posting: CreditPosting) -> str:
+    on = f" on {posting.posted_at:%Y-%m-%d %H:%M:%S %Z}" if posting.posted_at else ""
+    return f"{posting.amount_minor:,} minor units of {posting.currency} credited to account {posting.account_id}{on}."
+
+
+def _offered_text(standing: OrderStanding) -> str:
+    return (
+        "It is offered to the first run whose cutoff is after the end of its after-sale period, "
+        f"{standing.after_sale_ends_at:%Y-%m-%d %H:%M:%S %Z}."
+    )
+
+
+def _payload(of: CreditAnswer | CreditPosting) -> tuple[str, int, str]:
+    return of.account_id, of.amount_minor, of.currency

@@ -1,0 +1,173 @@
+"""`settle order ORDER_ID`: the whole life of one order, from all three systems ("why was I not paid?")."""
+
+import textwrap
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from domain import limits
+from domain.errors import WrongCallError
+from domain.identifiers import credit_key
+from domain.order_answers import plan_answer, plan_breaks
+from fund_platform.port import FundPlatform
+from order_center.port import OrderCenter
+from runtime.adapters import open_ports
+from schemas.order_life import (
+    ConflictingOffer,
+    CreditAnswer,
+    CreditLife,
+    CreditPosting,
+    OrderItem,
+    OrderLife,
+    OrderStanding,
+)
+from schemas.reasons import REASON_SENTENCES
+from settlement_store.port import SettlementStore
+from starters.audit import find_break
+from starters.console import JsonOption, load_ready_settings, out, print_json, run_command
+
+OrderArgument = Annotated[str, typer.Argument(metavar="ORDER_ID", help="The order's id in the Order Center.")]
+
+Rows = Sequence[tuple[str, str]]
+
+_NAME_WIDTH = 12
+
+
+def order(order_id: OrderArgument, as_json: JsonOption = False) -> None:
+    """Show one order's whole life: its record, its items and their outcomes, conflicting offers, and its credit."""
+    life = run_command(_fetch_order_life(order_id))
+    if as_json:
+        print_json(life)
+    else:
+        _print_order_life(life)
+
+
+async def _fetch_order_life(order_id: str) -> OrderLife:
+    async with open_ports(await load_ready_settings()) as systems:
+        return await fetch_order_life(*systems, order_id)
+
+
+async def fetch_order_life(
+    order_center: OrderCenter, store: SettlementStore, fund_platform: FundPlatform, order_id: str
+) -> OrderLife:
+    """Read all that the three systems hold of an order.
+
+    One after the other, so that what happens meanwhile is no break: an order that was read as acknowledged has
+    its item, and one that was read as settled its posting.
+
+    Raises:
+        WrongCallError: none of them knows the order.
+    """
+    standing = await order_center.fetch_order(order_id)
+    items = await store.fetch_items_of_order(order_id)
+    credit = await fund_platform.fetch_credit_life(credit_key(order_id))
+    found = await find_break(store, fund_platform, order_id)
+    breaks = [*([found] if found else []), *plan_breaks(order_id, items, credit)]
+    if not (standing or items or credit.answer or breaks):
+        raise WrongCallError(
+            f"No system knows order {order_id}: neither the Order Center, nor a batch, nor the Fund Platform. "
+            "Check its id."
+        )
+    answer = plan_answer(order_id, standing, items, credit, is_broken=bool(breaks))
+    return OrderLife(
+        order_id=order_id,
+        answer=answer.sentence,
+        next_step=answer.next_step,
+        breaks=breaks,
+        order=standing,
+        items=items,
+        conflicts=await store.fetch_conflicts_of_order(order_id),
+        credit=credit,
+    )
+
+
+def _print_order_life(life: OrderLife) -> None:
+    typer.echo(life.answer)
+    for each in life.breaks:
+        typer.echo(f"  {each.kind} {each.id}: {each.detail}")
+    if life.next_step:
+        typer.echo(life.next_step)
+    _print_section("Order Center", _standing_rows(life.order))
+    for item in life.items:
+        _print_section(f"Item {item.claim_no} of {life.items[-1].claim_no}", _item_rows(item))
+    for conflict in life.conflicts:
+        _print_section("Conflicting offer", _conflict_rows(conflict))
+    _print_section(f"Fund Platform, {credit_key(life.order_id)}", _credit_rows(life.credit))
+    if limits.ORDER_LIFE_ROW_COUNT_MAX in (len(life.items), len(life.conflicts)):
+        typer.echo(f"\nAt most the newest {limits.ORDER_LIFE_ROW_COUNT_MAX} items and conflicting offers are shown.")
+
+
+def _print_section(title: str, rows: Rows) -> None:
+    """Print what fits a terminal and can be copied: an id is never broken, nor filled up with blanks."""
+    typer.echo(f"\n{title}")
+    for name, value in rows:
+        lines = textwrap.wrap(
+            value,
+            width=out.width,
+            initial_indent=f"  {name:<{_NAME_WIDTH}}",
+            subsequent_indent=" " * (2 + _NAME_WIDTH),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        typer.echo("\n".join(lines))
+
+
+def _standing_rows(standing: OrderStanding | None) -> Rows:
+    if standing is None:
+        return [("record", "none")]
+    version = "not acknowledged, so that it is offered" if standing.is_offered else "acknowledged"
+    return [
+        ("due", _payload_text(standing)),
+        ("paid", f"{standing.paid_minor:,}, of which {standing.refunded_minor:,} refunded"),
+        ("status", standing.status),
+        ("completed", _time_text(standing.completed_at)),
+        ("after-sale", f"ends {_time_text(standing.after_sale_ends_at)}"),
+        ("version", f"{standing.version}, {version}"),
+    ]
+
+
+def _item_rows(item: OrderItem) -> Rows:
+    chunk = "no chunk yet" if item.chunk_index is None else f"chunk {item.chunk_index}"
+    rows = [
+        ("batch", f"{item.batch_id} ({item.batch_state})"),
+        ("source", f"{item.batch_source}, business date {item.business_date or 'comes with its freezing'}"),
+        ("place", f"item {item.item_no}, {chunk}, claim number {item.claim_no}"),
+        ("frozen", _payload_text(item)),
+    ]
+    if item.inherits_unknown:
+        rows.append(("rerun", "asks again for a credit that may exist"))
+    rows.append(("outcome", item.outcome + (f" at {_time_text(item.stored_at)}" if item.stored_at else "")))
+    if item.reason_code:
+        rows.append(("reason", f"{item.reason_code}: {REASON_SENTENCES[item.reason_code]}"))
+    if item.detail:
+        rows.append(("detail", item.detail))
+    return rows
+
+
+def _conflict_rows(conflict: ConflictingOffer) -> Rows:
+    return [
+        ("batch", conflict.batch_id),
+        ("offered", f"{_payload_text(conflict)}, at {_time_text(conflict.offered_at)}"),
+    ]
+
+
+def _credit_rows(credit: CreditLife) -> Rows:
+    rows = []
+    if credit.answer:
+        rows.append(("answer", f"{credit.answer.result_code}, to claim number {credit.answer.claim_no}"))
+        rows.append(("asked for", _payload_text(credit.answer)))
+    for posting in credit.postings:
+        rows.append(("posting", _payload_text(posting)))
+        at = f" at {_time_text(posting.posted_at)}" if posting.posted_at else ", which is missing"
+        rows.append(("entry", f"{posting.entry_id}{at}{f' for {posting.reference}' if posting.reference else ''}"))
+    return rows or [("answer", "none; no posting")]
+
+
+def _payload_text(of: OrderStanding | OrderItem | ConflictingOffer | CreditAnswer | CreditPosting) -> str:
+    return f"{of.amount_minor:,} minor units of {of.currency} for account {of.account_id}"
+
+
+def _time_text(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S %Z}"
