@@ -5,7 +5,20 @@ import sys
 
 import typer
 
-from starters import account, audit, batches, import_orders, migrate, report, rerun, run, sample, stack, worker
+from starters import (
+    account,
+    audit,
+    batches,
+    import_orders,
+    migrate,
+    report,
+    rerun,
+    run,
+    sample,
+    schedule,
+    stack,
+    worker,
+)
 
 app = typer.Typer(
     name="settle",
@@ -22,6 +35,7 @@ app.command("import")(import_orders.import_orders)
 app.add_typer(account.app, name="account", help="The embedded Fund Platform's accounts.")
 app.command()(run.run)
 app.command()(rerun.rerun)
+app.add_typer(schedule.app, name="schedule", help="The daily schedule.")
 app.command()(batches.batches)
 app.command()(batches.status)
 app.command()(batches.watch)

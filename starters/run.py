@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from domain import limits
-from domain.batch_openings import plan_manual_opening, required_cutoff
+from domain.batch_openings import plan_manual_opening, required_cutoff, stored_opening
 from domain.errors import BatchNotFoundError
 from runtime.adapters import open_order_center, open_settlement_store
 from runtime.temporal import connect_temporal
-from schemas.batches import Batch, BatchOpening
+from schemas.batches import Batch
 from settlement_store.port import SettlementStore
 from starters.batch_starts import start_and_follow
 from starters.console import load_ready_settings, run_command
@@ -51,7 +51,7 @@ async def _run(
             # Before the workflow is: PostgreSQL knows of every batch that Temporal may know of.
             await store.open_batch(opening)
     if known:
-        opening = BatchOpening.model_validate(known.model_dump(include=set(BatchOpening.model_fields)))
+        opening = stored_opening(known)
         typer.echo(f"Batch {known.batch_id} exists and is {known.state}; it keeps its cutoff, chunk size and window.")
     else:
         typer.echo(f"Batch {opening.batch_id}: the orders overdue at {_utc(cutoff_at)}.")
