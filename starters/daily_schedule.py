@@ -85,10 +85,12 @@ async def apply_schedule(client: Client, settings: Settings, today: date) -> boo
         return ScheduleUpdate(_schedule(settings, schedule_id, current.description.schedule.state))
 
     try:
-        await client.create_schedule(schedule_id, schedule)
+        handle = await client.create_schedule(schedule_id, schedule)
     except ScheduleAlreadyRunningError:
         await client.get_schedule_handle(schedule_id).update(updated)
         return False
+    # A new schedule catches up what it misses only from when the server first worked on it: this waits for that.
+    await handle.describe()
     return True
 
 

@@ -1,10 +1,9 @@
 """`settle schedule apply | show | trigger | delete`: the daily run."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.table import Table
 from temporalio.client import Client
 
 from domain import limits
@@ -13,7 +12,7 @@ from runtime.settings import Settings
 from runtime.temporal import connect_temporal
 from starters import daily_schedule
 from starters.batch_starts import workflow_url
-from starters.console import JsonOption, load_ready_settings, out, print_json, run_command
+from starters.console import JsonOption, load_ready_settings, print_json, run_command
 from starters.daily_schedule import DailySchedule
 
 app = typer.Typer(no_args_is_help=True)
@@ -90,8 +89,8 @@ async def _delete() -> None:
 def _print(schedule: DailySchedule, settings: Settings) -> None:
     when = f"every day at {schedule.run_time_local}" if schedule.run_time_local else "at times of its own"
     typer.echo(
-        f"{schedule.schedule_id} fires {when} {schedule.time_zone}. A run that was missed is made up for within "
-        f"{limits.SCHEDULE_CATCHUP_WINDOW_S // 3600} h; one never waits for the one before."
+        f"{schedule.schedule_id} fires {when} {schedule.time_zone}. A run that an outage prevents is made up "
+        f"for within {limits.SCHEDULE_CATCHUP_WINDOW_S // 3600} h; no run waits for the one before. The next ones:"
     )
     if schedule.is_paused:
         note = f" ({schedule.note})" if schedule.note else ""
@@ -101,12 +100,8 @@ def _print(schedule: DailySchedule, settings: Settings) -> None:
             f"The settings here say {settings.schedule_time_local} {settings.cutoff_timezone}: "
             "to change the schedule, run: settle schedule apply"
         )
-    table = Table("fires at (local)", "fires at (UTC)", "business date", "cutoff (UTC)")
     for fire in schedule.next_fires:
-        table.add_row(
-            fire.fires_at_local.isoformat(sep=" "),
-            f"{fire.fires_at:%Y-%m-%d %H:%M:%S}",
-            str(fire.business_date),
-            f"{fire.cutoff_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+        typer.echo(
+            f"  {fire.fires_at_local.isoformat(sep=' ')} ({fire.fires_at:%Y-%m-%d %H:%M:%S} UTC): "
+            f"business date {fire.business_date}, cutoff {fire.cutoff_at:%Y-%m-%d %H:%M:%S} UTC"
         )
-    out.print(table)
