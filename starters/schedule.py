@@ -90,16 +90,17 @@ def _print(schedule: DailySchedule, settings: Settings) -> None:
     when = f"every day at {schedule.run_time_local}" if schedule.run_time_local else "at times of its own"
     typer.echo(
         f"{schedule.schedule_id} fires {when} {schedule.time_zone}. A run that an outage prevents is made up "
-        f"for within {limits.SCHEDULE_CATCHUP_WINDOW_S // 3600} h; no run waits for the one before. The next ones:"
+        f"for within {limits.SCHEDULE_CATCHUP_WINDOW_S // 3600} h; no run waits for the one before."
     )
     if schedule.is_paused:
         note = f" ({schedule.note})" if schedule.note else ""
-        typer.echo(f"It is PAUSED{note}: none of these fires until it is unpaused in the web UI.")
+        typer.echo(f"It is PAUSED{note}: no run of those below starts until it is unpaused in the web UI.")
     if (schedule.run_time_local, schedule.time_zone) != (settings.schedule_time_local, settings.cutoff_timezone):
         typer.echo(
             f"The settings here say {settings.schedule_time_local} {settings.cutoff_timezone}: "
             "to change the schedule, run: settle schedule apply"
         )
+    typer.echo("Its next runs:")
     for fire in schedule.next_fires:
         typer.echo(
             f"  {fire.fires_at_local.isoformat(sep=' ')} ({fire.fires_at:%Y-%m-%d %H:%M:%S} UTC): "

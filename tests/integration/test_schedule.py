@@ -31,6 +31,7 @@ from tests.settlements import (
     Systems,
     eventually,
     fetch_current_details,
+    fetch_events,
     fetch_run_chain,
     held,
     load_orders,
@@ -39,6 +40,7 @@ from tests.settlements import (
     seed_orders,
 )
 from workers.settlement_worker import build_worker
+from workflows.activity_options import WORKFLOW_TASK_TIMEOUT
 from workflows.search_attributes import BATCH_ID, BUSINESS_DATE, SCHEDULED_AT, SOURCE
 from workflows.settle_batch import SettleBatchWorkflow
 
@@ -142,6 +144,9 @@ async def test_a_run_settles_the_overdue_orders_as_of_the_time_that_it_was_sched
     audited = await require_clean(systems, len(orders.records))
     assert audited.settled == orders.settled
 
+    [started, *_] = await fetch_events(client, batch_id)
+    started_with = started.workflow_execution_started_event_attributes
+    assert started_with.workflow_task_timeout.ToTimedelta() == WORKFLOW_TASK_TIMEOUT
     described = await handle_of(client, batch_id).describe()
     attributes = described.typed_search_attributes
     assert attributes[BATCH_ID] == batch_id
