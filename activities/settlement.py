@@ -9,12 +9,13 @@ from activities.attempts import Heartbeat, attempt
 from activities.freezing import freeze_overdue_orders
 from activities.reconciliation import reconcile_batch
 from activities.rerunning import freeze_rerun
-from domain.batch_openings import BatchSettings
+from domain.batch_openings import BatchSettings, plan_scheduled_opening, stored_opening
+from domain.errors import BatchMismatchError
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
 from schemas.batches import BatchOpening, BatchPlan, BatchState, OutcomeTotals, ReconciliationReport
 from schemas.orders import OverdueCursor
-from schemas.workflows import ChunkRef, HoldRequest
+from schemas.workflows import ChunkRef, HoldRequest, ScheduledRun
 from settlement_store.port import SettlementStore
 
 
@@ -32,6 +33,21 @@ class SettlementActivities:
         self._store = store
         self._fund_platform = fund_platform
         self._batch_settings = batch_settings
+
+    @activity.defn
+    async def open_scheduled_batch(self, run: ScheduledRun) -> BatchOpening:
+        """Open the batch of a run of the daily schedule; waits while too many batches are open or running.
+
+        A batch that is stored under this id already keeps what it was opened with: the settings may have changed
+        since an earlier attempt.
+        """
+        async with attempt():
+            opening = plan_scheduled_opening(self._batch_settings, run.batch_id, run.scheduled_at)
+            try:
+                await self._store.open_batch(opening)
+            except BatchMismatchError:
+                return stored_opening(await self._store.fetch_batch(run.batch_id))
+            return opening
 
     @activity.defn
     async def freeze_batch(self, opening: BatchOpening) -> None:

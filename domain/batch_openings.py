@@ -8,7 +8,7 @@ from domain import limits
 from domain.business_days import BusinessCalendar
 from domain.errors import InvariantViolationError, WrongCallError
 from domain.identifiers import is_batch_id, plan_batch_id
-from schemas.batches import BatchOpening, BatchSource, RerunSelection
+from schemas.batches import Batch, BatchOpening, BatchSource, RerunSelection
 
 _YEAR_MIN = 1970
 
@@ -70,6 +70,31 @@ def plan_rerun_opening(settings: BatchSettings, started_at: datetime, rerun: Rer
     )
 
 
+def plan_scheduled_opening(settings: BatchSettings, batch_id: str, scheduled_at: datetime) -> BatchOpening:
+    """The batch of a run of the daily schedule, over all orders overdue at the latest cutoff not after its time.
+
+    It is the time that the run was scheduled for, never the time at which it starts: a run that is caught up after
+    an outage has the business date that it was meant for.
+
+    Raises:
+        WrongCallError: the batch id cannot name a batch.
+    """
+    business_date = settings.calendar.latest_business_date(scheduled_at)
+    return BatchOpening(
+        batch_id=_checked(batch_id),
+        source=BatchSource.SCHEDULE,
+        business_date=business_date,
+        cutoff_at=settings.calendar.cutoff_of(business_date),
+        chunk_size=settings.chunk_size,
+        window=settings.window,
+    )
+
+
+def stored_opening(batch: Batch) -> BatchOpening:
+    """What a stored batch goes on with, whatever the settings say by now."""
+    return BatchOpening.model_validate(batch.model_dump(include=set(BatchOpening.model_fields)))
+
+
 def required_cutoff(opening: BatchOpening) -> datetime:
     """The cutoff of a batch that is opened with one.
 
@@ -92,6 +117,7 @@ def _checked(batch_id: str) -> str:
     if not is_batch_id(batch_id):
         raise WrongCallError(
             f"{batch_id!r} cannot name a batch: use up to {limits.BATCH_ID_LENGTH_MAX} letters, digits, "
-            "dots, dashes and underscores, beginning with a letter or digit, not ending like a chunk's workflow id."
+            "dots, colons, dashes and underscores, beginning with a letter or digit, not beginning like the id of a "
+            "workflow of Temporal's own (temporal-sys-) and not ending like a chunk's."
         )
     return batch_id

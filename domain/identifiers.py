@@ -9,7 +9,8 @@ from datetime import UTC, date, datetime
 from domain.limits import BATCH_ID_LENGTH_MAX, FAIRNESS_KEY_BYTES_MAX
 from schemas.batches import BatchSource
 
-BATCH_ID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{BATCH_ID_LENGTH_MAX - 1}}}")
+# Temporal's own workflows, a schedule's among them, have ids that begin with `temporal-sys-`.
+BATCH_ID_PATTERN = re.compile(rf"(?!temporal-sys-)[A-Za-z0-9][A-Za-z0-9._:-]{{0,{BATCH_ID_LENGTH_MAX - 1}}}")
 _CHUNK_SUFFIX_PATTERN = re.compile(r"\.chunk-[0-9]{6}$")
 CREDIT_KEY_PREFIX = "credit:"
 
@@ -20,6 +21,16 @@ def plan_batch_id(source: BatchSource, business_date: date, started_at: datetime
     Two runs started in the same second get the same id, and so become one batch.
     """
     return f"{business_date:%Y-%m-%d}-{source}-{started_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def daily_schedule_id(task_queue: str) -> str:
+    """The id of the daily schedule of one installation, e.g. `settle-daily`."""
+    return f"{task_queue}-daily"
+
+
+def scheduled_batch_id(schedule_id: str, scheduled_at: datetime) -> str:
+    """What Temporal names the workflow of a scheduled run, e.g. `settle-daily-2026-11-24T06:00:00Z`."""
+    return f"{schedule_id}-{scheduled_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def is_batch_id(text: str) -> bool:

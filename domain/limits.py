@@ -74,6 +74,13 @@ TEMPORAL_PING_INTERVAL_S = 1
 TEMPORAL_PING_TIMEOUT_S = 2
 TEMPORAL_PING_MISS_COUNT = 2  # in a row: Temporal is away
 
+# The daily schedule. See docs/decisions/0011.
+SCHEDULE_CATCHUP_WINDOW_S = 24 * 3600  # a run missed for longer is left out: the next one takes its orders
+SCHEDULE_CHECKED_DAY_COUNT = 3_653  # ten years, through which the clocks must leave no business date without a run
+SCHEDULE_FIRES_SHOWN_MAX = 5
+SCHEDULE_TRIGGER_TIMEOUT_S = 10
+SCHEDULE_TRIGGER_POLL_S = 0.1
+
 # Temporal. See docs/decisions/0003 for why these are safe for slow activities.
 WORKFLOW_TASK_TIMEOUT_S = 3
 STICKY_SCHEDULE_TO_START_TIMEOUT_S = 1
@@ -109,6 +116,7 @@ _RELATIONS = {
     "unknown orders are asked for within an attempt": (
         sum(UNKNOWN_ORDER_PAUSES_S) + TRANSACTION_TIMEOUT_S < CHUNK_ACTIVITY_TIMEOUT_S
     ),
+    "a run that was missed is caught up until the next one": SCHEDULE_CATCHUP_WINDOW_S >= 24 * 3600,
     "an attempt ends before all attempts do": BATCH_ACTIVITY_TIMEOUT_S < ACTIVITY_DEADLINE_S,
     "a pool connection for every activity slot": WORKER_ACTIVITY_SLOT_COUNT <= DATABASE_POOL_SIZE_MAX,
     "servers that are away are told in time": (

@@ -29,15 +29,23 @@ class Settings(BaseSettings):
     task_queue: str = "settle"
     cutoff_time_local: time = time(0, 0)
     cutoff_timezone: str = "UTC"
+    schedule_time_local: time = time(6, 0)
     chunk_size: Annotated[int, Field(ge=1, le=limits.CHUNK_SIZE_MAX)] = limits.CHUNK_SIZE_DEFAULT
     retention_days: Annotated[int, Field(ge=1)] = limits.RETENTION_DAYS_DEFAULT
     window: Annotated[int, Field(ge=1, le=limits.WINDOW_MAX)] = limits.WINDOW_DEFAULT
 
-    @field_validator("cutoff_time_local")
+    @field_validator("cutoff_time_local", "schedule_time_local")
     @classmethod
     def _has_no_offset(cls, local: time) -> time:
         if local.tzinfo:
             raise ValueError("is a local time without an offset; the zone is SETTLE_CUTOFF_TIMEZONE")
+        return local
+
+    @field_validator("schedule_time_local")
+    @classmethod
+    def _is_a_whole_second(cls, local: time) -> time:
+        if local.microsecond:
+            raise ValueError("is a time in whole seconds; Temporal's calendars know no fractions")
         return local
 
     @field_validator("cutoff_timezone")

@@ -21,6 +21,15 @@ class HoldRequest(ChunkRef):
     detail: str
 
 
+class ScheduledRun(BaseModel):
+    """Names the batch of one run of the daily schedule, and the time that the run was scheduled for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
+    scheduled_at: AwareDatetime
+
+
 class BatchRunState(BaseModel):
     """All that a batch workflow carries over when it continues as new."""
 
@@ -34,11 +43,14 @@ class BatchRunState(BaseModel):
 
 
 class BatchRun(BaseModel):
-    """A batch workflow's input; `state` is set when it continues as new."""
+    """A batch workflow's input; `state` is set when it continues as new.
+
+    Without an opening, the daily schedule has fired: the time that it was scheduled for gives the opening.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    opening: BatchOpening
+    opening: BatchOpening | None = None
     state: BatchRunState | None = None
 
 

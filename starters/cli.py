@@ -17,6 +17,7 @@ from starters import (
     rerun,
     run,
     sample,
+    schedule,
     stack,
     worker,
 )
@@ -36,6 +37,7 @@ app.command("import")(import_orders.import_orders)
 app.add_typer(account.app, name="account", help="The embedded Fund Platform's accounts.")
 app.command()(run.run)
 app.command()(rerun.rerun)
+app.add_typer(schedule.app, name="schedule", help="The daily schedule.")
 app.command()(batches.batches)
 app.command()(batches.status)
 app.command()(batches.watch)

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from domain import limits
-from domain.batch_openings import plan_manual_opening, required_cutoff
+from domain.batch_openings import plan_manual_opening, required_cutoff, stored_opening
 from domain.errors import BatchNotFoundError
 from runtime.adapters import open_order_center, open_settlement_store
 from runtime.temporal import connect_temporal
-from schemas.batches import FINAL_STATES, Batch, BatchOpening
+from schemas.batches import FINAL_STATES, Batch
 from settlement_store.port import SettlementStore
 from starters.batch_starts import start_and_follow, tell_outcome
 from starters.console import load_ready_settings, run_command
@@ -56,7 +56,7 @@ async def _run(
             await tell_outcome(settings, known.batch_id)
         return
     if known:
-        opening = BatchOpening.model_validate(known.model_dump(include=set(BatchOpening.model_fields)))
+        opening = stored_opening(known)
         typer.echo(f"Batch {known.batch_id} exists and is {known.state}; it keeps its cutoff, chunk size and window.")
     else:
         typer.echo(f"Batch {opening.batch_id}: the orders overdue at {_utc(cutoff_at)}.")

@@ -109,6 +109,7 @@ def build_worker(
         task_queue=task_queue,
         workflows=WORKFLOWS,
         activities=[
+            activities.open_scheduled_batch,
             activities.freeze_batch,
             activities.start_batch,
             activities.validate_chunk,

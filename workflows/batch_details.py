@@ -12,6 +12,13 @@ CHUNK_STATIC_DETAILS = (
     "Platform, each at most once. Terminating it is safe: what it left without an outcome becomes held."
 )
 
+SCHEDULED_STATIC_SUMMARY = "settle the orders overdue when the daily schedule fires"
+SCHEDULED_STATIC_DETAILS = (
+    "Settles all orders that are overdue at the latest cutoff not after the time that this run was scheduled for. "
+    "The numbers that finance signs: `settle report` with this workflow's id. "
+    "The stores guard every step: cancelling or terminating loses and doubles nothing."
+)
+
 
 def static_summary(opening: BatchOpening) -> str:
     """The batch in a line."""
@@ -34,6 +41,11 @@ def static_details(opening: BatchOpening) -> str:
         f"The numbers that finance signs: `settle report {opening.batch_id}`. "
         "The stores guard every step: cancelling or terminating loses and doubles nothing."
     )
+
+
+def opening_phase(scheduled_at: datetime) -> str:
+    """What is done until a scheduled batch is open; a run that Temporal had to catch up shows the time it missed."""
+    return f"opening the batch of the run scheduled for {scheduled_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def freezing_phase(opening: BatchOpening) -> str:

@@ -2,13 +2,15 @@
 
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
-from schemas.batches import BatchOpening, OutcomeTotals
+from schemas.batches import BatchOpening, BatchSource, OutcomeTotals
 
 BATCH_ID = SearchAttributeKey.for_keyword("SettleBatchId")
 BATCH_STATE = SearchAttributeKey.for_keyword("SettleBatchState")
 BUSINESS_DATE = SearchAttributeKey.for_keyword("SettleBusinessDate")
 SOURCE = SearchAttributeKey.for_keyword("SettleSource")
 EXCEPTION_ITEM_COUNT = SearchAttributeKey.for_int("SettleExceptionItemCount")
+# Temporal's own: the time that a schedule started a workflow for, however late it did.
+SCHEDULED_AT = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 
 ALL_KEYS = (BATCH_ID, BATCH_STATE, BUSINESS_DATE, SOURCE, EXCEPTION_ITEM_COUNT)
 
@@ -22,6 +24,11 @@ def batch_search_attributes(opening: BatchOpening) -> TypedSearchAttributes:
     if opening.business_date:
         attributes.append(SearchAttributePair(BUSINESS_DATE, opening.business_date.isoformat()))
     return TypedSearchAttributes(attributes)
+
+
+def scheduled_search_attributes() -> TypedSearchAttributes:
+    """What the daily schedule starts a batch workflow with; the workflow adds what comes with its opening."""
+    return TypedSearchAttributes([SearchAttributePair(SOURCE, str(BatchSource.SCHEDULE))])
 
 
 def chunk_search_attributes(batch_id: str) -> TypedSearchAttributes:

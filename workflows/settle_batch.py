@@ -4,14 +4,22 @@ import asyncio
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate, WorkflowIDReusePolicy
-from temporalio.exceptions import ActivityError, ChildWorkflowError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
 
 from activities.settlement import SettlementActivities
 from domain import limits
 from domain.control_totals import sum_outcome_totals
 from domain.identifiers import chunk_workflow_id
-from schemas.batches import BatchOpening, BatchPlan, BatchState, OutcomeTotals
-from schemas.workflows import BatchResult, BatchRun, BatchRunProgress, BatchRunState, ChunkRef, HoldRequest
+from schemas.batches import BatchOpening, BatchState, OutcomeTotals
+from schemas.workflows import (
+    BatchResult,
+    BatchRun,
+    BatchRunProgress,
+    BatchRunState,
+    ChunkRef,
+    HoldRequest,
+    ScheduledRun,
+)
 from workflows import batch_details
 from workflows.activity_options import (
     BATCH_ACTIVITY,
@@ -20,9 +28,11 @@ from workflows.activity_options import (
     chunk_read_activity,
 )
 from workflows.search_attributes import (
+    BATCH_ID,
     BATCH_STATE,
     BUSINESS_DATE,
     EXCEPTION_ITEM_COUNT,
+    SCHEDULED_AT,
     chunk_search_attributes,
     exception_item_count,
 )
@@ -36,6 +46,7 @@ class SettleBatchWorkflow:
     @workflow.init
     def __init__(self, run: BatchRun) -> None:
         self._opening = run.opening
+        self._is_scheduled = run.opening is None
         self._state = run.state
         self._phase = "starting"
         self._in_flight: dict[asyncio.Task[OutcomeTotals], int] = {}
@@ -43,9 +54,9 @@ class SettleBatchWorkflow:
     @workflow.run
     async def run(self, run: BatchRun) -> BatchResult:
         """Settle the batch; its final state and control totals."""
-        opening = run.opening
+        opening = self._opening = run.opening or await self._open_scheduled()
         state = run.state or await self._freeze_and_start(opening)
-        state = await self._settle_chunks(state)
+        state = await self._settle_chunks(opening, state)
         self._tell("reconciling the items with the plan and the ledger", state)
         final_state = await workflow.execute_activity_method(
             SettlementActivities.close_batch, opening.batch_id, summary="reconcile and close", **BATCH_ACTIVITY
@@ -66,6 +77,28 @@ class SettleBatchWorkflow:
         """How far the batch is; None until it is frozen."""
         return batch_details.progress_of(self._phase, self._state, self._chunks_in_flight()) if self._state else None
 
+    async def _open_scheduled(self) -> BatchOpening:
+        """Open the batch of the daily schedule's run, as of the time that it was scheduled for, however late it is."""
+        scheduled_at = workflow.info().typed_search_attributes.get(SCHEDULED_AT)
+        if scheduled_at is None:
+            raise ApplicationError(
+                "This workflow was started without an opening and not by a schedule, so that it has no cutoff. "
+                "Nothing was done. Start a batch with: settle run, or: settle schedule trigger",
+                non_retryable=True,
+            )
+        self._tell(batch_details.opening_phase(scheduled_at), None)
+        opening = await workflow.execute_activity_method(
+            SettlementActivities.open_scheduled_batch,
+            ScheduledRun(batch_id=workflow.info().workflow_id, scheduled_at=scheduled_at),
+            summary="open the scheduled run's batch",
+            **BATCH_ACTIVITY,
+        )
+        attributes: list[SearchAttributeUpdate[str]] = [BATCH_ID.value_set(opening.batch_id)]
+        if opening.business_date:
+            attributes.append(BUSINESS_DATE.value_set(opening.business_date.isoformat()))
+        workflow.upsert_search_attributes(attributes)
+        return opening
+
     async def _freeze_and_start(self, opening: BatchOpening) -> BatchRunState:
         self._tell(batch_details.freezing_phase(opening), None)
         await workflow.execute_activity_method(
@@ -80,7 +113,7 @@ class SettleBatchWorkflow:
         workflow.upsert_search_attributes(attributes)
         return BatchRunState(plan=plan, started_at=workflow.now())
 
-    async def _settle_chunks(self, state: BatchRunState) -> BatchRunState:
+    async def _settle_chunks(self, opening: BatchOpening, state: BatchRunState) -> BatchRunState:
         """Keep at most `window` chunks in flight; a chunk that ends, however it ends, frees its slot.
 
         Before continuing as new the window is drained, so that no child is in flight then: the default
@@ -88,10 +121,11 @@ class SettleBatchWorkflow:
         """
         while state.chunk_index_next < state.plan.chunk_count or self._in_flight:
             if workflow.info().is_continue_as_new_suggested() and not self._in_flight:
-                workflow.continue_as_new(BatchRun(opening=self._opening, state=state))
+                workflow.continue_as_new(BatchRun(opening=opening, state=state))
             while self._has_room(state):
                 chunk_index = state.chunk_index_next
-                self._in_flight[asyncio.create_task(self._settle_chunk(state.plan, chunk_index))] = chunk_index
+                ref = ChunkRef(batch_id=opening.batch_id, chunk_index=chunk_index, cutoff_at=state.plan.cutoff_at)
+                self._in_flight[asyncio.create_task(self._settle_chunk(ref))] = chunk_index
                 state = state.model_copy(update={"chunk_index_next": chunk_index + 1})
             is_draining = workflow.info().is_continue_as_new_suggested()
             self._tell("finishing what is in flight, to go on in a new run" if is_draining else "settling", state)
@@ -108,13 +142,12 @@ class SettleBatchWorkflow:
             and not workflow.info().is_continue_as_new_suggested()
         )
 
-    async def _settle_chunk(self, plan: BatchPlan, chunk_index: int) -> OutcomeTotals:
+    async def _settle_chunk(self, ref: ChunkRef) -> OutcomeTotals:
         """Run one chunk's child workflow to its end; a failed or terminated one is an outcome, its items held.
 
         An id that is taken is an answer: the chunk is closed, or the child that has the id is about to close it.
         If neither comes true in time, that child may have failed, which frees the id: the start is tried again.
         """
-        ref = ChunkRef(batch_id=self._opening.batch_id, chunk_index=chunk_index, cutoff_at=plan.cutoff_at)
         for deadline_s in limits.CHUNK_READ_DEADLINES_S:
             try:
                 return await self._run_child(ref)
@@ -164,8 +197,9 @@ class SettleBatchWorkflow:
     def _tell(self, phase: str, state: BatchRunState | None) -> None:
         self._phase, self._state = phase, state
         details = batch_details.current_details(phase, state, self._chunks_in_flight(), workflow.now())
-        if workflow.info().continued_run_id:
-            # Continuing as new leaves the static details behind; the web UI shows these instead.
+        if self._opening and (self._is_scheduled or workflow.info().continued_run_id):
+            # A schedule's static details know no cutoff, and continuing as new leaves them behind: the web UI shows
+            # these instead.
             details = f"{details}\n\n{batch_details.static_details(self._opening)}"
         workflow.set_current_details(details)
 

@@ -2,15 +2,17 @@
 
     python -m tests.replay.record_histories
 
-Record anew only when a shape is added. A changed workflow must replay the histories that ran before the change:
-that is what they are kept for.
+Records only the shapes that have no file yet. A changed workflow must replay the histories that ran before the
+change: that is what the old ones are kept for.
 """
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -25,12 +27,14 @@ from domain.errors import InvariantViolationError
 from domain.identifiers import chunk_workflow_id
 from fund_platform.memory import MemoryFundPlatform
 from order_center.memory import MemoryOrderCenter
+from runtime.settings import Settings
 from schemas.batches import BatchOpening, BatchSource
 from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
 from schemas.workflows import BatchRun
 from settlement_store.memory import MemorySettlementStore
 from starters.batch_starts import start_batch
+from starters.daily_schedule import apply_schedule, trigger_schedule
 from starters.migrate import add_search_attributes
 from workers.settlement_worker import build_worker
 from workflows.settle_batch import SettleBatchWorkflow
@@ -39,7 +43,16 @@ HISTORIES_DIR = Path(__file__).parent / "histories"
 TASK_QUEUE = "record"
 BATCH_SETTINGS = BatchSettings(BusinessCalendar(time(), ZoneInfo("UTC")), chunk_size=2, window=3)
 CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
+WORKERS_NAME = re.compile(r"\d+@[\w.-]+")  # of its sticky task queue
 POISON_ORDER_ID = "order-00003"
+
+
+class Begun(Enum):
+    """How the recorded run of a batch came to be."""
+
+    BY_HAND = auto()
+    AGAIN = auto()
+    BY_SCHEDULE = auto()
 
 
 class PoisonedOrderCenter(MemoryOrderCenter):
@@ -51,24 +64,34 @@ class PoisonedOrderCenter(MemoryOrderCenter):
         return await super().fetch_records(order_ids)
 
 
+SHAPES: dict[str, tuple[MemoryOrderCenter, int, Begun]] = {
+    "batch-closed": (MemoryOrderCenter(), 5, Begun.BY_HAND),
+    "batch-empty": (MemoryOrderCenter(), 0, Begun.BY_HAND),
+    "batch-continued-as-new": (MemoryOrderCenter(), 40, Begun.BY_HAND),
+    "batch-with-a-failed-chunk": (PoisonedOrderCenter(), 5, Begun.BY_HAND),
+    "batch-started-again": (MemoryOrderCenter(), 5, Begun.AGAIN),
+    "batch-scheduled": (MemoryOrderCenter(), 5, Begun.BY_SCHEDULE),
+}
+
+
 async def main() -> None:
     HISTORIES_DIR.mkdir(exist_ok=True)
+    missing = [shape for shape in SHAPES if not list(HISTORIES_DIR.glob(f"{shape}*.json"))]
+    if not missing:
+        sys.stdout.write("Every shape has been recorded.\n")
+        return
     async with await WorkflowEnvironment.start_local(
         data_converter=pydantic_data_converter,
         dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),
         dev_server_extra_args=["--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=100"],
     ) as environment:
         await add_search_attributes(environment.client)
-        await record(environment.client, MemoryOrderCenter(), "batch-closed", order_count=5)
-        await record(environment.client, MemoryOrderCenter(), "batch-empty", order_count=0)
-        await record(environment.client, MemoryOrderCenter(), "batch-continued-as-new", order_count=40)
-        await record(environment.client, PoisonedOrderCenter(), "batch-with-a-failed-chunk", order_count=5)
-        await record(environment.client, MemoryOrderCenter(), "batch-started-again", order_count=5, restart=True)
+        for shape in missing:
+            await record(environment.client, shape, *SHAPES[shape])
+            sys.stdout.write(f"{shape}: recorded\n")
 
 
-async def record(
-    client: Client, order_center: MemoryOrderCenter, name: str, *, order_count: int, restart: bool = False
-) -> None:
+async def record(client: Client, name: str, order_center: MemoryOrderCenter, order_count: int, begun: Begun) -> None:
     """Settle one batch in chunks of 2, and keep the history of each of its runs and of its second chunk."""
     store, fund_platform = MemorySettlementStore(), MemoryFundPlatform()
     await fund_platform.open_accounts([AccountOpening("account-1", "USD")])
@@ -82,9 +105,12 @@ async def record(
         window=3,
     )
     async with build_worker(client, TASK_QUEUE, order_center, store, fund_platform, BATCH_SETTINGS):
+        if begun is Begun.BY_SCHEDULE:
+            await record_scheduled(client, name)
+            return
         first = await start_batch(client, TASK_QUEUE, opening)
         await first.result()
-        if restart:
+        if begun is Begun.AGAIN:
             # As after the loss of Temporal's database: the batch starts anew, its chunks are settled.
             again = await client.start_workflow(
                 SettleBatchWorkflow.run, BatchRun(opening=opening), id=f"{name}-again", task_queue=TASK_QUEUE
@@ -100,6 +126,18 @@ async def record(
         number += 1
     if order_count:
         await save(client, chunk_workflow_id(name, 1), None, f"{name}-chunk-1")
+
+
+async def record_scheduled(client: Client, name: str) -> None:
+    """Let a schedule start a batch over the same orders, now: they are overdue at any cutoff since."""
+    settings = Settings(task_queue=TASK_QUEUE)
+    await apply_schedule(client, settings, CUTOFF_AT.date())
+    batch_id = await trigger_schedule(client, settings)
+    if batch_id is None:
+        raise TimeoutError("The schedule's run did not start in time. Record again.")
+    handle = client.get_workflow_handle(batch_id)
+    await handle.result()
+    await save(client, batch_id, None, f"{name}-0")
 
 
 async def save(client: Client, workflow_id: str, run_id: str | None, name: str) -> WorkflowHistory:
@@ -119,6 +157,8 @@ def without_machine(node: Any) -> Any:
             for key, value in node.items()
             if key != "stackTrace"
         }
+    if isinstance(node, str):
+        return WORKERS_NAME.sub("worker", node)
     return node
 
 

@@ -14,7 +14,7 @@ from activities.settlement import SettlementActivities
 from runtime.temporal import workflow_runner
 from schemas.batches import OutcomeTotals
 from schemas.workflows import ChunkRef
-from tests.replay.record_histories import HISTORIES_DIR
+from tests.replay.record_histories import HISTORIES_DIR, SHAPES
 from workers.settlement_worker import WORKFLOWS
 from workflows.activity_options import CHUNK_ACTIVITY
 from workflows.settle_batch import SettleBatchWorkflow
@@ -70,3 +70,10 @@ def test_the_recorded_shapes_are_all_there() -> None:
     assert "EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW" in seen["batch-continued-as-new-0"]
     assert "EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED" in seen["batch-with-a-failed-chunk-0"]
     assert "EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED" in seen["batch-started-again"]
+    assert "open_scheduled_batch" in (HISTORIES_DIR / "batch-scheduled-0.json").read_text()
+
+
+def test_every_shape_that_can_be_recorded_is_recorded() -> None:
+    names = {path.stem for path in HISTORIES}
+    assert {name for name in names if not name.startswith(tuple(SHAPES))} == set()
+    assert [shape for shape in SHAPES if not any(name.startswith(shape) for name in names)] == []

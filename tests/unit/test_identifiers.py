@@ -9,9 +9,11 @@ from domain.identifiers import (
     batch_workflow_id,
     chunk_workflow_id,
     credit_key,
+    daily_schedule_id,
     is_batch_id,
     order_id_of_credit_key,
     plan_batch_id,
+    scheduled_batch_id,
 )
 from schemas.batches import BatchSource
 
@@ -23,6 +25,8 @@ def test_frozen_formats() -> None:
     assert (
         chunk_workflow_id("2026-11-22-manual-20261123T060000Z", 42) == "2026-11-22-manual-20261123T060000Z.chunk-000042"
     )
+    assert daily_schedule_id("settle") == "settle-daily"
+    assert scheduled_batch_id("settle-daily", at) == "settle-daily-2026-11-23T06:00:00Z"
     assert credit_key("S1-000000042") == "credit:S1-000000042"
 
 
@@ -34,6 +38,10 @@ def test_a_batch_id_shows_the_time_in_utc() -> None:
 @pytest.mark.parametrize("source", BatchSource)
 def test_a_planned_batch_id_can_name_a_batch(source: BatchSource) -> None:
     assert is_batch_id(plan_batch_id(source, date(2026, 11, 22), datetime(2026, 11, 23, tzinfo=UTC)))
+
+
+def test_a_scheduled_runs_workflow_id_can_name_a_batch() -> None:
+    assert is_batch_id(scheduled_batch_id(daily_schedule_id("settle"), datetime(2026, 11, 23, tzinfo=UTC)))
 
 
 def test_chunk_workflow_ids_of_a_batch_sort_by_chunk_up_to_the_last_one() -> None:
@@ -50,7 +58,19 @@ def test_a_credit_key_names_its_order(order_id: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ".b", "-b", "a b", "a/b", "a\n", "ä", "demo.chunk-000042", "a" * (limits.BATCH_ID_LENGTH_MAX + 1)],
+    [
+        "",
+        ".b",
+        "-b",
+        "a b",
+        "a/b",
+        "a\n",
+        "ä",
+        "demo.chunk-000042",
+        ":b",
+        "temporal-sys-scheduler:settle-daily",
+        "a" * (limits.BATCH_ID_LENGTH_MAX + 1),
+    ],
 )
 def test_what_cannot_name_a_batch(text: str) -> None:
     assert not is_batch_id(text)

@@ -25,6 +25,7 @@ BREAKING = {
     ),
     "a batch activity outlives a chunk's": ("BATCH_ACTIVITY_TIMEOUT_S", limits.CHUNK_ACTIVITY_TIMEOUT_S),
     "unknown orders are asked for within an attempt": ("UNKNOWN_ORDER_PAUSES_S", (limits.CHUNK_ACTIVITY_TIMEOUT_S,)),
+    "a run that was missed is caught up until the next one": ("SCHEDULE_CATCHUP_WINDOW_S", 24 * 3600 - 1),
     "an attempt ends before all attempts do": ("ACTIVITY_DEADLINE_S", limits.BATCH_ACTIVITY_TIMEOUT_S),
     "a pool connection for every activity slot": ("WORKER_ACTIVITY_SLOT_COUNT", limits.DATABASE_POOL_SIZE_MAX + 1),
     "servers that are away are told in time": ("DATABASE_CONNECT_TIMEOUT_S", limits.UNREACHABLE_TOLD_S / 2),
