@@ -41,7 +41,7 @@ class SettlementActivities:
         A batch that is stored under this id already keeps what it was opened with: the settings may have changed
         since an earlier attempt.
         """
-        async with attempt():
+        async with attempt(run.batch_id):
             opening = plan_scheduled_opening(self._batch_settings, run.batch_id, run.scheduled_at)
             try:
                 await self._store.open_batch(opening)

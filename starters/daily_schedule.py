@@ -25,12 +25,13 @@ from temporalio.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
+from temporalio.common import Priority
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain import limits
 from domain.daily_runs import require_safe_run_time
 from domain.errors import WrongCallError
-from domain.identifiers import daily_schedule_id, is_batch_id, scheduled_batch_id
+from domain.identifiers import daily_schedule_id, fairness_key, is_batch_id, scheduled_batch_id
 from runtime.settings import Settings
 from schemas.workflows import BatchRun
 from workflows.activity_options import WORKFLOW_TASK_TIMEOUT
@@ -154,6 +155,7 @@ def _schedule(settings: Settings, schedule_id: str, state: ScheduleState) -> Sch
         id=schedule_id,  # Temporal appends the scheduled time: see scheduled_batch_id
         task_queue=settings.task_queue,
         task_timeout=WORKFLOW_TASK_TIMEOUT,
+        priority=Priority(fairness_key=fairness_key(schedule_id)),  # all scheduled batches take one turn
         typed_search_attributes=scheduled_search_attributes(),
         static_summary=SCHEDULED_STATIC_SUMMARY,
         static_details=SCHEDULED_STATIC_DETAILS,
