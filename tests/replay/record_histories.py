@@ -21,16 +21,17 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from domain.batch_openings import BatchSettings
+from domain.batch_openings import BatchSettings, plan_rerun_opening
 from domain.business_days import BusinessCalendar
 from domain.errors import InvariantViolationError
 from domain.identifiers import chunk_workflow_id
 from fund_platform.memory import MemoryFundPlatform
 from order_center.memory import MemoryOrderCenter
 from runtime.settings import Settings
-from schemas.batches import BatchOpening, BatchSource
+from schemas.batches import BatchOpening, BatchSource, RerunSelection
 from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
+from schemas.reasons import Outcome
 from schemas.workflows import BatchRun
 from settlement_store.memory import MemorySettlementStore
 from starters.batch_starts import start_batch
@@ -52,6 +53,7 @@ class Begun(Enum):
 
     BY_HAND = auto()
     AGAIN = auto()
+    AS_RERUN = auto()
     BY_SCHEDULE = auto()
 
 
@@ -70,6 +72,7 @@ SHAPES: dict[str, tuple[MemoryOrderCenter, int, Begun]] = {
     "batch-continued-as-new": (MemoryOrderCenter(), 40, Begun.BY_HAND),
     "batch-with-a-failed-chunk": (PoisonedOrderCenter(), 5, Begun.BY_HAND),
     "batch-started-again": (MemoryOrderCenter(), 5, Begun.AGAIN),
+    "batch-rerun": (MemoryOrderCenter(), 5, Begun.AS_RERUN),
     "batch-scheduled": (MemoryOrderCenter(), 5, Begun.BY_SCHEDULE),
 }
 
@@ -108,8 +111,18 @@ async def record(client: Client, name: str, order_center: MemoryOrderCenter, ord
         if begun is Begun.BY_SCHEDULE:
             await record_scheduled(client, name)
             return
+        if begun is Begun.AS_RERUN:
+            await fund_platform.close_account("account-1")
         first = await start_batch(client, TASK_QUEUE, opening)
         await first.result()
+        if begun is Begun.AS_RERUN:
+            await fund_platform.reopen_account("account-1")
+            selection = RerunSelection(batch_id=name, outcomes=(Outcome.REJECTED,))
+            rerun = plan_rerun_opening(BATCH_SETTINGS, CUTOFF_AT, selection)
+            again = await start_batch(client, TASK_QUEUE, rerun.model_copy(update={"batch_id": f"{name}-of-rejected"}))
+            await again.result()
+            await save(client, again.id, again.result_run_id, name)
+            return
         if begun is Begun.AGAIN:
             # As after the loss of Temporal's database: the batch starts anew, its chunks are settled.
             again = await client.start_workflow(

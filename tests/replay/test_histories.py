@@ -1,7 +1,9 @@
 """Every history that ever ran replays with the code of today."""
 
 import json
+from base64 import b64decode
 from pathlib import Path
+from typing import Any
 
 import pytest
 from temporalio import workflow
@@ -45,6 +47,12 @@ def event_types(path: Path) -> list[str]:
     return [event["eventType"] for event in json.loads(path.read_text())["events"]]
 
 
+def input_of(path: Path) -> dict[str, Any]:
+    started = json.loads(path.read_text())["events"][0]["workflowExecutionStartedEventAttributes"]
+    given: dict[str, Any] = json.loads(b64decode(started["input"]["payloads"][0]["data"]))
+    return given
+
+
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_a_recorded_history_still_replays(path: Path) -> None:
     replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=workflow_runner())
@@ -70,6 +78,7 @@ def test_the_recorded_shapes_are_all_there() -> None:
     assert "EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW" in seen["batch-continued-as-new-0"]
     assert "EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED" in seen["batch-with-a-failed-chunk-0"]
     assert "EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED" in seen["batch-started-again"]
+    assert input_of(HISTORIES_DIR / "batch-rerun.json")["opening"]["source"] == "rerun"
     assert "open_scheduled_batch" in (HISTORIES_DIR / "batch-scheduled-0.json").read_text()
 
 
