@@ -9,14 +9,7 @@ from runtime.stack_state import StackState
 from settlement_store.memory import MemorySettlementStore
 from settlement_store.port import SettlementStore
 from settlement_store.postgres import PostgresSettlementStore
-from tests.databases import cloned_database
-
-EMPTY_TABLES = """
-DO $$ BEGIN EXECUTE (
-    SELECT 'TRUNCATE ' || string_agg(format('settlement.%I', tablename), ', ')
-    FROM pg_tables WHERE schemaname = 'settlement' AND tablename NOT LIKE '%yoyo%'
-); END $$
-"""
+from tests.databases import EMPTY_SETTLEMENT_STORE, cloned_database
 
 
 @pytest.fixture(scope="module")
@@ -38,5 +31,5 @@ async def store(adapter_url: str | None) -> AsyncIterator[SettlementStore]:
         yield MemorySettlementStore()
         return
     async with await open_pool(adapter_url, schema="settlement", application_name="tests") as pool:
-        await pool.execute(EMPTY_TABLES)
+        await pool.execute(EMPTY_SETTLEMENT_STORE)
         yield PostgresSettlementStore(pool)

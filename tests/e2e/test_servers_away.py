@@ -13,6 +13,7 @@ import pytest
 
 from domain import limits
 from runtime.stack_state import StackState
+from schemas.orders import OrderRecord
 from tests.databases import url_of
 from tests.e2e.conftest import Commands, Finished
 from tests.settlements import eventually
@@ -145,7 +146,7 @@ SAID = {
 def test_a_server_that_is_away_is_told_in_time(
     commands: Commands, faults: dict[str, Fault], command: tuple[str, ...], fault: str
 ) -> None:
-    (commands.directory / "orders.csv").touch()
+    (commands.directory / "orders.csv").write_text(",".join(OrderRecord._fields) + "\n")
     environment = faults[fault]()
     started = time.monotonic()
     finished = commands.run(*command, **environment)

@@ -70,7 +70,7 @@ CHUNK_ACTIVITY = ActivityTimes(
     schedule_to_close=timedelta(hours=24),
     heartbeat=timedelta(seconds=3),
     first_retry_after=timedelta(seconds=0.2),
-    retry_after_max=timedelta(seconds=5),
+    retry_after_max=timedelta(seconds=2),
     retry_backoff=2,
 )
 BATCH_ACTIVITY = CHUNK_ACTIVITY._replace(start_to_close=timedelta(hours=4))

@@ -25,20 +25,9 @@ from schemas.batches import (
 )
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.postgres import PostgresSettlementStore
-from tests.databases import cloned_database
+from tests.databases import EMPTY_SETTLEMENT_STORE, cloned_database
 from tests.settlements import CALENDAR
 
-TABLES = (
-    "batches",
-    "planned_totals",
-    "items",
-    "claims",
-    "earlier_items",
-    "conflicts",
-    "chunk_states",
-    "chunk_totals",
-    "exception_items",
-)
 ORDER_COUNT = 2_000
 RIVAL_COUNT = 4
 
@@ -53,7 +42,7 @@ def database(stack: StackState) -> Iterator[str]:
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
     async with await open_pool(database, schema="settlement", application_name="tests") as opened:
-        await opened.execute(f"TRUNCATE {', '.join(TABLES)}")
+        await opened.execute(EMPTY_SETTLEMENT_STORE)
         yield opened
 
 

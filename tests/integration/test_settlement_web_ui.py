@@ -45,7 +45,7 @@ async def test_a_batch_and_its_chunks_say_what_they_are_and_what_every_activity_
         return [payload_text(event.user_metadata.summary) for event in scheduled]
 
     assert await fetch_summaries(batch_id) == [
-        "freeze the overdue orders",
+        "freeze the batch's orders",
         "start the frozen batch",
         "reconcile and close",
     ]
