@@ -11,7 +11,7 @@ from domain import limits
 from runtime.adapters import open_settlement_store
 from schemas.batches import FINAL_STATES, Batch, BatchProgress
 from settlement_store.port import SettlementStore
-from starters.console import BatchArgument, JsonOption, err, load_ready_settings, out, print_json, run_command
+from starters.console import BatchArgument, JsonOption, err, load_ready_settings, print_json, print_whole, run_command
 
 
 class BatchList(BaseModel):
@@ -37,17 +37,18 @@ def batches(as_json: JsonOption = False) -> None:
     if as_json:
         print_json(found)
         return
-    table = Table("batch", "state", "business date", "orders", "opened at (UTC)", "closed at (UTC)")
+    table = Table("batch", "source", "state", "business date", "orders", "opened at (UTC)", "closed at (UTC)")
     for batch in found.batches:
         table.add_row(
             batch.batch_id,
+            batch.source,
             batch.state,
             str(batch.business_date or ""),
             f"{batch.item_count:,}",
             f"{batch.opened_at:%Y-%m-%d %H:%M:%S}",
             f"{batch.closed_at:%Y-%m-%d %H:%M:%S}" if batch.closed_at else "",
         )
-    out.print(table)
+    print_whole(table)
 
 
 def status(batch_id: BatchArgument, as_json: JsonOption = False) -> None:

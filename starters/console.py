@@ -8,6 +8,7 @@ import asyncpg
 import typer
 from pydantic import BaseModel
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Column, Table
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -32,6 +33,8 @@ Result = TypeVar("Result")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id; see: settle batches")]
+
+_LINE_LENGTH_MAX = 1_000
 
 out = Console()
 err = Console(stderr=True)
@@ -94,6 +97,12 @@ def print_json(model: BaseModel) -> None:
     typer.echo(model.model_dump_json(indent=2))
 
 
+def print_whole(table: Table) -> None:
+    """Print a table as wide as it is, whatever the terminal: an id or an amount that is cut is worth nothing."""
+    width = Measurement.get(out, out.options.update(max_width=_LINE_LENGTH_MAX), table).maximum
+    Console(width=width).print(table)
+
+
 def print_totals(totals: Mapping[str, ControlTotals], *, always: Container[str]) -> None:
     """Print control totals as finance reads them, a row for each currency.
 
@@ -110,8 +119,8 @@ def print_totals(totals: Mapping[str, ControlTotals], *, always: Container[str])
         amounts.add_row(currency, *(f"{t.amount_minor.get(currency, 0):,}" for t in shown.values()))
     counts.add_section()
     counts.add_row("all", *(f"{total.order_count:,}" for total in shown.values()))
-    out.print(counts)
-    out.print(amounts)
+    print_whole(counts)
+    print_whole(amounts)
     zeros = [name for name in totals if name not in shown]
     if zeros:
         typer.echo(f"Zero: {', '.join(zeros)}")
