@@ -7,7 +7,7 @@ from domain.business_days import BusinessCalendar
 from domain.errors import BatchNotOpenError, InvariantViolationError
 from domain.order_rules import credit_amount_minor
 from order_center.port import OrderCenter
-from schemas.batches import BatchOpening, RerunItem, StoredException
+from schemas.batches import BatchOpening, RerunItem, RerunSelection, StoredException
 from schemas.orders import TransactionRecord
 from schemas.reasons import ReasonCode
 from settlement_store.port import SettlementStore
@@ -49,10 +49,11 @@ async def freeze_rerun(
     try:
         while room > 0:
             slice_count_max = min(room, limits.FREEZE_SLICE_ORDER_COUNT)
-            exceptions = await store.fetch_exceptions(opening.rerun, after_item_no, slice_count_max)
+            exceptions = await store.fetch_exceptions(opening.rerun.batch_id, after_item_no, slice_count_max)
             if not exceptions:
                 break
-            room -= await _take(order_center, store, opening.batch_id, exceptions)
+            selected = [exception for exception in exceptions if is_selected(exception, opening.rerun)]
+            room -= await _take(order_center, store, opening.batch_id, selected)
             after_item_no = exceptions[-1].item_no
             on_slice(after_item_no)
     except BatchNotOpenError:
@@ -60,14 +61,22 @@ async def freeze_rerun(
     await store.freeze_batch(opening.batch_id, calendar)
 
 
+def is_selected(exception: StoredException, rerun: RerunSelection) -> bool:
+    """Whether a rerun takes this exception item: it is of those asked for, and still its order's latest."""
+    return (
+        exception.is_latest
+        and exception.outcome in rerun.outcomes
+        and rerun.reason_code in (None, exception.reason_code)
+    )
+
+
 async def _take(
     order_center: OrderCenter, store: SettlementStore, batch_id: str, exceptions: list[StoredException]
 ) -> int:
-    """Append a slice's items that are still their orders' latest; how many were taken."""
-    latest = [exception for exception in exceptions if exception.is_latest]
-    read_afresh = [each.order_id for each in latest if each.reason_code != ReasonCode.OUTCOME_UNKNOWN]
+    """Append a slice's selected items; how many were taken."""
+    read_afresh = [each.order_id for each in exceptions if each.reason_code != ReasonCode.OUTCOME_UNKNOWN]
     records = {record.order_id: record for record in await order_center.fetch_records(read_afresh)}
-    taken = await store.append_rerun_items(batch_id, [_rerun_item(exception, records) for exception in latest])
+    taken = await store.append_rerun_items(batch_id, [_rerun_item(exception, records) for exception in exceptions])
     await order_center.acknowledge([(order_id, records[order_id].version) for order_id in records if order_id in taken])
     return len(taken)
 

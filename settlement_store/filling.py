@@ -21,7 +21,6 @@ from schemas.batches import (
     BatchState,
     OfferedOrder,
     RerunItem,
-    RerunSelection,
     StoredException,
 )
 from settlement_store.batch_rows import batch_of, fetch_batch_no, fetch_batch_row, lock_batch
@@ -149,19 +148,11 @@ class PostgresBatchFilling:
             await connection.execute(queue)
             return await append(connection, batch)
 
-    async def fetch_exceptions(
-        self, selection: RerunSelection, after_item_no: int, item_count_max: int
-    ) -> list[StoredException]:
+    async def fetch_exceptions(self, batch_id: str, after_item_no: int, item_count_max: int) -> list[StoredException]:
         """See the port."""
         async with self._pool.acquire() as connection:
-            rows = await connection.fetch(
-                _FETCH_EXCEPTIONS,
-                await fetch_batch_no(connection, selection.batch_id),
-                after_item_no,
-                selection.outcomes,
-                selection.reason_code,
-                item_count_max,
-            )
+            batch_no = await fetch_batch_no(connection, batch_id)
+            rows = await connection.fetch(_FETCH_EXCEPTIONS, batch_no, after_item_no, item_count_max)
         return [StoredException._make(row) for row in rows]
 
     async def freeze_batch(self, batch_id: str, calendar: BusinessCalendar) -> None:

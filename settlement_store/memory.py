@@ -34,7 +34,6 @@ from schemas.batches import (
     OfferedOrder,
     OutcomeTotals,
     RerunItem,
-    RerunSelection,
     StoreBreak,
     StoredException,
 )
@@ -113,20 +112,15 @@ class MemorySettlementStore(MemoryPruning):
         unanswered = [order_id for order_id in conflict_order_ids if self._outcome_of(order_id) == PENDING]
         return AppendResult(claimed_count, duplicate_count, len(conflict_order_ids), tuple(unanswered))
 
-    async def fetch_exceptions(
-        self, selection: RerunSelection, after_item_no: int, item_count_max: int
-    ) -> list[StoredException]:
+    async def fetch_exceptions(self, batch_id: str, after_item_no: int, item_count_max: int) -> list[StoredException]:
         """See `SettlementStore.fetch_exceptions`."""
-        contents = self._get(selection.batch_id)[1]
-        selected = [
+        contents = self._get(batch_id)[1]
+        following = [
             exception
             for item_no, exception in sorted(contents.exceptions.items())
-            if item_no >= contents.pruned_item_count
-            and item_no > after_item_no
-            and exception.outcome in selection.outcomes
-            and selection.reason_code in (None, exception.reason_code)
+            if item_no > after_item_no and item_no >= contents.pruned_item_count
         ]
-        return [self._stored_exception(contents, exception) for exception in selected[:item_count_max]]
+        return [self._stored_exception(contents, exception) for exception in following[:item_count_max]]
 
     async def append_rerun_items(self, batch_id: str, items: Sequence[RerunItem]) -> frozenset[str]:
         """See `SettlementStore.append_rerun_items`."""

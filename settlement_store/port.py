@@ -28,7 +28,6 @@ from schemas.batches import (
     OutcomeTotals,
     ReconciliationReport,
     RerunItem,
-    RerunSelection,
     RetiredBatch,
     StoreBreak,
     StoredException,
@@ -70,13 +69,11 @@ class SettlementStore(Protocol):
             ValueError: an order comes twice, or there are too many.
         """
 
-    async def fetch_exceptions(
-        self, selection: RerunSelection, after_item_no: int, item_count_max: int
-    ) -> list[StoredException]:
-        """Read the next selected exception items of a batch, in item_no order, by one indexed read.
+    async def fetch_exceptions(self, batch_id: str, after_item_no: int, item_count_max: int) -> list[StoredException]:
+        """Read the next exception items of a batch that are not pruned, in item_no order, by one indexed read.
 
         Args:
-            selection: the batch, and which of its exception items.
+            batch_id: whose items.
             after_item_no: the last item of the slice before; -1 for the first one.
             item_count_max: the slice's bound.
 

@@ -5,6 +5,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from activities.rerunning import is_selected
 from domain import limits
 from domain.batch_openings import plan_rerun_opening
 from runtime.adapters import open_settlement_store
@@ -75,14 +76,15 @@ async def _rerun(selection: RerunSelection, *, wait: bool) -> None:
 
 
 async def _count(store: SettlementStore, selection: RerunSelection) -> _Found:
-    latest_count = overtaken_count = 0
+    latest_count = asked_for_count = 0
     after_item_no = -1
-    while exceptions := await store.fetch_exceptions(selection, after_item_no, limits.FREEZE_SLICE_ORDER_COUNT):
-        latest_in_slice = sum(exception.is_latest for exception in exceptions)
-        latest_count += latest_in_slice
-        overtaken_count += len(exceptions) - latest_in_slice
+    while exceptions := await store.fetch_exceptions(
+        selection.batch_id, after_item_no, limits.FREEZE_SLICE_ORDER_COUNT
+    ):
+        latest_count += sum(is_selected(each, selection) for each in exceptions)
+        asked_for_count += sum(is_selected(each._replace(is_latest=True), selection) for each in exceptions)
         after_item_no = exceptions[-1].item_no
-    return _Found(latest_count, overtaken_count)
+    return _Found(latest_count, asked_for_count - latest_count)
 
 
 def _said(selection: RerunSelection) -> str:

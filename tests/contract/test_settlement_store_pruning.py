@@ -199,9 +199,9 @@ def selection_of(batch_id: str) -> RerunSelection:
 
 async def test_a_batch_that_is_being_pruned_is_not_rerun(store: SettlementStore) -> None:
     await settle_in_chunks(store)
-    assert len(await store.fetch_exceptions(selection_of("B1"), -1, 10)) == 2
+    assert len(await store.fetch_exceptions("B1", -1, 10)) == 2
     await prune(store, "B1")
-    assert await store.fetch_exceptions(selection_of("B1"), -1, 10) == []
+    assert await store.fetch_exceptions("B1", -1, 10) == []
     with pytest.raises(BatchPrunedError, match="B1"):
         await store.open_batch(opening_of("R1", source=BatchSource.RERUN, rerun=selection_of("B1")))
     assert [batch.batch_id for batch in await store.fetch_batches(10)] == ["B1"]

@@ -22,19 +22,36 @@ EXCEPTION_EVERY = 20
 ORDER_LIFE_READ_COUNT = 2  # an order's item and its earlier one
 ROW_COUNT_MIN = 2_000  # what may be read without harm whatever it is about: all of a few chunks, some times over
 READS_ALL_CHUNKS = {"fetch_progress", "set_batch_final"}  # of a batch, which may be most of their tables
-BIG_TABLES = {"items", "claims", "exception_items", "chunk_states", "chunk_totals", "earlier_items", "conflicts"}
-# A report's, which reads a batch's exception items; and the audit's, which read everything.
-COLD = ("fetch_reason_counts", "break_")
+BIG_TABLES = {
+    "items",
+    "claims",
+    "exception_items",
+    "chunk_states",
+    "chunk_totals",
+    "earlier_items",
+    "conflicts",
+    "pruned_items",
+}
+AUDIT_PLACES = ("big-000100000", "pruned-000100000", "small-000199990")
+# A report's and pruning's, which read a batch's exception items; and the audit's, which read everything.
+COLD = ("fetch_reason_counts", "fetch_retired_batches", "break_")
 HOT_SQL_NAMES = [path.stem for path in Path("settlement_store/sql").glob("*.sql") if not path.stem.startswith(COLD)]
 
-# A batch of many small chunks, one of few big ones, and one to append to. Every twentieth item is an exception:
-# rejected and released, or held, and then has an earlier item and a conflicting offer. Orders' ids are in another order
-# than their items.
+# A batch of many small chunks, one of few big ones, one of these that is pruned, and one to append to. Every twentieth
+# item is an exception: rejected and released, or held, and then has an earlier item and a conflicting offer. Orders'
+# ids are in another order than their items.
 FILL = """
-    INSERT INTO batches (batch_id, source, state, business_date, cutoff_at, chunk_size, window_size, item_count)
-    SELECT %(prefix)s || name, 'manual', state, '2026-11-22', '2026-11-22Z', chunk_size, 8, item_count
+    INSERT INTO batches (
+        batch_id, source, state, business_date, cutoff_at, chunk_size, window_size, item_count, closed_at, pruned_at
+    )
+    SELECT
+        %(prefix)s || name, 'manual', state, '2026-11-22', '2026-11-22Z', chunk_size, 8, item_count,
+        CASE state WHEN 'closed' THEN now() END, CASE name WHEN 'pruned' THEN now() END
     FROM (VALUES
-        ('small', 'running', %(small)s, %(count)s), ('big', 'running', %(big)s, %(count)s), ('open', 'open', %(big)s, 0)
+        ('small', 'running', %(small)s, %(count)s),
+        ('big', 'closed', %(big)s, %(count)s),
+        ('pruned', 'closed', %(big)s, %(count)s),
+        ('open', 'open', %(big)s, 0)
     ) AS batch (name, state, chunk_size, item_count);
 
     INSERT INTO items (batch_no, item_no, claim_no, amount_minor, order_id, account_id, currency)
@@ -42,16 +59,24 @@ FILL = """
         batch_no, n, 1, 100,
         batch_id || '-' || lpad((n::bigint * 7919 %% %(count)s)::text, 9, '0'), 'A' || n %% 1000, 'USD'
     FROM batches CROSS JOIN generate_series(0, %(count)s - 1) AS n
-    WHERE starts_with(batch_id, %(prefix)s) AND state = 'running';
+    WHERE starts_with(batch_id, %(prefix)s) AND item_count > 0 AND pruned_at IS NULL;
+
+    INSERT INTO pruned_items (order_id, claim_no, batch_no, item_no, amount_minor, account_id, currency, outcome)
+    SELECT
+        batch_id || '-' || lpad((n::bigint * 7919 %% %(count)s)::text, 9, '0'), 1, batch_no, n, 100,
+        'A' || n %% 1000, 'USD', 'settled'
+    FROM batches CROSS JOIN generate_series(0, %(count)s - 1) AS n
+    WHERE starts_with(batch_id, %(prefix)s) AND pruned_at IS NOT NULL;
 
     INSERT INTO claims (order_id, batch_no, item_no, claim_no, is_held)
-    SELECT order_id, batch_no, item_no, 1, item_no %% (%(every)s * 2) <> 0 FROM items
+    SELECT order_id, batch_no, item_no, 1, pruned_outcome IS NOT NULL OR item_no %% (%(every)s * 2) <> 0
+    FROM all_items
     WHERE starts_with(order_id, %(prefix)s);
 
     INSERT INTO chunk_states (batch_no, chunk_index, item_start, item_end, state)
     SELECT batch_no, c, c * chunk_size, (c + 1) * chunk_size, CASE WHEN c %% 2 = 0 THEN 'closed' ELSE 'validated' END
     FROM batches CROSS JOIN generate_series(0, item_count / chunk_size - 1) AS c
-    WHERE starts_with(batch_id, %(prefix)s) AND state = 'running';
+    WHERE starts_with(batch_id, %(prefix)s) AND item_count > 0 AND pruned_at IS NULL;
 
     INSERT INTO exception_items (batch_no, item_no, outcome, reason_code)
     SELECT
@@ -60,6 +85,12 @@ FILL = """
         CASE WHEN item_no %% (%(every)s * 2) = 0 THEN 'ORDER_DISPUTED' ELSE 'PAYLOAD_CONFLICT' END
     FROM items
     WHERE starts_with(order_id, %(prefix)s) AND item_no %% %(every)s = 0;
+
+    -- Those of batches before.
+    INSERT INTO exception_items (batch_no, item_no, outcome, reason_code)
+    SELECT -batch_no, n, 'rejected', 'ORDER_DISPUTED'
+    FROM batches CROSS JOIN generate_series(0, %(count)s - 1) AS n
+    WHERE batch_id = %(prefix)s || 'small';
 
     INSERT INTO earlier_items (order_id, claim_no, batch_no, item_no)
     SELECT order_id, 0, batch_no, item_no FROM items
@@ -72,7 +103,7 @@ FILL = """
     INSERT INTO chunk_totals (batch_no, chunk_index, outcome, currency, order_count, amount_minor)
     SELECT batch_no, chunk_index, outcome, currency, count(*), sum(amount_minor)
     FROM item_outcomes
-    WHERE starts_with(batch_id, %(prefix)s) AND outcome <> 'pending'
+    WHERE starts_with(batch_id, %(prefix)s) AND outcome <> 'pending' AND NOT is_pruned
     GROUP BY batch_no, chunk_index, outcome, currency;
 """
 
@@ -155,7 +186,7 @@ def range_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
 def order_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
     """Calls of the statements over orders: name, arguments, and how many orders it is about."""
     for count in (10, limits.FREEZE_SLICE_ORDER_COUNT):
-        for batch in ("small", "big"):
+        for batch in ("small", "big", "pruned"):
             known = [f"{filled.prefix}{batch}-{n * 7919 % ITEM_COUNT:09d}" for n in range(count)]
             for order_ids in (
                 known,
@@ -165,15 +196,44 @@ def order_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
                 for amount_minor in (100, 101):
                     yield "append_orders", (filled.open, 0, *offers_of(order_ids, amount_minor)), count
     for count in (10, limits.AUDIT_SLICE_ORDER_COUNT):
-        for after in ("", f"{filled.prefix}big-000100000", f"{filled.prefix}small-000199990"):
+        for after in ("", *(f"{filled.prefix}{place}" for place in AUDIT_PLACES)):
             yield "fetch_latest_items", (after, count), count
+
+
+def rerun_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
+    """Calls of the statements of reruns and of pruning: name, arguments, and how many items each is about."""
+    for count in (10, limits.FREEZE_SLICE_ORDER_COUNT):
+        for batch in ("small", "big", "pruned"):
+            order_ids = [f"{filled.prefix}{batch}-{n * EXCEPTION_EVERY * 7919 % ITEM_COUNT:09d}" for n in range(count)]
+            offers = (order_ids, [1] * count, ["A1"] * count, [70] * count, ["USD"] * count, [True] * count)
+            yield "append_rerun_items", (filled.open, 0, *offers), count
+        for batch_no in (filled.small, filled.big):
+            for after_item_no in (-1, 150_000):
+                yield "fetch_exceptions", (batch_no, after_item_no, count), count
+    for name in ("small", "big", "pruned"):
+        batch_id = filled.prefix + name
+        yield "keep_report", (batch_id, "{}"), 1
+        for statement in ("fetch_kept_report", "lock_batch_to_prune"):
+            yield statement, (batch_id,), 1
+    for item_start in (0, 60_000):
+        chunk_start, chunk_end = item_start // filled.small_chunk_size, (item_start + 10_000) // filled.small_chunk_size
+        yield "prune_chunks", (filled.small, item_start, item_start + 10_000, chunk_start, chunk_end), 10_000
+        yield "prune_chunks", (filled.big, item_start, item_start + 10_000, item_start // 5_000, 2), 10_000
+    yield "set_batch_pruned", (filled.big, 2, False), 1
+    for rerun_of in (None, f"{filled.prefix}big"):
+        rerun = (rerun_of, ["held"] if rerun_of else None, None)
+        source = "rerun" if rerun_of else "manual"
+        yield "open_batch", (f"new-{source}", source, CUTOFF.date(), CUTOFF, 10, 8, *rerun, 100), 10
+    yield "fetch_unclosed_batch_ids", (100,), 10
+    yield "queue_to_open", (), 1
 
 
 def calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
     """Calls of all hot statements: name, arguments, and how many rows each is about."""
     yield from range_calls_of(filled)
     yield from order_calls_of(filled)
-    for name in ("small", "big"):
+    yield from rerun_calls_of(filled)
+    for name in ("small", "big", "pruned"):
         batch_id = filled.prefix + name
         yield "fetch_item_of_order", (f"{batch_id}-000000007",), 1
         for n in (0, EXCEPTION_EVERY * 7919, 7):
@@ -186,12 +246,12 @@ def calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
             yield statement, (batch_id,), 1
         yield "fetch_progress", (batch_id,), 2 * CHUNK_COUNT  # every chunk, and its totals
     for batch_no in (filled.small, filled.big, filled.open):
-        for statement in ("fetch_planned_totals", "set_batch_frozen", "set_batch_running"):
+        for statement in ("fetch_planned_totals", "set_batch_running"):
             yield statement, (batch_no,), 10
+        yield "set_batch_frozen", (batch_no, CUTOFF.date()), 1
         yield "set_batch_final", (batch_no, "closed"), CHUNK_COUNT
         yield "count_appended", (batch_no, 1, 1, 1), 1
         yield "count_conflicts", (batch_no, 1), 1
-    yield "open_batch", ("new", "manual", CUTOFF.date(), CUTOFF, 10, 8), 1
     yield "store_chunks", (filled.open, ITEM_COUNT, SMALL_CHUNK_SIZE), CHUNK_COUNT
     yield "fetch_batches", (limits.BATCH_LIST_COUNT_MAX,), limits.BATCH_LIST_COUNT_MAX
     for statement in ("fetch_offer_counts", "append_alone", "append_beside_others"):
