@@ -6,6 +6,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,14 +118,19 @@ def test_commands_are_found_in_every_kind_of_place() -> None:
     assert len({said.text for said in SAID if said.is_complete}) > 15
 
 
+def blocks_of_the_day() -> list[str]:
+    """The commands of README's day, from `make up` to `make down`."""
+    section = README.read_text().split("\n## Every day\n")[1].split("\n## ")[0]
+    return [line for block in BLOCK.finditer(section) for line in lines_of(block)]
+
+
 def test_a_day_of_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
-    [day] = [block for block in BLOCK.finditer(README.read_text()) if "$ make up" in block["text"]]
     (tmp_path / ".venv").symlink_to(sys.prefix)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SETTLE_", "TEMPORAL_"))}
     log = tmp_path / "day.log"
     with log.open("w") as output:
         shell = subprocess.Popen(
-            ["bash", "-c", SHELL + "\n".join(lines_of(day))],
+            ["bash", "-c", SHELL + "\n".join(blocks_of_the_day())],
             cwd=tmp_path,
             env=environment | {"MAKEFILE": str(ROOT / "Makefile")},
             stdin=subprocess.DEVNULL,
@@ -140,10 +146,71 @@ def test_a_day_of_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
             subprocess.run([".venv/bin/settle", "stack", "down"], cwd=tmp_path, env=environment, check=True)
     said = log.read_text()
     assert exit_code == 0, said
-    assert "Balanced: " in said
+    assert said.count("Balanced: ") == 3  # the run, its report, the rerun
     assert "clean: no breaks" in said
+    assert "was rejected in batch my-first-batch: The customer disputes the order." in said
+    assert "Order S1-000000110 was settled in batch" in said
     assert "has stopped" in (tmp_path / "worker.log").read_text()
     assert not (tmp_path / ".settle/stack/stack.json").exists()
+
+
+def test_the_day_shows_every_command() -> None:
+    day = "\n".join(blocks_of_the_day()).replace("make up", "settle stack up").replace("make down", "settle stack down")
+    not_shown = {"settle account close", "settle account reopen"}  # said to be for trying things out
+    assert [name for name in command_names() if name not in not_shown and name not in day] == []
+
+
+def command_names(group: TyperGroup | None = None, name: str = "settle") -> list[str]:
+    """Every command by its full name."""
+    commands = (group or get_command(app)).commands  # type: ignore[attr-defined]
+    names = []
+    for word, command in commands.items():
+        full = f"{name} {word}"
+        names += command_names(command, full) if isinstance(command, TyperGroup) else [full]
+    return names
+
+
+def test_every_command_of_the_other_docs_runs_here_or_in_ci(tmp_path: Path) -> None:
+    """They run in a copy of the checkout, as they stand there, one after the other."""
+    checkout = tmp_path / "checkout"
+    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+    (checkout / ".venv").symlink_to(sys.prefix)
+    in_ci = set(re.findall(r"(?m)^run (make \w+)", (ROOT / ".ci/run").read_text()))
+    assert in_ci == {"make check", "make test", "make demo"}
+    lines = [
+        line.split("#")[0].strip()
+        for path in DOCS
+        if path != README
+        for block in BLOCK.finditer(path.read_text())
+        if block["language"] == "console"
+        for line in lines_of(block)
+    ]
+    assert len(lines) > len(in_ci)
+    for line in lines:
+        if line not in in_ci:
+            ended = subprocess.run(
+                ["bash", "-c", SHELL + line],
+                cwd=checkout,
+                env=os.environ | {"MAKEFILE": str(ROOT / "Makefile"), "PYTEST_ADDOPTS": "-p no:cacheprovider"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=DAY_TIMEOUT_S,
+                check=False,
+            )
+            assert ended.returncode == 0, f"{line}\n{ended.stdout}\n{ended.stderr}"
+
+
+def test_every_console_block_of_the_readme_is_run() -> None:
+    """The rest of them is what `.ci/run` runs."""
+    day = blocks_of_the_day()
+    others = [
+        line
+        for block in BLOCK.finditer(README.read_text())
+        for line in lines_of(block)
+        if block["language"] == "console"
+    ]
+    assert [line for line in others if line not in day] == ["make demo", "make test"]
 
 
 def test_the_readmes_figures_are_those_of_the_demos_sample(tmp_path: Path) -> None:
