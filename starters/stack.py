@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from runtime.stack_state import DEFAULT_STACK_DIR
-from starters.console import JsonOption
+from starters.console import JsonOption, fail
 
 EXIT_PART_DOWN = 1
 EXIT_STACK_FAILED = 3
@@ -86,5 +86,4 @@ def _told_in_a_sentence() -> Iterator[None]:
     try:
         yield
     except StackError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(EXIT_STACK_FAILED) from error
+        raise fail(str(error), EXIT_STACK_FAILED) from error
