@@ -19,10 +19,25 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+
+def _require_text(directory: Path) -> Path:
+    try:
+        str(directory).encode()
+    except UnicodeEncodeError as error:
+        raise typer.BadParameter(
+            f"{typer.format_filename(directory)!r} is not UTF-8 text; PostgreSQL needs a folder whose path is."
+        ) from error
+    return directory
+
+
 Directory = Annotated[
     Path,
     typer.Option(
-        "--dir", envvar="SETTLE_STACK_DIR", metavar="DIR", help="Where the stack keeps its state, logs and addresses."
+        "--dir",
+        envvar="SETTLE_STACK_DIR",
+        metavar="DIR",
+        help="Where the stack keeps its state, logs and addresses.",
+        callback=_require_text,
     ),
 ]
 

@@ -9,11 +9,15 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
+import typer
+from typer.core import TyperGroup
 
 from domain import limits
 from runtime.settings import Settings
 from runtime.stack_state import StackState
 from schemas.orders import OrderRecord
+from starters.cli import app
+from tests.architecture.test_docs_links import commands_of
 from tests.databases import cloned_database
 from tests.e2e.conftest import Commands, Finished
 
@@ -37,7 +41,7 @@ BY_ID = [
 
 
 class Wrong(NamedTuple):
-    """A call, and what is said of it; `|` and line ends of a box are left out."""
+    """A call, and what is said of it, without the lines of the box around it."""
 
     arguments: tuple[str, ...]
     says: str
@@ -116,6 +120,10 @@ WRONG_CALLS = [
     Wrong(("sample", "no/o.csv", "--orders", "9"), "settle: 'no/o.csv' could not be written: No such file or directo"),
     Wrong(("sample", ".", "--orders", "9"), "settle: '.' could not be written: Is a directory. Name a file in a"),
     Wrong(("sample", "\x1b[2J/o.csv", "--orders", "9"), "settle: '\\x1b[2J/o.csv' could not be written: No such file"),
+    Wrong(
+        ("stack", "status", "--dir", NO_UTF8), "'id-\N{REPLACEMENT CHARACTER}' is not UTF-8 text; PostgreSQL needs a"
+    ),
+    Wrong(("stack", "down", "--dir", NO_UTF8), "'id-\N{REPLACEMENT CHARACTER}' is not UTF-8 text; PostgreSQL needs a"),
     # Settings
     Wrong(
         ("schedule", "apply"),
@@ -310,6 +318,13 @@ def test_an_outdated_schema_is_refused_by_every_command_on_the_database(
     lacks = f"settle: The database schema settlement is not up to date: it lacks {newest_migration()}. "
     assert_refused(finished, 3, lacks)
     assert "Bring it up to date with: settle migrate" in finished.stderr
+
+
+def test_every_command_on_the_database_is_in_the_table() -> None:
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    names = {name for name, _ in commands_of(group) if not name.startswith("stack ")} - {"migrate", "sample"}
+    assert names == {" ".join(call[: 2 if call[0] in ("account", "schedule") else 1]) for call in ON_THE_DATABASE}
 
 
 def test_a_database_that_was_never_migrated_is_refused(commands: Commands) -> None:
