@@ -43,7 +43,9 @@ def plan_manual_opening(
             f"Business date {business_date} has not reached its cutoff yet; the latest that has is {latest}."
         )
     return BatchOpening(
-        batch_id=_checked(batch_id) if batch_id else plan_batch_id(BatchSource.MANUAL, business_date, started_at),
+        batch_id=_checked(batch_id)
+        if batch_id is not None
+        else plan_batch_id(BatchSource.MANUAL, business_date, started_at),
         source=BatchSource.MANUAL,
         business_date=business_date,
         cutoff_at=settings.calendar.cutoff_of(business_date),

@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     order_center_url: str = ""
     fund_platform_url: str = ""
     temporal_ui_url: str = ""
-    task_queue: str = "settle"
+    task_queue: Annotated[str, Field(min_length=1)] = "settle"
     cutoff_time_local: time = time(0, 0)
     cutoff_timezone: str = "UTC"
     schedule_time_local: time = time(6, 0)
@@ -82,7 +82,7 @@ def load_settings() -> Settings:
         settings = Settings()
     except ValidationError as error:
         problems = "; ".join(
-            f"SETTLE_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            f"SETTLE_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors()
         )
         raise SettingsError(f"The settings are wrong: {problems}.") from error

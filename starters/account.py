@@ -8,9 +8,9 @@ import typer
 from fund_platform.port import FundPlatform
 from runtime.adapters import open_fund_platform
 from schemas.ledger import Account
-from starters.console import JsonOption, load_ready_settings, out, print_json, run_command
+from starters.console import JsonOption, load_ready_settings, out, print_json, require_id, run_command
 
-AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.")]
+AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.", callback=require_id)]
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -12,7 +12,8 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from temporalio.service import RPCError, RPCStatusCode
 
-from domain.errors import InvariantViolationError, SettleError, UnavailableError
+from domain import limits
+from domain.errors import InvariantViolationError, SettleError, TooManyBatchesError, UnavailableError
 from runtime.adapters import require_migrated
 from runtime.settings import Settings, load_settings
 from schemas.batches import ControlTotals
@@ -31,10 +32,8 @@ _ADVICE_BY_STATUS = {
 
 Result = TypeVar("Result")
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id; see: settle batches")]
-
 _LINE_LENGTH_MAX = 1_000
+_ID_LENGTH_MAX = max(limits.BATCH_ID_LENGTH_MAX, limits.IDENTIFIER_LENGTH_MAX)
 
 out = Console()
 err = Console(stderr=True)
@@ -62,7 +61,7 @@ def run_command(coroutine: Coroutine[Any, Any, Result]) -> Result:
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise fail(f"A server could not answer: {reason}. {_WAIT}", EXIT_UNREACHABLE) from error
-    except InvariantViolationError as error:
+    except (InvariantViolationError, TooManyBatchesError) as error:
         raise fail(str(error), EXIT_BAD_OUTCOME) from error
     except SettleError as error:
         raise fail(str(error), EXIT_WRONG_CALL) from error
@@ -90,6 +89,27 @@ def fail(sentence: str, exit_code: int) -> typer.Exit:
     """Print a sentence on stderr; raise what is returned."""
     tell(sentence)
     return typer.Exit(exit_code)
+
+
+def require_id(text: str) -> str:
+    """Refuse what no id can be: PostgreSQL takes no text that is not UTF-8, a terminal obeys control characters.
+
+    Raises:
+        typer.Exit: the text is no id; it is told, with what cannot be printed escaped.
+    """
+    if not 0 < len(text) <= _ID_LENGTH_MAX or not text.isprintable():
+        raise fail(
+            f"{text[:_ID_LENGTH_MAX]!r} cannot be an id: ids have 1 to {_ID_LENGTH_MAX} characters, all of them "
+            "printable. Copy it again.",
+            EXIT_WRONG_CALL,
+        )
+    return text
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+BatchArgument = Annotated[
+    str, typer.Argument(metavar="BATCH", help="The batch's id; see: settle batches", callback=require_id)
+]
 
 
 def print_json(model: BaseModel) -> None:

@@ -26,9 +26,11 @@ from schemas.order_life import (
 from schemas.reasons import REASON_SENTENCES
 from settlement_store.port import SettlementStore
 from starters.audit import find_break
-from starters.console import JsonOption, load_ready_settings, out, print_json, run_command
+from starters.console import JsonOption, load_ready_settings, out, print_json, require_id, run_command
 
-OrderArgument = Annotated[str, typer.Argument(metavar="ORDER_ID", help="The order's id in the Order Center.")]
+OrderArgument = Annotated[
+    str, typer.Argument(metavar="ORDER_ID", help="The order's id in the Order Center.", callback=require_id)
+]
 
 Rows = Sequence[tuple[str, str]]
 

@@ -29,8 +29,20 @@ class _Found(NamedTuple):
 def _outcomes_of(text: str) -> tuple[Outcome, ...]:
     outcomes = tuple(word.strip() for word in text.split(","))
     if not set(outcomes) <= set(EXCEPTION_OUTCOMES):
-        raise typer.BadParameter(f"{text!r} should be one or more of {','.join(EXCEPTION_OUTCOMES)}, with commas.")
+        raise typer.BadParameter(
+            f"{text!r} should be one or more of {', '.join(EXCEPTION_OUTCOMES)}, with commas between them.",
+            param_hint="'--outcome'",
+        )
     return tuple(outcome for outcome in EXCEPTION_OUTCOMES if outcome in outcomes)
+
+
+def _reason_of(text: str) -> ReasonCode:
+    try:
+        return ReasonCode(text.upper())
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is no reason code. A batch's own are listed by: settle report BATCH"
+        ) from error
 
 
 def rerun(
@@ -39,7 +51,7 @@ def rerun(
         str, typer.Option("--outcome", metavar="OUTCOMES", help="Only items with one of these outcomes.")
     ] = ",".join(EXCEPTION_OUTCOMES),
     reason: Annotated[
-        ReasonCode | None, typer.Option(case_sensitive=False, metavar="CODE", help="Only items with this reason code.")
+        ReasonCode | None, typer.Option(parser=_reason_of, metavar="CODE", help="Only items with this reason code.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; exit 1 if the outcome is bad.")] = False,
 ) -> None:

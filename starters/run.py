@@ -16,10 +16,19 @@ from starters.batch_starts import start_and_follow, tell_outcome
 from starters.console import load_ready_settings, run_command
 
 
+def _business_date_of(text: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 (a date has no zone)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no date; give a year, month and day such as 2026-11-22.") from error
+
+
 def run(
     business_date: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Settle up to this date's cutoff; default: the latest one."),
+        date | None,
+        typer.Option(
+            parser=_business_date_of, metavar="YYYY-MM-DD", help="Settle up to this date's cutoff; default: the latest."
+        ),
     ] = None,
     batch_id: Annotated[str | None, typer.Option(help="Name the batch; default: from business date and time.")] = None,
     chunk_size: Annotated[int | None, typer.Option(min=1, max=limits.CHUNK_SIZE_MAX, help="Orders in a chunk.")] = None,
@@ -30,7 +39,7 @@ def run(
 
     Nothing overdue: says so, opens none. A batch id that is taken is joined, never started a second time.
     """
-    run_command(_run(business_date.date() if business_date else None, batch_id, chunk_size, window, wait=wait))
+    run_command(_run(business_date, batch_id, chunk_size, window, wait=wait))
 
 
 async def _run(

@@ -15,6 +15,7 @@ from domain.sample_orders import SampleOrder, plan_sample_orders
 from schemas.batches import ControlTotals
 from schemas.orders import OrderRecord
 from schemas.reasons import Outcome
+from starters.console import EXIT_WRONG_CALL, fail
 
 DEFAULT_SEED = 1
 DEFAULT_BAD_RATE = 0.02
@@ -109,7 +110,11 @@ def sample(
     try:
         expected = write_sample(file, orders, seed, bad_rate)
     except OSError as error:
-        raise typer.BadParameter(f"{file} could not be written: {error.strerror}.", param_hint="FILE.csv") from error
+        path = typer.format_filename(error.filename or file)
+        raise fail(
+            f"{path!r} could not be written: {error.strerror}. Name a file in a folder where you may write.",
+            EXIT_WRONG_CALL,
+        ) from error
     typer.echo(
         f"Wrote {expected.orders:,} orders to {file}, {expected.rejected.order_count:,} of them bad, "
         f"and what they must give to {expected_path_of(file)}."

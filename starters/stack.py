@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from runtime.stack_state import DEFAULT_STACK_DIR
-from starters.console import JsonOption
+from starters.console import JsonOption, fail
 
 EXIT_PART_DOWN = 1
 EXIT_STACK_FAILED = 3
@@ -19,10 +19,25 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+
+def _require_text(directory: Path) -> Path:
+    try:
+        str(directory).encode()
+    except UnicodeEncodeError as error:
+        raise typer.BadParameter(
+            f"{typer.format_filename(directory)!r} is not UTF-8 text; PostgreSQL needs a folder whose path is."
+        ) from error
+    return directory
+
+
 Directory = Annotated[
     Path,
     typer.Option(
-        "--dir", envvar="SETTLE_STACK_DIR", metavar="DIR", help="Where the stack keeps its state, logs and addresses."
+        "--dir",
+        envvar="SETTLE_STACK_DIR",
+        metavar="DIR",
+        help="Where the stack keeps its state, logs and addresses.",
+        callback=_require_text,
     ),
 ]
 
@@ -86,5 +101,4 @@ def _told_in_a_sentence() -> Iterator[None]:
     try:
         yield
     except StackError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(EXIT_STACK_FAILED) from error
+        raise fail(str(error), EXIT_STACK_FAILED) from error

@@ -3,9 +3,8 @@
 import json
 
 import psycopg
-import pytest
 
-from tests.e2e.conftest import Commands, Finished
+from tests.e2e.conftest import Commands
 
 ORDER_COUNT = 600
 
@@ -15,14 +14,6 @@ def import_sample(commands: Commands) -> dict[str, object]:
     commands.ok("import", "orders.csv")
     expected: dict[str, object] = json.loads((commands.directory / "orders.expected.json").read_text())
     return expected
-
-
-def assert_refused(finished: Finished, exit_code: int, *parts: str) -> None:
-    assert finished.returncode == exit_code, finished.stdout + finished.stderr
-    assert finished.stdout == ""
-    assert "Traceback" not in finished.stderr
-    for part in parts:
-        assert part in finished.stderr
 
 
 def test_a_run_settles_what_the_sample_must_give_and_the_commands_agree_on_it(commands: Commands) -> None:
@@ -83,63 +74,12 @@ def test_with_nothing_overdue_a_run_opens_no_batch(commands: Commands) -> None:
     assert json.loads(commands.ok("audit", "--json"))["orders"] == 0
 
 
-@pytest.mark.parametrize(
-    ("arguments", "parts"),
-    [
-        (("status", "nowhere"), ["no batch nowhere", "settle batches"]),
-        (("watch", "nowhere"), ["no batch nowhere"]),
-        (("report", "nowhere"), ["no batch nowhere"]),
-        (("account", "show", "nobody"), ["nobody"]),
-        (("run", "--business-date", "2999-01-01"), ["2999-01-01", "has not reached its cutoff"]),
-        (("run", "--batch-id", "no/slash"), ["no/slash", "cannot name a batch"]),
-        (("run", "--batch-id", "demo.chunk-000000"), ["demo.chunk-000000", "cannot name a batch"]),
-        (("run", "--business-date", "0001-01-01"), ["0001-01-01"]),
-        (("run", "--chunk-size", "0"), ["chunk-size"]),
-        (("run", "--window", "-1"), ["window"]),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
-)
-def test_a_wrong_call_is_a_sentence_and_exit_code_2(
-    commands: Commands, arguments: tuple[str, ...], parts: list[str]
-) -> None:
-    assert_refused(commands.run(*arguments), 2, *parts)
-
-
-def test_all_malformed_settings_are_named_at_once_and_no_value_is_shown(commands: Commands) -> None:
-    finished = commands.run(
-        "batches",
-        SETTLE_CHUNK_SIZE="0",
-        SETTLE_CUTOFF_TIMEZONE="Mars/Olympus",
-        SETTLE_CUTOFF_TIME_LOCAL="06:00+08:00",
-        SETTLE_FUND_PLATFORM_URL="mysql://settle:hunter2@localhost/x",
-    )
-    names = ("SETTLE_CHUNK_SIZE", "SETTLE_CUTOFF_TIMEZONE", "SETTLE_CUTOFF_TIME_LOCAL", "SETTLE_FUND_PLATFORM_URL")
-    assert_refused(finished, 2, *names)
-    assert "hunter2" not in finished.stderr
-
-
-def test_a_malformed_temporal_configuration_is_a_sentence_and_exit_code_2(commands: Commands) -> None:
-    assert_refused(commands.run("run", TEMPORAL_PROFILE="nope"), 2, "TEMPORAL_*", "nope")
-
-
 def test_a_started_batch_is_known_before_any_worker_runs(commands: Commands) -> None:
     import_sample(commands)
     commands.ok("run", "--batch-id", "early")
     assert json.loads(commands.ok("status", "early", "--json"))["batch"]["state"] == "open"
     with commands.worker():
         assert "Balanced" in commands.ok("run", "--wait", "--batch-id", "early")
-
-
-def test_without_a_stack_and_without_settings_a_command_says_what_to_do(commands: Commands) -> None:
-    finished = commands.run("batches", SETTLE_DATABASE_URL="")
-    assert_refused(finished, 3, "SETTLE_DATABASE_URL", "settle stack up")
-
-
-@pytest.mark.parametrize("command", ["worker", "run"])
-def test_an_outdated_schema_is_refused(commands: Commands, command: str) -> None:
-    with psycopg.connect(commands.database_url) as connection:
-        connection.execute("DROP SCHEMA settlement CASCADE")
-    assert_refused(commands.run(command), 3, "settlement", "0001.batches", "settle migrate")
 
 
 def test_migrating_twice_is_harmless_and_brings_an_empty_database_up_to_date(commands: Commands) -> None:
