@@ -22,19 +22,31 @@ EXCEPTION_EVERY = 20
 ORDER_LIFE_READ_COUNT = 2  # an order's item and its earlier one
 ROW_COUNT_MIN = 2_000  # what may be read without harm whatever it is about: all of a few chunks, some times over
 READS_ALL_CHUNKS = {"fetch_progress", "set_batch_final"}  # of a batch, which may be most of their tables
-BIG_TABLES = {"items", "claims", "exception_items", "chunk_states", "chunk_totals", "earlier_items", "conflicts"}
+BIG_TABLES = {
+    "items",
+    "claims",
+    "exception_items",
+    "chunk_states",
+    "chunk_totals",
+    "earlier_items",
+    "conflicts",
+    "pruned_items",
+}
 # A report's, which reads a batch's exception items; and the audit's, which read everything.
 COLD = ("fetch_reason_counts", "break_")
 HOT_SQL_NAMES = [path.stem for path in Path("settlement_store/sql").glob("*.sql") if not path.stem.startswith(COLD)]
 
-# A batch of many small chunks, one of few big ones, and one to append to. Every twentieth item is an exception:
-# rejected and released, or held, and then has an earlier item and a conflicting offer. Orders' ids are in another order
-# than their items.
+# A batch of many small chunks, a closed one of few big ones, a pruned one, and one to append to. Every twentieth item
+# is an exception: rejected and released, or held, and then has an earlier item and a conflicting offer; those that
+# are pruned are settled. Orders' ids are in another order than their items.
 FILL = """
     INSERT INTO batches (batch_id, source, state, business_date, cutoff_at, chunk_size, window_size, item_count)
     SELECT %(prefix)s || name, 'manual', state, '2026-11-22', '2026-11-22Z', chunk_size, 8, item_count
     FROM (VALUES
-        ('small', 'running', %(small)s, %(count)s), ('big', 'running', %(big)s, %(count)s), ('open', 'open', %(big)s, 0)
+        ('small', 'running', %(small)s, %(count)s),
+        ('big', 'running', %(big)s, %(count)s),
+        ('pruned', 'closed', %(big)s, %(count)s),
+        ('open', 'open', %(big)s, 0)
     ) AS batch (name, state, chunk_size, item_count);
 
     INSERT INTO items (batch_no, item_no, claim_no, amount_minor, order_id, account_id, currency)
@@ -47,6 +59,20 @@ FILL = """
     INSERT INTO claims (order_id, batch_no, item_no, claim_no, is_held)
     SELECT order_id, batch_no, item_no, 1, item_no %% (%(every)s * 2) <> 0 FROM items
     WHERE starts_with(order_id, %(prefix)s);
+
+    INSERT INTO pruned_items (order_id, claim_no, batch_no, item_no, amount_minor, account_id, currency, outcome)
+    SELECT
+        batch_id || '-' || lpad((n::bigint * 7919 %% %(count)s)::text, 9, '0'), 1, batch_no, n, 100, 'A1', 'USD',
+        'settled'
+    FROM batches CROSS JOIN generate_series(0, %(count)s - 1) AS n
+    WHERE batch_id = %(prefix)s || 'pruned';
+
+    INSERT INTO claims (order_id, batch_no, item_no, claim_no, is_held)
+    SELECT order_id, batch_no, item_no, 1, true FROM pruned_items
+    WHERE starts_with(order_id, %(prefix)s);
+
+    INSERT INTO kept_reports (batch_no, report)
+    SELECT batch_no, 'a test' FROM batches WHERE batch_id = %(prefix)s || 'pruned';
 
     INSERT INTO chunk_states (batch_no, chunk_index, item_start, item_end, state)
     SELECT batch_no, c, c * chunk_size, (c + 1) * chunk_size, CASE WHEN c %% 2 = 0 THEN 'closed' ELSE 'validated' END
@@ -62,7 +88,7 @@ FILL = """
     WHERE starts_with(order_id, %(prefix)s) AND item_no %% %(every)s = 0;
 
     INSERT INTO earlier_items (order_id, claim_no, batch_no, item_no)
-    SELECT order_id, 0, batch_no, item_no FROM items
+    SELECT order_id, 0, batch_no, item_no FROM all_items
     WHERE starts_with(order_id, %(prefix)s) AND item_no %% %(every)s = 0;
 
     INSERT INTO conflicts (order_id, batch_no, account_id, amount_minor, currency)
@@ -74,6 +100,12 @@ FILL = """
     FROM item_outcomes
     WHERE starts_with(batch_id, %(prefix)s) AND outcome <> 'pending'
     GROUP BY batch_no, chunk_index, outcome, currency;
+
+    UPDATE batches SET
+        state = 'closed',
+        closed_at = now() - '1 day'::interval,
+        pruned_at = CASE WHEN batch_id = %(prefix)s || 'pruned' THEN now() END
+    WHERE batch_id IN (%(prefix)s || 'big', %(prefix)s || 'pruned');
 """
 
 
@@ -146,16 +178,27 @@ def range_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
         yield "store_reject_totals", (batch_no, ITEM_COUNT + chunk_index, item_start, item_end), count
         yield "fetch_chunk_totals", (batch_no, chunk_index), 10
         yield "set_chunk_state", (batch_no, chunk_index, "closed"), 1
+        for reason_code in (None, "ORDER_DISPUTED"):
+            selected = (["rejected", "held"], reason_code)
+            yield "fetch_exceptions", (batch_no, item_start, *selected, 10), 10
+        # One step over all the exceptions that are left; they are all read for a reason that none has.
+        count = ITEM_COUNT // EXCEPTION_EVERY
+        for reason_code in (None, "ORDER_CANCELLED"):
+            selected = (["rejected", "failed", "held"], reason_code)
+            yield "fetch_exceptions", (batch_no, -1, *selected, limits.FREEZE_SLICE_ORDER_COUNT), count
     for batch_no, chunk_size in ((filled.small, filled.small_chunk_size), (filled.big, limits.CHUNK_SIZE_DEFAULT)):
         for item_start in (0, 70_010):
             count = limits.RECONCILE_SLICE_ITEM_COUNT
             yield "fetch_item_groups", (batch_no, item_start, item_start + count, chunk_size), count
+        chunk_start, chunk_count = 70_000 // chunk_size, limits.PRUNE_STEP_ITEM_COUNT // chunk_size
+        items = (70_000, 70_000 + limits.PRUNE_STEP_ITEM_COUNT)
+        yield "prune_chunks", (batch_no, *items, chunk_start, chunk_start + chunk_count), limits.PRUNE_STEP_ITEM_COUNT
 
 
 def order_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
     """Calls of the statements over orders: name, arguments, and how many orders it is about."""
     for count in (10, limits.FREEZE_SLICE_ORDER_COUNT):
-        for batch in ("small", "big"):
+        for batch in ("small", "big", "pruned"):
             known = [f"{filled.prefix}{batch}-{n * 7919 % ITEM_COUNT:09d}" for n in range(count)]
             for order_ids in (
                 known,
@@ -164,16 +207,49 @@ def order_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
             ):
                 for amount_minor in (100, 101):
                     yield "append_orders", (filled.open, 0, *offers_of(order_ids, amount_minor)), count
+            for claim_no in (1, 2):  # of which no claim has the latter
+                items = [f"{filled.prefix}{batch}-{n * EXCEPTION_EVERY * 7919 % ITEM_COUNT:09d}" for n in range(count)]
+                ids, *payload = offers_of(items)
+                rerun_items = (ids, [claim_no] * count, *payload, [True] * count)
+                yield "append_rerun_items", (filled.open, 0, *rerun_items), count
     for count in (10, limits.AUDIT_SLICE_ORDER_COUNT):
-        for after in ("", f"{filled.prefix}big-000100000", f"{filled.prefix}small-000199990"):
+        for after in (
+            "",
+            f"{filled.prefix}big-000100000",
+            f"{filled.prefix}pruned-000100000",
+            f"{filled.prefix}small-000199990",
+        ):
             yield "fetch_latest_items", (after, count), count
+
+
+def batch_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
+    """Calls of the statements over batches: name, arguments, and how many rows each is about."""
+    for batch_no in (filled.small, filled.big, filled.open):
+        for statement in ("fetch_planned_totals", "set_batch_running"):
+            yield statement, (batch_no,), 10
+        yield "set_batch_frozen", (batch_no, CUTOFF.date()), 1
+        yield "set_batch_pruned", (batch_no, 1, False), 1
+        yield "set_batch_final", (batch_no, "closed"), CHUNK_COUNT
+        yield "count_appended", (batch_no, 1, 1, 1), 1
+        yield "count_conflicts", (batch_no, 1), 1
+    for rerun in ((None, None), (f"{filled.prefix}big", ["held"]), (f"{filled.prefix}pruned", ["held"])):
+        opening = ("new", "rerun" if rerun[0] else "manual", CUTOFF.date(), CUTOFF, 10, 8, *rerun, None)
+        yield "open_batch", (*opening, limits.UNCLOSED_BATCH_COUNT_MAX), 1
+    start = datetime.min.replace(tzinfo=UTC)
+    yield "fetch_retired_batches", (datetime.now(UTC), start, "", 1), ITEM_COUNT // EXCEPTION_EVERY
+    yield "fetch_unclosed_batch_ids", (limits.UNCLOSED_BATCH_COUNT_MAX,), limits.UNCLOSED_BATCH_COUNT_MAX
+    yield "store_chunks", (filled.open, ITEM_COUNT, SMALL_CHUNK_SIZE), CHUNK_COUNT
+    yield "fetch_batches", (limits.BATCH_LIST_COUNT_MAX,), limits.BATCH_LIST_COUNT_MAX
+    for statement in ("fetch_offer_counts", "append_alone", "append_beside_others", "queue_to_open"):
+        yield statement, (), 10
 
 
 def calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
     """Calls of all hot statements: name, arguments, and how many rows each is about."""
     yield from range_calls_of(filled)
     yield from order_calls_of(filled)
-    for name in ("small", "big"):
+    yield from batch_calls_of(filled)
+    for name in ("small", "big", "pruned"):
         batch_id = filled.prefix + name
         yield "fetch_item_of_order", (f"{batch_id}-000000007",), 1
         for n in (0, EXCEPTION_EVERY * 7919, 7):
@@ -182,20 +258,10 @@ def calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
                 yield statement, (order_id, limits.ORDER_LIFE_ROW_COUNT_MAX), ORDER_LIFE_READ_COUNT
         for statement in ("fetch_chunk", "lock_chunk"):
             yield statement, (batch_id, 7), 1
-        for statement in ("fetch_batch", "lock_batch"):
+        for statement in ("fetch_batch", "lock_batch", "lock_batch_to_prune", "fetch_kept_report"):
             yield statement, (batch_id,), 1
+        yield "keep_report", (batch_id, "a test"), 1
         yield "fetch_progress", (batch_id,), 2 * CHUNK_COUNT  # every chunk, and its totals
-    for batch_no in (filled.small, filled.big, filled.open):
-        for statement in ("fetch_planned_totals", "set_batch_frozen", "set_batch_running"):
-            yield statement, (batch_no,), 10
-        yield "set_batch_final", (batch_no, "closed"), CHUNK_COUNT
-        yield "count_appended", (batch_no, 1, 1, 1), 1
-        yield "count_conflicts", (batch_no, 1), 1
-    yield "open_batch", ("new", "manual", CUTOFF.date(), CUTOFF, 10, 8), 1
-    yield "store_chunks", (filled.open, ITEM_COUNT, SMALL_CHUNK_SIZE), CHUNK_COUNT
-    yield "fetch_batches", (limits.BATCH_LIST_COUNT_MAX,), limits.BATCH_LIST_COUNT_MAX
-    for statement in ("fetch_offer_counts", "append_alone", "append_beside_others"):
-        yield statement, (), 10
 
 
 @pytest.mark.parametrize("name", HOT_SQL_NAMES)
