@@ -227,6 +227,9 @@ class SettlementStore(Protocol):
 
         Returns:
             Whether a report is kept now; not if a batch that reruns this one is in no final state.
+
+        Raises:
+            InvariantViolationError: the report has pending items, which would look settled once they are pruned.
         """
 
     async def fetch_kept_report(self, batch_id: str) -> ReconciliationReport | None:
