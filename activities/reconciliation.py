@@ -28,6 +28,12 @@ async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, b
     kept = await store.fetch_kept_report(batch_id)
     if kept:
         return kept
+    report = await _sum_batch(store, fund_platform, batch_id)
+    # If pruning began meanwhile, items may have been missed: then a report was kept before the first of them went.
+    return await store.fetch_kept_report(batch_id) or report
+
+
+async def _sum_batch(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> ReconciliationReport:
     batch = await store.fetch_batch(batch_id)
     items: defaultdict[str, list[ControlTotals]] = defaultdict(list)
     ledger: defaultdict[str, list[ControlTotals]] = defaultdict(list)

@@ -1,13 +1,13 @@
 """Freezing exception items of an earlier batch into a rerun, slice by slice."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from domain import limits
 from domain.business_days import BusinessCalendar
 from domain.errors import BatchNotOpenError, InvariantViolationError
 from domain.order_rules import credit_amount_minor
 from order_center.port import OrderCenter
-from schemas.batches import BatchOpening, RerunItem, RerunSelection, StoredException
+from schemas.batches import Batch, BatchOpening, RerunItem, RerunSelection, StoredException
 from schemas.orders import TransactionRecord
 from schemas.reasons import ReasonCode
 from settlement_store.port import SettlementStore
@@ -23,7 +23,7 @@ async def freeze_rerun(
     after_item_no: int,
     on_slice: Callable[[int], None],
 ) -> None:
-    """Append the selected exception items to the batch, acknowledge the records that were read, then freeze it.
+    """Append the selected exception items to the batch, acknowledge the records that were taken, then freeze it.
 
     May run again from any place, also at the same time, also while the batch that is rerun still runs: an item is
     taken by compare-and-set, and only if it is still its order's latest. Items that get their outcome after the look
@@ -53,7 +53,7 @@ async def freeze_rerun(
             if not exceptions:
                 break
             selected = [exception for exception in exceptions if is_selected(exception, opening.rerun)]
-            room -= await _take(order_center, store, opening.batch_id, selected)
+            room -= await _take(order_center, store, batch, selected)
             after_item_no = exceptions[-1].item_no
             on_slice(after_item_no)
     except BatchNotOpenError:
@@ -71,26 +71,45 @@ def is_selected(exception: StoredException, rerun: RerunSelection) -> bool:
 
 
 async def _take(
-    order_center: OrderCenter, store: SettlementStore, batch_id: str, exceptions: list[StoredException]
+    order_center: OrderCenter, store: SettlementStore, batch: Batch, exceptions: list[StoredException]
 ) -> int:
-    """Append a slice's selected items; how many were taken."""
+    """Append a slice's selected items; how many were taken.
+
+    A record is acknowledged if it is what was taken, and no run of another day is to come for it: an order whose
+    after-sale period is not over will be rejected now, and offered when it is.
+    """
     read_afresh = [each.order_id for each in exceptions if each.reason_code != ReasonCode.OUTCOME_UNKNOWN]
     records = {record.order_id: record for record in await order_center.fetch_records(read_afresh)}
-    taken = await store.append_rerun_items(batch_id, [_rerun_item(exception, records) for exception in exceptions])
-    await order_center.acknowledge([(order_id, records[order_id].version) for order_id in records if order_id in taken])
+    frozen = {each.order_id: _record_to_freeze(each, records.get(each.order_id)) for each in exceptions}
+    items = [_rerun_item(each, frozen[each.order_id]) for each in exceptions]
+    taken = await store.append_rerun_items(batch.batch_id, items)
+    await order_center.acknowledge(
+        [
+            (order_id, record.version)
+            for order_id, record in frozen.items()
+            if record and order_id in taken and record.after_sale_ends_at < batch.opened_at
+        ]
+    )
     return len(taken)
 
 
-def _rerun_item(exception: StoredException, records: Mapping[str, TransactionRecord]) -> RerunItem:
-    """What is frozen now: the payload as the Order Center has it, unless a credit of the frozen one may exist.
+def _record_to_freeze(exception: StoredException, record: TransactionRecord | None) -> TransactionRecord | None:
+    """The record whose payload is frozen now; none if the earlier item's payload is asked for again.
 
     An order with a payload conflict has a credit. Its record may have been repaired to agree with it; if it gives
     nothing that could be credited, the frozen payload is asked for again, and answered as before.
     """
-    record = records.get(exception.order_id)
-    may_be_credited = exception.reason_code in _MAY_BE_CREDITED
-    if record is None or (may_be_credited and credit_amount_minor(record) <= 0):
-        payload = (exception.account_id, exception.amount_minor, exception.currency)
-    else:
+    if record and exception.reason_code in _MAY_BE_CREDITED and credit_amount_minor(record) <= 0:
+        return None
+    return record
+
+
+def _rerun_item(exception: StoredException, record: TransactionRecord | None) -> RerunItem:
+    """What is frozen now."""
+    if record:
         payload = (record.account_id, credit_amount_minor(record), record.currency)
-    return RerunItem(exception.order_id, exception.claim_no, *payload, inherits_unknown=may_be_credited)
+    else:
+        payload = (exception.account_id, exception.amount_minor, exception.currency)
+    return RerunItem(
+        exception.order_id, exception.claim_no, *payload, inherits_unknown=exception.reason_code in _MAY_BE_CREDITED
+    )

@@ -1,6 +1,7 @@
 """Temporal: connecting, the payload converter, the workflow sandbox."""
 
 import asyncio
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -40,7 +41,9 @@ async def connect_temporal(settings: Settings) -> Client:
         UnavailableError: the server could not be reached in time, or has no such namespace.
     """
     try:
-        profile = ClientConfigProfile.load()
+        # Of the whole environment the SDK would refuse, with a crash, what is not UTF-8.
+        own = {name: value for name, value in os.environ.items() if name.startswith("TEMPORAL_")}
+        profile = ClientConfigProfile.load(override_env_vars=own)
         config = profile.to_client_connect_config()
     except (RuntimeError, ValueError, OSError) as error:
         raise SettingsError(f"Temporal's environment configuration (TEMPORAL_*) is wrong: {error}.") from error

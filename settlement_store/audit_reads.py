@@ -17,6 +17,7 @@ BREAK_KINDS = (
     "claim_not_released",
     "claim_released_early",
     "two_live_items",
+    "earlier_item_forgotten",
     "chunk_gap",
     "chunk_totals_differ",
     "exception_without_item",
@@ -24,6 +25,7 @@ BREAK_KINDS = (
     "reason_impossible",
     "unknown_forgotten",
     "closed_with_pending",
+    "kept_report_differs",
 )
 # One statement a kind: under READ COMMITTED it is one snapshot, in which every step is done or not begun.
 _FETCH_BREAKS = tuple(load_query("settlement_store", f"break_{kind}") for kind in BREAK_KINDS)

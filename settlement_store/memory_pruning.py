@@ -8,6 +8,7 @@ from domain.errors import BatchNotFoundError, InvariantViolationError
 from schemas.batches import FINAL_STATES, Batch, BatchState, ReconciliationReport, RetiredBatch
 from schemas.reasons import Outcome
 from settlement_store.memory_contents import Claim, Contents
+from settlement_store.port import check_report
 
 
 class MemoryPruning:
@@ -40,6 +41,7 @@ class MemoryPruning:
 
     async def keep_report(self, report: ReconciliationReport) -> bool:
         """See `SettlementStore.keep_report`."""
+        check_report(report)
         batch = self._batches[report.batch_id]
         if batch.state == BatchState.CLOSED and not self._unclosed_rerun_count(report.batch_id):
             self._kept_reports.setdefault(report.batch_id, report)

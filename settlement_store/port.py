@@ -224,6 +224,9 @@ class SettlementStore(Protocol):
 
         Returns:
             Whether a report is kept now; not if a batch that reruns this one is in no final state.
+
+        Raises:
+            InvariantViolationError: the report has pending items, which would look settled once they are pruned.
         """
 
     async def fetch_kept_report(self, batch_id: str) -> ReconciliationReport | None:
@@ -293,6 +296,7 @@ class SettlementStore(Protocol):
         - `claim_not_released` (order): held although the latest item is rejected or failed.
         - `claim_released_early` (order): released although the latest item is settled, held or pending.
         - `two_live_items` (order): an item is settled or pending although the claim has moved on to a later one.
+        - `earlier_item_forgotten` (order): the claim has moved on from an item, and where that is is not kept.
         - `chunk_gap` (chunk): a chunk is missing, has another range than its batch's chunk size gives, or is there
           although its batch is open or does not reach so far.
         - `chunk_totals_differ` (chunk): its stored control totals are not the sum of its items' outcomes.
@@ -303,6 +307,7 @@ class SettlementStore(Protocol):
         - `unknown_forgotten` (order): the credit of an order's earlier item may exist, but the next item does not
           inherit that, or was judged by a rule; or an item inherits what no earlier item left.
         - `closed_with_pending` (batch): the batch is final and has a chunk that is not closed.
+        - `kept_report_differs` (batch): pruned, but its report is not kept, or not that of its plan and chunks.
         """
 
 
@@ -347,4 +352,17 @@ def check_exceptions(chunk: Chunk, exceptions: Sequence[ExceptionItem]) -> None:
             f"Chunk {chunk.chunk_index} (items {chunk.item_start} to {chunk.item_end - 1}) was given outcomes of "
             f"items of other chunks ({strangers[:5]}), or one item's twice. "
             "Nothing was written; this is an error in Settle."
+        )
+
+
+def check_report(report: ReconciliationReport) -> None:
+    """Refuse a report that `keep_report` does not take; every adapter begins with this.
+
+    Raises:
+        InvariantViolationError: see `SettlementStore.keep_report`.
+    """
+    if report.pending.order_count:
+        raise InvariantViolationError(
+            f"Batch {report.batch_id} is to be pruned, but {report.pending.order_count} of its items are pending. "
+            "Nothing was written; run: settle audit"
         )

@@ -9,6 +9,7 @@ from domain import limits
 from domain.errors import InvariantViolationError
 from schemas.batches import ReconciliationReport, RetiredBatch
 from settlement_store.batch_rows import batch_not_found
+from settlement_store.port import check_report
 
 _FETCH_RETIRED_BATCHES = load_query("settlement_store", "fetch_retired_batches")
 _QUEUE_TO_OPEN = load_query("settlement_store", "queue_to_open")
@@ -38,6 +39,7 @@ class PostgresPruning:
 
     async def keep_report(self, report: ReconciliationReport) -> bool:
         """See the port."""
+        check_report(report)
         async with self._pool.acquire() as connection, connection.transaction():
             # No batch is opened meanwhile: one that reruns this batch is either seen here, or sees the kept report.
             await connection.execute(_QUEUE_TO_OPEN)

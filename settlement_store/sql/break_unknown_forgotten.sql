@@ -1,22 +1,28 @@
 -- A credit of an order's earlier item may exist, but the next item does not know of it or was judged by a rule; or the reverse.
+-- Of a pruned item it is no longer known whether it knew; how it was judged is.
 SELECT
     'unknown_forgotten' AS kind,
     item.order_id AS id,
     format(
         'Item %s of batch %s %s the unknown and is %s; the item before it is %s for %s.',
         item.item_no, coalesce(batch_id, item.batch_no::text),
-        CASE WHEN item.inherits_unknown THEN 'inherits' ELSE 'does not inherit' END,
+        CASE
+            WHEN item.pruned_outcome IS NOT NULL THEN 'should inherit'
+            WHEN item.inherits_unknown THEN 'inherits'
+            ELSE 'does not inherit'
+        END,
         coalesce(exception.outcome || ' for ' || exception.reason_code, 'settled or pending'),
         before.outcome, before.reason_code
     ) AS detail
 FROM earlier_items AS earlier
-JOIN exception_items AS before ON before.batch_no = earlier.batch_no AND before.item_no = earlier.item_no
-JOIN items AS item ON item.order_id = earlier.order_id AND item.claim_no = earlier.claim_no + 1
-LEFT JOIN exception_items AS exception ON exception.batch_no = item.batch_no AND exception.item_no = item.item_no
+JOIN all_exceptions AS before ON before.batch_no = earlier.batch_no AND before.item_no = earlier.item_no
+CROSS JOIN LATERAL (SELECT before.reason_code IN ('OUTCOME_UNKNOWN', 'PAYLOAD_CONFLICT') AS is_unknown) AS credit
+JOIN all_items AS item ON item.order_id = earlier.order_id AND item.claim_no = earlier.claim_no + 1
+LEFT JOIN all_exceptions AS exception ON exception.batch_no = item.batch_no AND exception.item_no = item.item_no
 LEFT JOIN batches AS batch ON batch.batch_no = item.batch_no
-WHERE (before.reason_code IN ('OUTCOME_UNKNOWN', 'PAYLOAD_CONFLICT')) <> coalesce(item.inherits_unknown, false)
+WHERE (item.pruned_outcome IS NULL AND is_unknown <> coalesce(item.inherits_unknown, false))
     OR (
-        item.inherits_unknown
+        is_unknown
         AND exception.reason_code NOT IN (
             'OUTCOME_UNKNOWN', 'PAYLOAD_CONFLICT', 'ACCOUNT_NOT_FOUND', 'ACCOUNT_CLOSED', 'ACCOUNT_CURRENCY_DIFFERS'
         )

@@ -25,6 +25,8 @@ CROSS JOIN LATERAL (
     CROSS JOIN LATERAL (
         SELECT FROM claims WHERE claims.order_id = item.order_id AND claims.claim_no = item.claim_no OFFSET 0
     ) AS claim
-    WHERE exception.batch_no = batch.batch_no AND exception.outcome = 'held'
+    WHERE (exception.batch_no, exception.item_no) >= (batch.batch_no, 0)
+        AND (exception.batch_no, exception.item_no) < (batch.batch_no, batch.item_count)
+        AND exception.outcome = 'held'
 ) AS held
 ORDER BY batch.closed_at, batch.batch_id

@@ -1,15 +1,17 @@
 """What the settlement store's port promises of pruning, of the one in memory and of the one on PostgreSQL."""
 
 import asyncio
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from activities.reconciliation import reconcile_batch
 from domain import limits
 from domain.errors import BatchNotFoundError, BatchPrunedError, InvariantViolationError
+from fund_platform.memory import MemoryFundPlatform
 from schemas.batches import (
     BatchSource,
-    BatchState,
     ControlTotals,
     ExceptionItem,
     ReconciliationReport,
@@ -35,30 +37,8 @@ IN_AN_HOUR = timedelta(hours=1)
 ORDER_IDS = [f"O{n}" for n in range(8)]
 
 
-def report_of(batch_id: str) -> ReconciliationReport:
-    nothing = ControlTotals()
-    return ReconciliationReport(
-        batch_id=batch_id,
-        source=BatchSource.MANUAL,
-        state=BatchState.CLOSED,
-        business_date=date(2026, 11, 22),
-        rerun_of=None,
-        planned=nothing,
-        settled=nothing,
-        rejected=nothing,
-        failed=nothing,
-        held=nothing,
-        pending=nothing,
-        unconfirmed=nothing,
-        ledger=nothing,
-        duplicates=0,
-        conflicts=0,
-        balanced=True,
-        reasons={},
-        chunks=3,
-        started_at=None,
-        closed_at=None,
-    )
+async def report_of(store: SettlementStore, batch_id: str) -> ReconciliationReport:
+    return await reconcile_batch(store, MemoryFundPlatform(), batch_id)
 
 
 async def close(store: SettlementStore, batch_id: str) -> str:
@@ -81,7 +61,7 @@ async def retired_of(store: SettlementStore, closed_before: datetime | None = No
 
 async def prune(store: SettlementStore, batch_id: str) -> list[int]:
     """Prune a batch; how many items each step pruned."""
-    assert await store.keep_report(report_of(batch_id))
+    assert await store.keep_report(await report_of(store, batch_id))
     counts = []
     while count := await store.prune_chunks(batch_id):
         counts.append(count)
@@ -136,7 +116,7 @@ async def test_what_is_known_of_orders_and_batches_is_the_same_after_any_step(
             for item in await store.fetch_items_of_order("O4")
         ],
     )
-    await store.keep_report(report_of("B1"))
+    await store.keep_report(await report_of(store, "B1"))
     for _ in range(step_count):
         await store.prune_chunks("B1")
     assert (
@@ -186,7 +166,7 @@ async def test_a_held_item_is_told_while_it_is_its_orders_latest(store: Settleme
     assert [each.held_count for each in await retired_of(store)] == [1]
     await store.open_batch(rerun_opening := opening_of("R1", source=BatchSource.RERUN, rerun=selection_of("B1")))
     assert [each.unclosed_rerun_count for each in await retired_of(store)] == [1]
-    assert not await store.keep_report(report_of("B1"))
+    assert not await store.keep_report(await report_of(store, "B1"))
     await store.append_rerun_items(
         rerun_opening.batch_id, [RerunItem("O1", 1, "A1", 100, "USD", inherits_unknown=True)]
     )
@@ -212,17 +192,38 @@ async def test_the_first_report_is_kept_and_nothing_is_pruned_before(store: Sett
     assert await store.fetch_kept_report("B1") is None
     with pytest.raises(InvariantViolationError):
         await store.prune_chunks("B1")
-    assert await store.keep_report(report_of("B1"))
-    assert await store.keep_report(report_of("B1").model_copy(update={"duplicates": 9}))
-    assert await store.fetch_kept_report("B1") == report_of("B1")
+    report = await report_of(store, "B1")
+    assert await store.keep_report(report)
+    assert await store.keep_report(report.model_copy(update={"duplicates": 9}))
+    assert await store.fetch_kept_report("B1") == report
     with pytest.raises(BatchNotFoundError):
         await store.prune_chunks("nowhere")
+
+
+async def test_a_batch_with_pending_items_is_not_pruned_for_they_would_look_settled(store: SettlementStore) -> None:
+    await settle_in_chunks(store)
+    report = await report_of(store, "B1")
+    with pytest.raises(InvariantViolationError, match="pending"):
+        await store.keep_report(report.model_copy(update={"pending": report.settled}))
+    assert await store.fetch_kept_report("B1") is None
+
+
+async def test_a_report_that_is_read_while_its_batch_is_pruned_is_the_kept_one(store: SettlementStore) -> None:
+    await settle_in_chunks(store)
+    report = await report_of(store, "B1")
+
+    class MeddledFundPlatform(MemoryFundPlatform):
+        async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:
+            await prune(store, "B1")
+            return await super().fetch_credit_totals(idempotency_keys)
+
+    assert await reconcile_batch(store, MeddledFundPlatform(), "B1") == report
 
 
 async def test_pruning_at_once_prunes_each_chunk_once(store: SettlementStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PRUNE_STEP_ITEM_COUNT", 1)
     await settle_in_chunks(store)
-    await store.keep_report(report_of("B1"))
+    await store.keep_report(await report_of(store, "B1"))
     counts = await asyncio.gather(*(store.prune_chunks("B1") for _ in range(5)))
     assert sorted(counts) == [0, 0, 2, 3, 3]
     assert len(await outcomes_of(store)) == len(ORDER_IDS)

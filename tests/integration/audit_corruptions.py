@@ -76,6 +76,13 @@ ITEMS = {
         ("item_missing", "O07"),
         ("claim_no_reused", "O07"),
         ("two_live_items", "O07"),
+        ("earlier_item_forgotten", "O07"),
+    ),
+    "an order forgets where its earlier item is": in_store(
+        "DELETE FROM earlier_items WHERE order_id = 'O07'", ("earlier_item_forgotten", "O07")
+    ),
+    "an order forgets where its pruned item is": in_store(
+        "UPDATE earlier_items SET item_no = 9 WHERE order_id = 'O40'", ("earlier_item_forgotten", "O40")
     ),
 }
 
@@ -93,6 +100,92 @@ RERUNS = {
         ("credit_of_rejected", "O40"),
         ("chunk_totals_differ", "R1.chunk-000000"),
         ("unknown_forgotten", "O40"),
+    ),
+}
+
+PRUNED = {
+    "a pruned item is deleted": in_store(
+        "DELETE FROM pruned_items WHERE order_id = 'O50'",
+        ("item_missing", "O50"),
+        ("item_missing", "B6"),
+        ("planned_total_changed", "B6"),
+        ("chunk_totals_differ", "B6.chunk-000000"),
+    ),
+    "an earlier item that is pruned is deleted": in_store(
+        "DELETE FROM pruned_items WHERE order_id = 'O40'",
+        ("item_missing", "B5"),
+        ("planned_total_changed", "B5"),
+        ("chunk_totals_differ", "B5.chunk-000000"),
+    ),
+    "a pruned item's amount is another": in_store(
+        "UPDATE pruned_items SET amount_minor = 1001 WHERE order_id = 'O50'",
+        ("credit_differs", "O50"),
+        ("planned_total_changed", "B6"),
+        ("chunk_totals_differ", "B6.chunk-000000"),
+    ),
+    "a pruned item's account is another": in_store(
+        "UPDATE pruned_items SET account_id = 'A9' WHERE order_id = 'O50'", ("credit_differs", "O50")
+    ),
+    "a pruned item's order is another": in_store(
+        "UPDATE pruned_items SET order_id = 'O99' WHERE order_id = 'O50'",
+        ("item_missing", "O50"),
+        ("claim_missing", "O99"),
+    ),
+    "a pruned item's claim number is another": in_store(
+        "UPDATE pruned_items SET claim_no = 2 WHERE order_id = 'O50'",
+        ("item_missing", "O50"),
+        ("claim_missing", "O50"),
+    ),
+    "a pruned settled item is made rejected": in_store(
+        "UPDATE pruned_items SET (outcome, reason_code) = ('rejected', 'ORDER_DISPUTED') WHERE order_id = 'O50'",
+        ("credit_of_rejected", "O50"),
+        ("claim_not_released", "O50"),
+        ("chunk_totals_differ", "B6.chunk-000000"),
+    ),
+    "a pruned rejected item is made settled": in_store(
+        "UPDATE pruned_items SET (outcome, reason_code) = ('settled', NULL) WHERE order_id = 'O51'",
+        ("settled_without_credit", "O51"),
+        ("claim_released_early", "O51"),
+        ("chunk_totals_differ", "B6.chunk-000000"),
+    ),
+    "a pruned rejected item has a reason for holding": in_store(
+        "UPDATE pruned_items SET reason_code = 'NOT_ATTEMPTED' WHERE order_id = 'O51'", ("reason_impossible", "O51")
+    ),
+    "a pruned settled order's claim is released": in_store(
+        "UPDATE claims SET is_held = false WHERE order_id = 'O50'", ("claim_released_early", "O50")
+    ),
+    "a pruned item is there as well": in_store(
+        "INSERT INTO items (batch_no, item_no, claim_no, amount_minor, order_id, account_id, currency) "
+        "SELECT batch_no, item_no, claim_no, amount_minor, order_id, account_id, currency "
+        "FROM pruned_items WHERE order_id = 'O50'",
+        ("claim_no_reused", "O50"),
+        ("item_missing", "B6"),
+        ("planned_total_changed", "B6"),
+    ),
+    "a pruned batch is said to have its chunks": in_store(
+        "UPDATE batches SET pruned_chunk_count = 0 WHERE batch_id = 'B6'", ("chunk_gap", "B6.chunk-000000")
+    ),
+    "a batch is said to be pruned": in_store(
+        "UPDATE batches SET pruned_chunk_count = 1 WHERE batch_id = 'B2'",
+        ("chunk_gap", "B2.chunk-000000"),
+        ("kept_report_differs", "B2"),
+    ),
+    "a kept report is deleted": in_store(
+        f"DELETE FROM kept_reports WHERE {batch_is('B6')}", ("kept_report_differs", "B6")
+    ),
+    "a kept report tells another amount": in_store(
+        f"UPDATE kept_reports SET report = replace(report, '1000', '1001') WHERE {batch_is('B6')}",
+        ("kept_report_differs", "B6"),
+    ),
+    "a kept report tells another count": in_store(
+        "UPDATE kept_reports SET report = jsonb_set(report::jsonb, '{settled,order_count_by_currency,USD}', '2')::text "
+        f"WHERE {batch_is('B6')}",
+        ("kept_report_differs", "B6"),
+    ),
+    "a kept report leaves out what was settled": in_store(
+        "UPDATE kept_reports SET report = jsonb_set(report::jsonb, '{settled,amount_minor}', '{}')::text "
+        f"WHERE {batch_is('B6')}",
+        ("kept_report_differs", "B6"),
     ),
 }
 
@@ -337,4 +430,4 @@ LEDGER = {
     ),
 }
 
-CORRUPTIONS = {**ITEMS, **RERUNS, **OUTCOMES, **PLANS_AND_CHUNKS, **CLAIMS, **LEDGER}
+CORRUPTIONS = {**ITEMS, **RERUNS, **PRUNED, **OUTCOMES, **PLANS_AND_CHUNKS, **CLAIMS, **LEDGER}

@@ -97,6 +97,12 @@ async def close(ports: Ports, batch_id: str) -> None:
     await ports.store.close_batch(batch_id, balanced=report.balanced)
 
 
+async def prune(ports: Ports, batch_id: str) -> None:
+    assert await ports.store.keep_report(await reconcile_batch(ports.store, ports.fund_platform, batch_id))
+    while await ports.store.prune_chunks(batch_id):
+        pass
+
+
 async def credit(ports: Ports, order_id: str, claim_no: int = 1, **changes: Any) -> None:
     """Have a credit posted behind Settle's back."""
     request = CreditRequest(credit_key(order_id), claim_no, "A1", 1000, "USD")._replace(**changes)
@@ -110,7 +116,9 @@ async def build_world(ports: Ports) -> None:
       a payload conflict; O09 to O11 held with credits, their outcome unknown; O12 O13 held and not attempted.
     - B2, closed: O07 again and O14 settled.
     - B3, running: O20 O21 settled; O22 rejected, O23 pending with a credit; O24 O25 pending, not validated.
-    - B5, closed: O40 held with a credit, its outcome unknown, O41 held and not attempted; both settled by its rerun R1.
+    - B5, closed and pruned: O40 held with a credit, its outcome unknown, O41 held and not attempted; both settled by
+      its rerun R1.
+    - B6, closed and pruned: O50 settled, O51 rejected by validation.
     - B4, open: O30 O31 pending; O00 offered again, once as it is and once changed.
     """
     await ports.fund_platform.open_accounts(
@@ -157,6 +165,12 @@ async def build_world(ports: Ports) -> None:
     await ports.store.start_batch("R1")
     await settle_chunk(ports, "R1", 0)
     await close(ports, "R1")
+    await prune(ports, "B5")
+
+    await freeze(ports, "B6", 2, record_of("O50"), record_of("O51", **disputed))
+    await settle_chunk(ports, "B6", 0)
+    await close(ports, "B6")
+    await prune(ports, "B6")
 
     await ports.store.open_batch(opening_of("B4", 2))
     for amount_minor in (1000, 1001):

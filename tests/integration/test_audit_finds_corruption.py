@@ -88,14 +88,14 @@ async def test_an_untouched_world_is_clean_and_each_order_counts_once(
     report = await audit_of(world)
     assert report.breaks == []
     assert report.ok
-    assert report.orders == 25
-    assert report.settled == totals_of([("USD", 9, 9_000), ("EUR", 1, 70)])
-    assert report.rejected == totals_of([("USD", 4, 4_000)])
+    assert report.orders == 27
+    assert report.settled == totals_of([("USD", 10, 10_000), ("EUR", 1, 70)])
+    assert report.rejected == totals_of([("USD", 5, 5_000)])
     assert report.failed == totals_of([])
     assert report.held == totals_of([("USD", 6, 6_000)])
     assert report.pending == totals_of([("USD", 5, 5_001)])
     assert report.unconfirmed == totals_of([("USD", 5, 4_999)])
-    assert report.ledger == totals_of([("USD", 14, 13_999), ("EUR", 1, 70)])
+    assert report.ledger == totals_of([("USD", 15, 14_999), ("EUR", 1, 70)])
     assert (report.duplicates, report.conflicts) == (1, 2)  # one conflict was offered, one is the ledger's
     assert (report.duplicate_credits, report.unbalanced_entries, report.balance_breaks) == (0, 0, 0)
     async with open_ports_of(world) as ports:

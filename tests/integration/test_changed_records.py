@@ -1,18 +1,30 @@
 """What counts when an order's record changes between two steps: the payload that was frozen, at every step."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from activities import chunks
 from activities.reconciliation import reconcile_batch
+from activities.rerunning import freeze_rerun
 from domain import limits
 from domain.identifiers import credit_key
 from schemas.batches import BatchState
+from schemas.ledger import CreditRequest
 from schemas.orders import OrderRecord, TransactionRecord
 from schemas.reasons import ReasonCode
 from schemas.workflows import ChunkRef
-from tests.settlements import Systems, freeze, opening_of, replaced, require_clean, seed_orders
+from tests.settlements import (
+    CALENDAR,
+    Systems,
+    freeze,
+    opening_of,
+    replaced,
+    require_clean,
+    rerun_opening_of,
+    seed_orders,
+)
 
 ORDER_COUNT = 4
 CHUNK_REF_INDEX = 0
@@ -69,6 +81,22 @@ class Day:
     def _ref(self) -> ChunkRef:
         cutoff_at = self.opening.cutoff_at
         return ChunkRef(batch_id=self.opening.batch_id, chunk_index=CHUNK_REF_INDEX, cutoff_at=cutoff_at)
+
+
+class Rerun(Day):
+    """A rerun of a day's exception items, step by step."""
+
+    def __init__(self, systems: Systems, batch_id: str, rerun_of: str) -> None:
+        super().__init__(systems, batch_id)
+        self.opening = rerun_opening_of(batch_id, rerun_of)
+
+    async def freeze(self, *, after_read: Change | None = None) -> None:
+        assert after_read is None
+        order_center, store, _ = self.systems
+        await freeze_rerun(order_center, store, self.opening, CALENDAR, -1, on_slice=lambda _: None)
+        self.opening = self.opening.model_copy(
+            update={"cutoff_at": (await store.start_batch(self.opening.batch_id)).cutoff_at}
+        )
 
 
 def amount_of(record: OrderRecord) -> int:
@@ -170,4 +198,41 @@ async def test_an_order_whose_record_comes_late_is_asked_for_again_and_rejected_
     ask_count = known_at_ask or len(limits.UNKNOWN_ORDER_PAUSES_S) + 1
     assert await day.close() == ({} if known_at_ask else {ReasonCode.ORDER_UNKNOWN: len(late)})
     assert [sorted(each) for each in asked[1:]] == [sorted(late)] * (ask_count - 1)
+    await require_clean(systems, ORDER_COUNT)
+
+
+async def test_a_rerun_leaves_an_order_whose_period_is_not_over_yet_to_the_run_of_its_day(
+    systems: Systems, records: list[OrderRecord]
+) -> None:
+    ends_at = datetime.now(UTC) + timedelta(days=30)
+    first = Day(systems, "first")
+    await first.freeze()
+    await systems.order_center.load_records([record._replace(after_sale_ends_at=ends_at) for record in records])
+    await first.validate()
+    await first.credit()
+    assert await first.close() == {ReasonCode.AFTER_SALE_NOT_OVER: ORDER_COUNT}
+
+    assert await Rerun(systems, "rerun", "first").whole() == {ReasonCode.AFTER_SALE_NOT_OVER: ORDER_COUNT}
+    offered = await systems.order_center.fetch_overdue_slice(ends_at + timedelta(days=1), None, 100)
+    assert {order.order_id for order in offered} == {record.order_id for record in records}
+
+
+async def test_a_rerun_that_asks_for_the_frozen_payload_leaves_the_changed_record_to_be_counted(
+    systems: Systems, records: list[OrderRecord]
+) -> None:
+    await systems.fund_platform.post_credits(
+        "a test",
+        [
+            CreditRequest(credit_key(record.order_id), 1, record.account_id, amount_of(record) + 1, record.currency)
+            for record in records
+        ],
+    )
+    assert await Day(systems, "first").whole() == {ReasonCode.PAYLOAD_CONFLICT: ORDER_COUNT}
+    await systems.order_center.load_records([record._replace(refunded_minor=record.paid_minor) for record in records])
+
+    assert await Rerun(systems, "rerun", "first").whole() == {ReasonCode.PAYLOAD_CONFLICT: ORDER_COUNT}
+    after, later = Day(systems, "after"), Day(systems, "later")
+    await after.whole()
+    await later.whole()
+    assert (await after.conflict_count(), await later.conflict_count()) == (ORDER_COUNT, 0)
     await require_clean(systems, ORDER_COUNT)
