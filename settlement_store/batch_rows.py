@@ -31,10 +31,7 @@ async def fetch_batch_row(connection: Connection, batch_id: str) -> Row:
     Raises:
         BatchNotFoundError: no batch has this id.
     """
-    row = await connection.fetchrow(_FETCH_BATCH, batch_id)
-    if row is None:
-        raise batch_not_found(batch_id)
-    return row
+    return await _fetch_one(connection, _FETCH_BATCH, batch_id)
 
 
 async def fetch_batch_no(connection: Connection, batch_id: str) -> int:
@@ -52,7 +49,11 @@ async def lock_batch(connection: Connection, batch_id: str) -> Row:
     Raises:
         BatchNotFoundError: no batch has this id.
     """
-    row = await connection.fetchrow(_LOCK_BATCH, batch_id)
+    return await _fetch_one(connection, _LOCK_BATCH, batch_id)
+
+
+async def _fetch_one(connection: Connection, query: str, batch_id: str) -> Row:
+    row = await connection.fetchrow(query, batch_id)
     if row is None:
         raise batch_not_found(batch_id)
     return row
