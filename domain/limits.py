@@ -61,6 +61,12 @@ TEMPORAL_RPC_TIMEOUT_S = 5  # one request of a command
 COMMAND_START_S = 2.5
 UNREACHABLE_TOLD_S = 10
 
+# Kafka
+KAFKA_CONNECT_TIMEOUT_S = 4
+KAFKA_REQUEST_BYTES_MAX = 1_048_576  # the brokers' own default for a record
+KAFKA_LINGER_MS = 5
+TOPIC_PARTITION_COUNT = 6  # of a topic that Settle creates
+
 # A command at the terminal, or the audit, may scan everything.
 REPORT_STATEMENT_TIMEOUT_S = 600
 
@@ -121,6 +127,9 @@ _RELATIONS = {
     "a pool connection for every activity slot": WORKER_ACTIVITY_SLOT_COUNT <= DATABASE_POOL_SIZE_MAX,
     "servers that are away are told in time": (
         COMMAND_START_S + DATABASE_CONNECT_TIMEOUT_S + TEMPORAL_CONNECT_TIMEOUT_S < UNREACHABLE_TOLD_S
+    ),
+    "brokers that are away are told in time": (
+        COMMAND_START_S + DATABASE_CONNECT_TIMEOUT_S + KAFKA_CONNECT_TIMEOUT_S < UNREACHABLE_TOLD_S
     ),
     "a request that is not answered is told in time": COMMAND_START_S + TEMPORAL_RPC_TIMEOUT_S < UNREACHABLE_TOLD_S,
     "work goes on soon after PostgreSQL is back": ACTIVITY_RETRY_MAX_S < RESUME_AFTER_OUTAGE_S,

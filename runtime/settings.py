@@ -2,10 +2,11 @@
 
 from datetime import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from database.urls import is_database_url
@@ -13,19 +14,31 @@ from domain import limits
 from domain.batch_openings import BatchSettings
 from domain.business_days import BusinessCalendar
 from domain.errors import SettingsError, UnavailableError
+from messaging.topics import Topics, topics_of
 from runtime.stack_state import DEFAULT_STACK_DIR, fetch_stack_state
+
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
 class Settings(BaseSettings):
-    """What can be set by `SETTLE_*`; Temporal's address has Temporal's own variables (`TEMPORAL_*`)."""
+    """What can be set by `SETTLE_*` and `KAFKA_*`; Temporal's address has Temporal's own variables (`TEMPORAL_*`)."""
 
-    model_config = SettingsConfigDict(env_prefix="SETTLE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="SETTLE_", frozen=True, extra="ignore", populate_by_name=True)
 
     stack_dir: Path = DEFAULT_STACK_DIR
     database_url: str = ""
     order_center_url: str = ""
     fund_platform_url: str = ""
     temporal_ui_url: str = ""
+    kafka_bootstrap_servers: Annotated[str, Field(validation_alias="KAFKA_BOOTSTRAP_SERVERS")] = ""
+    kafka_security_protocol: Annotated[SecurityProtocol, Field(validation_alias="KAFKA_SECURITY_PROTOCOL")] = (
+        "PLAINTEXT"
+    )
+    kafka_sasl_mechanism: Annotated[SaslMechanism, Field(validation_alias="KAFKA_SASL_MECHANISM")] = "PLAIN"
+    kafka_sasl_username: Annotated[str, Field(validation_alias="KAFKA_SASL_USERNAME")] = ""
+    kafka_sasl_password: Annotated[SecretStr, Field(validation_alias="KAFKA_SASL_PASSWORD")] = SecretStr("")
+    topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=100)] = ""
     task_queue: Annotated[str, Field(min_length=1)] = "settle"
     cutoff_time_local: time = time(0, 0)
     cutoff_timezone: str = "UTC"
@@ -64,6 +77,37 @@ class Settings(BaseSettings):
             raise ValueError("is no PostgreSQL URL; give postgresql://USER:PASSWORD@HOST:PORT/NAME")
         return url
 
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _names_hosts_and_ports(cls, servers: str) -> str:
+        for server in servers.split(",") if servers else ():
+            host, _, port = server.strip().rpartition(":")
+            if not host or not port.isascii() or not port.isdigit():
+                raise ValueError("is no list of servers; give HOST:PORT,HOST:PORT")
+        return servers
+
+    @model_validator(mode="after")
+    def _has_credentials_for_sasl(self) -> Self:
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_username and self.kafka_sasl_password.get_secret_value()
+        ):
+            raise ValueError(
+                f"KAFKA_SECURITY_PROTOCOL {self.kafka_security_protocol} needs KAFKA_SASL_USERNAME and "
+                "KAFKA_SASL_PASSWORD"
+            )
+        return self
+
+    @property
+    def kafka_is_embedded(self) -> bool:
+        """Whether the broker is the embedded stack's, which knows no idempotent producer."""
+        stack = fetch_stack_state(self.stack_dir)
+        return stack is not None and self.kafka_bootstrap_servers == stack.kafka_bootstrap_servers
+
+    @property
+    def topics(self) -> Topics:
+        """The topics and the consumer groups of this installation."""
+        return topics_of(self.topic_prefix)
+
     @property
     def batch_settings(self) -> BatchSettings:
         """What every new batch gets."""
@@ -81,10 +125,7 @@ def load_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        problems = "; ".join(
-            f"SETTLE_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        )
+        problems = "; ".join(_problem_text(problem) for problem in error.errors())
         raise SettingsError(f"The settings are wrong: {problems}.") from error
     stack = fetch_stack_state(settings.stack_dir)
     if not settings.database_url and stack is None:
@@ -99,5 +140,16 @@ def load_settings() -> Settings:
             "order_center_url": settings.order_center_url or database_url,
             "fund_platform_url": settings.fund_platform_url or database_url,
             "temporal_ui_url": settings.temporal_ui_url or (stack.temporal_ui_url if stack else ""),
+            "kafka_bootstrap_servers": settings.kafka_bootstrap_servers
+            or (stack.kafka_bootstrap_servers if stack else ""),
         }
     )
+
+
+def _problem_text(problem: ErrorDetails) -> str:
+    """The variable and what is wrong with it; a problem of several variables names them itself."""
+    message = problem["msg"].removeprefix("Value error, ")
+    name = "_".join(map(str, problem["loc"])).upper()
+    if not name:
+        return message
+    return f"{name if name.startswith('KAFKA_') else f'SETTLE_{name}'}: {message}"

@@ -1,4 +1,4 @@
-"""`settle migrate`: databases and search attributes up to date."""
+"""`settle migrate`: databases, search attributes and topics up to date."""
 
 from datetime import timedelta
 
@@ -11,6 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from database.migrations import SchemaState
 from domain import limits
 from runtime.adapters import migrate_databases
+from runtime.kafka import create_topics
 from runtime.settings import load_settings
 from runtime.temporal import connect_temporal
 from starters.console import run_command
@@ -18,7 +19,7 @@ from workflows.search_attributes import ALL_KEYS
 
 
 def migrate() -> None:
-    """Bring the three databases and Temporal's search attributes up to date. Running it twice is harmless."""
+    """Bring the three databases, Temporal's search attributes and Kafka's topics up to date. Twice is harmless."""
     run_command(_migrate())
 
 
@@ -29,6 +30,11 @@ async def _migrate() -> None:
         typer.echo(f"{schema}: {_describe(applied, before)}")
     await add_search_attributes(client)
     typer.echo(f"search attributes: {', '.join(key.name for key in ALL_KEYS)}")
+    if settings.kafka_bootstrap_servers:
+        created = await create_topics(settings)
+        typer.echo(f"topics: {', '.join(created) or 'up to date'}")
+    else:
+        typer.echo("topics: none; KAFKA_BOOTSTRAP_SERVERS is not set")
 
 
 def _describe(applied: list[str], before: SchemaState) -> str:

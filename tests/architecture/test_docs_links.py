@@ -46,8 +46,10 @@ TEMPORAL_VARIABLES = {
 }
 # These choose the file and the profile in it that are read.
 TEMPORAL_FILE_VARIABLES = {"TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"}
-# Filled in from a running embedded stack; what the environment says of it is never used.
-INNER_SETTINGS = {"temporal_fallback_address"}
+VARIABLES = {
+    name.upper() if name.startswith("kafka_") else f"SETTLE_{name.upper()}": field
+    for name, field in Settings.model_fields.items()
+}
 
 
 def name_of(path: Path) -> str:
@@ -175,18 +177,16 @@ def test_every_value_is_in_the_glossary_in_its_order(heading: str, values: type[
 
 def test_every_setting_is_in_the_readme_with_its_default() -> None:
     rows = rows_of(README, "Settings")
-    told = {row[0].strip("`"): row[1] for row in rows if "SETTLE_" in row[0]}
-    fields = {name: field for name, field in Settings.model_fields.items() if name not in INNER_SETTINGS}
-    assert set(told) == {f"SETTLE_{name.upper()}" for name in fields}
-    for name, field in fields.items():
-        if field.default != "":
-            assert told[f"SETTLE_{name.upper()}"] == f"`{field.default}`", name
+    told = {variable: row[1] for row in rows for variable in re.findall("`((?:SETTLE|KAFKA)_\\w+)`", row[0])}
+    assert set(told) == set(VARIABLES)
+    for variable, field in VARIABLES.items():
+        if str(field.default).strip("*"):
+            assert told[variable] == f"`{field.default}`", variable
 
 
 @pytest.mark.parametrize("path", DOCS, ids=name_of)
 def test_no_variable_is_documented_that_does_not_exist(path: Path) -> None:
-    settings = {f"SETTLE_{name.upper()}" for name in set(Settings.model_fields) - INNER_SETTINGS}
-    known = settings | set(TEMPORAL_VARIABLES) | TEMPORAL_FILE_VARIABLES | set(vars(limits))
+    known = set(VARIABLES) | set(TEMPORAL_VARIABLES) | TEMPORAL_FILE_VARIABLES | set(vars(limits))
     assert set(re.findall(r"(?<![<\w])(?:SETTLE|TEMPORAL|KAFKA)_[A-Z_]*[A-Z]\b", path.read_text())) <= known
 
 

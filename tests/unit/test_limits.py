@@ -29,6 +29,7 @@ BREAKING = {
     "an attempt ends before all attempts do": ("ACTIVITY_DEADLINE_S", limits.BATCH_ACTIVITY_TIMEOUT_S),
     "a pool connection for every activity slot": ("WORKER_ACTIVITY_SLOT_COUNT", limits.DATABASE_POOL_SIZE_MAX + 1),
     "servers that are away are told in time": ("DATABASE_CONNECT_TIMEOUT_S", limits.UNREACHABLE_TOLD_S / 2),
+    "brokers that are away are told in time": ("KAFKA_CONNECT_TIMEOUT_S", limits.UNREACHABLE_TOLD_S / 2),
     "a request that is not answered is told in time": ("TEMPORAL_RPC_TIMEOUT_S", limits.UNREACHABLE_TOLD_S),
     "work goes on soon after PostgreSQL is back": ("ACTIVITY_RETRY_MAX_S", limits.RESUME_AFTER_OUTAGE_S),
     "work goes on soon after Temporal is back": ("TEMPORAL_PING_INTERVAL_S", limits.RESUME_AFTER_OUTAGE_S),

@@ -1,0 +1,27 @@
+"""Topics and consumer groups: their names are part of the contract with other systems."""
+
+from typing import NamedTuple
+
+
+class Topics(NamedTuple):
+    """The names that one installation uses."""
+
+    overdue: str
+    dead_letters: str
+    results: str
+    intake_group: str
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """The topics."""
+        return (self.overdue, self.dead_letters, self.results)
+
+
+def topics_of(prefix: str) -> Topics:
+    """The names with a prefix, so that several installations can share a cluster."""
+    return Topics(
+        overdue=f"{prefix}orders.overdue",
+        dead_letters=f"{prefix}orders.overdue.dlq",
+        results=f"{prefix}settlement.results",
+        intake_group=f"{prefix}settle-intake",
+    )

@@ -1,0 +1,123 @@
+"""Kafka: how Settle's clients connect, and its topics."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from domain import limits
+from domain.errors import SettingsError, UnavailableError
+from runtime.settings import Settings
+
+_TOPIC_EXISTS = 36  # Kafka's error code
+_BROKERS_DEFAULT = -1
+
+
+def connection_arguments(settings: Settings) -> dict[str, Any]:
+    """What every client of aiokafka is made with.
+
+    Raises:
+        SettingsError: no broker is set.
+    """
+    if not settings.kafka_bootstrap_servers:
+        raise SettingsError(
+            "No Kafka broker is set and no embedded stack runs here. "
+            "Set KAFKA_BOOTSTRAP_SERVERS, or start the embedded stack with: settle stack up"
+        )
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap_servers,
+        "client_id": "settle",
+        "security_protocol": settings.kafka_security_protocol,
+    }
+    if settings.kafka_security_protocol.endswith("SSL"):
+        arguments["ssl_context"] = ssl.create_default_context()
+    if settings.kafka_security_protocol.startswith("SASL"):
+        arguments |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_sasl_username,
+            "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
+        }
+    return arguments
+
+
+def kafka_unreachable(settings: Settings, error: BaseException) -> UnavailableError:
+    """What to raise when the brokers could not be reached; no password is shown."""
+    reason = " ".join(str(error).split()).rstrip(".") or f"no answer within {limits.KAFKA_CONNECT_TIMEOUT_S:g} s"
+    return UnavailableError(
+        f"Could not connect to Kafka at {settings.kafka_bootstrap_servers}: {reason}. "
+        "Check that it runs, and that KAFKA_BOOTSTRAP_SERVERS and its credentials are right."
+    )
+
+
+@asynccontextmanager
+async def open_producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+    """Open a producer that has a record acknowledged by all replicas, idempotent unless the broker is the embedded one.
+
+    Raises:
+        SettingsError: no broker is set.
+        UnavailableError: none could be reached in time.
+    """
+    producer = AIOKafkaProducer(
+        **connection_arguments(settings),
+        acks="all",
+        enable_idempotence=not settings.kafka_is_embedded,
+        compression_type="lz4",
+        linger_ms=limits.KAFKA_LINGER_MS,
+        max_request_size=limits.KAFKA_REQUEST_BYTES_MAX,
+    )
+    try:
+        async with asyncio.timeout(limits.KAFKA_CONNECT_TIMEOUT_S):
+            await producer.start()
+    except (KafkaError, OSError) as error:
+        await producer.stop()
+        raise kafka_unreachable(settings, error) from error
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def create_topics(settings: Settings) -> list[str]:
+    """Create those of Settle's topics that are missing; those that are there stay as they are. Idempotent.
+
+    Returns:
+        The topics created now.
+
+    Raises:
+        SettingsError: no broker is set.
+        UnavailableError: none could be reached in time, or it refused.
+    """
+    admin = AIOKafkaAdminClient(**connection_arguments(settings))
+    try:
+        async with asyncio.timeout(limits.KAFKA_CONNECT_TIMEOUT_S):
+            await admin.start()
+            known = set(await admin.list_topics())
+            missing = [topic for topic in settings.topics.all if topic not in known]
+            response = await admin.create_topics([_new_topic(name) for name in missing]) if missing else None
+    except (KafkaError, OSError) as error:
+        raise kafka_unreachable(settings, error) from error
+    finally:
+        await admin.close()
+    refused = [
+        f"{name}: {message or f'error {code}'}"
+        for name, code, message in (response.topic_errors if response else [])
+        if code not in (0, _TOPIC_EXISTS)
+    ]
+    if refused:
+        raise UnavailableError(
+            f"Kafka at {settings.kafka_bootstrap_servers} refused to create topics: {'; '.join(refused)}. "
+            "Create them by hand, or give Settle's user the right to."
+        )
+    return missing
+
+
+def _new_topic(name: str) -> NewTopic:
+    topic = NewTopic(name, limits.TOPIC_PARTITION_COUNT, 1)
+    # The client refuses this in the constructor; the protocol has it.
+    topic.replication_factor = _BROKERS_DEFAULT
+    return topic
