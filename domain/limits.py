@@ -6,6 +6,7 @@ Timeouts and retry policies in `workflows.activity_options` are built from these
 from types import MappingProxyType
 
 from domain.errors import InvariantViolationError
+from schemas import events
 
 # Sizes. 5,000 orders a chunk: the orchestration costs per chunk, the SQL per order, and a failure hits a chunk.
 CHUNK_SIZE_DEFAULT = 5_000
@@ -138,6 +139,10 @@ _RELATIONS = {
     ),
     "the amounts of a full batch, good or bad, fit a 64-bit sum": (
         BATCH_ORDER_COUNT_MAX * 10**AMOUNT_DIGIT_COUNT_MAX < 2**63
+    ),
+    "what can be imported can be announced": (
+        (IDENTIFIER_LENGTH_MAX, 10**AMOUNT_DIGIT_COUNT_MAX - 1)
+        == (events.IDENTIFIER_LENGTH_MAX, events.AMOUNT_MINOR_MAX)
     ),
 }
 for _relation, _holds in _RELATIONS.items():

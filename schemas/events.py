@@ -1,0 +1,83 @@
+"""The events on Kafka: a contract with other systems. Their bounds and patterns are frozen with `schema_version`.
+
+`schemas/json/` has the JSON Schemas that these models give. Fields that a model does not have are ignored, so that
+a producer may add some.
+"""
+
+import re
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from schemas.reasons import Outcome
+
+IDENTIFIER_LENGTH_MAX = 64
+EVENT_ID_LENGTH_MAX = 200
+AMOUNT_MINOR_MAX = 10**10 - 1
+
+# Printable characters, blanks inside only: what the order file allows, too.
+_IDENTIFIER_PATTERN = r"^[^\p{C}\p{Z}]( *[^\p{C}\p{Z}])*$"
+_MOMENT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
+_MOMENT = re.compile(_MOMENT_PATTERN)
+
+
+def _moment_of(value: object) -> object:
+    """Read RFC 3339 alone: pydantic would take a string of digits for seconds since 1970."""
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
+        raise ValueError("should be a date and time with a zone, such as 2026-11-22T00:00:00Z")
+    return datetime.fromisoformat(value)
+
+
+# Not a literal 1: true and 1.0 equal it.
+SchemaVersion = Annotated[int, Field(strict=True, ge=1, le=1), WithJsonSchema({"type": "integer", "const": 1})]
+Identifier = Annotated[str, Field(min_length=1, max_length=IDENTIFIER_LENGTH_MAX, pattern=_IDENTIFIER_PATTERN)]
+EventId = Annotated[str, Field(min_length=1, max_length=EVENT_ID_LENGTH_MAX, pattern=_IDENTIFIER_PATTERN)]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_moment_of),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": _MOMENT_PATTERN}),
+]
+
+
+class OverdueEvent(BaseModel):
+    """An order whose after-sale period is over, as it is announced on `orders.overdue`.
+
+    Validate with `model_validate_json(value, strict=True)`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: SchemaVersion
+    event_id: EventId
+    order_id: Identifier
+    account_id: Identifier
+    amount_minor: Annotated[int, Field(strict=True, ge=0, le=AMOUNT_MINOR_MAX, description="In minor units.")]
+    currency: Annotated[Currency, Field(description="ISO 4217, or PTS for points.")]
+    after_sale_ends_at: Moment
+
+
+class SettlementResult(BaseModel):
+    """What became of an order, as it is told on `settlement.results`: at least once, with the order's id as key.
+
+    A reader that keeps the event with the highest `outcome_no` of each order ends right.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: SchemaVersion = 1
+    event_id: Annotated[str, Field(description="The same each time that the event is delivered.")]
+    order_id: str
+    account_id: str
+    batch_id: str
+    amount_minor: Annotated[int, Field(description="In minor units.")]
+    currency: str
+    outcome: Outcome
+    reason_code: Annotated[
+        str | None, Field(description="Null for a settled order. More codes may come; see the glossary.")
+    ]
+    outcome_no: Annotated[int, Field(ge=1, description="From 1; a later outcome of the order has a higher one.")]
+    stored_at: Annotated[AwareDatetime, Field(description="When the outcome was stored.")]
