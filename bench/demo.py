@@ -1,4 +1,4 @@
-"""`make demo`: settle a sample of orders on a fresh embedded stack, with a worker killed on the way, and prove it.
+"""`make demo`: orders sent by Kafka, settled on a fresh embedded stack with a worker killed on the way, and proved.
 
 Exits 1 if anything is off: the audit, the expected outcome, a balance, or a kill that hit nothing.
 """
@@ -7,22 +7,27 @@ import argparse
 import asyncio
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from bench.check_balances import find_differences
 from bench.databases import clone_database
 from bench.fresh_stack import fresh_stack, run_settle, say
+from bench.kafka_run import KafkaRun, settle_from_kafka
 from bench.one_statement import count_rows, run_one_statement
-from bench.settlement_run import SettlementRun, settle_one_batch
+from domain.control_totals import sum_totals
 from runtime.settings import Settings
-from schemas.batches import ReconciliationReport
-from starters.report import fetch_report, print_report
+from schemas.batches import ControlTotals, ReconciliationReport
+from starters.console import print_totals
+from starters.report import fetch_report
 
 DEMO_DIR = Path(".settle/demo")
 RESULT_FILE = Path(".settle/demo.json")
 SAMPLE_SEED = 1
 CHUNK_COUNT_MIN = 40
+BATCH_COUNT_MIN = 5
+TOTALS = ("planned", "settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
 
 
 def main() -> None:
@@ -43,24 +48,31 @@ def main() -> None:
 
 def _demo(settings: Settings, order_count: int) -> list[str]:
     order_file = DEMO_DIR / "orders.csv"
-    settings = settings.model_copy(update={"chunk_size": plan_chunk_size(settings.chunk_size, order_count)})
+    settings = settings.model_copy(
+        update={
+            "chunk_size": plan_chunk_size(settings.chunk_size, order_count),
+            "intake_batch_size": min(settings.intake_batch_size, order_count // BATCH_COUNT_MIN),
+        }
+    )
     run_settle("sample", str(order_file), "--orders", str(order_count), "--seed", str(SAMPLE_SEED))
-    run_settle("import", str(order_file))
+    run_settle("import", str(order_file), "--publish")
     one_statement_url = clone_database(settings.database_url, "one_statement")
-    run = asyncio.run(settle_one_batch(settings, DEMO_DIR / "logs", batch_id="demo", kill=True))
-    report = asyncio.run(fetch_report(settings, run.batch_id))
-    print_report(report)
+    run = asyncio.run(settle_from_kafka(settings, DEMO_DIR / "logs", order_count))
+    reports = [asyncio.run(fetch_report(settings, batch_id)) for batch_id in run.batch_ids]
+    run_settle("batches")
+    total = _add_up(reports)
+    print_totals(total, always=("planned", "settled", "ledger"))
     audit = json.loads(run_settle("audit", "--json", check=False))
     one_statement_s = run_one_statement(one_statement_url, settings.chunk_size)
     expected = json.loads(order_file.with_suffix(".expected.json").read_text())
     problems = [
-        *_find_outcome_problems(report, expected, order_count),
+        *_find_outcome_problems(reports, total, expected, order_count),
         *[f"{item['kind']} {item['id']}: {item['detail']}" for item in audit["breaks"]],
         *find_differences(str(order_file), settings.database_url),
         *_find_kill_problems(run),
         *_find_bound_problems(settings.database_url, one_statement_url),
     ]
-    result = _result(order_count, run, one_statement_s, expected, report, audit, settings)
+    result = _result(order_count, run, one_statement_s, expected, reports, audit, settings)
     RESULT_FILE.write_text(json.dumps(result, indent=2) + "\n")
     _tell(result, run, problems)
     return problems
@@ -71,22 +83,32 @@ def plan_chunk_size(chunk_size: int, order_count: int) -> int:
     return min(chunk_size, max(1, order_count // CHUNK_COUNT_MIN))
 
 
-def _find_outcome_problems(report: ReconciliationReport, expected: dict[str, Any], order_count: int) -> list[str]:
-    found = json.loads(report.model_dump_json())
+def _add_up(reports: list[ReconciliationReport]) -> dict[str, ControlTotals]:
+    """The control totals of all batches together."""
+    return {name: sum_totals(getattr(report, name) for report in reports) for name in TOTALS}
+
+
+def _find_outcome_problems(
+    reports: list[ReconciliationReport], total: dict[str, ControlTotals], expected: dict[str, Any], order_count: int
+) -> list[str]:
+    reasons = dict(sum((Counter(report.reasons) for report in reports), Counter()))
+    found = {name: json.loads(total[name].model_dump_json()) for name in ("settled", "rejected")} | {"reasons": reasons}
     problems = [
-        f"{total} is {found[total]}, the sample must give {expected[total]}"
-        for total in ("settled", "rejected", "reasons")
-        if found[total] != expected[total]
+        f"{name} is {found[name]}, the sample must give {expected[name]}"
+        for name in ("settled", "rejected", "reasons")
+        if found[name] != expected[name]
     ]
-    if not report.balanced or report.state != "closed" or report.planned.order_count != order_count:
-        problems.append(
-            f"batch {report.batch_id} is {report.state}, balanced: {report.balanced}, "
-            f"planned {report.planned.order_count} of {order_count}"
-        )
+    problems += [
+        f"batch {report.batch_id} is {report.state}, balanced: {report.balanced}"
+        for report in reports
+        if not report.balanced or report.state != "closed"
+    ]
+    if total["planned"].order_count != order_count or len(reports) < BATCH_COUNT_MIN:
+        problems.append(f"{total['planned'].order_count} of {order_count} orders are in {len(reports)} batches")
     return problems
 
 
-def _find_kill_problems(run: SettlementRun) -> list[str]:
+def _find_kill_problems(run: KafkaRun) -> list[str]:
     if run.kill and run.kill_cost and run.kill_cost.attempts_max >= 2:
         return []
     return ["the kill hit no activity in flight: no history has an attempt of 2 or more; try more orders"]
@@ -103,35 +125,36 @@ def _find_bound_problems(database_url: str, one_statement_url: str) -> list[str]
 
 def _result(
     order_count: int,
-    run: SettlementRun,
+    run: KafkaRun,
     one_statement_s: float,
     expected: dict[str, Any],
-    report: ReconciliationReport,
+    reports: list[ReconciliationReport],
     audit: dict[str, Any],
     settings: Settings,
 ) -> dict[str, Any]:
     return {
         "orders": order_count,
-        "batches": [run.batch_id],
+        "batches": run.batch_ids,
         "settle_s": round(run.settle_s, 3),
         "orders_per_s": round(order_count / run.settle_s),
         "one_statement_s": round(one_statement_s, 3),
         "kill": {
             "at_fraction": run.kill.at_fraction if run.kill else None,
-            "activities_in_flight": len(run.kill.chunk_indexes) if run.kill else 0,
+            "activities_in_flight": len(run.kill.chunk_workflow_ids) if run.kill else 0,
             "cost_s": round(run.kill_cost.cost_s, 3) if run.kill_cost else None,
         },
         "expected_reasons": expected["reasons"],
-        "reports": [json.loads(report.model_dump_json())],
+        "reports": [json.loads(report.model_dump_json()) for report in reports],
         "audit": audit,
-        "web_ui_url": f"{settings.temporal_ui_url}/namespaces/default/workflows/{run.batch_id}",
+        "web_ui_url": f"{settings.temporal_ui_url}/namespaces/default/workflows",
     }
 
 
-def _tell(result: dict[str, Any], run: SettlementRun, problems: list[str]) -> None:
+def _tell(result: dict[str, Any], run: KafkaRun, problems: list[str]) -> None:
     kill = result["kill"]
     say(
-        f"{result['orders']:,} orders in {result['settle_s']:.1f} s: {result['orders_per_s']:,} orders/s. "
+        f"{result['orders']:,} orders taken in from Kafka and settled in {len(run.batch_ids)} batches in "
+        f"{result['settle_s']:.1f} s: {result['orders_per_s']:,} orders/s. "
         f"One set-based statement for the same rows: {result['one_statement_s']:.1f} s."
     )
     if run.kill:
@@ -142,7 +165,7 @@ def _tell(result: dict[str, Any], run: SettlementRun, problems: list[str]) -> No
     say(f"Audit: {'ok' if result['audit']['ok'] else 'BROKEN'}, {result['audit']['orders']:,} orders.")
     if not problems:
         say("Every account's balance agrees with what the order file alone gives.")
-    say(f"All figures: {RESULT_FILE}. The batch in the web UI: {result['web_ui_url']}")
+    say(f"All figures: {RESULT_FILE}. The batches in the web UI: {result['web_ui_url']}")
 
 
 if __name__ == "__main__":

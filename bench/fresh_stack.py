@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.worker_processes import SETTLE
+from bench.settle_processes import SETTLE
 from local_stack.stack import LocalStack
 from runtime.settings import Settings, load_settings
 

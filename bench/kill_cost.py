@@ -37,7 +37,7 @@ def main() -> None:
             undisturbed_s.append(_settle(settings, pair, kill=False).settle_s)
             killed = _settle(settings, pair, kill=True)
             killed_s.append(killed.settle_s)
-            hits.append(len(killed.kill.chunk_indexes) if killed.kill else 0)
+            hits.append(len(killed.kill.chunk_workflow_ids) if killed.kill else 0)
     statement_s, plain_s = statistics.median(statements_s), statistics.median(undisturbed_s)
     costs_s = [killed - plain for killed, plain in zip(killed_s, undisturbed_s, strict=True)]
     result = {
@@ -80,7 +80,7 @@ def _settle(settings: Settings, pair: int, *, kill: bool) -> SettlementRun:
         )
     )
     drop_database(url)
-    hit = f", {len(run.kill.chunk_indexes)} activities in flight at the kill" if run.kill else ""
+    hit = f", {len(run.kill.chunk_workflow_ids)} activities in flight at the kill" if run.kill else ""
     say(f"pair {pair}: Settle {'with' if kill else 'without'} a kill {run.settle_s:.2f} s{hit}")
     return run
 

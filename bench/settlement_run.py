@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from temporalio.client import Client
 
+from bench.settle_processes import SettleProcesses
 from bench.worker_kill import Kill, KillCost, fetch_kill_cost, kill_busiest_worker
-from bench.worker_processes import WorkerProcesses
 from domain.batch_openings import plan_manual_opening
 from runtime.adapters import open_settlement_store
 from runtime.settings import Settings
@@ -49,10 +49,10 @@ async def settle_one_batch(settings: Settings, log_dir: Path, *, batch_id: str, 
         "SETTLE_DATABASE_URL": settings.database_url,
         "SETTLE_TASK_QUEUE": settings.task_queue,
     }
-    with WorkerProcesses(log_dir, environment) as workers:
+    with SettleProcesses(log_dir, environment) as workers:
         for _ in range(WORKER_COUNT):
-            workers.start()
-        await workers.wait_until_serving(_READY_TIMEOUT_S)  # so that the run's clock does not count their start
+            workers.start("worker")
+        await workers.wait_until_workers_serve(_READY_TIMEOUT_S)  # so that the run's clock does not count their start
         async with asyncio.timeout(_RUN_TIMEOUT_S), open_settlement_store(settings) as store:
             opening = plan_manual_opening(settings.batch_settings, datetime.now(UTC), batch_id=batch_id)
             await store.open_batch(opening)
@@ -65,11 +65,11 @@ async def settle_one_batch(settings: Settings, log_dir: Path, *, batch_id: str, 
                 settle_s = time.perf_counter() - started
                 await following
         hit = await killing if killing else None
-        return SettlementRun(batch_id, settle_s, hit, await fetch_kill_cost(client, batch_id, hit) if hit else None)
+        return SettlementRun(batch_id, settle_s, hit, await fetch_kill_cost(client, hit) if hit else None)
 
 
 async def _kill_at_fraction(
-    client: Client, store: SettlementStore, batch_id: str, workers: WorkerProcesses
+    client: Client, store: SettlementStore, batch_id: str, workers: SettleProcesses
 ) -> Kill | None:
     """Wait for the fraction, then try until a kill hits an activity in flight; None if the batch ends first."""
     fraction = 0.0
@@ -77,7 +77,7 @@ async def _kill_at_fraction(
         progress = await store.fetch_progress(batch_id)
         fraction = progress.chunk_closed_count / max(progress.chunk_count, 1)
         if fraction >= KILL_AT_FRACTION:
-            kill = await kill_busiest_worker(client, batch_id, workers, fraction)
+            kill = await kill_busiest_worker(client, [batch_id], workers, fraction)
             if kill:
                 return kill
         await asyncio.sleep(_POLL_INTERVAL_S)

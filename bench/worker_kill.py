@@ -3,23 +3,24 @@
 import signal
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
-from bench.worker_processes import WorkerProcesses
+from bench.settle_processes import SettleProcesses
 from domain.identifiers import batch_workflow_id, chunk_workflow_id
 from workflows.settle_batch import SettleBatchWorkflow
 
 
 class Kill(NamedTuple):
-    """What a kill hit: the chunks that had an activity in flight on the killed worker."""
+    """What a kill hit: the chunks' workflows that had an activity in flight on the killed worker."""
 
     at_fraction: float
     killed_at_s: float
-    chunk_indexes: tuple[int, ...]
+    chunk_workflow_ids: tuple[str, ...]
 
 
 class KillCost(NamedTuple):
@@ -33,38 +34,37 @@ class KillCost(NamedTuple):
     cost_s: float
 
 
-async def kill_busiest_worker(client: Client, batch_id: str, workers: WorkerProcesses, fraction: float) -> Kill | None:
-    """SIGKILL the worker with most activities in flight and start another; None if none had any just then.
+async def kill_busiest_worker(
+    client: Client, batch_ids: Sequence[str], workers: SettleProcesses, fraction: float
+) -> Kill | None:
+    """SIGKILL the worker with most activities of these batches in flight and start another; None if none had any.
 
     The worker is stopped (SIGSTOP) before it is counted again, so that what is counted is what the kill hits.
     """
-    handle = client.get_workflow_handle_for(SettleBatchWorkflow.run, batch_workflow_id(batch_id))
-    progress = await handle.query(SettleBatchWorkflow.progress)
-    if not progress:
-        return None
-    in_flight = await _fetch_in_flight(client, batch_id, progress.chunks_in_flight)
+    chunk_ids = [chunk_id for batch_id in batch_ids for chunk_id in await _fetch_chunk_ids(client, batch_id)]
+    in_flight = await _fetch_in_flight(client, chunk_ids)
     busy = Counter(pid for pid in in_flight.values() if pid in workers.pids)
     if not busy:
         return None
     pid = busy.most_common(1)[0][0]
     workers.signal(pid, signal.SIGSTOP)
-    in_flight = await _fetch_in_flight(client, batch_id, progress.chunks_in_flight)
-    hit = tuple(sorted(index for index, worker_pid in in_flight.items() if worker_pid == pid))
+    in_flight = await _fetch_in_flight(client, chunk_ids)
+    hit = tuple(sorted(chunk_id for chunk_id, worker_pid in in_flight.items() if worker_pid == pid))
     if not hit:
         workers.signal(pid, signal.SIGCONT)
         return None
     workers.kill(pid)
     killed_at_s = time.time()
-    workers.start()
+    workers.start("worker")
     return Kill(fraction, killed_at_s, hit)
 
 
-async def fetch_kill_cost(client: Client, batch_id: str, kill: Kill) -> KillCost:
+async def fetch_kill_cost(client: Client, kill: Kill) -> KillCost:
     """Read from the histories of the chunks that a kill hit what it cost."""
     attempts = [1]
     closed_at_s = [kill.killed_at_s]
-    for chunk_index in kill.chunk_indexes:
-        handle = client.get_workflow_handle(chunk_workflow_id(batch_id, chunk_index))
+    for chunk_id in kill.chunk_workflow_ids:
+        handle = client.get_workflow_handle(chunk_id)
         try:
             await handle.result()
         except WorkflowFailureError:
@@ -75,17 +75,29 @@ async def fetch_kill_cost(client: Client, batch_id: str, kill: Kill) -> KillCost
     return KillCost(max(attempts), max(closed_at_s) - kill.killed_at_s)
 
 
-async def _fetch_in_flight(client: Client, batch_id: str, chunk_indexes: list[int]) -> dict[int, int]:
-    """The worker's pid for each chunk that has a started activity."""
+async def _fetch_chunk_ids(client: Client, batch_id: str) -> list[str]:
+    """The workflows of a batch's chunks in flight; none while the batch is not running."""
+    handle = client.get_workflow_handle_for(SettleBatchWorkflow.run, batch_workflow_id(batch_id))
+    try:
+        progress = await handle.query(SettleBatchWorkflow.progress)
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:  # about to be started
+            return []
+        raise
+    return [chunk_workflow_id(batch_id, index) for index in progress.chunks_in_flight] if progress else []
+
+
+async def _fetch_in_flight(client: Client, chunk_ids: Sequence[str]) -> dict[str, int]:
+    """The worker's pid for each chunk's workflow that has a started activity."""
     in_flight = {}
-    for chunk_index in chunk_indexes:
+    for chunk_id in chunk_ids:
         try:
-            description = await client.get_workflow_handle(chunk_workflow_id(batch_id, chunk_index)).describe()
+            description = await client.get_workflow_handle(chunk_id).describe()
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:  # about to be started
                 continue
             raise
         for pending in description.raw_description.pending_activities:
             if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED:
-                in_flight[chunk_index] = int(pending.last_worker_identity.partition("@")[0])
+                in_flight[chunk_id] = int(pending.last_worker_identity.partition("@")[0])
     return in_flight

@@ -7,7 +7,7 @@ from zlib import crc32
 from domain import limits
 from domain.business_days import BusinessCalendar
 from domain.errors import InvariantViolationError, WrongCallError
-from domain.identifiers import is_batch_id, plan_batch_id
+from domain.identifiers import is_batch_id, plan_batch_id, plan_kafka_batch_id
 from schemas.batches import Batch, BatchOpening, BatchSource, RerunSelection
 
 _YEAR_MIN = 1970
@@ -51,6 +51,19 @@ def plan_manual_opening(
         cutoff_at=settings.calendar.cutoff_of(business_date),
         chunk_size=chunk_size or settings.chunk_size,
         window=window or settings.window,
+    )
+
+
+def plan_kafka_opening(settings: BatchSettings, opened_at: datetime, instance_id: str) -> BatchOpening:
+    """A batch that an intake process fills; freezing gives it its cutoff and business date."""
+    business_date = settings.calendar.latest_business_date(opened_at)
+    return BatchOpening(
+        batch_id=plan_kafka_batch_id(business_date, opened_at, instance_id),
+        source=BatchSource.KAFKA,
+        business_date=None,
+        cutoff_at=None,
+        chunk_size=settings.chunk_size,
+        window=settings.window,
     )
 
 

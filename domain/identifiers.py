@@ -5,6 +5,7 @@ Changing one of these formats lets a credit be paid twice or a chunk run twice: 
 
 import re
 from datetime import UTC, date, datetime
+from zlib import crc32
 
 from domain.limits import BATCH_ID_LENGTH_MAX, FAIRNESS_KEY_BYTES_MAX
 from schemas.batches import BatchSource
@@ -21,6 +22,16 @@ def plan_batch_id(source: BatchSource, business_date: date, started_at: datetime
     Two runs started in the same second get the same id, and so become one batch.
     """
     return f"{business_date:%Y-%m-%d}-{source}-{started_at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def plan_kafka_batch_id(business_date: date, opened_at: datetime, instance_id: str) -> str:
+    """Name a batch that an intake process fills, e.g. `2026-11-22-kafka-20261123T060000.123456Z-0a1b2c3d`.
+
+    The end is a digest of the process's name: processes that open batches at the same time do not meet, and one opens
+    no two in the same microsecond.
+    """
+    digest = crc32(instance_id.encode())
+    return f"{business_date:%Y-%m-%d}-{BatchSource.KAFKA}-{opened_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{digest:08x}"
 
 
 def daily_schedule_id(task_queue: str) -> str:

@@ -66,7 +66,33 @@ UNREACHABLE_TOLD_S = 10
 KAFKA_CONNECT_TIMEOUT_S = 4
 KAFKA_REQUEST_BYTES_MAX = 1_048_576  # the brokers' own default for a record
 KAFKA_LINGER_MS = 5
+KAFKA_SEND_TIMEOUT_S = 30
+KAFKA_COMMIT_TIMEOUT_S = 5
+KAFKA_STOP_TIMEOUT_S = 5
+KAFKA_SESSION_TIMEOUT_S = 10  # how long a member that says nothing keeps its partitions
+KAFKA_HEARTBEAT_INTERVAL_S = 3
+KAFKA_FETCH_BYTES_MAX = 8_388_608  # in one answer of a broker
 TOPIC_PARTITION_COUNT = 6  # of a topic that Settle creates
+
+# Intake
+RECORD_BYTES_MAX = 1_048_576  # of a value that is decoded
+INTAKE_RECORD_COUNT_MAX = 10_000  # of one poll
+INTAKE_POLL_S = 0.5
+INTAKE_DECODE_S_MAX = 0.05  # before the heartbeat gets its turn
+INTAKE_RETRY_INITIAL_S = 0.2
+INTAKE_RETRY_MAX_S = 2
+INTAKE_PRESSURE_LOOK_S = 1
+INTAKE_BATCH_SIZE_DEFAULT = 20_000
+BATCH_START_ALLOWANCE_S = 1  # from the freezing of a batch until its start is stored
+BATCH_WAIT_S_MIN = 2
+BACKLOG_HIGH_WATER_DEFAULT = 400_000
+BACKLOG_LOW_WATER_DEFAULT = 200_000
+BATCH_STUCK_S_DEFAULT = 300
+DEAD_LETTER_BYTES_MAX = 524_288  # of a value that is kept
+DEAD_LETTER_KEY_BYTES_MAX = 1_024
+DEAD_LETTER_HEADER_BYTES_MAX = 65_536  # of a record's own headers; more than that are left out
+DEAD_LETTERS_LISTED_MAX = 1_000
+DEAD_LETTER_SLICE_COUNT = 100  # of dead letters sent again at a time
 
 # A command at the terminal, or the audit, may scan everything.
 REPORT_STATEMENT_TIMEOUT_S = 600
@@ -132,6 +158,15 @@ _RELATIONS = {
     "brokers that are away are told in time": (
         COMMAND_START_S + DATABASE_CONNECT_TIMEOUT_S + KAFKA_CONNECT_TIMEOUT_S < UNREACHABLE_TOLD_S
     ),
+    "a poll's announcements fit one append": INTAKE_RECORD_COUNT_MAX <= FREEZE_SLICE_ORDER_COUNT,
+    "several heartbeats before a member is given up": KAFKA_HEARTBEAT_INTERVAL_S * 3 < KAFKA_SESSION_TIMEOUT_S,
+    "the heartbeat has its turn while records are decoded": INTAKE_DECODE_S_MAX * 10 < KAFKA_HEARTBEAT_INTERVAL_S,
+    "a batch is frozen before it has to be started": BATCH_START_ALLOWANCE_S < BATCH_WAIT_S_MIN,
+    "a dead letter fits a request": (
+        DEAD_LETTER_BYTES_MAX + DEAD_LETTER_KEY_BYTES_MAX + DEAD_LETTER_HEADER_BYTES_MAX < KAFKA_REQUEST_BYTES_MAX
+    ),
+    "intake resumes under the mark at which it pauses": BACKLOG_LOW_WATER_DEFAULT < BACKLOG_HIGH_WATER_DEFAULT,
+    "intake goes on soon after PostgreSQL is back": INTAKE_RETRY_MAX_S < RESUME_AFTER_OUTAGE_S,
     "a request that is not answered is told in time": COMMAND_START_S + TEMPORAL_RPC_TIMEOUT_S < UNREACHABLE_TOLD_S,
     "work goes on soon after PostgreSQL is back": ACTIVITY_RETRY_MAX_S < RESUME_AFTER_OUTAGE_S,
     "work goes on soon after Temporal is back": (

@@ -10,6 +10,7 @@ class Topics(NamedTuple):
     dead_letters: str
     results: str
     intake_group: str
+    replay_group: str
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -24,4 +25,5 @@ def topics_of(prefix: str) -> Topics:
         dead_letters=f"{prefix}orders.overdue.dlq",
         results=f"{prefix}settlement.results",
         intake_group=f"{prefix}settle-intake",
+        replay_group=f"{prefix}settle-dlq-replay",
     )

@@ -1,17 +1,19 @@
 """Kafka: how Settle's clients connect, and its topics."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from domain import limits
 from domain.errors import SettingsError, UnavailableError
+from messaging.dead_letter_reading import DeadLetterReader
 from runtime.settings import Settings
 
 _TOPIC_EXISTS = 36  # Kafka's error code
@@ -45,18 +47,62 @@ def connection_arguments(settings: Settings) -> dict[str, Any]:
     return arguments
 
 
-def kafka_unreachable(settings: Settings, error: BaseException) -> UnavailableError:
-    """What to raise when the brokers could not be reached; no password is shown."""
-    reason = " ".join(str(error).split()).rstrip(".") or f"no answer within {limits.KAFKA_CONNECT_TIMEOUT_S:g} s"
-    return UnavailableError(
-        f"Could not connect to Kafka at {settings.kafka_bootstrap_servers}: {reason}. "
-        "Check that it runs, and that KAFKA_BOOTSTRAP_SERVERS and its credentials are right."
+def build_intake_consumer(settings: Settings) -> AIOKafkaConsumer:
+    """A static member of the intake's group, not started yet, that commits nothing by itself.
+
+    Raises:
+        SettingsError: no broker is set.
+    """
+    return AIOKafkaConsumer(
+        **connection_arguments(settings),
+        group_id=settings.topics.intake_group,
+        group_instance_id=instance_id_of(settings),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        session_timeout_ms=limits.KAFKA_SESSION_TIMEOUT_S * 1000,
+        heartbeat_interval_ms=limits.KAFKA_HEARTBEAT_INTERVAL_S * 1000,
+        fetch_max_bytes=limits.KAFKA_FETCH_BYTES_MAX,
+        max_partition_fetch_bytes=limits.RECORD_BYTES_MAX,
     )
 
 
 @asynccontextmanager
-async def open_producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
-    """Open a producer that has a record acknowledged by all replicas, idempotent unless the broker is the embedded one.
+async def open_dead_letter_reader(settings: Settings) -> AsyncIterator[DeadLetterReader]:
+    """Open a reader of the dead-letter topic.
+
+    Raises:
+        SettingsError: no broker is set.
+        UnavailableError: none could be reached in time.
+    """
+    consumer = AIOKafkaConsumer(
+        **connection_arguments(settings),
+        group_id=settings.topics.replay_group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=limits.KAFKA_REQUEST_BYTES_MAX,
+    )
+    try:
+        async with _reachable(settings):
+            await consumer.start()
+        yield DeadLetterReader(consumer, settings.topics.dead_letters)
+    finally:
+        await consumer.stop()
+
+
+def instance_id_of(settings: Settings) -> str:
+    """The name of this intake process in its consumer group."""
+    return settings.intake_instance_id or socket.gethostname()
+
+
+@asynccontextmanager
+async def open_producer(settings: Settings, *, idempotent: bool) -> AsyncIterator[AIOKafkaProducer]:
+    """Open a producer that has a record acknowledged by all replicas.
+
+    Args:
+        settings: say where the brokers are.
+        idempotent: whether a record that the producer itself sends again is stored once, in order; the embedded
+            broker does not know how.
 
     Raises:
         SettingsError: no broker is set.
@@ -65,21 +111,34 @@ async def open_producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
     producer = AIOKafkaProducer(
         **connection_arguments(settings),
         acks="all",
-        enable_idempotence=not settings.kafka_is_embedded,
+        enable_idempotence=idempotent and not settings.kafka_is_embedded,
         compression_type="lz4",
         linger_ms=limits.KAFKA_LINGER_MS,
         max_request_size=limits.KAFKA_REQUEST_BYTES_MAX,
     )
     try:
-        async with asyncio.timeout(limits.KAFKA_CONNECT_TIMEOUT_S):
+        async with _reachable(settings):
             await producer.start()
-    except (KafkaError, OSError) as error:
-        await producer.stop()
-        raise kafka_unreachable(settings, error) from error
-    try:
         yield producer
     finally:
         await producer.stop()
+
+
+async def require_topics(settings: Settings) -> None:
+    """Refuse to work without Settle's topics.
+
+    Raises:
+        SettingsError: no broker is set.
+        UnavailableError: none could be reached in time, or a topic is missing.
+    """
+    async with _admin(settings) as admin:
+        known = set(await admin.list_topics())
+    missing = [topic for topic in settings.topics.all if topic not in known]
+    if missing:
+        raise UnavailableError(
+            f"Kafka at {settings.kafka_bootstrap_servers} lacks the topics {', '.join(missing)}. "
+            "Create them with: settle migrate"
+        )
 
 
 async def create_topics(settings: Settings) -> list[str]:
@@ -92,17 +151,10 @@ async def create_topics(settings: Settings) -> list[str]:
         SettingsError: no broker is set.
         UnavailableError: none could be reached in time, or it refused.
     """
-    admin = AIOKafkaAdminClient(**connection_arguments(settings))
-    try:
-        async with asyncio.timeout(limits.KAFKA_CONNECT_TIMEOUT_S):
-            await admin.start()
-            known = set(await admin.list_topics())
-            missing = [topic for topic in settings.topics.all if topic not in known]
-            response = await admin.create_topics([_new_topic(name) for name in missing]) if missing else None
-    except (KafkaError, OSError) as error:
-        raise kafka_unreachable(settings, error) from error
-    finally:
-        await admin.close()
+    async with _admin(settings) as admin:
+        known = set(await admin.list_topics())
+        missing = [topic for topic in settings.topics.all if topic not in known]
+        response = await admin.create_topics([_new_topic(name) for name in missing]) if missing else None
     refused = [
         f"{name}: {message or f'error {code}'}"
         for name, code, message in (response.topic_errors if response else [])
@@ -116,8 +168,38 @@ async def create_topics(settings: Settings) -> list[str]:
     return missing
 
 
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**connection_arguments(settings))
+    try:
+        async with _reachable(settings):
+            await admin.start()
+            yield admin
+    finally:
+        await admin.close()
+
+
+@asynccontextmanager
+async def _reachable(settings: Settings) -> AsyncIterator[None]:
+    """Bound the first contact with the brokers, and tell its failure in a sentence."""
+    try:
+        async with asyncio.timeout(limits.KAFKA_CONNECT_TIMEOUT_S):
+            yield
+    except (KafkaError, OSError) as error:
+        raise _unreachable(settings, error) from error
+
+
 def _new_topic(name: str) -> NewTopic:
     topic = NewTopic(name, limits.TOPIC_PARTITION_COUNT, 1)
     # The client refuses this in the constructor; the protocol has it.
     topic.replication_factor = _BROKERS_DEFAULT
     return topic
+
+
+def _unreachable(settings: Settings, error: BaseException) -> UnavailableError:
+    """What to raise when the brokers could not be reached; no password is shown."""
+    reason = " ".join(str(error).split()).rstrip(".") or f"no answer within {limits.KAFKA_CONNECT_TIMEOUT_S:g} s"
+    return UnavailableError(
+        f"Could not connect to Kafka at {settings.kafka_bootstrap_servers}: {reason}. "
+        "Check that it runs, and that KAFKA_BOOTSTRAP_SERVERS and its credentials are right."
+    )

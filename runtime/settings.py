@@ -40,6 +40,11 @@ class Settings(BaseSettings):
     kafka_sasl_password: Annotated[SecretStr, Field(validation_alias="KAFKA_SASL_PASSWORD")] = SecretStr("")
     topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=100)] = ""
     task_queue: Annotated[str, Field(min_length=1)] = "settle"
+    intake_instance_id: Annotated[str, Field(max_length=100)] = ""
+    intake_batch_size: Annotated[int, Field(ge=1, le=limits.BATCH_ORDER_COUNT_MAX)] = limits.INTAKE_BATCH_SIZE_DEFAULT
+    backlog_high_water: Annotated[int, Field(ge=1)] = limits.BACKLOG_HIGH_WATER_DEFAULT
+    backlog_low_water: Annotated[int, Field(ge=1)] = limits.BACKLOG_LOW_WATER_DEFAULT
+    batch_stuck_s: Annotated[float, Field(gt=0)] = limits.BATCH_STUCK_S_DEFAULT
     cutoff_time_local: time = time(0, 0)
     cutoff_timezone: str = "UTC"
     schedule_time_local: time = time(6, 0)
@@ -95,6 +100,12 @@ class Settings(BaseSettings):
                 f"KAFKA_SECURITY_PROTOCOL {self.kafka_security_protocol} needs KAFKA_SASL_USERNAME and "
                 "KAFKA_SASL_PASSWORD"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _resumes_under_the_mark_at_which_it_pauses(self) -> Self:
+        if self.backlog_low_water >= self.backlog_high_water:
+            raise ValueError("SETTLE_BACKLOG_LOW_WATER is not under SETTLE_BACKLOG_HIGH_WATER")
         return self
 
     @property

@@ -9,7 +9,9 @@ from starters import (
     account,
     audit,
     batches,
+    dlq,
     import_orders,
+    intake,
     migrate,
     order,
     prune,
@@ -32,6 +34,7 @@ app = typer.Typer(
 app.add_typer(stack.app, name="stack", help="The embedded stack: Temporal, PostgreSQL and a Kafka broker.")
 app.command()(migrate.migrate)
 app.command()(worker.worker)
+app.command()(intake.intake)
 app.command()(sample.sample)
 app.command("import")(import_orders.import_orders)
 app.add_typer(account.app, name="account", help="The embedded Fund Platform's accounts.")
@@ -44,6 +47,7 @@ app.command()(batches.watch)
 app.command()(order.order)
 app.command()(report.report)
 app.command("audit")(audit.audit_command)
+app.add_typer(dlq.app, name="dlq", help="The dead-letter topic: what could not be taken in from Kafka.")
 app.command()(prune.prune)
 
 

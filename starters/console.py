@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 import asyncpg
 import typer
+from aiokafka.errors import KafkaError
 from pydantic import BaseModel
 from rich.console import Console
 from rich.measure import Measurement
@@ -58,7 +59,7 @@ def run_command(coroutine: Coroutine[Any, Any, Result]) -> Result:
             f"Temporal answered {error.status.name}: {error.message}. {_ADVICE_BY_STATUS.get(error.status, _ADVICE)}",
             EXIT_UNREACHABLE,
         ) from error
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise fail(f"A server could not answer: {reason}. {_WAIT}", EXIT_UNREACHABLE) from error
     except (InvariantViolationError, TooManyBatchesError) as error:

@@ -1,4 +1,4 @@
-"""Worker processes as an operator runs them: `settle worker`, each with a log file of its own."""
+"""Processes as an operator runs them, `settle worker` and `settle intake`, each with a log file of its own."""
 
 import asyncio
 import os
@@ -14,8 +14,8 @@ _STOP_TIMEOUT_S = 20
 _POLL_INTERVAL_S = 0.02
 
 
-class WorkerProcesses:
-    """Starts, kills and stops workers; a context manager that leaves none behind."""
+class SettleProcesses:
+    """Starts, kills and stops processes; a context manager that leaves none behind."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
         self._directory = directory
@@ -23,7 +23,7 @@ class WorkerProcesses:
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._started_count = 0
 
-    def __enter__(self) -> "WorkerProcesses":
+    def __enter__(self) -> "SettleProcesses":
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -40,19 +40,19 @@ class WorkerProcesses:
 
     @property
     def pids(self) -> list[int]:
-        """The workers that run."""
+        """The processes that run."""
         return list(self._processes)
 
-    def start(self) -> int:
-        """Start one more worker; its pid."""
+    def start(self, command: str) -> int:
+        """Start one more process of a command, such as `worker`; its pid."""
         self._started_count += 1
         self._directory.mkdir(parents=True, exist_ok=True)
-        with (self._directory / f"worker-{self._started_count}.log").open("wb") as log:
-            process = subprocess.Popen([SETTLE, "worker"], stdout=log, stderr=log, env=self._environment)
+        with (self._directory / f"{command}-{self._started_count}.log").open("wb") as log:
+            process = subprocess.Popen([SETTLE, command], stdout=log, stderr=log, env=self._environment)
         self._processes[process.pid] = process
         return process.pid
 
-    async def wait_until_serving(self, timeout_s: float) -> None:
+    async def wait_until_workers_serve(self, timeout_s: float) -> None:
         """Wait until every worker has said in its log that it serves its task queue.
 
         Raises:
@@ -68,11 +68,11 @@ class WorkerProcesses:
             await asyncio.sleep(_POLL_INTERVAL_S)
 
     def signal(self, pid: int, signal_number: signal.Signals) -> None:
-        """Send a worker a signal."""
+        """Send a process a signal."""
         self._processes[pid].send_signal(signal_number)
 
     def kill(self, pid: int) -> None:
-        """End a worker by SIGKILL, as a crash would."""
+        """End a process by SIGKILL, as a crash would."""
         process = self._processes.pop(pid)
         process.kill()
         process.wait()

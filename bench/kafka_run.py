@@ -1,0 +1,117 @@
+"""Orders that wait on Kafka, taken in and settled by processes of Settle, with a worker killed on the way."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from temporalio.client import Client
+
+from bench.settle_processes import SettleProcesses
+from bench.worker_kill import Kill, KillCost, fetch_kill_cost, kill_busiest_worker
+from domain import limits
+from runtime.adapters import open_settlement_store
+from runtime.settings import Settings
+from runtime.temporal import connect_temporal
+from schemas.batches import FINAL_STATES, BatchState
+from settlement_store.port import SettlementStore
+from starters.console import err
+
+WORKER_COUNT = 2
+KILL_AT_FRACTION = 0.4
+_POLL_INTERVAL_S = 0.05
+_READY_TIMEOUT_S = 30
+_RUN_TIMEOUT_S = 3600
+
+
+class KafkaRun(NamedTuple):
+    """A finished run; `settle_s` is from the start of the intake process until the last batch is closed."""
+
+    batch_ids: list[str]
+    settle_s: float
+    kill: Kill | None
+    kill_cost: KillCost | None
+
+
+class _Standing(NamedTuple):
+    """How far all batches are together."""
+
+    batch_ids: list[str]
+    running_ids: list[str]
+    planned: int
+    answered: int
+    are_final: bool
+
+
+async def settle_from_kafka(settings: Settings, log_dir: Path, order_count: int) -> KafkaRun:
+    """Take all announced orders in by one intake process and settle them by two workers, with a progress bar.
+
+    At `KILL_AT_FRACTION` the worker with most activities in flight is killed (SIGKILL), and another one started.
+
+    Args:
+        settings: those of the run; its batches' and chunks' sizes are given to the processes.
+        log_dir: where the processes' logs go.
+        order_count: how many orders were announced, each once.
+    """
+    client = await connect_temporal(settings)
+    environment = {
+        "SETTLE_STACK_DIR": str(settings.stack_dir),
+        "SETTLE_CHUNK_SIZE": str(settings.chunk_size),
+        "SETTLE_INTAKE_BATCH_SIZE": str(settings.intake_batch_size),
+    }
+    with SettleProcesses(log_dir, environment) as processes:
+        for _ in range(WORKER_COUNT):
+            processes.start("worker")
+        await processes.wait_until_workers_serve(_READY_TIMEOUT_S)  # so that the run's clock does not count their start
+        async with asyncio.timeout(_RUN_TIMEOUT_S), open_settlement_store(settings) as store:
+            started = time.perf_counter()
+            processes.start("intake")
+            killing = asyncio.create_task(_kill_at_fraction(client, store, processes, order_count))
+            batch_ids = await _follow(store, order_count)
+            settle_s = time.perf_counter() - started
+            hit = await killing
+        return KafkaRun(batch_ids, settle_s, hit, await fetch_kill_cost(client, hit) if hit else None)
+
+
+async def _fetch_standing(store: SettlementStore) -> _Standing:
+    batches = await store.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
+    progresses = [await store.fetch_progress(batch.batch_id) for batch in batches]
+    return _Standing(
+        batch_ids=[batch.batch_id for batch in reversed(batches)],
+        running_ids=[batch.batch_id for batch in batches if batch.state == BatchState.RUNNING],
+        planned=sum(each.planned for each in progresses),
+        answered=sum(each.settled + each.rejected + each.failed + each.held for each in progresses),
+        are_final=all(batch.state in FINAL_STATES for batch in batches),
+    )
+
+
+async def _follow(store: SettlementStore, order_count: int) -> list[str]:
+    """Move a progress bar along until all orders are in final batches; these, oldest first."""
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err) as bar:
+        taken_in = bar.add_task("taken in from Kafka", total=order_count)
+        answered = bar.add_task("settled or rejected", total=order_count)
+        while True:
+            standing = await _fetch_standing(store)
+            bar.update(taken_in, completed=standing.planned)
+            bar.update(answered, completed=standing.answered)
+            if standing.planned == order_count and standing.are_final:
+                return standing.batch_ids
+            await asyncio.sleep(_POLL_INTERVAL_S)
+
+
+async def _kill_at_fraction(
+    client: Client, store: SettlementStore, processes: SettleProcesses, order_count: int
+) -> Kill | None:
+    """Wait for the fraction, then try until a kill hits an activity in flight; None if all is settled first."""
+    fraction = 0.0
+    while fraction < 1:
+        standing = await _fetch_standing(store)
+        fraction = standing.answered / order_count
+        if fraction >= KILL_AT_FRACTION:
+            kill = await kill_busiest_worker(client, standing.running_ids, processes, fraction)
+            if kill:
+                return kill
+        await asyncio.sleep(_POLL_INTERVAL_S)
+    return None

@@ -1,0 +1,132 @@
+"""The dead-letter topic: what could not be taken in, with all that is needed to look into it and to send it again."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+
+from domain import limits
+from messaging.decoding import Poison
+
+_ERROR_CLASS = "dlq-error-class"
+_ERROR_MESSAGE = "dlq-error-message"
+_TOPIC = "dlq-original-topic"
+_PARTITION = "dlq-original-partition"
+_OFFSET = "dlq-original-offset"
+_TIMESTAMP = "dlq-original-timestamp-ms"
+_GROUP = "dlq-consumer-group"
+_ELEMENT = "dlq-element-index"
+_VALUE_BYTES = "dlq-original-value-bytes"
+
+
+class DeadLetter(NamedTuple):
+    """A dead-lettered record, or element of a bulk event, as it is read from the dead-letter topic.
+
+    `value` is the record's, or the element's own JSON; of `value_bytes` bytes, of which the first are kept.
+    """
+
+    partition: int
+    offset: int
+    error_class: str
+    message: str
+    original_topic: str
+    original_partition: int
+    original_offset: int
+    original_timestamp_ms: int
+    consumer_group: str
+    element_index: int | None
+    key: bytes | None
+    value: bytes | None
+    value_bytes: int
+    headers: list[tuple[str, bytes]]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the value was too large to be kept whole."""
+        return self.value_bytes > len(self.value or b"")
+
+
+class DeadLetterTopic:
+    """Writes dead letters; what is written is acknowledged by all replicas."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str, consumer_group: str) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._consumer_group = consumer_group
+
+    async def send(self, poisoned: Sequence[tuple[ConsumerRecord, Poison]]) -> None:
+        """Write the poison of records, each with the headers that say where it came from and why.
+
+        Not atomic: what is sent again after an error stands there twice.
+
+        Raises:
+            KafkaError: one was refused.
+            TimeoutError: not all were acknowledged in time.
+        """
+        async with asyncio.timeout(limits.KAFKA_SEND_TIMEOUT_S):
+            sent = [await self._send_one(record, poison) for record, poison in poisoned]
+            await asyncio.gather(*sent)
+
+    async def _send_one(self, record: ConsumerRecord, poison: Poison) -> Any:
+        value = record.value if poison.element is None else poison.element
+        headers = {
+            _ERROR_CLASS: poison.poison_class,
+            _ERROR_MESSAGE: poison.message[: limits.EXCEPTION_DETAIL_LENGTH_MAX],
+            _TOPIC: record.topic,
+            _PARTITION: record.partition,
+            _OFFSET: record.offset,
+            _TIMESTAMP: record.timestamp,
+            _GROUP: self._consumer_group,
+            _VALUE_BYTES: len(value or b""),
+        }
+        if poison.element_index is not None:
+            headers[_ELEMENT] = poison.element_index
+        return await self._producer.send(
+            self._topic,
+            key=record.key and record.key[: limits.DEAD_LETTER_KEY_BYTES_MAX],
+            value=value and value[: limits.DEAD_LETTER_BYTES_MAX],
+            headers=[*_kept(record.headers), *((name, str(each).encode()) for name, each in headers.items())],
+        )
+
+
+def dead_letter_of(record: ConsumerRecord) -> DeadLetter:
+    """Read a record of the dead-letter topic; what another program wrote there comes with what its headers say."""
+    headers = header_values(record.headers)
+
+    def number(name: str, otherwise: int) -> int:
+        text = headers.get(name, b"")
+        return int(text) if text.isdigit() else otherwise
+
+    return DeadLetter(
+        partition=record.partition,
+        offset=record.offset,
+        error_class=headers.get(_ERROR_CLASS, b"").decode(errors="replace"),
+        message=headers.get(_ERROR_MESSAGE, b"").decode(errors="replace"),
+        original_topic=headers.get(_TOPIC, b"").decode(errors="replace"),
+        original_partition=number(_PARTITION, -1),
+        original_offset=number(_OFFSET, -1),
+        original_timestamp_ms=number(_TIMESTAMP, -1),
+        consumer_group=headers.get(_GROUP, b"").decode(errors="replace"),
+        element_index=number(_ELEMENT, -1) if _ELEMENT in headers else None,
+        key=record.key,
+        value=record.value,
+        value_bytes=number(_VALUE_BYTES, len(record.value or b"")),
+        headers=_original(record.headers),
+    )
+
+
+def header_values(headers: Iterable[tuple[str, bytes | None]]) -> Mapping[str, bytes]:
+    """Headers by lower-case name; of one that comes twice the last."""
+    return {name.lower(): value or b"" for name, value in headers}
+
+
+def _kept(headers: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    original = _original(headers)
+    header_bytes = sum(len(name.encode()) + len(value or b"") for name, value in original)
+    return original if header_bytes <= limits.DEAD_LETTER_HEADER_BYTES_MAX else []
+
+
+def _original(headers: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """A record's own headers: those of an earlier stay on the dead-letter topic are left out."""
+    return [(name, value) for name, value in headers if not name.startswith("dlq-")]

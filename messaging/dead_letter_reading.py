@@ -1,0 +1,95 @@
+"""Reading the dead-letter topic, and sending dead letters again."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from domain import limits
+from messaging.dead_letter import DeadLetter, dead_letter_of
+
+_REPLAYED_FROM = "dlq-replayed-from"
+
+
+class Span(NamedTuple):
+    """A partition's offsets: `start` (inclusive) to `end` (exclusive); all before `replayed_end` were sent again."""
+
+    start: int
+    replayed_end: int
+    end: int
+
+
+class DeadLetterReader:
+    """Reads the dead-letter topic without joining its group; the group remembers how far it was sent again."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, topic: str) -> None:
+        self._consumer = consumer
+        self._topic = topic
+
+    async def fetch_spans(self) -> dict[int, Span]:
+        """What each partition holds now, by its number.
+
+        Raises:
+            KafkaError: the brokers cannot be read.
+            TimeoutError: they do not answer in time.
+        """
+        async with asyncio.timeout(limits.KAFKA_SEND_TIMEOUT_S):
+            await self._consumer.topics()  # without a subscription it knows no partitions yet
+            numbers = sorted(self._consumer.partitions_for_topic(self._topic) or ())
+            partitions = [TopicPartition(self._topic, number) for number in numbers]
+            self._consumer.assign(partitions)
+            starts = await self._consumer.beginning_offsets(partitions)
+            ends = await self._consumer.end_offsets(partitions)
+            replayed = {each: await self._consumer.committed(each) or 0 for each in partitions}
+        return {
+            each.partition: Span(starts[each], max(replayed[each], starts[each]), ends[each]) for each in partitions
+        }
+
+    async def read(self, partition: int, start: int, end: int) -> list[DeadLetter]:
+        """Read the dead letters from one offset up to another, which must be within the partition's span.
+
+        Raises:
+            KafkaError: the brokers cannot be read.
+            TimeoutError: they do not answer in time.
+        """
+        place = TopicPartition(self._topic, partition)
+        letters: list[DeadLetter] = []
+        self._consumer.seek(place, start)
+        async with asyncio.timeout(limits.KAFKA_SEND_TIMEOUT_S):
+            while await self._consumer.position(place) < end:
+                found = await self._consumer.getmany(
+                    place, timeout_ms=int(limits.INTAKE_POLL_S * 1000), max_records=end - start
+                )
+                letters += [dead_letter_of(record) for record in found.get(place, []) if record.offset < end]
+        return letters
+
+    async def commit_replayed(self, partition: int, end: int) -> None:
+        """Remember that all before this offset was sent again.
+
+        Raises:
+            KafkaError: the brokers refused.
+            TimeoutError: they do not answer in time.
+        """
+        async with asyncio.timeout(limits.KAFKA_COMMIT_TIMEOUT_S):
+            await self._consumer.commit({TopicPartition(self._topic, partition): end})
+
+
+async def send_again(producer: AIOKafkaProducer, topic: str, letters: Iterable[DeadLetter]) -> None:
+    """Send dead letters to a topic, with their own keys and headers; all are acknowledged on return.
+
+    Raises:
+        KafkaError: one was refused.
+        TimeoutError: not all were acknowledged in time.
+    """
+    async with asyncio.timeout(limits.KAFKA_SEND_TIMEOUT_S):
+        sent: list[Any] = [
+            await producer.send(
+                topic,
+                key=letter.key,
+                value=letter.value,
+                headers=[*letter.headers, (_REPLAYED_FROM, f"{letter.partition}:{letter.offset}".encode())],
+            )
+            for letter in letters
+        ]
+        await asyncio.gather(*sent)

@@ -1,0 +1,183 @@
+"""A Kafka record becomes offers of orders, or poison with one sentence that says why. Pure."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, NamedTuple
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, from_json, to_json
+
+from domain import limits
+from domain.errors import SettleError
+from schemas.batches import OfferedOrder
+from schemas.events import OverdueEvent
+
+_BULK_EVENT = TypeAdapter(Annotated[list[OverdueEvent], Field(min_length=1)])
+_JSON_TYPES = ("application/json", "text/json")
+_ARRAY = b"["
+_PROBLEMS_NAMED_MAX = 5
+_CLOUDEVENTS_VERSION = b"1.0"
+
+
+class PoisonClass(StrEnum):
+    """Why a record, or an element of a bulk event, cannot be taken in."""
+
+    NO_VALUE = "NO_VALUE"
+    TOO_LARGE = "TOO_LARGE"
+    NOT_JSON = "NOT_JSON"
+    INVALID_EVENT = "INVALID_EVENT"
+    KEY_DIFFERS = "KEY_DIFFERS"
+    UNKNOWN_HEADERS = "UNKNOWN_HEADERS"
+    CONFLICT = "CONFLICT"
+    """Decoded, but the order is live with another account, amount or currency."""
+
+
+class PoisonError(SettleError):
+    """What was sent is no event; the only error that decoding raises."""
+
+    def __init__(self, poison_class: PoisonClass, message: str) -> None:
+        super().__init__(message)
+        self.poison_class = poison_class
+
+
+class Poison(NamedTuple):
+    """A bad element of a bulk event, with its index from 0 and its own JSON; a whole record has neither."""
+
+    poison_class: PoisonClass
+    message: str
+    element_index: int | None = None
+    element: bytes | None = None
+
+
+class Announcement(NamedTuple):
+    """One order that a record announces; the index is that of its element in a bulk event."""
+
+    order: OfferedOrder
+    element_index: int | None = None
+
+
+class DecodedRecord(NamedTuple):
+    """All that a record comes to: each element is an announcement or poison."""
+
+    announcements: list[Announcement]
+    poisons: list[Poison]
+
+
+def decode_record(key: bytes | None, value: bytes | None, headers: Mapping[str, bytes]) -> DecodedRecord:
+    """Decode a record of `orders.overdue`: one event, or a bulk event; raises nothing.
+
+    Args:
+        key: the order id, if the record has a key and is one event; that of a bulk event says nothing.
+        value: JSON.
+        headers: by lower-case name; those of CloudEvents' binary mode are understood, none is needed.
+    """
+    try:
+        return _decode(key, value, headers)
+    except PoisonError as error:
+        return DecodedRecord([], [Poison(error.poison_class, str(error))])
+
+
+def conflict_of(value: bytes, announcement: Announcement) -> Poison:
+    """The poison that an announcement is whose order is live with another payload."""
+    index = announcement.element_index
+    return Poison(
+        PoisonClass.CONFLICT,
+        f"Order {announcement.order.order_id} is settled or about to be with another account, amount or currency. "
+        f"See: settle order {announcement.order.order_id}",
+        index,
+        None if index is None else to_json(from_json(value)[index]),
+    )
+
+
+def _decode(key: bytes | None, value: bytes | None, headers: Mapping[str, bytes]) -> DecodedRecord:
+    _require_json(headers)
+    if not value or not (content := value.lstrip()):
+        raise PoisonError(PoisonClass.NO_VALUE, "The record has no value; send an event as JSON.")
+    if len(value) > limits.RECORD_BYTES_MAX:
+        raise PoisonError(
+            PoisonClass.TOO_LARGE,
+            f"The value has {len(value):,} bytes; at most {limits.RECORD_BYTES_MAX:,} can be. Split the bulk event.",
+        )
+    if content.startswith(_ARRAY):
+        return _decode_bulk(value)
+    order = decode_event(value)
+    if key is not None and key != order.order_id.encode():
+        raise PoisonError(
+            PoisonClass.KEY_DIFFERS,
+            f"The key {_shown(key)} is not the event's order_id {order.order_id!r}; events of one order need one key.",
+        )
+    return DecodedRecord([Announcement(order)], [])
+
+
+def decode_event(value: bytes) -> OfferedOrder:
+    """Decode one event.
+
+    Raises:
+        PoisonError: it is none.
+    """
+    try:
+        return _offer(OverdueEvent.model_validate_json(value, strict=True))
+    except ValidationError as error:
+        raise _poison_of(error) from error
+
+
+def _decode_bulk(value: bytes) -> DecodedRecord:
+    """All elements at once; one by one only if one of them is bad."""
+    try:
+        events = _BULK_EVENT.validate_json(value, strict=True)
+    except ValidationError:
+        return _decode_elements(value)
+    return DecodedRecord([Announcement(_offer(event), index) for index, event in enumerate(events)], [])
+
+
+def _decode_elements(value: bytes) -> DecodedRecord:
+    try:
+        elements = from_json(value, allow_inf_nan=False)
+    except ValueError as error:
+        raise PoisonError(PoisonClass.NOT_JSON, f"The value is not JSON: {error}.") from error
+    if not elements:
+        raise PoisonError(PoisonClass.INVALID_EVENT, "The bulk event has no element.")
+    decoded = DecodedRecord([], [])
+    for index, element in enumerate(elements):
+        event = to_json(element)
+        try:
+            decoded.announcements.append(Announcement(decode_event(event), index))
+        except PoisonError as error:
+            decoded.poisons.append(Poison(error.poison_class, str(error), index, event))
+    return decoded
+
+
+def _require_json(headers: Mapping[str, bytes]) -> None:
+    version = headers.get("ce_specversion")
+    if version is not None and version != _CLOUDEVENTS_VERSION:
+        raise PoisonError(PoisonClass.UNKNOWN_HEADERS, f"CloudEvents version {_shown(version)} is not known; 1.0 is.")
+    content_type = headers.get("content-type")
+    if content_type is None:
+        return
+    media_type = content_type.split(b";")[0].strip().lower().decode("latin-1")
+    if media_type not in _JSON_TYPES:
+        raise PoisonError(
+            PoisonClass.UNKNOWN_HEADERS,
+            f"Content type {_shown(content_type)} is not read: send application/json, with CloudEvents in binary mode.",
+        )
+
+
+def _offer(event: OverdueEvent) -> OfferedOrder:
+    return OfferedOrder(event.order_id, event.account_id, event.amount_minor, event.currency)
+
+
+def _poison_of(error: ValidationError) -> PoisonError:
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    if problems[0]["type"] == "json_invalid":
+        return PoisonError(PoisonClass.NOT_JSON, f"The value is not JSON: {problems[0]['msg']}.")
+    named = "; ".join(_problem_text(problem) for problem in problems[:_PROBLEMS_NAMED_MAX])
+    return PoisonError(PoisonClass.INVALID_EVENT, f"The event is not valid: {named}.")
+
+
+def _problem_text(problem: ErrorDetails) -> str:
+    field = ".".join(str(part) for part in problem["loc"])
+    return f"{field}: {problem['msg']}" if field else problem["msg"]
+
+
+def _shown(raw: bytes) -> str:
+    return repr(raw[: limits.IDENTIFIER_LENGTH_MAX].decode(errors="replace"))

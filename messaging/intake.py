@@ -1,0 +1,186 @@
+"""Intake: poll -> decode -> store -> commit, one after the other, so that the consumer group gives back-pressure.
+
+What is polled is stored in PostgreSQL (as an item, a counted duplicate or a counted conflict) or on the dead-letter
+topic before its offset is committed. A step that fails is tried again, with the partitions paused and the membership
+kept, until it succeeds or the process ends; then its records come again, and are counted as duplicates.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError
+
+from database.failures import CONNECT_ERRORS
+from domain import limits
+from domain.errors import TooManyBatchesError, UnavailableError
+from messaging.batch_filling import BatchFilling
+from messaging.dead_letter import DeadLetterTopic, header_values
+from messaging.decoding import Announcement, Poison, conflict_of, decode_record
+from messaging.record_source import Polled, RecordSource
+from settlement_store.port import SettlementStore
+
+RETRIED_ERRORS = (KafkaError, TooManyBatchesError, UnavailableError, *CONNECT_ERRORS)
+
+Done = TypeVar("Done")
+Announced = tuple[ConsumerRecord, Announcement]
+
+_log = logging.getLogger(__name__)
+
+
+class PressureSettings(NamedTuple):
+    """Between which marks of orders without an outcome intake pauses and resumes; stuck batches do not count."""
+
+    high_water: int
+    low_water: int
+    batch_stuck_s: float
+
+
+class _StoppedError(Exception):
+    """The process was told to end while a step was to be tried again."""
+
+
+class Intake:
+    """Takes records in until told to stop."""
+
+    def __init__(
+        self,
+        source: RecordSource,
+        store: SettlementStore,
+        filling: BatchFilling,
+        dead_letters: DeadLetterTopic,
+        pressure: PressureSettings,
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._filling = filling
+        self._dead_letters = dead_letters
+        self._pressure = pressure
+        self._pressed = False
+        self._look_at_s = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Take records in until `stop` is set; then the open batch is frozen and started, and all is committed.
+
+        Raises:
+            KafkaError: the consumer cannot go on; nothing is lost, run another.
+        """
+        try:
+            while not stop.is_set():
+                polled = await self._source.poll(min(limits.INTAKE_POLL_S, max(self._filling.due_in_s, 0)))
+                if polled:
+                    await self._take(polled, stop)
+                await self._until_done(self._filling.freeze_when_due, stop)
+                await self._source.commit()
+                await self._regulate(stop)
+            await self._until_done(self._filling.freeze, stop)
+        except _StoppedError:
+            _log.warning("stopped with records in hand; they are not committed and come again")
+        await self._source.commit()
+
+    async def _take(self, polled: Polled, stop: asyncio.Event) -> None:
+        announced, poisoned = await _decode(polled.records)
+        for offers in rounds_of(announced):
+            poisoned += await self._append(offers, stop)
+        if poisoned:
+            await self._until_done(partial(self._dead_letters.send, poisoned), stop)
+            _log.warning("records were dead-lettered", extra=_describe(poisoned))
+        self._source.mark_durable(polled)
+
+    async def _append(self, offers: Sequence[Announced], stop: asyncio.Event) -> list[tuple[ConsumerRecord, Poison]]:
+        """Store offers, each order once; what is in conflict comes back as poison."""
+        conflicts: set[str] = set()
+        rest = [announcement.order for _, announcement in offers]
+        while rest:
+            appended = await self._until_done(partial(self._filling.append, rest), stop)
+            conflicts.update(appended.conflict_order_ids)
+            rest = rest[appended.offer_count :]
+        return [
+            (record, conflict_of(record.value, announcement))
+            for record, announcement in offers
+            if announcement.order.order_id in conflicts
+        ]
+
+    async def _regulate(self, stop: asyncio.Event) -> None:
+        """Pause over the high-water mark, resume under the low one; look once in `limits.INTAKE_PRESSURE_LOOK_S`."""
+        if time.monotonic() < self._look_at_s:
+            return
+        pending = await self._until_done(
+            partial(self._store.fetch_backlog_order_count, self._pressure.batch_stuck_s), stop
+        )
+        self._look_at_s = time.monotonic() + limits.INTAKE_PRESSURE_LOOK_S
+        if not self._pressed and pending > self._pressure.high_water:
+            self._pressed = True
+            self._source.pause()
+            _log.warning("intake pauses: too many orders have no outcome yet", extra={"pending": pending})
+        elif self._pressed and pending < self._pressure.low_water:
+            self._pressed = False
+            self._source.resume()
+            _log.info("intake resumes", extra={"pending": pending})
+
+    async def _until_done(self, step: Callable[[], Awaitable[Done]], stop: asyncio.Event) -> Done:
+        """Try a step until it succeeds, with growing pauses in which no records are given out.
+
+        Raises:
+            _StoppedError: `stop` is set, and the step has failed.
+        """
+        pause_s = limits.INTAKE_RETRY_INITIAL_S
+        while True:
+            try:
+                done = await step()
+            except RETRIED_ERRORS as error:
+                _log.warning(
+                    "intake waits, and tries again",
+                    extra={"error": str(error) or type(error).__name__, "pause_s": pause_s},
+                )
+            else:
+                if self._source.is_paused and not self._pressed:
+                    self._source.resume()
+                return done
+            if stop.is_set():
+                raise _StoppedError
+            await self._source.wait(pause_s)
+            pause_s = min(pause_s * 2, limits.INTAKE_RETRY_MAX_S)
+
+
+async def _decode(records: Iterable[ConsumerRecord]) -> tuple[list[Announced], list[tuple[ConsumerRecord, Poison]]]:
+    """Decode one record after the other, and let the heartbeat through every now and then."""
+    announced: list[Announced] = []
+    poisoned: list[tuple[ConsumerRecord, Poison]] = []
+    yielded_s = time.monotonic()
+    for record in records:
+        decoded = decode_record(record.key, record.value, header_values(record.headers))
+        announced += [(record, each) for each in decoded.announcements]
+        poisoned += [(record, each) for each in decoded.poisons]
+        if time.monotonic() - yielded_s > limits.INTAKE_DECODE_S_MAX:
+            await asyncio.sleep(0)
+            yielded_s = time.monotonic()
+    return announced, poisoned
+
+
+def rounds_of(announced: Iterable[Announced]) -> list[list[Announced]]:
+    """Split announcements so that each order comes once in a round, its announcements in their order."""
+    rounds: list[list[Announced]] = []
+    seen_count: dict[str, int] = {}
+    for each in announced:
+        order_id = each[1].order.order_id
+        round_no = seen_count.get(order_id, 0)
+        seen_count[order_id] = round_no + 1
+        if round_no == len(rounds):
+            rounds.append([])
+        rounds[round_no].append(each)
+    return rounds
+
+
+def _describe(poisoned: Sequence[tuple[ConsumerRecord, Poison]]) -> dict[str, object]:
+    record, poison = poisoned[0]
+    return {
+        "count": len(poisoned),
+        "first": f"{record.topic} partition {record.partition} offset {record.offset}",
+        "error_class": str(poison.poison_class),
+        "error": poison.message,
+    }

@@ -1,0 +1,21 @@
+"""`settle intake`: take orders in from Kafka until told to stop."""
+
+import asyncio
+
+from runtime.adapters import open_settlement_store
+from runtime.settings import Settings
+from starters.processes import run_process
+from workers.intake import serve_intake
+
+
+def intake() -> None:
+    """Take overdue orders in from Kafka until SIGINT or SIGTERM, and start the batches that they fill.
+
+    It logs on stderr, one JSON object a line; at a terminal plain text.
+    """
+    run_process(_serve)
+
+
+async def _serve(settings: Settings, stop: asyncio.Event) -> None:
+    async with open_settlement_store(settings) as store:
+        await serve_intake(settings, store, stop)

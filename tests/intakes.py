@@ -1,0 +1,94 @@
+"""What the tests of intake share: records sent as other systems would, an intake of this process, dead letters read."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from domain import limits
+from messaging.announcing import announce, plan_events
+from messaging.dead_letter import DeadLetter
+from runtime.kafka import connection_arguments, open_dead_letter_reader, open_producer
+from runtime.settings import Settings
+from schemas.orders import OrderRecord
+from settlement_store.port import SettlementStore
+from tests.settlements import NOW, eventually
+from workers.intake import serve_intake
+
+Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
+
+
+async def send_records(settings: Settings, records: Iterable[Record], partition: int | None = None) -> None:
+    """Send records of any form to the topic of overdue orders; all are acknowledged on return."""
+    producer = AIOKafkaProducer(**connection_arguments(settings), acks="all", max_request_size=16_000_000)
+    await producer.start()
+    try:
+        sent = [
+            await producer.send(settings.topics.overdue, key=key, value=value, headers=headers, partition=partition)
+            for key, value, headers in records
+        ]
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+
+
+async def announce_orders(settings: Settings, records: Iterable[OrderRecord]) -> int:
+    """Announce overdue orders, one event each; how many these are."""
+    async with open_producer(settings, idempotent=False) as producer:
+        events = plan_events(records, NOW)
+        await announce(producer, settings.topics.overdue, events)
+    return len(events)
+
+
+@asynccontextmanager
+async def running_intake(settings: Settings, store: SettlementStore) -> AsyncIterator[None]:
+    """Intake in this process; stopped in good order at the end, within a deadline."""
+    stop = asyncio.Event()
+    serving = asyncio.create_task(serve_intake(settings, store, stop))
+    try:
+        yield
+        assert not serving.done(), serving.exception()
+    finally:
+        stop.set()
+        async with asyncio.timeout(30):
+            await serving
+
+
+async def fetch_lag(settings: Settings) -> int | None:
+    """How many records of the topic are not committed yet; None while a partition has no commit."""
+    consumer = AIOKafkaConsumer(**connection_arguments(settings), group_id=settings.topics.intake_group)
+    await consumer.start()
+    try:
+        await consumer.topics()
+        numbers = consumer.partitions_for_topic(settings.topics.overdue) or ()
+        partitions = [TopicPartition(settings.topics.overdue, number) for number in numbers]
+        ends = await consumer.end_offsets(partitions)
+        committed = {partition: await consumer.committed(partition) or 0 for partition in partitions}
+    finally:
+        await consumer.stop()
+    return sum(ends[each] - committed[each] for each in partitions)
+
+
+async def until_taken_in(settings: Settings, deadline_s: float = 60) -> None:
+    """Wait until every record on the topic is committed."""
+
+    async def probe() -> bool:
+        return await fetch_lag(settings) == 0
+
+    await eventually(probe, deadline_s)
+
+
+async def fetch_dead_letters(settings: Settings) -> list[DeadLetter]:
+    """All that is on the dead-letter topic."""
+    letters: list[DeadLetter] = []
+    async with open_dead_letter_reader(settings) as reader:
+        for partition, span in (await reader.fetch_spans()).items():
+            letters += await reader.read(partition, span.start, span.end)
+    return letters
+
+
+def intake_settings(settings: Settings, task_queue: str, **changed: object) -> Settings:
+    """Settings of an installation of this test's own, with short waits."""
+    short: dict[str, object] = {"batch_wait_s_max": limits.BATCH_WAIT_S_MIN, "chunk_size": 100, "window": 4}
+    return settings.model_copy(update={"task_queue": task_queue, **short, **changed})

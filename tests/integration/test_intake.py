@@ -1,0 +1,174 @@
+"""Orders come in from Kafka: every good one is settled or rejected, every other is a dead letter, and nothing is lost."""
+
+import asyncio
+import json
+from collections import Counter
+from typing import Any
+
+from temporalio.client import Client
+
+from messaging.decoding import PoisonClass
+from runtime.kafka import create_topics
+from runtime.settings import Settings
+from schemas.batches import FINAL_STATES, Batch, BatchSource
+from schemas.orders import OrderRecord
+from tests.intakes import (
+    announce_orders,
+    fetch_dead_letters,
+    intake_settings,
+    running_intake,
+    send_records,
+    until_taken_in,
+)
+from tests.malformed_records import plan_records
+from tests.settlements import Systems, eventually, load_orders, require_clean, running_worker, seed_orders
+
+
+async def until_final(systems: Systems) -> list[Batch]:
+    """Wait until every batch is final; all of them."""
+
+    async def probe() -> list[Batch] | None:
+        batches = await systems.store.fetch_batches(100)
+        return batches if all(batch.state in FINAL_STATES for batch in batches) else None
+
+    return await eventually(probe)
+
+
+async def take_in(client: Client, systems: Systems, settings: Settings) -> list[Batch]:
+    """Run an intake and a worker until all that was sent is taken in and settled."""
+    async with running_worker(client, settings.task_queue, systems), running_intake(settings, systems.store):
+        await until_taken_in(settings)
+        return await until_final(systems)
+
+
+async def test_single_orders_from_several_partitions_are_settled_in_batches_and_acknowledged(
+    client: Client, systems: Systems, kafka_settings: Settings, batch_id: str
+) -> None:
+    settings = intake_settings(kafka_settings, batch_id, intake_batch_size=400)
+    await create_topics(settings)
+    orders = await seed_orders(systems, 1_000)
+    assert await announce_orders(settings, orders.records) == 1_000
+    batches = await take_in(client, systems, settings)
+    report = await require_clean(systems, 1_000)
+    assert (report.settled, report.rejected) == (orders.settled, orders.rejected)
+    assert {batch.source for batch in batches} == {BatchSource.KAFKA}
+    assert len(batches) >= 3
+    assert max(batch.item_count for batch in batches) <= 400
+    assert (
+        await systems.order_center.fetch_overdue_slice(orders.records[0].completed_at.replace(year=2100), None, 1) == []
+    )
+    assert await fetch_dead_letters(settings) == []
+
+
+async def test_a_bulk_event_larger_than_a_batch_is_split_over_batches(
+    client: Client, systems: Systems, kafka_settings: Settings, batch_id: str
+) -> None:
+    settings = intake_settings(kafka_settings, batch_id, intake_batch_size=100)
+    await create_topics(settings)
+    orders = await seed_orders(systems, 350)
+    await send_records(settings, [(None, bulk_event(orders.records), ())])
+    batches = await take_in(client, systems, settings)
+    await require_clean(systems, 350)
+    assert [batch.item_count for batch in reversed(batches)] == [100, 100, 100, 50]
+
+
+async def test_every_kind_of_malformed_record_has_its_fate_and_stops_no_good_one(
+    client: Client, systems: Systems, kafka_settings: Settings, batch_id: str
+) -> None:
+    settings = intake_settings(kafka_settings, batch_id)
+    await create_topics(settings)
+    records = [each for each in plan_records() if len(each.value or b"") < 1_000_000]
+    await send_records(settings, [(each.key, each.value, each.headers) for each in records], partition=0)
+    await take_in(client, systems, settings)
+    letters = await fetch_dead_letters(settings)
+    found = Counter((letter.original_offset, letter.error_class, letter.element_index) for letter in letters)
+    planted = Counter((offset, *dead) for offset, each in enumerate(records) for dead in each.dead)
+    assert found == planted
+    assert {(each.original_topic, each.original_partition) for each in letters} == {(settings.topics.overdue, 0)}
+    assert {each.consumer_group for each in letters} == {settings.topics.intake_group}
+    assert all(each.message and each.original_timestamp_ms > 0 for each in letters)
+    whole = {each.original_offset: each.value for each in letters if each.element_index is None}
+    assert whole == {offset: each.value for offset, each in enumerate(records) if (None in [i for _, i in each.dead])}
+    # None of these orders has a record: all that was taken in is rejected.
+    report = await require_clean(systems, sum(len(each.taken) for each in records))
+    assert report.rejected.order_count == report.orders
+
+
+async def test_an_order_announced_again_is_a_duplicate_a_conflict_or_settled_by_what_became_of_it(
+    client: Client, systems: Systems, kafka_settings: Settings, batch_id: str
+) -> None:
+    settings = intake_settings(kafka_settings, batch_id)
+    await create_topics(settings)
+    good, bad = [each.record for each in (await seed_orders(systems, 2, bad_rate=0)).sample]
+    await load_orders(systems, [bad._replace(status="disputed")])
+    await announce_orders(settings, [good, bad])
+    [first] = await take_in(client, systems, settings)
+    assert (first.duplicate_count, first.conflict_count) == (0, 0)
+
+    await load_orders(systems, [bad])
+    more = good._replace(paid_minor=good.paid_minor + 1)
+    await announce_orders(settings, [good, bad, more])
+    [second, _] = await take_in(client, systems, settings)
+
+    audit = await require_clean(systems, 2)
+    assert audit.settled.order_count == 2
+    assert (second.item_count, second.duplicate_count, second.conflict_count) == (1, 1, 1)
+    [letter] = await fetch_dead_letters(settings)
+    assert letter.error_class == PoisonClass.CONFLICT
+    assert json.loads(letter.value or b"")["amount_minor"] == more.paid_minor - more.refunded_minor
+
+
+async def test_an_order_of_an_unfinished_batch_announced_again_is_a_duplicate(
+    client: Client, systems: Systems, kafka_settings: Settings, batch_id: str
+) -> None:
+    settings = intake_settings(kafka_settings, batch_id)
+    await create_topics(settings)
+    orders = await seed_orders(systems, 10, bad_rate=0)
+    await announce_orders(settings, orders.records)
+    async with running_intake(settings, systems.store):
+        await until_taken_in(settings)
+        await announce_orders(settings, orders.records)
+        await until_taken_in(settings)
+        assert sum(batch.duplicate_count for batch in await systems.store.fetch_batches(10)) == 10
+    await take_in(client, systems, settings)
+    await require_clean(systems, 10)
+
+
+async def test_a_lone_order_waits_no_longer_than_the_bound_for_its_batch_to_start(
+    client: Client, systems: Systems, kafka_settings: Settings, batch_id: str
+) -> None:
+    settings = intake_settings(kafka_settings, batch_id, batch_wait_s_max=3)
+    await create_topics(settings)
+    orders = await seed_orders(systems, 1, bad_rate=0)
+    async with running_worker(client, settings.task_queue, systems), running_intake(settings, systems.store):
+        await announce_orders(settings, orders.records)
+        await until_taken_in(settings)
+        [batch] = await until_final(systems)
+    assert batch.started_at
+    assert (batch.started_at - batch.opened_at).total_seconds() <= settings.batch_wait_s_max
+
+
+async def test_intake_pauses_over_the_high_water_mark_keeps_its_place_and_resumes_under_the_low_one(
+    client: Client, systems: Systems, kafka_settings: Settings, batch_id: str
+) -> None:
+    settings = intake_settings(
+        kafka_settings, batch_id, intake_batch_size=50, backlog_high_water=60, backlog_low_water=20
+    )
+    await create_topics(settings)
+    orders = await seed_orders(systems, 600, bad_rate=0)
+    await announce_orders(settings, orders.records)
+    batches = await take_in(client, systems, settings)
+    await require_clean(systems, 600)
+    assert len(batches) >= 12
+
+
+def bulk_event(records: list[OrderRecord]) -> bytes:
+    from messaging.announcing import plan_events
+    from tests.settlements import NOW
+
+    events: list[Any] = [event.model_dump(mode="json") for event in plan_events(records, NOW)]
+    return json.dumps(events).encode()
+
+
+async def settle_quietly() -> None:
+    await asyncio.sleep(0)

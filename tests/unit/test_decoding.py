@@ -1,0 +1,43 @@
+"""Every kind of record that a producer could send by mistake has its fate; nothing but a PoisonError is raised."""
+
+import pytest
+
+from domain import limits
+from messaging.dead_letter import header_values
+from messaging.decoding import conflict_of, decode_record
+from tests.malformed_records import Sent, plan_records
+
+RECORDS = plan_records()
+
+
+def test_there_are_at_least_40_kinds_of_malformed_records_each_once() -> None:
+    assert len({sent.name for sent in RECORDS}) == len(RECORDS)
+    assert len([sent for sent in RECORDS if sent.dead]) >= 40
+
+
+@pytest.mark.parametrize("sent", RECORDS, ids=lambda sent: sent.name)
+def test_a_record_has_its_fate(sent: Sent) -> None:
+    decoded = decode_record(sent.key, sent.value, header_values(sent.headers))
+    assert tuple(each.order.order_id for each in decoded.announcements) == sent.taken
+    assert tuple((poison.poison_class, poison.element_index) for poison in decoded.poisons) == sent.dead
+    for poison in decoded.poisons:
+        assert poison.message.endswith(".")
+        assert len(poison.message) < limits.EXCEPTION_DETAIL_LENGTH_MAX * 2
+
+
+def test_what_is_taken_in_is_what_was_announced() -> None:
+    [sent] = [each for each in RECORDS if each.name == "a bulk event with one bad element"]
+    decoded = decode_record(None, sent.value, {})
+    assert [each.element_index for each in decoded.announcements] == [0, 1, 3]
+    assert {each.order[1:] for each in decoded.announcements} == {("A0000000001", 1234, "USD")}
+    assert [poison.element for poison in decoded.poisons] == [b'{"order_id":"M-bad"}']
+
+
+def test_the_conflict_of_an_element_carries_that_element_alone() -> None:
+    [sent] = [each for each in RECORDS if each.name == "a bulk event"]
+    decoded = decode_record(None, sent.value, {})
+    assert sent.value
+    poison = conflict_of(sent.value, decoded.announcements[1])
+    assert poison.element
+    assert decode_record(None, poison.element, {}).announcements[0].order == decoded.announcements[1].order
+    assert poison.element_index == 1
