@@ -195,7 +195,8 @@ def _is_alive(process: psutil.Process) -> bool:
     if child is not None and child.poll() is not None:
         del _children[process.pid]
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        # A killed process is told to be a zombie while its other threads still hold its ports.
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.NoSuchProcess:
         return False
 

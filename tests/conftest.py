@@ -130,9 +130,7 @@ def topic_prefix(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def kafka_settings(broker: Broker, stack_dir: Path, topic_prefix: str) -> Settings:
     """Settings for the broker and topics of this test's own, which are not created yet."""
-    return Settings(
-        kafka_bootstrap_servers=broker.bootstrap_servers, stack_dir=stack_dir, topic_prefix=topic_prefix
-    )
+    return Settings(kafka_bootstrap_servers=broker.bootstrap_servers, stack_dir=stack_dir, topic_prefix=topic_prefix)
 
 
 @pytest.fixture

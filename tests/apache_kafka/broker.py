@@ -22,7 +22,8 @@ STARTED = "Kafka Server started"
 JAVA_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:-UsePerfData")
 LOGGING = Path(__file__).with_name("log4j2.properties")
 
-# When data reach the disk is left as it is by default.
+# When data reach the disk is left as it is by default. A killed broker may come back only when the session of the
+# one before it has ended: 9 s by default.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -37,6 +38,8 @@ offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=16777216

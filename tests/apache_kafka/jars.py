@@ -48,7 +48,15 @@ def provide_jars() -> Path:
 
 
 def _fetch(directory: Path) -> None:
-    command = ["mvn", "-q", "-B", "-f", POM, "dependency:copy-dependencies", f"-DoutputDirectory={directory}"]
+    command: list[str | Path] = [
+        "mvn",
+        "-q",
+        "-B",
+        "-f",
+        POM,
+        "dependency:copy-dependencies",
+        f"-DoutputDirectory={directory}",
+    ]
     try:
         fetched = subprocess.run(
             command,
