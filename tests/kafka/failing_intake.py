@@ -1,6 +1,6 @@
 """`settle intake` that polls few records at a time, and kills itself (SIGKILL) the N-th time that it is at a point.
 
-    python -m tests.kafka.failing_intake [POINT N]
+python -m tests.kafka.failing_intake [POINT N]
 """
 
 import os

@@ -46,9 +46,7 @@ async def send_shuffled(settings: Settings, sample: list[SampleOrder], dice: ran
     finally:
         await producer.stop()
     return {
-        (at.topic, at.partition, at.offset)
-        for at, (key, _) in zip(placed, values, strict=True)
-        if key == b"malformed"
+        (at.topic, at.partition, at.offset) for at, (key, _) in zip(placed, values, strict=True) if key == b"malformed"
     }
 
 
