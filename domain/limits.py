@@ -67,6 +67,10 @@ KAFKA_REQUEST_BYTES_MAX = 1_048_576  # the brokers' own default for a record
 KAFKA_LINGER_MS = 5
 TOPIC_PARTITION_COUNT = 6  # of a topic that Settle creates
 
+# How long an order from Kafka waits at most for its batch to start.
+BATCH_WAIT_DEFAULT_S = 5
+BATCH_WAIT_MAX_S = 3600
+
 # A command at the terminal, or the audit, may scan everything.
 REPORT_STATEMENT_TIMEOUT_S = 600
 
@@ -113,6 +117,7 @@ def batch_order_count_max(chunk_size: int) -> int:
 _RELATIONS = {
     "a chunk size default within its bound": CHUNK_SIZE_DEFAULT <= CHUNK_SIZE_MAX,
     "a window default within its bound": WINDOW_DEFAULT <= WINDOW_MAX,
+    "a batch wait default within its bound": BATCH_WAIT_DEFAULT_S <= BATCH_WAIT_MAX_S,
     "children well under Temporal's 2,000 pending ones": WINDOW_MAX <= 500,
     "several heartbeats before one is missed": HEARTBEAT_INTERVAL_S * 3 <= HEARTBEAT_TIMEOUT_S,
     "a lock is given up before its statement": LOCK_TIMEOUT_S < STATEMENT_TIMEOUT_S,

@@ -15,6 +15,7 @@ SOURCE = Path(limits.__file__).read_text(encoding="utf-8")
 BREAKING = {
     "a chunk size default within its bound": ("CHUNK_SIZE_DEFAULT", limits.CHUNK_SIZE_MAX + 1),
     "a window default within its bound": ("WINDOW_DEFAULT", limits.WINDOW_MAX + 1),
+    "a batch wait default within its bound": ("BATCH_WAIT_DEFAULT_S", limits.BATCH_WAIT_MAX_S + 1),
     "children well under Temporal's 2,000 pending ones": ("WINDOW_MAX", 501),
     "several heartbeats before one is missed": ("HEARTBEAT_INTERVAL_S", limits.HEARTBEAT_TIMEOUT_S / 2),
     "a lock is given up before its statement": ("LOCK_TIMEOUT_S", limits.STATEMENT_TIMEOUT_S),
