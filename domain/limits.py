@@ -66,6 +66,7 @@ UNREACHABLE_TOLD_S = 10
 KAFKA_CONNECT_TIMEOUT_S = 4
 KAFKA_REQUEST_BYTES_MAX = 1_048_576  # the brokers' own default for a record
 KAFKA_LINGER_MS = 5
+KAFKA_LOOK_INTERVAL_S = 0.02  # between looks at what a client knows by now
 KAFKA_SEND_TIMEOUT_S = 30
 KAFKA_COMMIT_TIMEOUT_S = 5
 KAFKA_STOP_TIMEOUT_S = 5
