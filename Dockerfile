@@ -10,8 +10,8 @@ RUN python -m pip install --require-hashes --requirement requirements-runtime.lo
 COPY . .
 RUN python -m pip install --no-deps --no-build-isolation --no-index .
 
-# Commands run where nothing of the checkout is imported.
-WORKDIR /
+# Where files may be written when the rest may not, and where nothing of the checkout is imported.
+WORKDIR /tmp
 USER 65534:65534
 ENTRYPOINT ["settle"]
 CMD ["--help"]

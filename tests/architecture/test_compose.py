@@ -160,6 +160,15 @@ def test_the_image_is_made_of_the_packages_and_nothing_else() -> None:
     assert sent == files | set(pyproject["tool"]["setuptools"]["packages"])
 
 
+def test_the_readme_names_what_is_there() -> None:
+    section = (ROOT / "README.md").read_text().split("\n## With Docker\n")[1].split("\n## ")[0]
+    assert f"http://localhost:{published_port('temporal-ui')}" in section
+    services = re.findall(r"docker compose exec (\S+) settle", section)
+    assert services
+    assert set(services) <= set(SETTLE_SERVICES)
+    assert "`POSTGRES_PASSWORD`" in section
+
+
 @pytest.mark.parametrize("name", SETTLE_SERVICES)
 def test_its_command_is_one_of_settles(name: str) -> None:
     commands = get_command(app)
