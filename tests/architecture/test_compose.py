@@ -18,6 +18,7 @@ from temporalio.envconfig import ClientConfigProfile
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from domain import limits
 from runtime.settings import load_settings
 from starters.cli import app
 from tests.apache_kafka.jars import POM
@@ -67,6 +68,17 @@ def test_a_service_of_settle_runs_as_nobody_and_may_write_nothing_but_tmp(name: 
     assert service["cap_drop"] == ["ALL"]
     assert "privileged" not in service
     assert "ports" not in service
+
+
+def test_a_worker_may_finish_what_it_has_in_hand_before_it_is_killed() -> None:
+    grace_s = float(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
+    assert grace_s > limits.WORKER_GRACEFUL_SHUTDOWN_S
+
+
+@pytest.mark.parametrize("name", SETTLE_SERVICES)
+def test_its_databases_and_topics_are_those_of_the_migration(name: str) -> None:
+    assert SERVICES[name]["environment"] == SERVICES["migrate"]["environment"]
+    assert SERVICES["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
 
 
 @pytest.mark.parametrize("name", SETTLE_SERVICES)
