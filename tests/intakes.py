@@ -26,7 +26,9 @@ async def send_records(settings: Settings, records: Iterable[Record], partition:
     await producer.start()
     try:
         sent = [
-            await producer.send(settings.topics.overdue, key=key, value=value, headers=list(headers), partition=partition)
+            await producer.send(
+                settings.topics.overdue, key=key, value=value, headers=list(headers), partition=partition
+            )
             for key, value, headers in records
         ]
         await asyncio.gather(*sent)
