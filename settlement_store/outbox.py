@@ -33,7 +33,7 @@ class PostgresOutbox:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(_QUEUE_TO_LEASE)
             await connection.execute(_RENEW_RELAY, relay_id, lease_s)
-            await connection.execute(_REMOVE_DEAD_RELAYS)
+            await connection.execute(_REMOVE_DEAD_RELAYS, relay_id)
             rows = await connection.fetch(_FETCH_LEASES)
             leases = {row["relay_id"]: frozenset(row["buckets"]) for row in rows}
             planned = plan_buckets(relay_id, leases)

@@ -6,5 +6,5 @@ WHERE batch_id = $1
     AND NOT EXISTS (
         SELECT FROM batches AS rerun WHERE rerun.rerun_of = $1 AND rerun.state IN ('open', 'frozen', 'running')
     )
-    AND NOT EXISTS (SELECT FROM outbox WHERE outbox.batch_no = batches.batch_no)
+    AND NOT EXISTS (SELECT FROM outbox WHERE outbox.batch_no = batches.batch_no OFFSET 0)
 ON CONFLICT (batch_no) DO NOTHING
