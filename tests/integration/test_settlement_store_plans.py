@@ -162,7 +162,7 @@ def filled(request: pytest.FixtureRequest, stack: StackState) -> Iterator[Filled
                 prefix = "S2-"
                 fill(connection, prefix, small_chunk_size)
             batch_nos = dict(connection.execute("SELECT batch_id, batch_no FROM batches").fetchall())
-            (stored_at,) = connection.execute("SELECT max(stored_at) FROM exception_items").fetchone() or ()
+            (stored_at,) = connection.execute("SELECT max(stored_at) FROM exception_items").fetchall()[0]
         small, big, open_ = (batch_nos[prefix + name] for name in ("small", "big", "open"))
         yield Filled(url, prefix, small, big, open_, small_chunk_size, stored_at)
 
