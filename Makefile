@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ORDERS ?= 100000
+LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock check format test demo bench up down
+.PHONY: help setup lock check format test test-kafka demo bench up down
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: .venv/.ready ## make .venv from the lock file
 
@@ -18,9 +19,11 @@ setup: .venv/.ready ## make .venv from the lock file
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
 	touch $@
 
-lock: .venv/.ready ## resolve the dependencies again
-	$(BIN)/uv pip compile pyproject.toml --extra local --extra dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock
+lock: .venv/.ready ## resolve the dependencies again, those of the image to the same versions
+	$(BIN)/uv pip compile pyproject.toml --extra build --extra local --extra dev $(LOCK) --upgrade \
+	  --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra build $(LOCK) --constraint requirements.lock --no-annotate \
+	  --output-file requirements-runtime.lock
 
 check: .venv/.ready ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
@@ -32,8 +35,11 @@ format: .venv/.ready ## format and apply the safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: .venv/.ready ## all the tests, on real servers
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+test: .venv/.ready ## all the tests but those of test-kafka, on real servers
+	$(BIN)/pytest -m 'not kafka' --numprocesses 2 --dist loadfile
+
+test-kafka: .venv/.ready ## the tests of Kafka on Apache Kafka itself; needs Java 17 and Maven
+	$(BIN)/pytest -m kafka --broker apache --numprocesses 2 --dist loadfile
 
 demo: .venv/.ready ## settle ORDERS orders on a fresh stack, with a worker killed on the way; KEEP=1 leaves it up
 	$(BIN)/python -m bench.demo --orders $(ORDERS) $(if $(KEEP),--keep)

@@ -100,15 +100,15 @@ class ServerProcess:
         """Tell whether the server that the pid file names is alive."""
         return self._find() is not None
 
-    def request_stop(self, stop_signal: signal.Signals) -> None:
-        """Ask the server to end, if it runs; does not wait.
+    def send_signal(self, server_signal: signal.Signals) -> None:
+        """Send the server a signal, if it runs; does not wait.
 
         Raises:
             StackError: It belongs to another user.
         """
         process = self._find()
         if process is not None:
-            _send(process, stop_signal)
+            _send(process, server_signal)
 
     def await_stop(self, *, timeout_s: float) -> None:
         """Wait until the server has ended, kill it after the timeout, and forget it.
@@ -195,7 +195,8 @@ def _is_alive(process: psutil.Process) -> bool:
     if child is not None and child.poll() is not None:
         del _children[process.pid]
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        # A killed process is told to be a zombie while its other threads still hold its ports.
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.NoSuchProcess:
         return False
 
@@ -218,9 +219,9 @@ def _end(process: psutil.Process) -> None:
         )
 
 
-def _send(process: psutil.Process, stop_signal: signal.Signals) -> None:
+def _send(process: psutil.Process, server_signal: signal.Signals) -> None:
     try:
-        process.send_signal(stop_signal)
+        process.send_signal(server_signal)
     except psutil.NoSuchProcess:
         return
     except psutil.AccessDenied as error:

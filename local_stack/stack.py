@@ -180,7 +180,7 @@ class LocalStack:
 
 def _stop(parts: Sequence[Part]) -> None:
     for part in parts:
-        part.process.request_stop(part.stop_signal)
+        part.process.send_signal(part.stop_signal)
     for part in parts:
         part.process.await_stop(timeout_s=_STOP_TIMEOUT_S)
 

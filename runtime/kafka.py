@@ -14,7 +14,9 @@ from domain import limits
 from domain.errors import SettingsError, UnavailableError
 from runtime.settings import Settings
 
-_TOPIC_EXISTS = 36  # Kafka's error code
+# Kafka's error codes.
+_CREATED = 0
+_TOPIC_EXISTS = 36
 _BROKERS_DEFAULT = -1
 
 
@@ -98,22 +100,25 @@ async def create_topics(settings: Settings) -> list[str]:
             await admin.start()
             known = set(await admin.list_topics())
             missing = [topic for topic in settings.topics.all if topic not in known]
-            response = await admin.create_topics([_new_topic(name) for name in missing]) if missing else None
+            answers = (
+                (await admin.create_topics([_new_topic(name) for name in missing])).topic_errors if missing else []
+            )
     except (KafkaError, OSError) as error:
         raise kafka_unreachable(settings, error) from error
     finally:
         await admin.close()
     refused = [
         f"{name}: {message or f'error {code}'}"
-        for name, code, message in (response.topic_errors if response else [])
-        if code not in (0, _TOPIC_EXISTS)
+        for name, code, message in answers
+        if code not in (_CREATED, _TOPIC_EXISTS)
     ]
     if refused:
         raise UnavailableError(
             f"Kafka at {settings.kafka_bootstrap_servers} refused to create topics: {'; '.join(refused)}. "
             "Create them by hand, or give Settle's user the right to."
         )
-    return missing
+    # A topic that was created a moment ago may be missing in the list, but is not created again.
+    return [name for name, code, _ in answers if code == _CREATED]
 
 
 def _new_topic(name: str) -> NewTopic:

@@ -1,38 +1,62 @@
-"""One embedded stack for the whole run, shared by the parallel test processes; a database of its own for each test."""
+"""One embedded stack and one Apache Kafka for the whole run, shared by the parallel test processes.
+
+Each test has databases, topics and consumer groups of its own.
+"""
 
 import asyncio
-import fcntl
-import shutil
+import itertools
+import os
+import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from temporalio.client import Client
 
 from database.pools import Pool, open_pool
 from local_stack import LocalStack
+from runtime.settings import Settings
 from runtime.stack_state import StackState, fetch_stack_state
 from starters.migrate import add_search_attributes
+from tests.apache_kafka.broker import ApacheKafka
+from tests.apache_kafka.jars import describe_lack
 from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls, cloned_database, make_templates
+from tests.sharing import shared
+from tests.tools import lacks
 
 TESTS_DIR = Path(__file__).parent
 
 # Continue-as-new is suggested after 100 events instead of 4,096: every batch of some chunks goes through it.
 TEMPORAL_ARGUMENTS = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=100")
 
+_serial = itertools.count()
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+
+class Broker(NamedTuple):
+    """Where the run's Kafka broker is."""
+
+    bootstrap_servers: str
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--broker",
+        choices=("embedded", "apache"),
+        default="embedded",
+        help="which Kafka broker the fixture `broker` is, in the tests that pass on both",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test with its folder; with `--broker apache`, those that use `broker` are tests of Kafka, too."""
+    on_apache = config.getoption("--broker") == "apache"
     for item in items:
         folder = item.path.relative_to(TESTS_DIR).parts[0]
         item.add_marker(folder)
-
-
-@contextmanager
-def exclusive(directory: Path) -> Iterator[None]:
-    with (directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        if on_apache and isinstance(item, pytest.Function) and "broker" in item.fixturenames:
+            item.add_marker("kafka")
 
 
 async def register_search_attributes(temporal_address: str) -> None:
@@ -40,26 +64,71 @@ async def register_search_attributes(temporal_address: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[StackState]:
-    """The run's Temporal and PostgreSQL; the first test process starts it, the last one stops it."""
+def run_dir(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all test processes of the run share."""
     base = tmp_path_factory.getbasetemp()
-    directory = (base if worker_id == "master" else base.parent) / "stack"
-    directory.mkdir(exist_ok=True)
-    local_stack = LocalStack(directory, temporal_arguments=TEMPORAL_ARGUMENTS)
-    user = directory / f"user-{worker_id}"
-    with exclusive(directory):
-        state = fetch_stack_state(directory)
-        if state is None:
-            state = local_stack.up()
-            make_templates(state.database_url)
-            asyncio.run(register_search_attributes(state.temporal_address))
-        user.touch()
-    yield state
-    with exclusive(directory):
-        user.unlink()
-        if not list(directory.glob("user-*")):
-            local_stack.down()
-            shutil.rmtree(directory, ignore_errors=True)
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def stack_dir(run_dir: Path) -> Path:
+    """What SETTLE_STACK_DIR must be for a process to know that the embedded broker is embedded."""
+    return run_dir / "stack"
+
+
+@pytest.fixture(scope="session")
+def stack(stack_dir: Path, worker_id: str) -> Iterator[StackState]:
+    """The run's Temporal, PostgreSQL and embedded broker."""
+    local_stack = LocalStack(stack_dir, temporal_arguments=TEMPORAL_ARGUMENTS)
+
+    def start() -> None:
+        state = local_stack.up()
+        make_templates(state.database_url)
+        asyncio.run(register_search_attributes(state.temporal_address))
+
+    with shared(stack_dir, worker_id, start=start, stop=local_stack.down):
+        state = fetch_stack_state(stack_dir)
+        assert state
+        yield state
+
+
+@pytest.fixture(scope="session")
+def apache_kafka_is_there() -> None:
+    """Java 17 and Maven, without which a test is skipped, or fails in CI."""
+    if lack := describe_lack():
+        lacks(lack)
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(apache_kafka_is_there: None, run_dir: Path, worker_id: str) -> Iterator[Broker]:
+    """The run's Apache Kafka. A test that ends or pauses it starts one of its own instead."""
+    directory = run_dir / "apache-kafka"
+    kafka = ApacheKafka(directory)
+    with shared(directory, worker_id, start=kafka.start, stop=kafka.kill):
+        yield Broker(kafka.bootstrap_servers)
+
+
+@pytest.fixture
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """The broker of tests that pass on both: the embedded one, or Apache Kafka in tests marked `kafka`."""
+    if request.node.get_closest_marker("kafka"):
+        apache_kafka: Broker = request.getfixturevalue("apache_kafka")
+        return apache_kafka
+    stack: StackState = request.getfixturevalue("stack")
+    return Broker(stack.kafka_bootstrap_servers)
+
+
+@pytest.fixture
+def topic_prefix(request: pytest.FixtureRequest) -> str:
+    """Names this test's topics and consumer groups: the broker is shared by all the tests of all processes."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name.removeprefix("test_"))
+    return f"{name[:60]}-{os.getpid()}-{next(_serial)}."
+
+
+@pytest.fixture
+def kafka_settings(broker: Broker, stack_dir: Path, topic_prefix: str) -> Settings:
+    """Settings for the broker and topics of this test's own, which are not created yet."""
+    return Settings(kafka_bootstrap_servers=broker.bootstrap_servers, stack_dir=stack_dir, topic_prefix=topic_prefix)
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Apache Kafka itself for the tests, from Maven's packages."""

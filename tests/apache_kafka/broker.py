@@ -1,0 +1,166 @@
+"""One Apache Kafka broker, its own controller (KRaft), in a folder, on loopback."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from local_stack.ports import LOOPBACK, PortBook
+from local_stack.processes import ServerProcess
+from tests.apache_kafka.errors import ApacheKafkaError
+from tests.apache_kafka.jars import provide_jars
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+FORMAT_TIMEOUT_S = 30.0
+POLL_INTERVAL_S = 0.05
+CLUSTER_ID = "c2V0dGxlLXRlc3RzLWthZg"
+# The port is open earlier, while the broker may still be fenced and topics cannot be made.
+STARTED = "Kafka Server started"
+JAVA_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:-UsePerfData")
+LOGGING = Path(__file__).with_name("log4j2.properties")
+
+# When data reach the disk is left as it is by default. A killed broker may come back only when the session of the
+# one before it has ended: 9 s by default.
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller_port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+log.dirs={data}
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+num.network.threads=2
+num.io.threads=4
+log.cleaner.dedupe.buffer.size=16777216
+"""
+
+
+class ApacheKafka:
+    """The broker; as a context manager it runs, and nothing is left running behind it.
+
+    It keeps its address and its data over `kill` and `stop`. Methods block until it is so.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Describe a broker in a folder of its own, which must exist; nothing is started."""
+        self._directory = directory.resolve()
+        self._ports = PortBook(self._directory / "ports.json")
+        self._properties = self._directory / "server.properties"
+        self._process = ServerProcess(
+            "java",
+            working_directory=self._directory,
+            pid_file=self._directory / "pid.json",
+            log_file=self._directory / "kafka.log",
+        )
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where clients reach it, from its first start on."""
+        return f"{LOOPBACK}:{self._ports.fetch('broker')}"
+
+    def start(self) -> None:
+        """Start it, empty at first, later with its data and at its address; wait until it can be used.
+
+        Raises:
+            ApacheKafkaError: It did not come up; the end of its log is in the message.
+        """
+        if not self._properties.exists():
+            self._format()
+        self._process.start(_java("kafka.Kafka", self._properties))
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while STARTED not in self._process.read_log_tail():
+            if not self._process.is_running():
+                raise self._failure(self._process.describe_end())
+            if time.monotonic() > deadline:
+                self.kill()
+                raise self._failure(f"it was not ready within {START_TIMEOUT_S:.0f} s")
+            time.sleep(POLL_INTERVAL_S)
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL), paused or not."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it in good order (SIGTERM)."""
+        self._end(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """Make it answer nobody, its connections open (SIGSTOP)."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after `pause`."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def _end(self, end_signal: signal.Signals) -> None:
+        self._process.send_signal(end_signal)
+        self._process.await_stop(timeout_s=STOP_TIMEOUT_S)
+
+    def _format(self) -> None:
+        """Choose the ports and make the storage; the properties come last, complete."""
+        draft = self._directory / "draft.properties"
+        draft.write_text(
+            PROPERTIES.format(
+                host=LOOPBACK,
+                port=self._ports.reserve("broker"),
+                controller_port=self._ports.reserve("controller"),
+                data=self._directory / "data",
+            )
+        )
+        format_storage(draft)
+        draft.rename(self._properties)
+
+    def _failure(self, what: str) -> ApacheKafkaError:
+        said = self._process.read_log_tail() or "nothing"
+        return ApacheKafkaError(
+            f"Apache Kafka did not come up: {what}, and its log ends with: {said}. The log is {self._process.log_file}."
+        )
+
+
+def format_storage(properties: Path) -> None:
+    """Write the cluster's id where the properties put the data.
+
+    Raises:
+        ApacheKafkaError: It refused the properties, or could not write.
+    """
+    formatted = subprocess.run(
+        _java("kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", properties),
+        cwd=properties.parent,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=FORMAT_TIMEOUT_S,
+        check=False,
+    )
+    if formatted.returncode:
+        raise ApacheKafkaError(f"Apache Kafka's storage could not be made: {formatted.stdout.strip()[-800:]}")
+
+
+def _java(main_class: str, *arguments: str | Path) -> list[str | Path]:
+    logging = f"-Dlog4j2.configurationFile={LOGGING}"
+    return ["java", *JAVA_OPTIONS, logging, "-cp", f"{provide_jars()}/*", main_class, *arguments]

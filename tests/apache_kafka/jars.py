@@ -1,0 +1,73 @@
+"""Apache Kafka's jars, fetched by Maven once for each version of `pom.xml`."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.apache_kafka.errors import ApacheKafkaError
+from tests.sharing import exclusive
+
+POM = Path(__file__).with_name("pom.xml")
+CACHE = Path(__file__).parents[2] / ".settle/apache-kafka"
+JAVA_VERSION_MIN = 17
+# Under the timeout of a test, so that the sentence below is what a slow network gives.
+FETCH_TIMEOUT_S = 150
+JAVA_TIMEOUT_S = 30
+
+
+def describe_lack() -> str:
+    """Tell what this machine lacks for Apache Kafka; empty if nothing."""
+    for program in ("java", "mvn"):
+        if not shutil.which(program):
+            return f"Apache Kafka needs Java {JAVA_VERSION_MIN} and Maven; there is no `{program}` on the PATH"
+    told = subprocess.run(["java", "-version"], capture_output=True, text=True, timeout=JAVA_TIMEOUT_S, check=False)
+    version = re.search(r'version "(\d+)', told.stderr)
+    if not version or int(version[1]) < JAVA_VERSION_MIN:
+        return f"Apache Kafka needs Java {JAVA_VERSION_MIN}; `java -version` says: {' '.join(told.stderr.split())}"
+    return ""
+
+
+def provide_jars() -> Path:
+    """Return the folder of the jars; fetch them if they are not there. Idempotent, also by several processes at once.
+
+    Raises:
+        ApacheKafkaError: Maven could not fetch them.
+    """
+    CACHE.mkdir(parents=True, exist_ok=True)
+    jars = CACHE / hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
+    with exclusive(CACHE / "lock"):
+        if not jars.exists():
+            with tempfile.TemporaryDirectory(dir=CACHE) as name:
+                draft = Path(name) / "jars"
+                _fetch(draft)
+                draft.rename(jars)
+    return jars
+
+
+def _fetch(directory: Path) -> None:
+    command: list[str | Path] = [
+        "mvn",
+        "-q",
+        "-B",
+        "-f",
+        POM,
+        "dependency:copy-dependencies",
+        f"-DoutputDirectory={directory}",
+    ]
+    try:
+        fetched = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=FETCH_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ApacheKafkaError(f"Maven did not fetch Apache Kafka within {FETCH_TIMEOUT_S} s: {command}") from error
+    if fetched.returncode:
+        raise ApacheKafkaError(f"Maven could not fetch Apache Kafka: {fetched.stdout.strip()[-800:]}")
