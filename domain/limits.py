@@ -66,6 +66,7 @@ UNREACHABLE_TOLD_S = 10
 KAFKA_CONNECT_TIMEOUT_S = 4
 KAFKA_REQUEST_BYTES_MAX = 1_048_576  # the brokers' own default for a record
 KAFKA_LINGER_MS = 5
+KAFKA_REQUEST_TIMEOUT_S = 8
 KAFKA_STOP_TIMEOUT_S = 5  # what a producer had no time to send is sent again by the next one
 TOPIC_PARTITION_COUNT = 6  # of a topic that Settle creates
 
@@ -75,7 +76,6 @@ RELAY_SLICE_ITEM_COUNT = 2_000
 RELAY_LEASE_S = 15
 RELAY_RENEW_INTERVAL_S = 3
 RELAY_POLL_INTERVAL_S = 0.2  # while nothing is to be delivered
-RELAY_ACK_TIMEOUT_S = 8
 RELAY_RETRY_INITIAL_S = 0.2
 RELAY_RETRY_MAX_S = 5
 RELAY_GRACEFUL_STOP_S = 10
@@ -152,8 +152,10 @@ _RELATIONS = {
     "the amounts of a full batch, good or bad, fit a 64-bit sum": (
         BATCH_ORDER_COUNT_MAX * 10**AMOUNT_DIGIT_COUNT_MAX < 2**63
     ),
-    "a relay keeps its lease while it waits for Kafka": (RELAY_RENEW_INTERVAL_S + RELAY_ACK_TIMEOUT_S < RELAY_LEASE_S),
-    "a relay that stops has time for the slice in hand": RELAY_ACK_TIMEOUT_S < RELAY_GRACEFUL_STOP_S,
+    "a relay keeps its lease while it waits for Kafka": (
+        RELAY_RENEW_INTERVAL_S + KAFKA_REQUEST_TIMEOUT_S < RELAY_LEASE_S
+    ),
+    "a relay that stops has time for the slice in hand": KAFKA_REQUEST_TIMEOUT_S < RELAY_GRACEFUL_STOP_S,
     "what can be imported can be announced": (
         (IDENTIFIER_LENGTH_MAX, 10**AMOUNT_DIGIT_COUNT_MAX - 1)
         == (events.IDENTIFIER_LENGTH_MAX, events.AMOUNT_MINOR_MAX)

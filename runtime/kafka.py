@@ -60,6 +60,9 @@ def kafka_unreachable(settings: Settings, error: BaseException) -> UnavailableEr
 async def open_producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
     """Open a producer that has a record acknowledged by all replicas, idempotent unless the broker is the embedded one.
 
+    At the end it is given some time to send what it has; what is unsent then is dropped. Where it is idempotent a
+    record waits without end for brokers that are away, and arrives once.
+
     Raises:
         SettingsError: no broker is set.
         UnavailableError: none could be reached in time.
@@ -70,18 +73,31 @@ async def open_producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
         enable_idempotence=not settings.kafka_is_embedded,
         compression_type="lz4",
         linger_ms=limits.KAFKA_LINGER_MS,
+        request_timeout_ms=limits.KAFKA_REQUEST_TIMEOUT_S * 1_000,
         max_request_size=limits.KAFKA_REQUEST_BYTES_MAX,
     )
+    try:
+        await _start(producer, settings)
+        yield producer
+    finally:
+        await _stop(producer)
+
+
+async def _start(producer: AIOKafkaProducer, settings: Settings) -> None:
     try:
         async with asyncio.timeout(limits.KAFKA_CONNECT_TIMEOUT_S):
             await producer.start()
     except (KafkaError, OSError) as error:
-        await producer.stop()
         raise kafka_unreachable(settings, error) from error
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
     try:
-        yield producer
-    finally:
-        await producer.stop()
+        async with asyncio.timeout(limits.KAFKA_STOP_TIMEOUT_S):
+            await producer.stop()
+    except TimeoutError:
+        # The brokers are away. The client would wait for them without end.
+        await producer.client.close()
 
 
 async def create_topics(settings: Settings) -> list[str]:

@@ -13,6 +13,7 @@ from starters import (
     migrate,
     order,
     prune,
+    relay,
     report,
     rerun,
     run,
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.add_typer(stack.app, name="stack", help="The embedded stack: Temporal, PostgreSQL and a Kafka broker.")
 app.command()(migrate.migrate)
 app.command()(worker.worker)
+app.command()(relay.relay)
 app.command()(sample.sample)
 app.command("import")(import_orders.import_orders)
 app.add_typer(account.app, name="account", help="The embedded Fund Platform's accounts.")
