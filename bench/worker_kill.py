@@ -1,9 +1,11 @@
 """Killing the worker with most activities in flight, and what became of those activities."""
 
+import asyncio
 import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from temporalio.api.enums.v1 import PendingActivityState
@@ -41,7 +43,9 @@ async def kill_busiest_worker(
 
     The worker is stopped (SIGSTOP) before it is counted again, so that what is counted is what the kill hits.
     """
-    chunk_ids = [chunk_id for batch_id in batch_ids for chunk_id in await _fetch_chunk_ids(client, batch_id)]
+    # At once, since what was in flight a moment ago is not any more.
+    found = await asyncio.gather(*(_fetch_chunk_ids(client, batch_id) for batch_id in batch_ids))
+    chunk_ids = list(chain.from_iterable(found))
     in_flight = await _fetch_in_flight(client, chunk_ids)
     busy = Counter(pid for pid in in_flight.values() if pid in workers.pids)
     if not busy:
@@ -89,15 +93,18 @@ async def _fetch_chunk_ids(client: Client, batch_id: str) -> list[str]:
 
 async def _fetch_in_flight(client: Client, chunk_ids: Sequence[str]) -> dict[str, int]:
     """The worker's pid for each chunk's workflow that has a started activity."""
-    in_flight = {}
-    for chunk_id in chunk_ids:
-        try:
-            description = await client.get_workflow_handle(chunk_id).describe()
-        except RPCError as error:
-            if error.status == RPCStatusCode.NOT_FOUND:  # about to be started
-                continue
-            raise
-        for pending in description.raw_description.pending_activities:
-            if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED:
-                in_flight[chunk_id] = int(pending.last_worker_identity.partition("@")[0])
-    return in_flight
+    pids = await asyncio.gather(*(_fetch_pid(client, chunk_id) for chunk_id in chunk_ids))
+    return {chunk_id: pid for chunk_id, pid in zip(chunk_ids, pids, strict=True) if pid}
+
+
+async def _fetch_pid(client: Client, chunk_id: str) -> int | None:
+    try:
+        description = await client.get_workflow_handle(chunk_id).describe()
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:  # about to be started
+            return None
+        raise
+    for pending in description.raw_description.pending_activities:
+        if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED:
+            return int(pending.last_worker_identity.partition("@")[0])
+    return None
