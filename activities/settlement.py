@@ -13,7 +13,7 @@ from domain.batch_openings import BatchSettings, plan_scheduled_opening, stored_
 from domain.errors import BatchMismatchError
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
-from schemas.batches import BatchOpening, BatchPlan, BatchState, OutcomeTotals, ReconciliationReport
+from schemas.batches import BatchOpening, BatchPlan, BatchSource, BatchState, OutcomeTotals, ReconciliationReport
 from schemas.orders import OverdueCursor
 from schemas.workflows import ChunkRef, HoldRequest, ScheduledRun
 from settlement_store.port import SettlementStore
@@ -51,9 +51,14 @@ class SettlementActivities:
 
     @activity.defn
     async def freeze_batch(self, opening: BatchOpening) -> None:
-        """Fill the batch with its orders and freeze it; goes on where an earlier attempt got to."""
+        """Fill the batch with its orders and freeze it; goes on where an earlier attempt got to.
+
+        A Kafka batch was filled by intake: it is only frozen, unless it is already.
+        """
         async with attempt(opening.batch_id) as heartbeat:
-            if opening.rerun:
+            if opening.source == BatchSource.KAFKA:
+                await self._store.freeze_batch(opening.batch_id, self._batch_settings.calendar)
+            elif opening.rerun:
                 await self._freeze_rerun(opening, heartbeat)
             else:
                 await self._freeze_overdue_orders(opening, heartbeat)
