@@ -27,6 +27,19 @@ EXCEPTION_BY_CODE = MappingProxyType(
     }
 )
 
+# The announcement was at fault, not the order: the record is still to come in, as it says or when it is overdue.
+# And so a late attempt, which may have read a newer record than was validated, acknowledges none that differs from the
+# frozen item.
+_OFFERED_AGAIN = frozenset(
+    {
+        ReasonCode.ORDER_UNKNOWN,
+        ReasonCode.ACCOUNT_DIFFERS,
+        ReasonCode.AMOUNT_DIFFERS,
+        ReasonCode.CURRENCY_DIFFERS,
+        ReasonCode.AFTER_SALE_NOT_OVER,
+    }
+)
+
 
 async def validate_chunk(order_center: OrderCenter, store: SettlementStore, ref: ChunkRef) -> OutcomeTotals:
     """Validate a planned chunk's orders against the Order Center's records, and store the rejects.
@@ -34,6 +47,9 @@ async def validate_chunk(order_center: OrderCenter, store: SettlementStore, ref:
     What counts is the payload that was frozen: a record that has changed since does not agree with it. An item that
     inherits the unknown is not validated. A chunk that is validated already is left as it is, and its stored totals
     are returned.
+
+    A chunk that acknowledges does so after its step is stored. A crash in between leaves its orders offered: a later
+    run counts them as duplicates.
     """
     chunk = await store.fetch_chunk(ref.batch_id, ref.chunk_index)
     if chunk.state != ChunkState.PLANNED:
@@ -41,12 +57,13 @@ async def validate_chunk(order_center: OrderCenter, store: SettlementStore, ref:
     pending = await store.fetch_pending_items(ref.batch_id, chunk)
     items = [item for item in pending if not item.inherits_unknown]
     record_by_order_id = await _fetch_records(order_center, [item.order_id for item in items])
-    rejects = [
-        ExceptionItem(item.item_no, Outcome.REJECTED, reason_code)
-        for item in items
-        if (reason_code := rejection_reason(item, record_by_order_id.get(item.order_id), ref.cutoff_at))
-    ]
-    return await store.store_validation(ref.batch_id, ref.chunk_index, rejects)
+    judged = [(item, rejection_reason(item, record_by_order_id.get(item.order_id), ref.cutoff_at)) for item in items]
+    rejects = [ExceptionItem(item.item_no, Outcome.REJECTED, reason) for item, reason in judged if reason]
+    totals = await store.store_validation(ref.batch_id, ref.chunk_index, rejects)
+    if ref.acknowledges:
+        answered = [record_by_order_id[item.order_id] for item, reason in judged if reason not in _OFFERED_AGAIN]
+        await order_center.acknowledge([(record.order_id, record.version) for record in answered])
+    return totals
 
 
 async def _fetch_records(order_center: OrderCenter, order_ids: Sequence[str]) -> dict[str, TransactionRecord]:

@@ -51,9 +51,14 @@ class SettlementActivities:
 
     @activity.defn
     async def freeze_batch(self, opening: BatchOpening) -> None:
-        """Fill the batch with its orders and freeze it; goes on where an earlier attempt got to."""
+        """Fill the batch with its orders and freeze it; goes on where an earlier attempt got to.
+
+        A Kafka batch was filled by intake: it is only frozen, unless it is already.
+        """
         async with attempt(opening.batch_id) as heartbeat:
-            if opening.rerun:
+            if opening.source == BatchSource.KAFKA:
+                await self._store.freeze_batch(opening.batch_id, self._batch_settings.calendar)
+            elif opening.rerun:
                 await self._freeze_rerun(opening, heartbeat)
             elif opening.source == BatchSource.KAFKA:
                 await self._store.freeze_batch(opening.batch_id, self._batch_settings.calendar)

@@ -122,6 +122,11 @@ TEMPORAL_PING_INTERVAL_S = 1
 TEMPORAL_PING_TIMEOUT_S = 2
 TEMPORAL_PING_MISS_COUNT = 2  # in a row: Temporal is away
 
+# The sweep of each worker. See docs/decisions/0015.
+SWEEP_INTERVAL_S = 5
+SWEEP_GRACE_S = 5  # for who opened a batch to start it, and for intake to freeze its own
+SWEEP_FAILED_PAUSE_S = 600  # a batch whose workflow failed may fail again; a person should have time to look
+
 # The daily schedule. See docs/decisions/0011.
 SCHEDULE_CATCHUP_WINDOW_S = 24 * 3600  # a run missed for longer is left out: the next one takes its orders
 SCHEDULE_CHECKED_DAY_COUNT = 3_653  # ten years, through which the clocks must leave no business date without a run
@@ -184,6 +189,8 @@ _RELATIONS = {
     "intake resumes under the mark at which it pauses": BACKLOG_LOW_WATER_DEFAULT < BACKLOG_HIGH_WATER_DEFAULT,
     "intake goes on soon after PostgreSQL is back": INTAKE_RETRY_MAX_S < RESUME_AFTER_OUTAGE_S,
     "a request that is not answered is told in time": COMMAND_START_S + TEMPORAL_RPC_TIMEOUT_S < UNREACHABLE_TOLD_S,
+    "who opened a batch starts it before the sweep does": TEMPORAL_RPC_TIMEOUT_S <= SWEEP_GRACE_S,
+    "a workflow that fails is not started again by every sweep": SWEEP_INTERVAL_S < SWEEP_FAILED_PAUSE_S,
     "work goes on soon after PostgreSQL is back": ACTIVITY_RETRY_MAX_S < RESUME_AFTER_OUTAGE_S,
     "work goes on soon after Temporal is back": (
         TEMPORAL_PING_INTERVAL_S + TEMPORAL_PING_TIMEOUT_S < RESUME_AFTER_OUTAGE_S

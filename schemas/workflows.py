@@ -6,13 +6,18 @@ from schemas.batches import BatchOpening, BatchPlan, BatchState, ControlTotals, 
 
 
 class ChunkRef(BaseModel):
-    """Names one chunk, and the cutoff that its orders are validated against."""
+    """Names one chunk, and the cutoff that its orders are validated against.
+
+    A chunk that `acknowledges` tells the Order Center what it validated: that of a Kafka batch, whose orders no
+    freezing has acknowledged.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     batch_id: str
     chunk_index: int
     cutoff_at: AwareDatetime
+    acknowledges: bool = False
 
 
 class HoldRequest(ChunkRef):

@@ -36,8 +36,10 @@ from schemas.audit import AuditReport
 from schemas.batches import (
     FINAL_STATES,
     BatchOpening,
+    BatchSource,
     BatchState,
     ControlTotals,
+    OfferedOrder,
     OutcomeTotals,
     ReconciliationReport,
     RerunSelection,
@@ -140,6 +142,30 @@ def rerun_opening_of(
     selection = RerunSelection(**{"batch_id": rerun_of, "outcomes": EXCEPTION_OUTCOMES, **selected})
     planned = plan_rerun_opening(Settings().batch_settings, NOW, selection)
     return planned.model_copy(update={"batch_id": batch_id, "chunk_size": chunk_size, "window": window})
+
+
+def kafka_opening_of(batch_id: str, *, chunk_size: int = 1_000, window: int = 2) -> BatchOpening:
+    """A batch as intake opens it: freezing gives it its dates."""
+    return BatchOpening(
+        batch_id=batch_id,
+        source=BatchSource.KAFKA,
+        business_date=None,
+        cutoff_at=None,
+        chunk_size=chunk_size,
+        window=window,
+    )
+
+
+async def fill(systems: Systems, opening: BatchOpening, records: Sequence[OrderRecord]) -> None:
+    """Open a batch and append orders as they were announced, as intake does."""
+    await systems.store.open_batch(opening)
+    await systems.store.append_orders(
+        opening.batch_id,
+        [
+            OfferedOrder(record.order_id, record.account_id, record.paid_minor - record.refunded_minor, record.currency)
+            for record in records
+        ],
+    )
 
 
 async def freeze(systems: Systems, opening: BatchOpening) -> None:

@@ -17,6 +17,7 @@ from order_center.port import OrderCenter
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal, is_answering, workflow_runner
 from settlement_store.port import SettlementStore
+from workers.sweep import sweep_forever
 from workflows.settle_batch import SettleBatchWorkflow
 from workflows.settle_chunk import SettleChunkWorkflow
 
@@ -32,25 +33,28 @@ async def serve(
     fund_platform: FundPlatform,
     stop: asyncio.Event,
 ) -> None:
-    """Run a worker until `stop` is set; start another in its place when Temporal is back from having been away.
+    """Run a worker, and the sweep beside it, until `stop` is set.
 
-    The SDK's worker would come back too, but it asks a server that is away every 10 s in the end, which cannot be
-    set. Its successor asks at once, on a connection of its own. What the old worker has in hand it finishes beside it.
+    When Temporal is back from having been away, others start in their place. The SDK's worker would come back too, but
+    it asks a server that is away every 10 s in the end, which cannot be set. Its successor asks at once, on a
+    connection of its own. What the old worker has in hand it finishes beside it.
 
     Raises:
         UnavailableError: Temporal could not be reached at the start, or refuses the worker for good.
     """
     client: Client | None = await connect_temporal(settings)
     try:
-        async with asyncio.TaskGroup() as workers:
+        async with asyncio.TaskGroup() as tasks:
             while client:
                 worker = build_worker(
                     client, settings.task_queue, order_center, store, fund_platform, settings.batch_settings
                 )
-                workers.create_task(worker.run())
+                tasks.create_task(worker.run())
+                sweeping = tasks.create_task(sweep_forever(client, settings, store))
                 _log.info("worker serves the task queue", extra=_describe(settings, client))
                 client = await _await_return(settings, client, stop)
-                workers.create_task(worker.shutdown())
+                sweeping.cancel()
+                tasks.create_task(worker.shutdown())
             _log.info("worker is shutting down", extra={"grace_s": limits.WORKER_GRACEFUL_SHUTDOWN_S})
     except ExceptionGroup as failed:
         raise UnavailableError(

@@ -25,7 +25,7 @@ def static_summary(opening: BatchOpening) -> str:
     if opening.rerun:
         return f"settle again {_items_of(opening.rerun)}"
     if opening.source == BatchSource.KAFKA:
-        return "settle orders that were announced on Kafka"
+        return "settle orders announced on Kafka"
     return f"settle the orders overdue on {opening.business_date}"
 
 
@@ -44,7 +44,7 @@ def _orders_of(opening: BatchOpening) -> str:
     if opening.rerun:
         return f"Settles again {_items_of(opening.rerun)}"
     if opening.source == BatchSource.KAFKA:
-        return "Settles orders that were announced on Kafka"
+        return "Settles the orders that intake took from Kafka"
     return f"Settles all orders whose after-sale period ended before **{opening.cutoff_at:%Y-%m-%d %H:%M:%S} UTC**"
 
 
@@ -58,7 +58,7 @@ def freezing_phase(opening: BatchOpening) -> str:
     if opening.rerun:
         return f"freezing {_items_of(opening.rerun)}"
     if opening.source == BatchSource.KAFKA:
-        return "freezing what intake has filled the batch with"
+        return "freezing the orders that intake took from Kafka"
     return f"freezing the overdue orders up to {opening.cutoff_at:%Y-%m-%d %H:%M:%S} UTC"
 
 

@@ -10,7 +10,7 @@ from activities.settlement import SettlementActivities
 from domain import limits
 from domain.control_totals import sum_outcome_totals
 from domain.identifiers import chunk_workflow_id
-from schemas.batches import BatchOpening, BatchState, OutcomeTotals
+from schemas.batches import BatchOpening, BatchSource, BatchState, OutcomeTotals
 from schemas.workflows import (
     BatchResult,
     BatchRun,
@@ -124,7 +124,12 @@ class SettleBatchWorkflow:
                 workflow.continue_as_new(BatchRun(opening=opening, state=state))
             while self._has_room(state):
                 chunk_index = state.chunk_index_next
-                ref = ChunkRef(batch_id=opening.batch_id, chunk_index=chunk_index, cutoff_at=state.plan.cutoff_at)
+                ref = ChunkRef(
+                    batch_id=opening.batch_id,
+                    chunk_index=chunk_index,
+                    cutoff_at=state.plan.cutoff_at,
+                    acknowledges=opening.source == BatchSource.KAFKA,
+                )
                 self._in_flight[asyncio.create_task(self._settle_chunk(ref))] = chunk_index
                 state = state.model_copy(update={"chunk_index_next": chunk_index + 1})
             is_draining = workflow.info().is_continue_as_new_suggested()

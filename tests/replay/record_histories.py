@@ -29,7 +29,7 @@ from fund_platform.memory import MemoryFundPlatform
 from order_center.memory import MemoryOrderCenter
 from runtime.batch_starts import start_batch
 from runtime.settings import Settings
-from schemas.batches import BatchOpening, BatchSource, RerunSelection
+from schemas.batches import BatchOpening, BatchSource, OfferedOrder, RerunSelection
 from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
 from schemas.reasons import Outcome
@@ -55,6 +55,7 @@ class Begun(Enum):
     AGAIN = auto()
     AS_RERUN = auto()
     BY_SCHEDULE = auto()
+    BY_KAFKA = auto()
 
 
 class PoisonedOrderCenter(MemoryOrderCenter):
@@ -74,6 +75,7 @@ SHAPES: dict[str, tuple[MemoryOrderCenter, int, Begun]] = {
     "batch-started-again": (MemoryOrderCenter(), 5, Begun.AGAIN),
     "batch-rerun": (MemoryOrderCenter(), 5, Begun.AS_RERUN),
     "batch-scheduled": (MemoryOrderCenter(), 5, Begun.BY_SCHEDULE),
+    "batch-kafka": (MemoryOrderCenter(), 5, Begun.BY_KAFKA),
 }
 
 
@@ -113,6 +115,8 @@ async def record(client: Client, name: str, order_center: MemoryOrderCenter, ord
             return
         if begun is Begun.AS_RERUN:
             await fund_platform.close_account("account-1")
+        if begun is Begun.BY_KAFKA:
+            opening = await fill_as_intake(store, name, order_count)
         first = await start_batch(client, TASK_QUEUE, opening)
         await first.result()
         if begun is Begun.AS_RERUN:
@@ -139,6 +143,18 @@ async def record(client: Client, name: str, order_center: MemoryOrderCenter, ord
         number += 1
     if order_count:
         await save(client, chunk_workflow_id(name, 1), None, f"{name}-chunk-1")
+
+
+async def fill_as_intake(store: MemorySettlementStore, name: str, order_count: int) -> BatchOpening:
+    """Open a batch for the same orders, as announced, and freeze it."""
+    opening = BatchOpening(
+        batch_id=name, source=BatchSource.KAFKA, business_date=None, cutoff_at=None, chunk_size=2, window=3
+    )
+    await store.open_batch(opening)
+    announced = [order(number) for number in range(order_count)]
+    await store.append_orders(name, [OfferedOrder(*record[:3], record.currency) for record in announced])
+    await store.freeze_batch(name, BATCH_SETTINGS.calendar)
+    return opening
 
 
 async def record_scheduled(client: Client, name: str) -> None:

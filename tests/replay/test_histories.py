@@ -79,6 +79,8 @@ def test_the_recorded_shapes_are_all_there() -> None:
     assert "EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED" in seen["batch-with-a-failed-chunk-0"]
     assert "EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED" in seen["batch-started-again"]
     assert input_of(HISTORIES_DIR / "batch-rerun.json")["opening"]["source"] == "rerun"
+    assert input_of(HISTORIES_DIR / "batch-kafka-0.json")["opening"]["source"] == "kafka"
+    assert input_of(HISTORIES_DIR / "batch-kafka-chunk-1.json")["acknowledges"] is True
     assert "open_scheduled_batch" in (HISTORIES_DIR / "batch-scheduled-0.json").read_text()
 
 

@@ -45,6 +45,8 @@ BREAKING = {
     ),
     "intake goes on soon after PostgreSQL is back": ("INTAKE_RETRY_MAX_S", limits.RESUME_AFTER_OUTAGE_S),
     "a request that is not answered is told in time": ("TEMPORAL_RPC_TIMEOUT_S", limits.UNREACHABLE_TOLD_S),
+    "who opened a batch starts it before the sweep does": ("SWEEP_GRACE_S", limits.TEMPORAL_RPC_TIMEOUT_S - 1),
+    "a workflow that fails is not started again by every sweep": ("SWEEP_FAILED_PAUSE_S", limits.SWEEP_INTERVAL_S),
     "work goes on soon after PostgreSQL is back": ("ACTIVITY_RETRY_MAX_S", limits.RESUME_AFTER_OUTAGE_S),
     "work goes on soon after Temporal is back": ("TEMPORAL_PING_INTERVAL_S", limits.RESUME_AFTER_OUTAGE_S),
     "the amounts of a full batch, good or bad, fit a 64-bit sum": ("AMOUNT_DIGIT_COUNT_MAX", 18),

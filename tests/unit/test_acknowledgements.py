@@ -1,0 +1,155 @@
+"""What validating a Kafka batch's chunk acknowledges: what it validated, once that is stored, and nothing newer."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from activities.chunks import validate_chunk
+from domain.errors import UnavailableError
+from order_center.memory import MemoryOrderCenter
+from schemas.batches import BatchOpening, BatchSource, ChunkState, ExceptionItem, OfferedOrder, OutcomeTotals
+from schemas.orders import OrderRecord, OrderStatus
+from schemas.workflows import ChunkRef
+from settlement_store.memory import MemorySettlementStore
+from tests.settlements import CALENDAR
+
+CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
+ENDED_AT = datetime(2026, 11, 1, tzinfo=UTC)
+LATER = CUTOFF_AT + timedelta(days=30)
+ORDER = OfferedOrder("order-1", "account-1", 100, "USD")
+RECORD = OrderRecord("order-1", "account-1", 100, 0, "USD", OrderStatus.COMPLETED, ENDED_AT, ENDED_AT)
+REF = ChunkRef(batch_id="B1", chunk_index=0, cutoff_at=CUTOFF_AT, acknowledges=True)
+
+
+class MeddledStore(MemorySettlementStore):
+    """Does something just before and just after a validation is stored."""
+
+    before: Callable[[], Awaitable[None]] | None = None
+    after: Callable[[], Awaitable[None]] | None = None
+
+    async def store_validation(
+        self, batch_id: str, chunk_index: int, rejects: Sequence[ExceptionItem]
+    ) -> OutcomeTotals:
+        before, self.before = self.before, None
+        if before:
+            await before()
+        totals = await super().store_validation(batch_id, chunk_index, rejects)
+        if self.after:
+            await self.after()
+        return totals
+
+
+@pytest.fixture
+async def store() -> MeddledStore:
+    """A store with a running batch of the one order."""
+    store = MeddledStore()
+    await store.open_batch(
+        BatchOpening(
+            batch_id="B1", source=BatchSource.KAFKA, business_date=None, cutoff_at=None, chunk_size=10, window=1
+        )
+    )
+    await store.append_orders("B1", [ORDER])
+    await store.freeze_batch("B1", CALENDAR)
+    await store.start_batch("B1")
+    return store
+
+
+@pytest.fixture
+def order_center() -> MemoryOrderCenter:
+    return MemoryOrderCenter()
+
+
+async def is_offered(order_center: MemoryOrderCenter) -> bool:
+    return bool(await order_center.fetch_overdue_slice(LATER + timedelta(days=1), None, 10))
+
+
+@pytest.mark.parametrize("status", OrderStatus)
+async def test_an_order_that_is_as_announced_is_offered_no_more_whatever_became_of_it(
+    store: MeddledStore, order_center: MemoryOrderCenter, status: OrderStatus
+) -> None:
+    await order_center.load_records([RECORD._replace(status=status)])
+    totals = await validate_chunk(order_center, store, REF)
+    assert totals.rejected.order_count == (status != OrderStatus.COMPLETED)
+    assert not await is_offered(order_center)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        RECORD._replace(account_id="account-2"),
+        RECORD._replace(refunded_minor=1),
+        RECORD._replace(currency="EUR"),
+        RECORD._replace(after_sale_ends_at=LATER),
+    ],
+    ids=["account", "amount", "currency", "after-sale"],
+)
+async def test_an_order_that_is_not_as_announced_or_not_overdue_yet_is_still_offered_as_its_record_says(
+    store: MeddledStore, order_center: MemoryOrderCenter, record: OrderRecord
+) -> None:
+    await order_center.load_records([record])
+    totals = await validate_chunk(order_center, store, REF)
+    assert totals.rejected.order_count == 1
+    assert await is_offered(order_center)
+
+
+async def test_an_order_without_a_record_has_nothing_to_acknowledge(
+    store: MeddledStore, order_center: MemoryOrderCenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain.limits.UNKNOWN_ORDER_PAUSES_S", ())
+    totals = await validate_chunk(order_center, store, REF)
+    assert totals.rejected.order_count == 1
+    await order_center.load_records([RECORD])
+    assert await is_offered(order_center)
+
+
+async def test_a_chunk_of_another_source_acknowledges_nothing(
+    store: MeddledStore, order_center: MemoryOrderCenter
+) -> None:
+    await order_center.load_records([RECORD])
+    await validate_chunk(order_center, store, REF.model_copy(update={"acknowledges": False}))
+    assert await is_offered(order_center)
+
+
+async def test_a_record_that_changes_after_its_validation_is_still_offered(
+    store: MeddledStore, order_center: MemoryOrderCenter
+) -> None:
+    await order_center.load_records([RECORD])
+    store.after = lambda: order_center.load_records([RECORD._replace(refunded_minor=1)])
+    assert (await validate_chunk(order_center, store, REF)).rejected.order_count == 0
+    assert await is_offered(order_center)
+
+
+async def test_nothing_is_acknowledged_before_its_step_is_stored(
+    store: MeddledStore, order_center: MemoryOrderCenter
+) -> None:
+    await order_center.load_records([RECORD])
+
+    async def away() -> None:
+        raise UnavailableError("It is away.")
+
+    store.before = away
+    with pytest.raises(UnavailableError):
+        await validate_chunk(order_center, store, REF)
+    assert (await store.fetch_chunk("B1", 0)).state == ChunkState.PLANNED
+    assert await is_offered(order_center)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"account_id": "account-2"}, {"refunded_minor": 1}, {"currency": "EUR"}, {"after_sale_ends_at": LATER}],
+    ids=lambda change: next(iter(change)),
+)
+async def test_a_late_attempt_that_read_a_changed_record_does_not_acknowledge_the_change(
+    store: MeddledStore, order_center: MemoryOrderCenter, change: dict[str, object]
+) -> None:
+    await order_center.load_records([RECORD._replace(**change)])  # type: ignore[arg-type]
+
+    async def another_attempt_wins() -> None:
+        unchanged = MemoryOrderCenter()
+        await unchanged.load_records([RECORD])
+        assert (await validate_chunk(unchanged, store, REF)).rejected.order_count == 0
+
+    store.before = another_attempt_wins
+    assert (await validate_chunk(order_center, store, REF)).rejected.order_count == 0
+    assert await is_offered(order_center)

@@ -1,0 +1,104 @@
+"""The sweep: freezes Kafka batches that wait too long, and starts batches that should be running and are not.
+
+Every worker sweeps. Two at once are harmless: PostgreSQL freezes a batch once, and Temporal runs one workflow of an id.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from domain import limits
+from domain.batch_openings import stored_opening
+from domain.errors import SettleError
+from domain.identifiers import batch_workflow_id
+from runtime.batch_starts import start_batch
+from runtime.settings import Settings
+from schemas.batches import Batch, BatchSource, BatchState, UnclosedBatch
+from settlement_store.port import SettlementStore
+
+_STOPPED_FROM_OUTSIDE = frozenset(
+    {WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TIMED_OUT}
+)
+# Their text says all; any other error is logged with where it came from.
+_EXPECTED = (SettleError, OSError, RPCError)
+
+_log = logging.getLogger(__name__)
+
+
+async def sweep_forever(client: Client, settings: Settings, store: SettlementStore) -> None:
+    """Sweep now and after each interval, until cancelled; a failure is logged, and the next sweep tries again."""
+    while True:
+        with _surviving("could not read the batches"):
+            await sweep(client, settings, store)
+        await asyncio.sleep(limits.SWEEP_INTERVAL_S)
+
+
+async def sweep(client: Client, settings: Settings, store: SettlementStore) -> None:
+    """Freeze and start what should be, once. Idempotent; a batch that fails is logged and stops no other."""
+    for unclosed in await store.fetch_unclosed_batches():
+        with _surviving("could not freeze or start a batch", batch_id=unclosed.batch.batch_id):
+            if _is_due(settings, unclosed):
+                await _freeze_and_start(client, settings, store, unclosed)
+
+
+def _is_due(settings: Settings, unclosed: UnclosedBatch) -> bool:
+    """Whether the batch should be running by now, if all went well.
+
+    An open batch should be too: its own workflow fills it. Only a Kafka batch is filled by intake first.
+    """
+    wait_s = settings.batch_wait_s_max if _is_filled_by_intake(unclosed.batch) else 0
+    return unclosed.age_s > wait_s + limits.SWEEP_GRACE_S
+
+
+def _is_filled_by_intake(batch: Batch) -> bool:
+    return batch.source == BatchSource.KAFKA and batch.state == BatchState.OPEN
+
+
+async def _freeze_and_start(
+    client: Client, settings: Settings, store: SettlementStore, unclosed: UnclosedBatch
+) -> None:
+    batch, age_s = unclosed
+    said = {"batch_id": batch.batch_id, "source": str(batch.source), "age_s": round(age_s, 3)}
+    if _is_filled_by_intake(batch):
+        await store.freeze_batch(batch.batch_id, settings.batch_settings.calendar)
+        _log.info("sweep froze a batch", extra=said)
+    if await _lacks_workflow(client, batch.batch_id):
+        await start_batch(client, settings.task_queue, stored_opening(batch))
+        _log.info("sweep started a batch", extra=said)
+
+
+async def _lacks_workflow(client: Client, batch_id: str) -> bool:
+    """Whether no workflow runs for the batch, and one should.
+
+    A workflow that completed has given the batch its final state meanwhile. One that failed of itself gets a pause:
+    it may fail again.
+    """
+    try:
+        found = await client.get_workflow_handle(batch_workflow_id(batch_id)).describe(
+            rpc_timeout=timedelta(seconds=limits.TEMPORAL_RPC_TIMEOUT_S)
+        )
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+        return True
+    if found.status == WorkflowExecutionStatus.FAILED and found.close_time:
+        return datetime.now(UTC) - found.close_time > timedelta(seconds=limits.SWEEP_FAILED_PAUSE_S)
+    return found.status in _STOPPED_FROM_OUTSIDE
+
+
+@contextmanager
+def _surviving(what: str, **fields: str) -> Iterator[None]:
+    """Log a failure of the body instead of raising it."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 (whatever it is, the other batches need the sweep)
+        _log.warning(
+            f"sweep {what}",
+            exc_info=not isinstance(error, _EXPECTED),
+            extra={**fields, "error": str(error) or type(error).__name__},
+        )
