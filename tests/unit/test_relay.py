@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from domain import limits
 from domain.errors import UnavailableError
 from messaging.relay import ResultTopic, run_relay
 from settlement_store.memory import MemorySettlementStore
-from tests.contract.settlement_batches import rejected, settle
+from settlement_store.port import SettlementStore
+from tests.contract.settlement_batches import held, rejected, settle
 from tests.settlements import eventually, replaced
 
 ORDER_IDS = [f"O{n}" for n in range(20)]
@@ -30,7 +32,7 @@ class Broker:
         self.is_silent = False
         self.opened_count = 0
         self.refused_count = 0
-        self.events: list[dict[str, Any]] = []
+        self.records: list[dict[str, Any]] = []
 
     @asynccontextmanager
     async def open_producer(self) -> AsyncIterator["Broker"]:
@@ -40,9 +42,7 @@ class Broker:
         self.opened_count += 1
         yield self
 
-    async def send(
-        self, topic: str, *, value: bytes, key: bytes, headers: tuple[tuple[str, bytes], ...]
-    ) -> asyncio.Future[None]:
+    async def send(self, topic: str, **record: Any) -> asyncio.Future[None]:
         acknowledgement: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.is_silent:
             self.refused_count += 1
@@ -50,9 +50,13 @@ class Broker:
             self.refused_count += 1
             acknowledgement.set_exception(self.error)
         else:
-            self.events.append(json.loads(value))
+            self.records.append({"topic": topic, **record})
             acknowledgement.set_result(None)
         return acknowledgement
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(record["value"]) for record in self.records]
 
     @property
     def outcomes(self) -> list[tuple[str, int]]:
@@ -65,7 +69,7 @@ def broker() -> Broker:
 
 
 @pytest.fixture
-def store() -> MemorySettlementStore:
+def store() -> SettlementStore:
     return MemorySettlementStore()
 
 
@@ -76,7 +80,7 @@ def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def relaying(store: MemorySettlementStore, broker: Broker, relay_id: str = "R1") -> AsyncIterator[None]:
+async def relaying(store: SettlementStore, broker: Broker, relay_id: str = "R1") -> AsyncIterator[None]:
     stop = asyncio.Event()
     relay = asyncio.create_task(run_relay(store, ResultTopic("results", broker.open_producer), relay_id, stop))
     try:
@@ -87,16 +91,16 @@ async def relaying(store: MemorySettlementStore, broker: Broker, relay_id: str =
             await relay
 
 
-async def is_empty(store: MemorySettlementStore) -> bool:
+async def is_empty(store: SettlementStore) -> bool:
     return await store.fetch_outbox_row(range(limits.RESULT_BUCKET_COUNT)) is None
 
 
-async def require_delivered(store: MemorySettlementStore, broker: Broker) -> None:
+async def require_delivered(store: SettlementStore, broker: Broker) -> None:
     await eventually(lambda: is_empty(store))
     assert set(broker.outcomes) == {(order_id, 1) for order_id in ORDER_IDS}
 
 
-async def test_each_outcome_is_sent_once_if_nothing_fails(store: MemorySettlementStore, broker: Broker) -> None:
+async def test_each_outcome_is_sent_once_if_nothing_fails(store: SettlementStore, broker: Broker) -> None:
     await settle(store, ORDER_IDS, "B1", rejects=[rejected(3)])
     async with relaying(store, broker):
         await require_delivered(store, broker)
@@ -104,9 +108,39 @@ async def test_each_outcome_is_sent_once_if_nothing_fails(store: MemorySettlemen
     assert {event["order_id"] for event in broker.events if event["outcome"] == "rejected"} == {sorted(ORDER_IDS)[3]}
 
 
-async def test_a_row_is_sent_in_slices(
-    store: MemorySettlementStore, broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_record_has_its_order_as_key_and_cloudevents_headers(store: SettlementStore, broker: Broker) -> None:
+    await settle(store, ["O1"], "B1", exceptions=[held(0)])
+    async with relaying(store, broker):
+        await eventually(lambda: is_empty(store))
+    (record,), (event,) = broker.records, broker.events
+    (item,) = await store.fetch_items_of_order("O1")
+    assert (record["topic"], record["key"]) == ("results", b"O1")
+    assert event == {
+        "schema_version": 1,
+        "event_id": "settlement:O1:1",
+        "order_id": "O1",
+        "account_id": "A1",
+        "batch_id": "B1",
+        "amount_minor": 100,
+        "currency": "USD",
+        "outcome": "held",
+        "reason_code": "PAYLOAD_CONFLICT",
+        "outcome_no": 1,
+        "stored_at": event["stored_at"],
+    }
+    assert datetime.fromisoformat(event["stored_at"]) == item.stored_at
+    headers = {name: value.decode() for name, value in record["headers"]}
+    assert datetime.fromisoformat(headers.pop("ce_time")) == item.stored_at
+    assert headers == {
+        "ce_specversion": "1.0",
+        "ce_id": "settlement:O1:1",
+        "ce_source": "settle",
+        "ce_type": "settlement.result.v1",
+        "content-type": "application/json",
+    }
+
+
+async def test_a_row_is_sent_in_slices(store: SettlementStore, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "RELAY_SLICE_ITEM_COUNT", 7)
     slices = []
 
@@ -131,7 +165,7 @@ async def test_a_row_is_sent_in_slices(
     ],
 )
 async def test_nothing_is_marked_while_the_broker_refuses_and_all_is_sent_when_it_takes_records_again(
-    store: MemorySettlementStore, broker: Broker, error: Exception, reopens: bool
+    store: SettlementStore, broker: Broker, error: Exception, reopens: bool
 ) -> None:
     await settle(store, ORDER_IDS, "B1")
     broker.error = error
@@ -149,7 +183,7 @@ async def test_nothing_is_marked_while_the_broker_refuses_and_all_is_sent_when_i
     assert (broker.opened_count > 1) == reopens
 
 
-async def test_a_broker_that_is_away_is_waited_for(store: MemorySettlementStore, broker: Broker) -> None:
+async def test_a_broker_that_is_away_is_waited_for(store: SettlementStore, broker: Broker) -> None:
     await settle(store, ORDER_IDS, "B1")
     broker.is_away = True
     async with relaying(store, broker):
@@ -165,7 +199,7 @@ async def test_a_broker_that_is_away_is_waited_for(store: MemorySettlementStore,
 @pytest.mark.parametrize("method", ["lease_buckets", "fetch_outbox_row", "fetch_outcomes", "mark_delivered"])
 @pytest.mark.parametrize("error", [OSError("gone"), RuntimeError("a bug")])
 async def test_a_store_that_is_away_is_waited_for_and_nothing_is_lost(
-    store: MemorySettlementStore, broker: Broker, method: str, error: Exception
+    store: SettlementStore, broker: Broker, method: str, error: Exception
 ) -> None:
     await settle(store, ORDER_IDS, "B1")
     failures = iter([error] * 3)
@@ -180,7 +214,7 @@ async def test_a_store_that_is_away_is_waited_for_and_nothing_is_lost(
 
 
 async def test_pauses_grow_to_a_bound_and_are_short_again_after_a_success(
-    store: MemorySettlementStore,
+    store: SettlementStore,
     broker: Broker,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -205,7 +239,7 @@ async def test_pauses_grow_to_a_bound_and_are_short_again_after_a_success(
 
 
 async def test_leases_are_kept_while_kafka_acknowledges_nothing(
-    store: MemorySettlementStore, broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: SettlementStore, broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(limits, "RELAY_LEASE_S", 0.2)
     monkeypatch.setattr(limits, "RELAY_GRACEFUL_STOP_S", 0.2)
@@ -227,7 +261,7 @@ async def test_leases_are_kept_while_kafka_acknowledges_nothing(
 
 
 async def test_a_relay_that_loses_its_lease_in_a_row_marks_nothing_and_the_other_delivers_it(
-    store: MemorySettlementStore, broker: Broker, monkeypatch: pytest.MonkeyPatch
+    store: SettlementStore, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "RELAY_RENEW_INTERVAL_S", 0.5)
     await settle(store, ORDER_IDS, "B1")
@@ -247,7 +281,7 @@ async def test_a_relay_that_loses_its_lease_in_a_row_marks_nothing_and_the_other
     assert sorted(broker.outcomes) == sorted([(order_id, 1) for order_id in ORDER_IDS] * 2)
 
 
-async def test_a_relay_that_stops_gives_its_leases_back(store: MemorySettlementStore, broker: Broker) -> None:
+async def test_a_relay_that_stops_gives_its_leases_back(store: SettlementStore, broker: Broker) -> None:
     async with relaying(store, broker):
 
         async def is_leased() -> bool:
@@ -259,7 +293,7 @@ async def test_a_relay_that_stops_gives_its_leases_back(store: MemorySettlementS
 
 
 async def test_a_relay_stops_though_its_store_is_away(
-    store: MemorySettlementStore, broker: Broker, caplog: pytest.LogCaptureFixture
+    store: SettlementStore, broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
 
