@@ -121,6 +121,8 @@ class _Delivery:
             event_count += len(outcomes)
             buckets &= await self._hold()
         marked = await self._outbox.mark_delivered(self._relay_id, row.outbox_no, buckets)
+        if marked != row.buckets:
+            self._renew_at_s = 0  # some are lost: learn now which, or they would be sent again and again
         _log.info(
             "results delivered",
             extra={

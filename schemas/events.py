@@ -44,11 +44,9 @@ Moment = Annotated[
 
 
 class OverdueEvent(BaseModel):
-    """An order whose after-sale period is over, as it is announced on `orders.overdue`.
+    """An order whose after-sale period is over, as it is announced on `orders.overdue`."""
 
-    Validate with `model_validate_json(value, strict=True)`.
-    """
-
+    # To be read with `model_validate_json(value, strict=True)`.
     model_config = ConfigDict(frozen=True)
 
     schema_version: SchemaVersion
@@ -66,7 +64,7 @@ class SettlementResult(BaseModel):
     A reader that keeps the event with the highest `outcome_no` of each order ends right.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
     schema_version: SchemaVersion = 1
     event_id: Annotated[str, Field(description="The same each time that the event is delivered.")]

@@ -29,9 +29,8 @@ class MemoryOutbox:
         """See `Outbox.lease_buckets`."""
         self._live_until_s[relay_id] = time.monotonic() + lease_s
         self._leases.setdefault(relay_id, frozenset())
-        self._leases = {
-            each: buckets for each, buckets in self._leases.items() if each == relay_id or self._is_live(each)
-        }
+        for each in [each for each in self._leases if each != relay_id and not self._is_live(each)]:
+            del self._leases[each]
         self._leases[relay_id] = plan_buckets(relay_id, self._leases)
         return self._leases[relay_id]
 
