@@ -60,8 +60,6 @@ class SettlementActivities:
                 await self._store.freeze_batch(opening.batch_id, self._batch_settings.calendar)
             elif opening.rerun:
                 await self._freeze_rerun(opening, heartbeat)
-            elif opening.source == BatchSource.KAFKA:
-                await self._store.freeze_batch(opening.batch_id, self._batch_settings.calendar)
             else:
                 await self._freeze_overdue_orders(opening, heartbeat)
 
