@@ -23,9 +23,10 @@ class Span(NamedTuple):
 class DeadLetterReader:
     """Reads the dead-letter topic without joining its group; the group remembers how far it was sent again."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, topic: str) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, topic: str, partitions: Iterable[int]) -> None:
         self._consumer = consumer
         self._topic = topic
+        self._partitions = [TopicPartition(topic, number) for number in sorted(partitions)]
 
     async def fetch_spans(self) -> dict[int, Span]:
         """What each partition holds now, by its number.
@@ -34,10 +35,8 @@ class DeadLetterReader:
             KafkaError: the brokers cannot be read.
             TimeoutError: they do not answer in time.
         """
+        partitions = self._partitions
         async with asyncio.timeout(limits.KAFKA_SEND_TIMEOUT_S):
-            await self._consumer.topics()  # without a subscription it knows no partitions yet
-            numbers = sorted(self._consumer.partitions_for_topic(self._topic) or ())
-            partitions = [TopicPartition(self._topic, number) for number in numbers]
             self._consumer.assign(partitions)
             starts = await self._consumer.beginning_offsets(partitions)
             ends = {each: await fetch_end(self._consumer, each) for each in partitions}

@@ -75,8 +75,9 @@ async def open_dead_letter_reader(settings: Settings) -> AsyncIterator[DeadLette
 
     Raises:
         SettingsError: no broker is set.
-        UnavailableError: none could be reached in time.
+        UnavailableError: none could be reached in time, or the topic is missing.
     """
+    partitions = await fetch_partitions(settings, settings.topics.dead_letters)
     consumer = AIOKafkaConsumer(
         **connection_arguments(settings),
         group_id=settings.topics.replay_group,
@@ -87,7 +88,7 @@ async def open_dead_letter_reader(settings: Settings) -> AsyncIterator[DeadLette
     try:
         async with _reachable(settings):
             await consumer.start()
-        yield DeadLetterReader(consumer, settings.topics.dead_letters)
+        yield DeadLetterReader(consumer, settings.topics.dead_letters, partitions)
     finally:
         await consumer.stop()
 
@@ -139,6 +140,20 @@ async def _stop(producer: AIOKafkaProducer) -> None:
         await producer.client.close()
 
 
+async def fetch_partitions(settings: Settings, topic: str) -> list[int]:
+    """The numbers of a topic's partitions.
+
+    Raises:
+        SettingsError: no broker is set.
+        UnavailableError: none could be reached in time, or the topic is missing.
+    """
+    async with _admin(settings) as admin:
+        [described] = await admin.describe_topics([topic])
+    if not described["partitions"]:
+        raise _missing(settings, [topic])
+    return sorted(each["partition"] for each in described["partitions"])
+
+
 async def require_topics(settings: Settings) -> None:
     """Refuse to work without Settle's topics.
 
@@ -150,10 +165,14 @@ async def require_topics(settings: Settings) -> None:
         known = set(await admin.list_topics())
     missing = [topic for topic in settings.topics.all if topic not in known]
     if missing:
-        raise UnavailableError(
-            f"Kafka at {settings.kafka_bootstrap_servers} lacks the topics {', '.join(missing)}. "
-            "Create them with: settle migrate"
-        )
+        raise _missing(settings, missing)
+
+
+def _missing(settings: Settings, topics: list[str]) -> UnavailableError:
+    return UnavailableError(
+        f"Kafka at {settings.kafka_bootstrap_servers} lacks the topics {', '.join(topics)}. "
+        "Create them with: settle migrate"
+    )
 
 
 async def create_topics(settings: Settings) -> list[str]:

@@ -28,7 +28,8 @@ def configure_logs() -> None:
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.captureWarnings(capture=True)
-    logging.getLogger("temporalio").setLevel(logging.WARNING)
+    for library in ("temporalio", "aiokafka"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     # The SDK tells each failed attempt a second time; `activities.attempts` does it with batch and chunk.
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=_sdk_logs())), error_if_already_set=False)

@@ -12,7 +12,7 @@ from domain import limits
 from domain.errors import WrongCallError
 from messaging.dead_letter import DeadLetter
 from messaging.dead_letter_reading import Span, send_again
-from runtime.kafka import open_dead_letter_reader, open_producer, require_topics
+from runtime.kafka import open_dead_letter_reader, open_producer
 from runtime.settings import load_settings
 from starters.console import EXIT_BAD_OUTCOME, JsonOption, fail, print_json, print_whole, run_command
 
@@ -109,7 +109,6 @@ def replay_dead_letters(
 
 async def _list() -> DeadLetterList:
     settings = load_settings()
-    await require_topics(settings)
     async with open_dead_letter_reader(settings) as reader:
         spans = await reader.fetch_spans()
         listed_max = limits.DEAD_LETTERS_LISTED_MAX // len(spans)
@@ -132,7 +131,6 @@ async def _replay(offsets: list[str]) -> tuple[int, list[str]]:
     """Send slice by slice; how many were sent, and the places of those that could not be."""
     places = [_place_of(text) for text in offsets]
     settings = load_settings()
-    await require_topics(settings)
     sent_count = 0
     cut: list[str] = []
     async with open_dead_letter_reader(settings) as reader, open_producer(settings, idempotent=False) as producer:

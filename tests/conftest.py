@@ -16,13 +16,17 @@ import pytest
 from temporalio.client import Client
 
 from database.pools import Pool, open_pool
+from fund_platform.postgres import PostgresFundPlatform
 from local_stack import LocalStack
+from order_center.postgres import PostgresOrderCenter
 from runtime.settings import Settings
 from runtime.stack_state import StackState, fetch_stack_state
+from settlement_store.postgres import PostgresSettlementStore
 from starters.migrate import add_search_attributes
 from tests.apache_kafka.broker import ApacheKafka
 from tests.apache_kafka.jars import describe_lack
 from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls, cloned_database, make_templates
+from tests.settlements import Systems, connect
 from tests.sharing import shared
 from tests.tools import lacks
 
@@ -152,3 +156,25 @@ async def pools(databases: DatabaseUrls) -> AsyncIterator[dict[str, Pool]]:
             )
             for package, schema in SCHEMA_BY_PACKAGE.items()
         }
+
+
+@pytest.fixture
+def systems(pools: dict[str, Pool]) -> Systems:
+    """The three systems, each in a database of its own."""
+    return Systems(
+        PostgresOrderCenter(pools["order_center"]),
+        PostgresSettlementStore(pools["settlement_store"]),
+        PostgresFundPlatform(pools["fund_platform"]),
+    )
+
+
+@pytest.fixture
+async def client(stack: StackState) -> Client:
+    return await connect(stack)
+
+
+@pytest.fixture
+def batch_id(request: pytest.FixtureRequest) -> str:
+    """Names this test's batch and its task queue: Temporal is shared by all the tests of all processes."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name.removeprefix("test_"))
+    return f"{name[:60]}-{os.getpid()}-{next(_serial)}"

@@ -10,11 +10,12 @@ from domain import limits
 from messaging.announcing import announce, plan_events
 from messaging.dead_letter import DeadLetter
 from messaging.dead_letter_reading import fetch_end
-from runtime.kafka import connection_arguments, open_dead_letter_reader, open_producer
+from runtime.kafka import connection_arguments, fetch_partitions, open_dead_letter_reader, open_producer
 from runtime.settings import Settings
+from schemas.batches import FINAL_STATES, Batch
 from schemas.orders import OrderRecord
 from settlement_store.port import SettlementStore
-from tests.settlements import NOW, eventually
+from tests.settlements import NOW, Systems, eventually
 from workers.intake import serve_intake
 
 Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
@@ -65,8 +66,7 @@ async def fetch_lag(settings: Settings) -> int:
     )
     await consumer.start()
     try:
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(settings.topics.overdue) or ()
+        numbers = await fetch_partitions(settings, settings.topics.overdue)
         partitions = [TopicPartition(settings.topics.overdue, number) for number in numbers]
         consumer.assign(partitions)
         ends = {partition: await fetch_end(consumer, partition) for partition in partitions}
@@ -83,6 +83,16 @@ async def until_taken_in(settings: Settings, deadline_s: float = 60) -> None:
         return await fetch_lag(settings) == 0
 
     await eventually(probe, deadline_s)
+
+
+async def until_final(systems: Systems, deadline_s: float = 60) -> list[Batch]:
+    """Wait until every batch is final; all of them."""
+
+    async def probe() -> list[Batch] | None:
+        batches = await systems.store.fetch_batches(100)
+        return batches if all(batch.state in FINAL_STATES for batch in batches) else None
+
+    return await eventually(probe, deadline_s)
 
 
 async def fetch_dead_letters(settings: Settings) -> list[DeadLetter]:

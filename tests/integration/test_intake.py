@@ -10,7 +10,7 @@ from messaging.announcing import plan_events
 from messaging.decoding import PoisonClass
 from runtime.kafka import create_topics
 from runtime.settings import Settings
-from schemas.batches import FINAL_STATES, Batch, BatchSource
+from schemas.batches import Batch, BatchSource
 from schemas.orders import OrderRecord
 from tests.intakes import (
     announce_orders,
@@ -18,20 +18,11 @@ from tests.intakes import (
     intake_settings,
     running_intake,
     send_records,
+    until_final,
     until_taken_in,
 )
 from tests.malformed_records import plan_records
-from tests.settlements import NOW, Systems, eventually, load_orders, require_clean, running_worker, seed_orders
-
-
-async def until_final(systems: Systems) -> list[Batch]:
-    """Wait until every batch is final; all of them."""
-
-    async def probe() -> list[Batch] | None:
-        batches = await systems.store.fetch_batches(100)
-        return batches if all(batch.state in FINAL_STATES for batch in batches) else None
-
-    return await eventually(probe)
+from tests.settlements import NOW, Systems, load_orders, require_clean, running_worker, seed_orders
 
 
 async def take_in(client: Client, systems: Systems, settings: Settings) -> list[Batch]:

@@ -73,6 +73,7 @@ async def test_a_row_becomes_a_record_and_its_account_is_opened(systems: Systems
     assert result.model_dump(exclude={"file"}) == {
         "orders": 1,
         "announced": {"order_count": 1, "order_count_by_currency": {"USD": 1}, "amount_minor": {"USD": 900}},
+        "published": 0,
         "bad_rows": 0,
         "rejected_file": None,
     }
