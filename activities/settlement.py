@@ -13,7 +13,7 @@ from domain.batch_openings import BatchSettings, plan_scheduled_opening, stored_
 from domain.errors import BatchMismatchError
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
-from schemas.batches import BatchOpening, BatchPlan, BatchState, OutcomeTotals, ReconciliationReport
+from schemas.batches import BatchOpening, BatchPlan, BatchSource, BatchState, OutcomeTotals, ReconciliationReport
 from schemas.orders import OverdueCursor
 from schemas.workflows import ChunkRef, HoldRequest, ScheduledRun
 from settlement_store.port import SettlementStore
@@ -55,6 +55,8 @@ class SettlementActivities:
         async with attempt(opening.batch_id) as heartbeat:
             if opening.rerun:
                 await self._freeze_rerun(opening, heartbeat)
+            elif opening.source == BatchSource.KAFKA:
+                await self._store.freeze_batch(opening.batch_id, self._batch_settings.calendar)
             else:
                 await self._freeze_overdue_orders(opening, heartbeat)
 

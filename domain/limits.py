@@ -84,7 +84,7 @@ INTAKE_RETRY_MAX_S = 2
 INTAKE_PRESSURE_LOOK_S = 1
 INTAKE_BATCH_SIZE_DEFAULT = 20_000
 BATCH_START_ALLOWANCE_S = 1  # from the freezing of a batch until its start is stored
-BATCH_WAIT_S_MIN = 2
+BATCH_WAIT_MIN_S = 2
 BACKLOG_HIGH_WATER_DEFAULT = 400_000
 BACKLOG_LOW_WATER_DEFAULT = 200_000
 BATCH_STUCK_S_DEFAULT = 300
@@ -93,6 +93,9 @@ DEAD_LETTER_KEY_BYTES_MAX = 1_024
 DEAD_LETTER_HEADER_BYTES_MAX = 65_536  # of a record's own headers; more than that are left out
 DEAD_LETTERS_LISTED_MAX = 1_000
 DEAD_LETTER_SLICE_COUNT = 100  # of dead letters sent again at a time
+# How long an order from Kafka waits at most for its batch to start.
+BATCH_WAIT_DEFAULT_S = 5
+BATCH_WAIT_MAX_S = 3600
 
 # A command at the terminal, or the audit, may scan everything.
 REPORT_STATEMENT_TIMEOUT_S = 600
@@ -140,6 +143,7 @@ def batch_order_count_max(chunk_size: int) -> int:
 _RELATIONS = {
     "a chunk size default within its bound": CHUNK_SIZE_DEFAULT <= CHUNK_SIZE_MAX,
     "a window default within its bound": WINDOW_DEFAULT <= WINDOW_MAX,
+    "a batch wait default within its bound": BATCH_WAIT_DEFAULT_S <= BATCH_WAIT_MAX_S,
     "children well under Temporal's 2,000 pending ones": WINDOW_MAX <= 500,
     "several heartbeats before one is missed": HEARTBEAT_INTERVAL_S * 3 <= HEARTBEAT_TIMEOUT_S,
     "a lock is given up before its statement": LOCK_TIMEOUT_S < STATEMENT_TIMEOUT_S,
@@ -161,7 +165,7 @@ _RELATIONS = {
     "a poll's announcements fit one append": INTAKE_RECORD_COUNT_MAX <= FREEZE_SLICE_ORDER_COUNT,
     "several heartbeats before a member is given up": KAFKA_HEARTBEAT_INTERVAL_S * 3 < KAFKA_SESSION_TIMEOUT_S,
     "the heartbeat has its turn while records are decoded": INTAKE_DECODE_S_MAX * 10 < KAFKA_HEARTBEAT_INTERVAL_S,
-    "a batch is frozen before it has to be started": BATCH_START_ALLOWANCE_S < BATCH_WAIT_S_MIN,
+    "a batch is frozen before it has to be started": BATCH_START_ALLOWANCE_S < BATCH_WAIT_MIN_S,
     "a dead letter fits a request": (
         DEAD_LETTER_BYTES_MAX + DEAD_LETTER_KEY_BYTES_MAX + DEAD_LETTER_HEADER_BYTES_MAX < KAFKA_REQUEST_BYTES_MAX
     ),

@@ -13,6 +13,7 @@ from schemas.reasons import Outcome, ReasonCode
 class BatchSource(StrEnum):
     """How a batch's orders were found."""
 
+    KAFKA = "kafka"
     SCHEDULE = "schedule"
     MANUAL = "manual"
     RERUN = "rerun"
@@ -138,8 +139,15 @@ class Batch(BatchOpening):
     closed_at: AwareDatetime | None
 
 
+class UnclosedBatch(NamedTuple):
+    """A batch in no final state, and how long ago it was opened, by the database's clock."""
+
+    batch: Batch
+    age_s: float
+
+
 class AppendResult(NamedTuple):
-    """What became of a slice of offered orders.
+    """What became of a slice of offered orders; both lists of conflicts are in order_id order.
 
     `unanswered_conflict_order_ids` are the conflicts with an item that has no outcome yet: they are counted but must
     not be acknowledged, so that the next run offers them again.
@@ -147,7 +155,7 @@ class AppendResult(NamedTuple):
 
     claimed_count: int
     duplicate_count: int
-    conflict_count: int
+    conflict_order_ids: tuple[str, ...]
     unanswered_conflict_order_ids: tuple[str, ...]
 
 

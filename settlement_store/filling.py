@@ -28,7 +28,7 @@ from settlement_store.port import batch_pruned, check_offers, is_opened_as
 
 _OPEN_BATCH = load_query("settlement_store", "open_batch")
 _QUEUE_TO_OPEN = load_query("settlement_store", "queue_to_open")
-_FETCH_UNCLOSED_BATCH_IDS = load_query("settlement_store", "fetch_unclosed_batch_ids")
+_FETCH_UNCLOSED_BATCHES = load_query("settlement_store", "fetch_unclosed_batches")
 _APPEND_ALONE = load_query("settlement_store", "append_alone")
 _APPEND_BESIDE_OTHERS = load_query("settlement_store", "append_beside_others")
 _APPEND_ORDERS = load_query("settlement_store", "append_orders")
@@ -69,7 +69,7 @@ class PostgresBatchFilling:
                 rerun.reason_code if rerun else None,
                 limits.UNCLOSED_BATCH_COUNT_MAX,
             )
-            unclosed_rows = await connection.fetch(_FETCH_UNCLOSED_BATCH_IDS, limits.UNCLOSED_BATCH_COUNT_MAX)
+            unclosed_rows = await connection.fetch(_FETCH_UNCLOSED_BATCHES, limits.UNCLOSED_BATCH_COUNT_MAX)
             unclosed_ids = [row["batch_id"] for row in unclosed_rows]
             try:
                 batch = batch_of(await fetch_batch_row(connection, opening.batch_id))
@@ -105,12 +105,12 @@ class PostgresBatchFilling:
                 batch["batch_no"],
                 row["claimed_count"],
                 row["duplicate_count"],
-                row["conflict_count"],
+                len(row["conflict_order_ids"]),
             )
             return AppendResult(
                 claimed_count=row["claimed_count"],
                 duplicate_count=row["duplicate_count"],
-                conflict_count=row["conflict_count"],
+                conflict_order_ids=tuple(row["conflict_order_ids"]),
                 unanswered_conflict_order_ids=tuple(row["unanswered_conflict_order_ids"]),
             )
 

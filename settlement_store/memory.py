@@ -40,11 +40,11 @@ from schemas.batches import (
 from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.memory_contents import Claim, Contents
-from settlement_store.memory_pruning import MemoryPruning
+from settlement_store.memory_unclosed import MemoryUnclosedBatches
 from settlement_store.port import RELEASING_OUTCOMES, batch_pruned, check_exceptions, check_offers, is_opened_as
 
 
-class MemorySettlementStore(MemoryPruning):
+class MemorySettlementStore(MemoryUnclosedBatches):
     """Batches in dictionaries; each method runs to its end without awaiting, so none sees another's half."""
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ class MemorySettlementStore(MemoryPruning):
             }
         )
         unanswered = [order_id for order_id in conflict_order_ids if self._outcome_of(order_id) == PENDING]
-        return AppendResult(claimed_count, duplicate_count, len(conflict_order_ids), tuple(unanswered))
+        return AppendResult(claimed_count, duplicate_count, tuple(conflict_order_ids), tuple(unanswered))
 
     async def fetch_exceptions(self, batch_id: str, after_item_no: int, item_count_max: int) -> list[StoredException]:
         """See `SettlementStore.fetch_exceptions`."""
@@ -353,6 +353,7 @@ class MemorySettlementStore(MemoryPruning):
         contents.exceptions |= new
         contents.stored_at |= dict.fromkeys(new, datetime.now(UTC))
         contents.chunks[chunk.chunk_index] = chunk._replace(state=state)
+        contents.latest_step_at = datetime.now(UTC)
         for item_no, exception in new.items():
             if exception.outcome in RELEASING_OUTCOMES:
                 order_id = contents.items[item_no].order_id

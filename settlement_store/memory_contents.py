@@ -29,6 +29,7 @@ class Contents:
         self.pruned_item_count = 0
         self.exceptions: dict[int, ExceptionItem] = {}
         self.stored_at: dict[int, datetime] = {}
+        self.latest_step_at: datetime | None = None
 
     def outcome_of(self, item_no: int) -> str:
         """An item's outcome, or pending."""

@@ -31,6 +31,7 @@ from schemas.batches import (
     RetiredBatch,
     StoreBreak,
     StoredException,
+    UnclosedBatch,
 )
 from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome
@@ -197,6 +198,16 @@ class SettlementStore(Protocol):
 
     async def fetch_batches(self, batch_count_max: int) -> list[Batch]:
         """Read the newest batches, newest first."""
+
+    async def fetch_unclosed_batches(self) -> list[UnclosedBatch]:
+        """Read the batches in no final state, oldest first; at most `limits.UNCLOSED_BATCH_COUNT_MAX`."""
+
+    async def fetch_backlog_order_count(self, active_within_s: float) -> int:
+        """Count the items without an outcome in running batches that are not stuck; cheap enough to ask every second.
+
+        Args:
+            active_within_s: a batch that started, or stored a chunk's step, this long ago or longer is stuck.
+        """
 
     async def fetch_planned_totals(self, batch_id: str) -> ControlTotals:
         """The control totals fixed at freezing; those of the items so far while the batch is open.

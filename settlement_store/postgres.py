@@ -35,6 +35,7 @@ from settlement_store.filling import PostgresBatchFilling
 from settlement_store.order_reads import PostgresOrderReads
 from settlement_store.port import RELEASING_OUTCOMES, check_exceptions
 from settlement_store.pruning import PostgresPruning
+from settlement_store.unclosed import PostgresUnclosedBatches
 
 
 def _query(name: str) -> str:
@@ -69,7 +70,9 @@ class _LockedChunk(NamedTuple):
     chunk: Chunk
 
 
-class PostgresSettlementStore(PostgresBatchFilling, PostgresPruning, PostgresOrderReads, PostgresAuditReads):
+class PostgresSettlementStore(
+    PostgresBatchFilling, PostgresUnclosedBatches, PostgresPruning, PostgresOrderReads, PostgresAuditReads
+):
     """`SettlementStore` on PostgreSQL; see the port for what each method promises.
 
     Here is what batches and chunks go through once they are frozen, and what is read of them.

@@ -55,15 +55,15 @@ async def running_intake(settings: Settings, store: SettlementStore) -> AsyncIte
             await serving
 
 
-async def fetch_lag(settings: Settings) -> int | None:
-    """How many records of the topic are not committed yet; None while a partition has no commit."""
+async def fetch_lag(settings: Settings) -> int:
+    """How many records of the topic are not committed yet."""
     consumer = AIOKafkaConsumer(**connection_arguments(settings), group_id=settings.topics.intake_group)
     await consumer.start()
     try:
         await consumer.topics()
         numbers = consumer.partitions_for_topic(settings.topics.overdue) or ()
         partitions = [TopicPartition(settings.topics.overdue, number) for number in numbers]
-        ends = await consumer.end_offsets(partitions)
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
         committed = {partition: await consumer.committed(partition) or 0 for partition in partitions}
     finally:
         await consumer.stop()
@@ -90,5 +90,5 @@ async def fetch_dead_letters(settings: Settings) -> list[DeadLetter]:
 
 def intake_settings(settings: Settings, task_queue: str, **changed: object) -> Settings:
     """Settings of an installation of this test's own, with short waits."""
-    short: dict[str, object] = {"batch_wait_s_max": limits.BATCH_WAIT_S_MIN, "chunk_size": 100, "window": 4}
+    short: dict[str, object] = {"batch_wait_s_max": limits.BATCH_WAIT_MIN_S, "chunk_size": 100, "window": 4}
     return settings.model_copy(update={"task_queue": task_queue, **short, **changed})

@@ -29,6 +29,7 @@ from domain.identifiers import chunk_workflow_id
 from domain.sample_orders import SampleOrder, currency_of, plan_sample_orders
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
+from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.stack_state import StackState
 from schemas.audit import AuditReport
@@ -46,7 +47,6 @@ from schemas.orders import OrderRecord
 from schemas.workflows import BatchResult, ChunkRef
 from settlement_store.port import SettlementStore
 from starters.audit import audit
-from starters.batch_starts import start_batch
 from starters.rerun import EXCEPTION_OUTCOMES
 from workers.settlement_worker import build_worker
 from workflows.activity_options import WORKFLOW_TASK_TIMEOUT

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from schemas.batches import BatchOpening, RerunSelection
+from schemas.batches import BatchOpening, BatchSource, RerunSelection
 from schemas.workflows import BatchRunProgress, BatchRunState
 
 _CHUNKS_NAMED_MAX = 20
@@ -24,23 +24,28 @@ def static_summary(opening: BatchOpening) -> str:
     """The batch in a line."""
     if opening.rerun:
         return f"settle again {_items_of(opening.rerun)}"
+    if opening.source == BatchSource.KAFKA:
+        return "settle orders that were announced on Kafka"
     return f"settle the orders overdue on {opening.business_date}"
 
 
 def static_details(opening: BatchOpening) -> str:
     """What this batch is, and what is safe to do with it."""
-    orders = (
-        f"Settles again {_items_of(opening.rerun)}"
-        if opening.rerun
-        else f"Settles all orders whose after-sale period ended before **{opening.cutoff_at:%Y-%m-%d %H:%M:%S} UTC**"
-    )
     return (
-        f"{orders} in chunks of **{opening.chunk_size:,}**, at most **{opening.window}** at a time. "
+        f"{_orders_of(opening)} in chunks of **{opening.chunk_size:,}**, at most **{opening.window}** at a time. "
         f"Source: {opening.source}."
         "\n\n"
         f"The numbers that finance signs: `settle report {opening.batch_id}`. "
         "The stores guard every step: cancelling or terminating loses and doubles nothing."
     )
+
+
+def _orders_of(opening: BatchOpening) -> str:
+    if opening.rerun:
+        return f"Settles again {_items_of(opening.rerun)}"
+    if opening.source == BatchSource.KAFKA:
+        return "Settles orders that were announced on Kafka"
+    return f"Settles all orders whose after-sale period ended before **{opening.cutoff_at:%Y-%m-%d %H:%M:%S} UTC**"
 
 
 def opening_phase(scheduled_at: datetime) -> str:
@@ -52,6 +57,8 @@ def freezing_phase(opening: BatchOpening) -> str:
     """What is done until the batch is frozen."""
     if opening.rerun:
         return f"freezing {_items_of(opening.rerun)}"
+    if opening.source == BatchSource.KAFKA:
+        return "freezing what intake has filled the batch with"
     return f"freezing the overdue orders up to {opening.cutoff_at:%Y-%m-%d %H:%M:%S} UTC"
 
 

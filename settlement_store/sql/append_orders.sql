@@ -81,5 +81,5 @@ SELECT
     (SELECT count(*) FROM numbered) AS numbered_count,
     (SELECT count(*) FROM claimed) AS claimed_count,
     (SELECT count(*) FROM live WHERE is_duplicate) AS duplicate_count,
-    (SELECT count(*) FROM live WHERE NOT is_duplicate) AS conflict_count,
+    ARRAY(SELECT order_id FROM live WHERE NOT is_duplicate ORDER BY order_id) AS conflict_order_ids,
     ARRAY(SELECT order_id FROM unanswered ORDER BY order_id) AS unanswered_conflict_order_ids

@@ -163,8 +163,8 @@ class TestAppending:
         await store.open_batch(opening_of())
         first = ["z", "Z", "é", "10", "9", "\U0001f642", "\uff21"]
         second = ["y", "Y", "z", "8"]
-        assert await store.append_orders("B1", orders_of(*first)) == AppendResult(7, 0, 0, ())
-        assert await store.append_orders("B1", orders_of(*second)) == AppendResult(3, 1, 0, ())
+        assert await store.append_orders("B1", orders_of(*first)) == AppendResult(7, 0, (), ())
+        assert await store.append_orders("B1", orders_of(*second)) == AppendResult(3, 1, (), ())
         assert await items_of(store, "B1") == [
             Item(item_no, order_id, "A1", 100, "USD", 1)
             for item_no, order_id in enumerate([*sorted(first), *sorted(set(second) - {"z"})])
@@ -173,7 +173,7 @@ class TestAppending:
 
     async def test_an_offer_of_nothing_does_nothing(self, store: SettlementStore) -> None:
         batch = await store.open_batch(opening_of())
-        assert await store.append_orders("B1", []) == AppendResult(0, 0, 0, ())
+        assert await store.append_orders("B1", []) == AppendResult(0, 0, (), ())
         assert await store.fetch_batch("B1") == batch
 
     async def test_an_order_twice_in_one_offer_is_refused(self, store: SettlementStore) -> None:
@@ -207,11 +207,11 @@ class TestAppending:
             order_of("O1"),
             order_of("O5"),
         ]
-        assert await store.append_orders("B2", offered) == AppendResult(1, 1, 3, ("O2", "O3", "O4"))
+        assert await store.append_orders("B2", offered) == AppendResult(1, 1, ("O2", "O3", "O4"), ("O2", "O3", "O4"))
         assert [item.order_id for item in await items_of(store, "B2")] == ["O5"]
         batch = await store.fetch_batch("B2")
         assert (batch.item_count, batch.duplicate_count, batch.conflict_count) == (1, 1, 3)
-        assert await store.append_orders("B2", offered) == AppendResult(0, 2, 3, ("O2", "O3", "O4"))
+        assert await store.append_orders("B2", offered) == AppendResult(0, 2, ("O2", "O3", "O4"), ("O2", "O3", "O4"))
         assert await store.fetch_offer_counts() == OfferCounts(3, 6)
 
     async def test_a_conflict_is_unanswered_only_while_the_item_is_pending(self, store: SettlementStore) -> None:
@@ -221,7 +221,7 @@ class TestAppending:
         await store.store_validation("B1", 1, [])
         await store.open_batch(opening_of("B2"))
         offered = [order_of(order_id, amount_minor=1) for order_id in ORDER_IDS]
-        assert await store.append_orders("B2", offered) == AppendResult(0, 0, 5, ("O3", "O4"))
+        assert await store.append_orders("B2", offered) == AppendResult(0, 0, tuple(ORDER_IDS), ("O3", "O4"))
 
     async def test_rejected_and_failed_orders_come_in_again_with_the_next_claim_number(
         self, store: SettlementStore
@@ -229,7 +229,7 @@ class TestAppending:
         await settle(store, ["O1", "O2", "O3", "O4"], "B1", [rejected(0)], [failed(1), held(2)])
         await store.open_batch(opening_of("B2"))
         offered = [order_of("O1", amount_minor=7), *orders_of("O2", "O3", "O4", "O5")]
-        assert await store.append_orders("B2", offered) == AppendResult(3, 2, 0, ())
+        assert await store.append_orders("B2", offered) == AppendResult(3, 2, (), ())
         assert await items_of(store, "B2") == [
             Item(0, "O1", "A1", 7, "USD", 2),
             Item(1, "O2", "A1", 100, "USD", 2),
@@ -414,7 +414,7 @@ class TestChunks:
         await store.store_validation("B1", 0, [rejected(0)])
         await store.hold_chunk("B1", 0, "why")
         await store.open_batch(opening_of("B2"))
-        assert await store.append_orders("B2", orders_of("O1", "O2")) == AppendResult(1, 1, 0, ())
+        assert await store.append_orders("B2", orders_of("O1", "O2")) == AppendResult(1, 1, (), ())
 
 
 Step = Callable[[SettlementStore], Awaitable[OutcomeTotals]]

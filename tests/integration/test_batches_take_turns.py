@@ -4,7 +4,7 @@ from temporalio.client import Client
 
 from domain.errors import BatchNotFoundError
 from domain.limits import WINDOW_MAX
-from starters.batch_starts import start_batch
+from runtime.batch_starts import start_batch
 from tests.settlements import (
     Systems,
     eventually,

@@ -1,12 +1,12 @@
-"""Orders come in from Kafka: every good one is settled or rejected, every other is a dead letter, and nothing is lost."""
+"""Orders come in from Kafka: a good one is settled or rejected, any other record is a dead letter, none is lost."""
 
-import asyncio
 import json
 from collections import Counter
 from typing import Any
 
 from temporalio.client import Client
 
+from messaging.announcing import plan_events
 from messaging.decoding import PoisonClass
 from runtime.kafka import create_topics
 from runtime.settings import Settings
@@ -21,7 +21,7 @@ from tests.intakes import (
     until_taken_in,
 )
 from tests.malformed_records import plan_records
-from tests.settlements import Systems, eventually, load_orders, require_clean, running_worker, seed_orders
+from tests.settlements import NOW, Systems, eventually, load_orders, require_clean, running_worker, seed_orders
 
 
 async def until_final(systems: Systems) -> list[Batch]:
@@ -163,12 +163,5 @@ async def test_intake_pauses_over_the_high_water_mark_keeps_its_place_and_resume
 
 
 def bulk_event(records: list[OrderRecord]) -> bytes:
-    from messaging.announcing import plan_events
-    from tests.settlements import NOW
-
     events: list[Any] = [event.model_dump(mode="json") for event in plan_events(records, NOW)]
     return json.dumps(events).encode()
-
-
-async def settle_quietly() -> None:
-    await asyncio.sleep(0)

@@ -11,11 +11,11 @@ from temporalio.client import Client
 from activities.reconciliation import reconcile_batch
 from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id, credit_key
+from runtime.batch_starts import start_batch
 from schemas.batches import BatchOpening, BatchState, ControlTotals, ReconciliationReport
 from schemas.ledger import CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import Outcome, ReasonCode
-from starters.batch_starts import start_batch
 from tests.settlements import (
     DEADLINE_S,
     Gate,

@@ -16,12 +16,12 @@ from domain import limits
 from domain.batch_openings import BatchSettings
 from domain.errors import WrongCallError
 from domain.identifiers import daily_schedule_id
+from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from schemas.batches import BatchSource, BatchState
 from schemas.orders import OrderStatus
 from schemas.reasons import ReasonCode
 from schemas.workflows import BatchResult, BatchRun, ScheduledRun
-from starters.batch_starts import start_batch
 from starters.daily_schedule import apply_schedule, delete_schedule, fetch_schedule, trigger_schedule
 from tests.settlements import (
     CALENDAR,

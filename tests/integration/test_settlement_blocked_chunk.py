@@ -4,8 +4,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from local_stack.packages import locate_program
+from runtime.batch_starts import start_batch
 from schemas.batches import BatchProgress, ChunkState
-from starters.batch_starts import start_batch
 from tests.settlements import (
     Gate,
     Systems,

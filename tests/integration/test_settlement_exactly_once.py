@@ -11,9 +11,9 @@ from temporalio.service import RPCError
 
 from domain import limits
 from domain.identifiers import chunk_workflow_id
+from runtime.batch_starts import start_batch
 from runtime.stack_state import StackState
 from schemas.batches import BatchState
-from starters.batch_starts import start_batch
 from tests.settlements import (
     Gate,
     Systems,

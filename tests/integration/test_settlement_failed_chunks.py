@@ -10,10 +10,10 @@ from activities.reconciliation import reconcile_batch
 from domain.control_totals import sum_totals
 from domain.errors import InvariantViolationError, UnavailableError
 from domain.identifiers import chunk_workflow_id
+from runtime.batch_starts import start_batch
 from schemas.batches import BatchState, ControlTotals
 from schemas.reasons import ReasonCode
 from schemas.workflows import BatchResult
-from starters.batch_starts import start_batch
 from tests.settlements import (
     Gate,
     SeededOrders,

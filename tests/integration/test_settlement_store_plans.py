@@ -1,7 +1,7 @@
 """No hot statement of the settlement store scans a big table or reads more than it was asked, on any statistics."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,11 @@ CHUNK_COUNT = ITEM_COUNT // SMALL_CHUNK_SIZE + ITEM_COUNT // limits.CHUNK_SIZE_D
 EXCEPTION_EVERY = 20
 ORDER_LIFE_READ_COUNT = 2  # an order's item and its earlier one
 ROW_COUNT_MIN = 2_000  # what may be read without harm whatever it is about: all of a few chunks, some times over
-READS_ALL_CHUNKS = {"fetch_progress", "set_batch_final"}  # of a batch, which may be most of their tables
+READS_ALL_CHUNKS = {
+    "fetch_backlog_order_count",
+    "fetch_progress",
+    "set_batch_final",
+}  # of a batch, which may be most of their tables
 BIG_TABLES = {
     "items",
     "claims",
@@ -224,7 +228,6 @@ def rerun_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
         rerun = (rerun_of, ["held"] if rerun_of else None, None)
         source = "rerun" if rerun_of else "manual"
         yield "open_batch", (f"new-{source}", source, CUTOFF.date(), CUTOFF, 10, 8, *rerun, 100), 10
-    yield "fetch_unclosed_batch_ids", (100,), 10
     yield "queue_to_open", (), 1
 
 
@@ -254,6 +257,8 @@ def calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
         yield "count_conflicts", (batch_no, 1), 1
     yield "store_chunks", (filled.open, ITEM_COUNT, SMALL_CHUNK_SIZE), CHUNK_COUNT
     yield "fetch_batches", (limits.BATCH_LIST_COUNT_MAX,), limits.BATCH_LIST_COUNT_MAX
+    yield "fetch_unclosed_batches", (limits.UNCLOSED_BATCH_COUNT_MAX,), limits.UNCLOSED_BATCH_COUNT_MAX
+    yield "fetch_backlog_order_count", (timedelta(seconds=60),), CHUNK_COUNT
     for statement in ("fetch_offer_counts", "append_alone", "append_beside_others"):
         yield statement, (), 10
 

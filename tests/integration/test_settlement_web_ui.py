@@ -4,8 +4,8 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
 from domain.identifiers import chunk_workflow_id
+from runtime.batch_starts import start_batch
 from schemas.batches import BatchState
-from starters.batch_starts import start_batch
 from tests.settlements import (
     Gate,
     Systems,

@@ -16,11 +16,11 @@ from activities import chunks
 from activities.reconciliation import reconcile_batch
 from domain import limits
 from domain.identifiers import chunk_workflow_id, credit_key
+from runtime.batch_starts import start_batch
 from schemas.batches import BatchState, ControlTotals, OutcomeTotals
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import ReasonCode
 from schemas.workflows import ChunkRef
-from starters.batch_starts import start_batch
 from tests.settlements import (
     NOW,
     Gate,

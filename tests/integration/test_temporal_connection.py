@@ -9,10 +9,10 @@ import pytest
 
 from domain import limits
 from domain.errors import UnavailableError
+from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.stack_state import StackState
 from runtime.temporal import connect_temporal, is_answering
-from starters.batch_starts import start_batch
 from tests.settlements import opening_of
 
 

@@ -27,6 +27,7 @@ from domain.errors import InvariantViolationError
 from domain.identifiers import chunk_workflow_id
 from fund_platform.memory import MemoryFundPlatform
 from order_center.memory import MemoryOrderCenter
+from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from schemas.batches import BatchOpening, BatchSource, RerunSelection
 from schemas.ledger import AccountOpening
@@ -34,7 +35,6 @@ from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
 from schemas.reasons import Outcome
 from schemas.workflows import BatchRun
 from settlement_store.memory import MemorySettlementStore
-from starters.batch_starts import start_batch
 from starters.daily_schedule import apply_schedule, trigger_schedule
 from starters.migrate import add_search_attributes
 from workers.settlement_worker import build_worker

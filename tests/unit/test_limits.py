@@ -15,6 +15,7 @@ SOURCE = Path(limits.__file__).read_text(encoding="utf-8")
 BREAKING = {
     "a chunk size default within its bound": ("CHUNK_SIZE_DEFAULT", limits.CHUNK_SIZE_MAX + 1),
     "a window default within its bound": ("WINDOW_DEFAULT", limits.WINDOW_MAX + 1),
+    "a batch wait default within its bound": ("BATCH_WAIT_DEFAULT_S", limits.BATCH_WAIT_MAX_S + 1),
     "children well under Temporal's 2,000 pending ones": ("WINDOW_MAX", 501),
     "several heartbeats before one is missed": ("HEARTBEAT_INTERVAL_S", limits.HEARTBEAT_TIMEOUT_S / 2),
     "a lock is given up before its statement": ("LOCK_TIMEOUT_S", limits.STATEMENT_TIMEOUT_S),
@@ -36,7 +37,7 @@ BREAKING = {
         limits.KAFKA_SESSION_TIMEOUT_S / 3,
     ),
     "the heartbeat has its turn while records are decoded": ("INTAKE_DECODE_S_MAX", limits.KAFKA_HEARTBEAT_INTERVAL_S),
-    "a batch is frozen before it has to be started": ("BATCH_START_ALLOWANCE_S", limits.BATCH_WAIT_S_MIN),
+    "a batch is frozen before it has to be started": ("BATCH_START_ALLOWANCE_S", limits.BATCH_WAIT_MIN_S),
     "a dead letter fits a request": ("DEAD_LETTER_BYTES_MAX", limits.KAFKA_REQUEST_BYTES_MAX),
     "intake resumes under the mark at which it pauses": (
         "BACKLOG_LOW_WATER_DEFAULT",

@@ -1,0 +1,22 @@
+-- Count the items without an outcome in running batches that started, or stored a chunk's step, within an interval.
+-- One row is read for each chunk; the totals only of those that are validated, which are no more than are in flight. A batch's chunks are named as a range, so that no statistics make scanning the table for each batch look cheap.
+SELECT coalesce(sum(batch.item_count - answered.item_count), 0)::bigint
+FROM batches AS batch
+CROSS JOIN LATERAL (
+    SELECT
+        max(stored_at) AS latest_step_at,
+        coalesce(sum(
+            CASE state
+                WHEN 'closed' THEN item_end - item_start
+                WHEN 'validated' THEN (
+                    SELECT coalesce(sum(order_count), 0) FROM chunk_totals
+                    WHERE chunk_totals.batch_no = chunk_states.batch_no
+                        AND chunk_totals.chunk_index = chunk_states.chunk_index
+                )
+            END
+        ), 0) AS item_count
+    FROM chunk_states
+    WHERE (chunk_states.batch_no, chunk_index) >= (batch.batch_no, 0)
+        AND (chunk_states.batch_no, chunk_index) < (batch.batch_no, batch.item_count)
+) AS answered
+WHERE batch.state = 'running' AND greatest(batch.started_at, answered.latest_step_at) > now() - $1::interval
