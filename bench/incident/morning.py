@@ -68,6 +68,7 @@ class Morning(NamedTuple):
     lost: int
     settled: int
     paid_twice: int
+    process_count: int
     rss_bytes_max: int
     query_s_max: float
     notices_sent: int
@@ -104,6 +105,7 @@ async def live_through(settings: Settings, design: Design, events: Sequence[Over
         lost=len(events) - fates.settled,
         settled=fates.settled,
         paid_twice=fates.paid_twice,
+        process_count=len(design.pids),
         rss_bytes_max=observer.observed.rss_bytes_max,
         query_s_max=observer.observed.query_s_max,
         notices_sent=NOTICE_COUNT,
