@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ORDERS ?= 100000
+LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock check format test test-kafka demo incident bench up down
@@ -18,9 +19,11 @@ setup: .venv/.ready ## make .venv from the lock file
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
 	touch $@
 
-lock: .venv/.ready ## resolve the dependencies again
-	$(BIN)/uv pip compile pyproject.toml --extra local --extra dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.lock
+lock: .venv/.ready ## resolve the dependencies again, those of the image to the same versions
+	$(BIN)/uv pip compile pyproject.toml --extra build --extra local --extra dev $(LOCK) --upgrade \
+	  --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra build $(LOCK) --constraint requirements.lock --no-annotate \
+	  --output-file requirements-runtime.lock
 
 check: .venv/.ready ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -1,13 +1,14 @@
-"""Workflow ids and idempotency keys: frozen formats, one place.
+"""Workflow ids, idempotency keys and what events are named: frozen formats, one place.
 
-Changing one of these formats lets a credit be paid twice or a chunk run twice: tests pin them.
+Changing one of these formats lets a credit be paid twice, a chunk run twice or an event get lost: tests pin them.
 """
 
 import re
+import zlib
 from datetime import UTC, date, datetime
 from zlib import crc32
 
-from domain.limits import BATCH_ID_LENGTH_MAX, FAIRNESS_KEY_BYTES_MAX
+from domain.limits import BATCH_ID_LENGTH_MAX, FAIRNESS_KEY_BYTES_MAX, RESULT_BUCKET_COUNT
 from schemas.batches import BatchSource
 
 # Temporal's own workflows, a schedule's among them, have ids that begin with `temporal-sys-`.
@@ -75,3 +76,13 @@ def credit_key(order_id: str) -> str:
 def order_id_of_credit_key(idempotency_key: str) -> str:
     """The order whose credit has this key; the inverse of `credit_key`."""
     return idempotency_key.removeprefix(CREDIT_KEY_PREFIX)
+
+
+def result_event_id(order_id: str, outcome_no: int) -> str:
+    """The id of the event that tells an outcome: the same each time that it is delivered."""
+    return f"settlement:{order_id}:{outcome_no}"
+
+
+def result_bucket(order_id: str) -> int:
+    """The hash bucket that an order's results are delivered with; PostgreSQL's `crc32` gives the same."""
+    return zlib.crc32(order_id.encode()) % RESULT_BUCKET_COUNT

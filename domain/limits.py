@@ -66,9 +66,11 @@ UNREACHABLE_TOLD_S = 10
 KAFKA_CONNECT_TIMEOUT_S = 4
 KAFKA_REQUEST_BYTES_MAX = 1_048_576  # the brokers' own default for a record
 KAFKA_LINGER_MS = 5
+KAFKA_LOOK_INTERVAL_S = 0.02  # between looks at what a client knows by now
 KAFKA_SEND_TIMEOUT_S = 30
 KAFKA_COMMIT_TIMEOUT_S = 5
-KAFKA_STOP_TIMEOUT_S = 5
+KAFKA_REQUEST_TIMEOUT_S = 8
+KAFKA_STOP_TIMEOUT_S = 5  # what a producer had no time to send is sent again by the next one
 KAFKA_SESSION_TIMEOUT_S = 10  # how long a member that says nothing keeps its partitions
 KAFKA_HEARTBEAT_INTERVAL_S = 3
 KAFKA_FETCH_BYTES_MAX = 8_388_608  # in one answer of a broker
@@ -96,6 +98,16 @@ DEAD_LETTER_SLICE_COUNT = 100  # of dead letters sent again at a time
 # How long an order from Kafka waits at most for its batch to start.
 BATCH_WAIT_DEFAULT_S = 5
 BATCH_WAIT_MAX_S = 3600
+
+# The relay
+RESULT_BUCKET_COUNT = 16  # frozen: outbox rows say which of these are delivered
+RELAY_SLICE_ITEM_COUNT = 2_000
+RELAY_LEASE_S = 15
+RELAY_RENEW_INTERVAL_S = 3
+RELAY_POLL_INTERVAL_S = 0.2  # while nothing is to be delivered
+RELAY_RETRY_INITIAL_S = 0.2
+RELAY_RETRY_MAX_S = 5
+RELAY_GRACEFUL_STOP_S = 10
 
 # A command at the terminal, or the audit, may scan everything.
 REPORT_STATEMENT_TIMEOUT_S = 600
@@ -179,6 +191,10 @@ _RELATIONS = {
     "the amounts of a full batch, good or bad, fit a 64-bit sum": (
         BATCH_ORDER_COUNT_MAX * 10**AMOUNT_DIGIT_COUNT_MAX < 2**63
     ),
+    "a relay keeps its lease while it waits for Kafka": (
+        RELAY_RENEW_INTERVAL_S + KAFKA_REQUEST_TIMEOUT_S < RELAY_LEASE_S
+    ),
+    "a relay that stops has time for the slice in hand": KAFKA_REQUEST_TIMEOUT_S < RELAY_GRACEFUL_STOP_S,
     "what can be imported can be announced": (
         (IDENTIFIER_LENGTH_MAX, 10**AMOUNT_DIGIT_COUNT_MAX - 1)
         == (events.IDENTIFIER_LENGTH_MAX, events.AMOUNT_MINOR_MAX)

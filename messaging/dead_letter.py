@@ -84,7 +84,7 @@ class DeadLetterTopic:
             headers[_ELEMENT] = poison.element_index
         return await self._producer.send(
             self._topic,
-            key=record.key and record.key[: limits.DEAD_LETTER_KEY_BYTES_MAX],
+            key=_key_of(record),
             value=value and value[: limits.DEAD_LETTER_BYTES_MAX],
             headers=[*_kept(record.headers), *((name, str(each).encode()) for name, each in headers.items())],
         )
@@ -119,6 +119,14 @@ def dead_letter_of(record: ConsumerRecord) -> DeadLetter:
 def header_values(headers: Iterable[tuple[str, bytes | None]]) -> Mapping[str, bytes]:
     """Headers by lower-case name; of one that comes twice the last."""
     return {name.lower(): value or b"" for name, value in headers}
+
+
+def _key_of(record: ConsumerRecord) -> bytes | None:
+    """The record's key, cut; an empty one for a record that has neither key nor value, which the client refuses."""
+    if record.key is None:
+        return b"" if record.value is None else None
+    key: bytes = record.key[: limits.DEAD_LETTER_KEY_BYTES_MAX]
+    return key
 
 
 def _kept(headers: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:

@@ -40,7 +40,7 @@ class DeadLetterReader:
             partitions = [TopicPartition(self._topic, number) for number in numbers]
             self._consumer.assign(partitions)
             starts = await self._consumer.beginning_offsets(partitions)
-            ends = await self._consumer.end_offsets(partitions)
+            ends = {each: await fetch_end(self._consumer, each) for each in partitions}
             replayed = {each: await self._consumer.committed(each) or 0 for each in partitions}
         return {
             each.partition: Span(starts[each], max(replayed[each], starts[each]), ends[each]) for each in partitions
@@ -73,6 +73,18 @@ class DeadLetterReader:
         """
         async with asyncio.timeout(limits.KAFKA_COMMIT_TIMEOUT_S):
             await self._consumer.commit({TopicPartition(self._topic, partition): end})
+
+
+async def fetch_end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
+    """The offset after a partition's last record, as its fetches tell it; the partition must be assigned.
+
+    Not by asking for the latest offset: the embedded broker tells it wrong after records that were sent together.
+    """
+    while True:
+        end: int | None = consumer.highwater(partition)
+        if end is not None:
+            return end
+        await asyncio.sleep(limits.KAFKA_LOOK_INTERVAL_S)
 
 
 async def send_again(producer: AIOKafkaProducer, topic: str, letters: Iterable[DeadLetter]) -> None:

@@ -106,6 +106,9 @@ async def open_producer(settings: Settings, *, idempotent: bool) -> AsyncIterato
         idempotent: whether a record that the producer itself sends again is stored once, in order; the embedded
             broker does not know how.
 
+    At the end it is given some time to send what it has; what is unsent then is dropped. Where it is idempotent a
+    record waits without end for brokers that are away, and arrives once.
+
     Raises:
         SettingsError: no broker is set.
         UnavailableError: none could be reached in time.
@@ -116,6 +119,7 @@ async def open_producer(settings: Settings, *, idempotent: bool) -> AsyncIterato
         enable_idempotence=idempotent and not settings.kafka_is_embedded,
         compression_type="lz4",
         linger_ms=limits.KAFKA_LINGER_MS,
+        request_timeout_ms=limits.KAFKA_REQUEST_TIMEOUT_S * 1_000,
         max_request_size=limits.KAFKA_REQUEST_BYTES_MAX,
     )
     try:
@@ -123,7 +127,16 @@ async def open_producer(settings: Settings, *, idempotent: bool) -> AsyncIterato
             await producer.start()
         yield producer
     finally:
-        await producer.stop()
+        await _stop(producer)
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    try:
+        async with asyncio.timeout(limits.KAFKA_STOP_TIMEOUT_S):
+            await producer.stop()
+    except TimeoutError:
+        # The brokers are away. The client would wait for them without end.
+        await producer.client.close()
 
 
 async def require_topics(settings: Settings) -> None:

@@ -187,7 +187,8 @@ class RerunItem(NamedTuple):
 class RetiredBatch(NamedTuple):
     """A closed batch that is past its retention and not pruned yet.
 
-    It is pruned unless one of its items is held and still its order's latest, or a batch that reruns it is not closed.
+    It is pruned unless one of its items is held and still its order's latest, a batch that reruns it is not closed, or
+    it has outbox rows that are not delivered.
     """
 
     batch_id: str
@@ -195,6 +196,7 @@ class RetiredBatch(NamedTuple):
     item_count: int
     held_count: int
     unclosed_rerun_count: int
+    undelivered_count: int
 
 
 class ItemGroup(NamedTuple):

@@ -183,7 +183,7 @@ class MemorySettlementStore(MemoryUnclosedBatches):
         """See `SettlementStore.store_validation`."""
         contents, chunk = self._get_chunk(batch_id, chunk_index)
         if chunk.state == ChunkState.PLANNED:
-            self._store(contents, chunk, ChunkState.VALIDATED, rejects)
+            self._store(batch_id, chunk, ChunkState.VALIDATED, rejects)
         return contents.totals_of(chunk)
 
     async def store_outcomes(
@@ -194,7 +194,7 @@ class MemorySettlementStore(MemoryUnclosedBatches):
         if chunk.state == ChunkState.PLANNED:
             raise InvariantViolationError(f"Chunk {chunk_index} of batch {batch_id} has no stored validation.")
         if chunk.state == ChunkState.VALIDATED:
-            self._store(contents, chunk, ChunkState.CLOSED, exceptions)
+            self._store(batch_id, chunk, ChunkState.CLOSED, exceptions)
             batch = self._batches[batch_id]
             conflict_count = sum(e.reason_code == ReasonCode.PAYLOAD_CONFLICT for e in exceptions)
             self._batches[batch_id] = batch.model_copy(update={"conflict_count": batch.conflict_count + conflict_count})
@@ -217,7 +217,7 @@ class MemorySettlementStore(MemoryUnclosedBatches):
                 )
                 for item in pending
             ]
-            self._store(contents, chunk, ChunkState.CLOSED, held)
+            self._store(batch_id, chunk, ChunkState.CLOSED, held)
         return contents.totals_of(chunk)
 
     async def fetch_chunk_totals(self, batch_id: str, chunk_index: int) -> OutcomeTotals:
@@ -344,20 +344,23 @@ class MemorySettlementStore(MemoryUnclosedBatches):
         self._batches[batch.batch_id] = changed
         return changed
 
-    def _store(self, contents: Contents, chunk: Chunk, state: ChunkState, exceptions: Sequence[ExceptionItem]) -> None:
-        """Store exceptions, release the claims that they free, and move the chunk on."""
+    def _store(self, batch_id: str, chunk: Chunk, state: ChunkState, exceptions: Sequence[ExceptionItem]) -> None:
+        """Store exceptions, release the claims that they free, move the chunk on, and store its outbox row."""
         check_exceptions(chunk, exceptions)
+        contents, now = self._contents[batch_id], datetime.now(UTC)
         new = {exception.item_no: exception for exception in exceptions}
         if new.keys() & contents.exceptions.keys():
             raise InvariantViolationError(f"An item of chunk {chunk.chunk_index} has an outcome already.")
         contents.exceptions |= new
-        contents.stored_at |= dict.fromkeys(new, datetime.now(UTC))
+        contents.stored_at |= dict.fromkeys(new, now)
         contents.chunks[chunk.chunk_index] = chunk._replace(state=state)
         contents.latest_step_at = datetime.now(UTC)
         for item_no, exception in new.items():
             if exception.outcome in RELEASING_OUTCOMES:
                 order_id = contents.items[item_no].order_id
                 self._claims[order_id] = self._claims[order_id]._replace(is_held=False)
+        if new or state == ChunkState.CLOSED:
+            self._store_outbox_row(batch_id, chunk, state, now)
 
     def _payload_of(self, claim: Claim) -> OfferedOrder:
         item = self._contents[claim.batch_id].items[claim.item_no]

@@ -7,16 +7,16 @@ from domain import limits
 from domain.errors import BatchNotFoundError, InvariantViolationError
 from schemas.batches import FINAL_STATES, Batch, BatchState, ReconciliationReport, RetiredBatch
 from schemas.reasons import Outcome
-from settlement_store.memory_contents import Claim, Contents
+from settlement_store.memory_contents import Claim
+from settlement_store.memory_outbox import MemoryOutbox
 from settlement_store.port import check_report
 
 
-class MemoryPruning:
+class MemoryPruning(MemoryOutbox):
     """The part of the settlement store in memory that prunes; it has the state of all of it."""
 
     def __init__(self) -> None:
-        self._batches: dict[str, Batch] = {}
-        self._contents: dict[str, Contents] = {}
+        super().__init__()
         self._claims: dict[str, Claim] = {}
         self._kept_reports: dict[str, ReconciliationReport] = {}
         self._pruned_batch_ids: set[str] = set()
@@ -43,7 +43,8 @@ class MemoryPruning:
         """See `SettlementStore.keep_report`."""
         check_report(report)
         batch = self._batches[report.batch_id]
-        if batch.state == BatchState.CLOSED and not self._unclosed_rerun_count(report.batch_id):
+        waits = self._unclosed_rerun_count(report.batch_id) or self._undelivered_count(report.batch_id)
+        if batch.state == BatchState.CLOSED and not waits:
             self._kept_reports.setdefault(report.batch_id, report)
         return report.batch_id in self._kept_reports
 
@@ -74,7 +75,12 @@ class MemoryPruning:
             for item_no, exception in contents.exceptions.items()
         )
         return RetiredBatch(
-            batch.batch_id, closed_at, batch.item_count, held_count, self._unclosed_rerun_count(batch.batch_id)
+            batch.batch_id,
+            closed_at,
+            batch.item_count,
+            held_count,
+            self._unclosed_rerun_count(batch.batch_id),
+            self._undelivered_count(batch.batch_id),
         )
 
     def _unclosed_rerun_count(self, batch_id: str) -> int:

@@ -35,12 +35,13 @@ from schemas.batches import (
 )
 from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome
+from settlement_store.outbox_port import Outbox
 
 RELEASING_OUTCOMES = frozenset({Outcome.REJECTED, Outcome.FAILED})
 
 
-class SettlementStore(Protocol):
-    """Batches, items, claims, chunk states and exception items."""
+class SettlementStore(Outbox, Protocol):
+    """Batches, items, claims, chunk states and exception items, and the outbox of their outcomes."""
 
     async def open_batch(self, opening: BatchOpening) -> Batch:
         """Store a new, empty batch, or return the one that has this id. Idempotent.
@@ -234,7 +235,8 @@ class SettlementStore(Protocol):
         """Keep a closed batch's reconciliation: from now on it may be pruned, and can no longer be rerun. Idempotent.
 
         Returns:
-            Whether a report is kept now; not if a batch that reruns this one is in no final state.
+            Whether a report is kept now; not if a batch that reruns this one is in no final state, or while an
+            outcome of this one is not delivered.
 
         Raises:
             InvariantViolationError: the report has pending items, which would look settled once they are pruned.

@@ -33,6 +33,7 @@ from settlement_store.audit_reads import PostgresAuditReads
 from settlement_store.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
 from settlement_store.filling import PostgresBatchFilling
 from settlement_store.order_reads import PostgresOrderReads
+from settlement_store.outbox import PostgresOutbox
 from settlement_store.port import RELEASING_OUTCOMES, check_exceptions
 from settlement_store.pruning import PostgresPruning
 from settlement_store.unclosed import PostgresUnclosedBatches
@@ -62,6 +63,7 @@ class _Sql:
     set_chunk_state = _query("set_chunk_state")
     store_chunk_totals = _query("store_chunk_totals")
     store_exceptions = _query("store_exceptions")
+    store_outbox_row = _query("store_outbox_row")
     store_reject_totals = _query("store_reject_totals")
 
 
@@ -71,7 +73,12 @@ class _LockedChunk(NamedTuple):
 
 
 class PostgresSettlementStore(
-    PostgresBatchFilling, PostgresUnclosedBatches, PostgresPruning, PostgresOrderReads, PostgresAuditReads
+    PostgresBatchFilling,
+    PostgresUnclosedBatches,
+    PostgresPruning,
+    PostgresOutbox,
+    PostgresOrderReads,
+    PostgresAuditReads,
 ):
     """`SettlementStore` on PostgreSQL; see the port for what each method promises.
 
@@ -118,6 +125,8 @@ class PostgresSettlementStore(
             if chunk.state != ChunkState.PLANNED:
                 return await _stored_chunk_totals(connection, batch_no, chunk_index)
             await _store_exceptions(connection, batch_no, chunk, rejects)
+            if rejects:
+                await _store_outbox_row(connection, batch_no, chunk, ChunkState.VALIDATED)
             return await _move_chunk(
                 connection, batch_no, chunk, ChunkState.VALIDATED, store_totals=_Sql.store_reject_totals
             )
@@ -263,7 +272,12 @@ async def _store_exceptions(
 
 
 async def _close_chunk(connection: Connection, batch_no: int, chunk: Chunk) -> OutcomeTotals:
+    await _store_outbox_row(connection, batch_no, chunk, ChunkState.CLOSED)
     return await _move_chunk(connection, batch_no, chunk, ChunkState.CLOSED, store_totals=_Sql.store_chunk_totals)
+
+
+async def _store_outbox_row(connection: Connection, batch_no: int, chunk: Chunk, step: ChunkState) -> None:
+    await connection.execute(_Sql.store_outbox_row, batch_no, chunk.item_start, chunk.item_end, step)
 
 
 async def _move_chunk(

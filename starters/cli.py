@@ -15,6 +15,7 @@ from starters import (
     migrate,
     order,
     prune,
+    relay,
     report,
     rerun,
     run,
@@ -35,6 +36,7 @@ app.add_typer(stack.app, name="stack", help="The embedded stack: Temporal, Postg
 app.command()(migrate.migrate)
 app.command()(worker.worker)
 app.command()(intake.intake)
+app.command()(relay.relay)
 app.command()(sample.sample)
 app.command("import")(import_orders.import_orders)
 app.add_typer(account.app, name="account", help="The embedded Fund Platform's accounts.")

@@ -55,6 +55,8 @@ def _why_not(batch: RetiredBatch) -> str | None:
         return f"{batch.held_count:,} of them are held and wait for a person; see: settle rerun {batch.batch_id}"
     if batch.unclosed_rerun_count:
         return "a batch that reruns some of them is not closed yet."
+    if batch.undelivered_count:
+        return "its results are not delivered yet; run: settle relay"
     return None
 
 

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from domain import limits
 from messaging.announcing import announce, plan_events
 from messaging.dead_letter import DeadLetter
+from messaging.dead_letter_reading import fetch_end
 from runtime.kafka import connection_arguments, open_dead_letter_reader, open_producer
 from runtime.settings import Settings
 from schemas.orders import OrderRecord
@@ -25,7 +26,9 @@ async def send_records(settings: Settings, records: Iterable[Record], partition:
     await producer.start()
     try:
         sent = [
-            await producer.send(settings.topics.overdue, key=key, value=value, headers=headers, partition=partition)
+            await producer.send(
+                settings.topics.overdue, key=key, value=value, headers=list(headers), partition=partition
+            )
             for key, value, headers in records
         ]
         await asyncio.gather(*sent)
@@ -57,13 +60,16 @@ async def running_intake(settings: Settings, store: SettlementStore) -> AsyncIte
 
 async def fetch_lag(settings: Settings) -> int:
     """How many records of the topic are not committed yet."""
-    consumer = AIOKafkaConsumer(**connection_arguments(settings), group_id=settings.topics.intake_group)
+    consumer = AIOKafkaConsumer(
+        **connection_arguments(settings), group_id=settings.topics.intake_group, enable_auto_commit=False
+    )
     await consumer.start()
     try:
         await consumer.topics()
         numbers = consumer.partitions_for_topic(settings.topics.overdue) or ()
         partitions = [TopicPartition(settings.topics.overdue, number) for number in numbers]
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+        consumer.assign(partitions)
+        ends = {partition: await fetch_end(consumer, partition) for partition in partitions}
         committed = {partition: await consumer.committed(partition) or 0 for partition in partitions}
     finally:
         await consumer.stop()

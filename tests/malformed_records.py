@@ -74,7 +74,7 @@ def plan_records() -> list[Sent]:
         good("an id of other letters", {"account_id": "客户-1"}),
         good("headers of CloudEvents", headers=(("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_type", b"overdue"))),
         good("a content type with a charset", headers=(("content-type", b"application/json; charset=utf-8"),)),
-        dead("null value", None, no_value),
+        dead("null value", None, no_value, key=b"M-1"),
         dead("empty value", b"", no_value),
         dead("blanks only", b" \n\t ", no_value),
         dead("not JSON", b"overdue", not_json),

@@ -1,4 +1,4 @@
--- Read the oldest closed batches that are not pruned: how many of their items are still held, and how many batches that rerun them are not closed.
+-- Read the oldest closed batches that are not pruned: how many of their items are still held, how many batches that rerun them are not closed, and how many outbox rows are not delivered.
 SELECT
     batch.batch_id,
     batch.closed_at,
@@ -7,7 +7,8 @@ SELECT
     (
         SELECT count(*) FROM batches AS rerun
         WHERE rerun.rerun_of = batch.batch_id AND rerun.state IN ('open', 'frozen', 'running')
-    ) AS unclosed_rerun_count
+    ) AS unclosed_rerun_count,
+    (SELECT count(*) FROM outbox WHERE outbox.batch_no = batch.batch_no) AS undelivered_count
 FROM (
     SELECT batch_no, batch_id, closed_at, item_count FROM batches
     WHERE state = 'closed' AND pruned_at IS NULL AND closed_at < $1 AND (closed_at, batch_id) > ($2, $3)

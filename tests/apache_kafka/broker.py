@@ -77,7 +77,7 @@ class ApacheKafka:
         """
         if not self._properties.exists():
             self._format()
-        self._process.start(self._java("kafka.Kafka", self._properties))
+        self._process.start(_java("kafka.Kafka", self._properties))
         deadline = time.monotonic() + START_TIMEOUT_S
         while STARTED not in self._process.read_log_tail():
             if not self._process.is_running():
@@ -121,7 +121,7 @@ class ApacheKafka:
         self._process.await_stop(timeout_s=STOP_TIMEOUT_S)
 
     def _format(self) -> None:
-        """Choose the ports and write the cluster's id where the data will be; the properties come last, complete."""
+        """Choose the ports and make the storage; the properties come last, complete."""
         draft = self._directory / "draft.properties"
         draft.write_text(
             PROPERTIES.format(
@@ -131,27 +131,36 @@ class ApacheKafka:
                 data=self._directory / "data",
             )
         )
-        command = self._java("kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", draft)
-        formatted = subprocess.run(
-            command,
-            cwd=self._directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=FORMAT_TIMEOUT_S,
-            check=False,
-        )
-        if formatted.returncode:
-            raise ApacheKafkaError(f"Apache Kafka's storage could not be made: {formatted.stdout.strip()[-800:]}")
+        format_storage(draft)
         draft.rename(self._properties)
-
-    def _java(self, main_class: str, *arguments: str | Path) -> list[str | Path]:
-        logging = f"-Dlog4j2.configurationFile={LOGGING}"
-        return ["java", *JAVA_OPTIONS, logging, "-cp", f"{provide_jars()}/*", main_class, *arguments]
 
     def _failure(self, what: str) -> ApacheKafkaError:
         said = self._process.read_log_tail() or "nothing"
         return ApacheKafkaError(
             f"Apache Kafka did not come up: {what}, and its log ends with: {said}. The log is {self._process.log_file}."
         )
+
+
+def format_storage(properties: Path) -> None:
+    """Write the cluster's id where the properties put the data.
+
+    Raises:
+        ApacheKafkaError: It refused the properties, or could not write.
+    """
+    formatted = subprocess.run(
+        _java("kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", properties),
+        cwd=properties.parent,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=FORMAT_TIMEOUT_S,
+        check=False,
+    )
+    if formatted.returncode:
+        raise ApacheKafkaError(f"Apache Kafka's storage could not be made: {formatted.stdout.strip()[-800:]}")
+
+
+def _java(main_class: str, *arguments: str | Path) -> list[str | Path]:
+    logging = f"-Dlog4j2.configurationFile={LOGGING}"
+    return ["java", *JAVA_OPTIONS, logging, "-cp", f"{provide_jars()}/*", main_class, *arguments]

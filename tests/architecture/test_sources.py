@@ -14,6 +14,7 @@ ADAPTER_PACKAGES = ["order_center", "fund_platform", "settlement_store"]
 # What talks to PostgreSQL about PostgreSQL: schemas and advisory locks, databases and their users.
 PACKAGES_WITHOUT_SQL = sorted(set(PACKAGES) - {"database", "local_stack"})
 LINE_COUNT_MAX = 400
+LOCK_FILES = ["requirements.lock", "requirements-runtime.lock"]
 
 # Words of the glossary's last column that are never right in a name here.
 BANNED_WORDS = {"job", "jobs", "shard", "shards", "checksum", "checksums"}
@@ -122,10 +123,22 @@ def test_the_domain_draws_from_no_random_generator_but_one_that_is_handed_in() -
     assert offenders(sources_of("domain"), drawn) == {}
 
 
-def test_the_lock_file_names_no_index_and_has_a_hash_for_every_requirement() -> None:
-    text = (ROOT / "requirements.lock").read_text()
+def requirements_of(lock_file: str) -> set[str]:
+    """Each with its version and hashes, without what it is needed by."""
+    text = re.sub(r"(?m)^ +#.*\n", "", (ROOT / lock_file).read_text())
+    return {requirement.strip() for requirement in re.split(r"(?m)^(?=[A-Za-z0-9])", text)[1:]}
+
+
+@pytest.mark.parametrize("lock_file", LOCK_FILES)
+def test_a_lock_file_names_no_index_and_has_a_hash_for_every_requirement(lock_file: str) -> None:
+    text = (ROOT / lock_file).read_text()
     assert "://" not in text
     assert not re.search(r"(?m)^\s*(-i|-f|--(extra-)?index-url|--find-links|--trusted-host)\b", text)
-    requirements = re.split(r"(?m)^(?=[A-Za-z0-9])", text)[1:]
+    requirements = requirements_of(lock_file)
     assert len(requirements) > 20
     assert [requirement for requirement in requirements if "--hash=sha256:" not in requirement] == []
+
+
+def test_the_image_has_the_versions_that_the_tests_run() -> None:
+    whole, runtime = map(requirements_of, LOCK_FILES)
+    assert runtime < whole

@@ -12,6 +12,7 @@ from schemas.batches import (
     Item,
     OfferedOrder,
 )
+from schemas.outbox import StoredOutcome
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from tests.settlements import CALENDAR
@@ -101,3 +102,14 @@ async def everything_of(store: SettlementStore, batch_id: str) -> tuple[object, 
         await store.fetch_planned_totals(batch_id),
         await store.fetch_latest_items("", 1_000),
     )
+
+
+async def deliver_all(store: SettlementStore) -> list[StoredOutcome]:
+    """Deliver all that is in the outbox, as the one relay; the outcomes, in the order of their rows."""
+    buckets = await store.lease_buckets("the-one-relay", 60)
+    delivered = []
+    while row := await store.fetch_outbox_row(buckets):
+        delivered += await store.fetch_outcomes(row, row.buckets, row.item_start, row.item_end)
+        await store.mark_delivered("the-one-relay", row.outbox_no, row.buckets)
+    await store.release_buckets("the-one-relay")
+    return delivered

@@ -23,6 +23,7 @@ from schemas.order_life import OrderItem
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (
+    deliver_all,
     held,
     opening_of,
     order_of,
@@ -43,6 +44,7 @@ async def report_of(store: SettlementStore, batch_id: str) -> ReconciliationRepo
 
 async def close(store: SettlementStore, batch_id: str) -> str:
     await store.close_batch(batch_id, balanced=True)
+    await deliver_all(store)
     return batch_id
 
 

@@ -13,12 +13,12 @@ REASON = "Apache Kafka needs Java 17 and Maven; there is no `java` on the PATH"
 
 
 @pytest.mark.parametrize(
-    ("variables", "exit_code", "verdict"), [({}, 0, "SKIPPED"), ({"REQUIRE_APACHE_KAFKA": "1"}, 1, "ERROR")]
+    ("variables", "exit_code", "verdict"), [({}, 0, "SKIPPED"), ({"REQUIRE_ALL_TOOLS": "1"}, 1, "ERROR")]
 )
 def test_where_java_is_missing_a_test_says_so(
     variables: dict[str, str], exit_code: int, verdict: str, tmp_path: Path
 ) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "REQUIRE_APACHE_KAFKA"}
+    environment = {name: value for name, value in os.environ.items() if name != "REQUIRE_ALL_TOOLS"}
     options = f"-p no:cacheprovider --basetemp {tmp_path}/base -k static_member"
     finished = subprocess.run(
         [sys.executable, "-m", "pytest", *options.split(), "tests/kafka"],

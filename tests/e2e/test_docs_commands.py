@@ -30,6 +30,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 DOCS = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^ *```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`([^`\n]+)`")
+IN_A_CONTAINER = re.compile(r"^docker compose exec \w+ ")
 DAY_TIMEOUT_S = 120
 DEMO_ORDER_COUNT = 100_000
 
@@ -65,7 +66,7 @@ def commands_said() -> Iterator[Said]:
             if block["language"] in ("console", "bash", "sh"):
                 for line in lines_of(block):
                     for part in re.split(r"&&|;|\||&", line):
-                        yield Said(path, part, is_complete=True)
+                        yield Said(path, IN_A_CONTAINER.sub("", part), is_complete=True)
         for code in CODE.findall(BLOCK.sub("", text)):
             if re.match(r"(\S*/)?(settle|make|python) ", code):
                 yield Said(path, code, is_complete=False)

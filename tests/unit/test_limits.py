@@ -48,6 +48,8 @@ BREAKING = {
     "work goes on soon after PostgreSQL is back": ("ACTIVITY_RETRY_MAX_S", limits.RESUME_AFTER_OUTAGE_S),
     "work goes on soon after Temporal is back": ("TEMPORAL_PING_INTERVAL_S", limits.RESUME_AFTER_OUTAGE_S),
     "the amounts of a full batch, good or bad, fit a 64-bit sum": ("AMOUNT_DIGIT_COUNT_MAX", 18),
+    "a relay keeps its lease while it waits for Kafka": ("RELAY_LEASE_S", limits.KAFKA_REQUEST_TIMEOUT_S),
+    "a relay that stops has time for the slice in hand": ("RELAY_GRACEFUL_STOP_S", limits.KAFKA_REQUEST_TIMEOUT_S),
     "what can be imported can be announced": ("IDENTIFIER_LENGTH_MAX", limits.IDENTIFIER_LENGTH_MAX + 1),
 }
 

@@ -1,0 +1,32 @@
+"""The outbox: which ranges of items have outcomes that are not delivered yet."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+
+class OutboxRow(NamedTuple):
+    """A step over the items `item_start` (inclusive) to `item_end` (exclusive) of a batch, which stored outcomes.
+
+    `step` is the state that the chunk went to: `validated` stored rejects; `closed` stored all other outcomes.
+    `buckets` are those of the buckets asked for that are not delivered yet.
+    """
+
+    outbox_no: int
+    batch_id: str
+    item_start: int
+    item_end: int
+    step: str
+    stored_at: datetime
+    buckets: frozenset[int]
+
+
+class StoredOutcome(NamedTuple):
+    """An item's outcome, with its frozen payload; `reason_code` is None for a settled one."""
+
+    order_id: str
+    account_id: str
+    amount_minor: int
+    currency: str
+    claim_no: int
+    outcome: str
+    reason_code: str | None

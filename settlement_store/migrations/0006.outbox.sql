@@ -1,0 +1,28 @@
+-- The outbox: which steps stored outcomes that are not delivered to Kafka yet, and which relay delivers what.
+--
+-- A row for each step, not for each order: a settled order still costs no row. What the step stored is read from the
+-- items when it is delivered. A row goes when it is delivered.
+CREATE TABLE outbox (
+    outbox_no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    batch_no integer NOT NULL,
+    item_start integer NOT NULL,
+    item_end integer NOT NULL,
+    step text COLLATE "C" NOT NULL CHECK (step IN ('validated', 'closed')),
+    -- The time of the transaction: the exception items that it stored have the same.
+    stored_at timestamptz NOT NULL DEFAULT now(),
+    -- A bit for each of the 16 buckets.
+    delivered_buckets integer NOT NULL DEFAULT 0,
+    UNIQUE (batch_no, item_start, step)
+) WITH (fillfactor = 50);
+
+-- Relays are live until this time. Each bucket is leased to one live relay at most.
+CREATE TABLE relays (
+    relay_id text COLLATE "C" NOT NULL PRIMARY KEY,
+    live_until timestamptz NOT NULL
+);
+
+CREATE TABLE relay_leases (
+    bucket integer NOT NULL PRIMARY KEY CHECK (bucket BETWEEN 0 AND 15),
+    relay_id text COLLATE "C" NOT NULL REFERENCES relays ON DELETE CASCADE
+);
+CREATE INDEX relay_leases_relay ON relay_leases (relay_id);

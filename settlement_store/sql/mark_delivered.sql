@@ -1,0 +1,10 @@
+-- Mark an outbox row delivered for those of some buckets, given as bits, that a relay still holds.
+WITH held AS (
+    SELECT coalesce(bit_or(1 << bucket), 0) & $2::integer AS buckets
+    FROM relay_leases JOIN relays USING (relay_id)
+    WHERE relay_id = $3 AND live_until > clock_timestamp()
+)
+UPDATE outbox SET delivered_buckets = delivered_buckets | held.buckets
+FROM held
+WHERE outbox_no = $1
+RETURNING held.buckets
