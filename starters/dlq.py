@@ -43,7 +43,7 @@ class DeadLetterView(BaseModel):
 
 
 class DeadLetterList(BaseModel):
-    """The newest dead letters of each partition, oldest first; `left_out` older ones are not listed."""
+    """The newest dead letters of each partition, by the time of their records; `left_out` older ones are not listed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -117,6 +117,7 @@ async def _list() -> DeadLetterList:
         for partition, span in spans.items():
             start = max(span.start, span.end - listed_max)
             views += [_view(each, span) for each in await reader.read(partition, start, span.end)]
+    views.sort(key=lambda each: (each.original_timestamp_ms, each.original_partition, each.original_offset))
     left_out = sum(max(span.end - span.start - listed_max, 0) for span in spans.values())
     return DeadLetterList(topic=settings.topics.dead_letters, dead_letters=views, left_out=left_out)
 

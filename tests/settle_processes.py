@@ -1,5 +1,6 @@
 """Processes of Settle as an operator runs them, for tests that stop and kill them; each has a name and a log."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -46,6 +47,12 @@ class SettleProcesses:
     def exit_code(self, name: str) -> int:
         """Wait for its end."""
         return self._processes[name].wait(EXIT_TIMEOUT_S)
+
+    async def stop(self, name: str) -> None:
+        """End it in good order."""
+        self.send(name, signal.SIGTERM)
+        exit_code = await asyncio.to_thread(self.exit_code, name)
+        assert exit_code == 0, self.log_of(name)
 
     def send(self, name: str, signal_number: signal.Signals) -> None:
         self._processes[name].send_signal(signal_number)
