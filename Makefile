@@ -5,7 +5,7 @@ ORDERS ?= 100000
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock check format test test-kafka demo bench up down
+.PHONY: help setup lock check format test test-kafka demo incident bench up down
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ test-kafka: .venv/.ready ## the tests of Kafka on Apache Kafka itself; needs Jav
 
 demo: .venv/.ready ## settle ORDERS orders on a fresh stack, with a worker killed on the way; KEEP=1 leaves it up
 	$(BIN)/python -m bench.demo --orders $(ORDERS) $(if $(KEEP),--keep)
+
+incident: .venv/.ready ## replay the morning that Settle was made for, for the design that failed and for Settle
+	$(BIN)/python -m bench.incident.replay
 
 bench: .venv/.ready ## measure: one set-based statement, Settle, and Settle with a worker killed
 	$(BIN)/python -m bench.kill_cost

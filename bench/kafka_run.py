@@ -68,7 +68,7 @@ async def settle_from_kafka(settings: Settings, log_dir: Path, order_count: int)
             started = time.perf_counter()
             processes.start("intake")
             killing = asyncio.create_task(_kill_at_fraction(client, store, processes, order_count))
-            batch_ids = await _follow(store, order_count)
+            batch_ids = await follow_until_closed(store, order_count)
             settle_s = time.perf_counter() - started
             hit = await killing
         return KafkaRun(batch_ids, settle_s, hit, await fetch_kill_cost(client, hit) if hit else None)
@@ -86,7 +86,7 @@ async def _fetch_standing(store: SettlementStore) -> _Standing:
     )
 
 
-async def _follow(store: SettlementStore, order_count: int) -> list[str]:
+async def follow_until_closed(store: SettlementStore, order_count: int) -> list[str]:
     """Move a progress bar along until all orders are in final batches; these, oldest first."""
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err) as bar:

@@ -1,4 +1,4 @@
-"""Processes as an operator runs them, `settle worker` and `settle intake`, each with a log file of its own."""
+"""Processes as an operator runs them, such as `settle worker`, and a measurement's own; each with a log file."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 SETTLE = Path(sys.executable).with_name("settle")
@@ -45,12 +45,15 @@ class SettleProcesses:
 
     def start(self, command: str) -> int:
         """Start one more process of a command, such as `worker`; its pid."""
-        self._started_count += 1
-        self._directory.mkdir(parents=True, exist_ok=True)
-        with (self._directory / f"{command}-{self._started_count}.log").open("wb") as log:
-            process = subprocess.Popen([SETTLE, command], stdout=log, stderr=log, env=self._environment)
-        self._processes[process.pid] = process
-        return process.pid
+        return self._start(command, [SETTLE, command])
+
+    def start_module(self, module: str, *arguments: str) -> int:
+        """Start a module of Python; its pid. Its log is named after the last part of its name."""
+        return self._start(module.rpartition(".")[2], [sys.executable, "-m", module, *arguments])
+
+    def read_logs(self, name: str) -> list[str]:
+        """What each process of a command or a module has said so far."""
+        return [log.read_text(errors="replace") for log in sorted(self._directory.glob(f"{name}-*.log"))]
 
     async def wait_until_workers_serve(self, timeout_s: float) -> None:
         """Wait until every worker has said in its log that it serves its task queue.
@@ -58,13 +61,18 @@ class SettleProcesses:
         Raises:
             TimeoutError: one has not; with what all of them said.
         """
+        await self.wait_until_said("worker", "serves the task queue", timeout_s)
+
+    async def wait_until_said(self, name: str, words: str, timeout_s: float) -> None:
+        """Wait until every process of a command or a module has said something in its log.
+
+        Raises:
+            TimeoutError: one has not; with what all of them said.
+        """
         deadline = time.monotonic() + timeout_s
-        while True:
-            logs = [log.read_text(errors="replace") for log in sorted(self._directory.glob("worker-*.log"))]
-            if all("serves the task queue" in log for log in logs):
-                return
+        while not all(words in log for log in self.read_logs(name)):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"A worker does not serve its task queue after {timeout_s} s: {logs}")
+                raise TimeoutError(f"A {name} has not said {words!r} after {timeout_s} s: {self.read_logs(name)}")
             await asyncio.sleep(_POLL_INTERVAL_S)
 
     def signal(self, pid: int, signal_number: signal.Signals) -> None:
@@ -76,3 +84,11 @@ class SettleProcesses:
         process = self._processes.pop(pid)
         process.kill()
         process.wait()
+
+    def _start(self, name: str, command: Sequence[str | Path]) -> int:
+        self._started_count += 1
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with (self._directory / f"{name}-{self._started_count}.log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
+        self._processes[process.pid] = process
+        return process.pid

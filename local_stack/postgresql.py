@@ -47,7 +47,7 @@ _SETTINGS = {
     "full_page_writes": "on",
     "listen_addresses": "",
     "port": str(_PORT),
-    "max_connections": "200",
+    "max_connections": "300",  # one client of `make incident` has a pool of 200
     "shared_buffers": "512MB",
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",

@@ -177,7 +177,7 @@ def test_every_command_of_the_other_docs_runs_here_or_in_ci(tmp_path: Path) -> N
     shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(".*", "__pycache__"))
     (checkout / ".venv").symlink_to(sys.prefix)
     in_ci = set(re.findall(r"(?m)^run (make [\w-]+)", (ROOT / ".ci/run").read_text()))
-    assert in_ci == {"make check", "make test", "make test-kafka", "make demo"}
+    assert in_ci == {"make check", "make test", "make test-kafka", "make demo", "make incident"}
     lines = [
         line.split("#")[0].strip()
         for path in DOCS
@@ -211,7 +211,7 @@ def test_every_console_block_of_the_readme_is_run() -> None:
         for line in lines_of(block)
         if block["language"] == "console"
     ]
-    assert [line for line in others if line not in day] == ["make demo", "make test"]
+    assert [line for line in others if line not in day] == ["make demo", "make test", "make incident"]
 
 
 def test_the_readmes_figures_are_those_of_the_demos_sample(tmp_path: Path) -> None:

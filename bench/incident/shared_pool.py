@@ -1,0 +1,86 @@
+"""The design that failed, in small: one process, one pool of threads for all that it consumes.
+
+Each message is handed to the pool and forgotten, and its offset passes by auto-commit whatever becomes of the task.
+A task that finds the pool and its queue full is rejected: logged, and gone. Each order is a transaction of its own, in
+which a query by a column without an index decides.
+
+    python -m bench.incident.shared_pool BOOTSTRAP_SERVERS DATABASE_URL ORDERS_TOPIC NOTICES_TOPIC
+"""
+
+import asyncio
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import psycopg
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+
+from bench.incident.notices import CONSUMES, Connection, handle_notice
+from bench.incident.rejecting_pool import RejectedError, RejectingPool
+from schemas.events import OverdueEvent
+
+THREAD_COUNT = 200
+# Together with the threads it leaves about as many orders of the burst without a place as that morning (737).
+QUEUE_SIZE = 4_000
+REJECTED = "rejected"
+FAILED = "failed"
+
+_SQL = Path(__file__).with_name("sql")
+_VALIDATE_ORDER = (_SQL / "validate_order.sql").read_bytes()
+_CREDIT_ORDER = (_SQL / "credit_order.sql").read_bytes()
+
+_log = logging.getLogger(__name__)
+
+
+class _Database(threading.local):
+    """A connection for each thread."""
+
+    def __init__(self, url: str) -> None:
+        self.connection = psycopg.connect(url, autocommit=True, application_name="shared-pool")
+
+
+async def consume(bootstrap_servers: str, database_url: str, orders_topic: str, notices_topic: str) -> None:
+    """Hand all messages of both topics to one pool, until the process is ended."""
+    database = _Database(database_url)
+    pool = RejectingPool(THREAD_COUNT, QUEUE_SIZE)
+    consumer = AIOKafkaConsumer(
+        orders_topic,
+        notices_topic,
+        bootstrap_servers=bootstrap_servers,
+        group_id="shared-pool",
+        enable_auto_commit=True,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    _log.info("%s %s, %s", CONSUMES, orders_topic, notices_topic)
+    async for record in consumer:
+        handle = _settle_order if record.topic == orders_topic else handle_notice
+        try:
+            pool.submit(partial(_run_task, handle, database, record))
+        except RejectedError:
+            _log.warning("%s %s %s: the pool and its queue are full", REJECTED, record.topic, record.offset)
+
+
+def _run_task(
+    handle: Callable[[Connection, ConsumerRecord], None], database: _Database, record: ConsumerRecord
+) -> None:
+    try:
+        handle(database.connection, record)
+    except psycopg.Error:
+        _log.exception("%s %s %s", FAILED, record.topic, record.offset)
+
+
+def _settle_order(connection: Connection, record: ConsumerRecord) -> None:
+    event = OverdueEvent.model_validate_json(record.value)
+    with connection.transaction():
+        order = connection.execute(_VALIDATE_ORDER, [event.order_id]).fetchone()
+        if order:
+            connection.execute(_CREDIT_ORDER, [event.order_id, *order])
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    asyncio.run(consume(*sys.argv[1:]))

@@ -1,0 +1,52 @@
+"""`make incident` slows the reading of orders by means of PostgreSQL alone: Settle's statements go on as they are."""
+
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from database.pools import Pool
+from domain.sample_orders import plan_sample_orders
+from order_center.postgres import PostgresOrderCenter
+from tests.plans import executed_nodes
+
+SLOW_ORDERS = Path("bench/incident/sql/slow_orders.sql").read_text()
+RECORDS = [order.record for order in plan_sample_orders(50, 0, "O-", random.Random(1))]
+IDS = [record.order_id for record in RECORDS]
+CUTOFF = datetime(2100, 1, 1, tzinfo=UTC)
+SLEEP_S = 0.05
+
+
+@pytest.fixture
+async def pool(pools: dict[str, Pool]) -> Pool:
+    """The Order Center's, with orders that are slow to read."""
+    pool = pools["order_center"]
+    await PostgresOrderCenter(pool).load_records(RECORDS)
+    await pool.execute(SLOW_ORDERS)
+    await pool.execute("INSERT INTO incident.slowness VALUES ('infinity', $1)", SLEEP_S)
+    return pool
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("fetch_records", (IDS,)), ("fetch_order", (IDS[0],)), ("fetch_overdue_slice", (CUTOFF, None, None, 50))],
+)
+async def test_a_statement_sleeps_once_however_many_orders_it_reads(
+    name: str, arguments: tuple[object, ...], pool: Pool
+) -> None:
+    async with pool.acquire() as connection:
+        nodes = await executed_nodes(connection, "order_center", name, arguments)
+    slept = [node for node in nodes if node["Actual Total Time"] >= SLEEP_S * 1000 and "Plans" not in node]
+    assert [node["Actual Loops"] for node in slept] == [1]
+
+
+async def test_the_order_center_reads_as_before(pool: Pool) -> None:
+    order_center = PostgresOrderCenter(pool)
+    assert sorted(record.order_id for record in await order_center.fetch_records(IDS)) == sorted(IDS)
+    assert len(await order_center.fetch_overdue_slice(CUTOFF, None, 100)) == len(IDS)
+
+
+async def test_nothing_sleeps_once_the_time_is_over(pool: Pool) -> None:
+    await pool.execute("UPDATE incident.slowness SET slow_until = now(), sleep_s = 1000")
+    await PostgresOrderCenter(pool).fetch_records(IDS)
