@@ -37,10 +37,12 @@ async def run_relay(outbox: Outbox, topic: ResultTopic, relay_id: str, stop: asy
     An order's outcomes are sent in their order; what is sent again may come after a later one.
     """
     delivering = asyncio.create_task(_Relay(outbox, topic, relay_id, stop).run())
-    await stop.wait()
-    await asyncio.wait([delivering], timeout=limits.RELAY_GRACEFUL_STOP_S)
-    delivering.cancel()
-    await asyncio.gather(delivering, return_exceptions=True)
+    try:
+        await stop.wait()
+        await asyncio.wait([delivering], timeout=limits.RELAY_GRACEFUL_STOP_S)
+    finally:
+        delivering.cancel()
+        await asyncio.gather(delivering, return_exceptions=True)
     try:
         async with asyncio.timeout(limits.DATABASE_CONNECT_TIMEOUT_S):
             await outbox.release_buckets(relay_id)

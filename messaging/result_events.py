@@ -20,7 +20,7 @@ class ResultRecord(NamedTuple):
 
     key: bytes
     value: bytes
-    headers: tuple[tuple[str, bytes], ...]
+    headers: list[tuple[str, bytes]]
 
 
 def result_record(row: OutboxRow, outcome: StoredOutcome) -> ResultRecord:
@@ -40,9 +40,9 @@ def result_record(row: OutboxRow, outcome: StoredOutcome) -> ResultRecord:
     return ResultRecord(
         key=event.order_id.encode(),
         value=event.model_dump_json().encode(),
-        headers=(
+        headers=[
             *_CLOUD_EVENT,
             ("ce_id", event.event_id.encode()),
             ("ce_time", row.stored_at.isoformat().encode()),
-        ),
+        ],
     )

@@ -1,0 +1,97 @@
+"""What a reader of the results finds on their topic."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from domain import limits
+from messaging.relay import ResultTopic, run_relay
+from runtime.kafka import open_producer
+from runtime.settings import Settings
+from schemas.events import SettlementResult
+from settlement_store.outbox_port import Outbox
+from tests.settlements import DEADLINE_S, eventually
+
+POLL_TIMEOUT_MS = 200
+
+
+class Told(NamedTuple):
+    """A record of the topic; the same outcome told twice compares equal."""
+
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+    @property
+    def event(self) -> SettlementResult:
+        return SettlementResult.model_validate_json(self.value)
+
+
+@asynccontextmanager
+async def reading(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        settings.topics.results, bootstrap_servers=settings.kafka_bootstrap_servers, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def read_told(settings: Settings) -> list[Told]:
+    """All records that are on the topic now, those of each partition in their order."""
+    topic = settings.topics.results
+    told: list[Told] = []
+    async with reading(settings) as consumer, asyncio.timeout(DEADLINE_S):
+        ends = await consumer.end_offsets([TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)])
+        while len(told) < sum(ends.values()):
+            for records in (await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS)).values():
+                told += [Told(record.key, record.value, tuple(record.headers)) for record in records]
+    return told
+
+
+def kept_by_reader(told: Iterable[Told]) -> dict[str, SettlementResult]:
+    """What a reader ends with that keeps the event with the highest outcome number of each order."""
+    kept: dict[str, SettlementResult] = {}
+    for event in (each.event for each in told):
+        if event.order_id not in kept or event.outcome_no > kept[event.order_id].outcome_no:
+            kept[event.order_id] = event
+    return kept
+
+
+def outcomes_of(told: Iterable[Told]) -> Counter[tuple[str, int, str, str | None]]:
+    """Each outcome that was told, and how often."""
+    events = [each.event for each in told]
+    return Counter((event.order_id, event.outcome_no, event.outcome.value, event.reason_code) for event in events)
+
+
+async def is_delivered(outbox: Outbox) -> bool:
+    return await outbox.fetch_outbox_row(range(limits.RESULT_BUCKET_COUNT)) is None
+
+
+def topic_of(settings: Settings, open_: Callable[[Settings], AbstractAsyncContextManager[Any]]) -> ResultTopic:
+    return ResultTopic(settings.topics.results, partial(open_, settings))
+
+
+@asynccontextmanager
+async def relaying(outbox: Outbox, settings: Settings, relay_id: str) -> AsyncIterator[asyncio.Task[None]]:
+    """A relay of this process; it is told to stop at the end, unless it was ended before."""
+    stop = asyncio.Event()
+    relay = asyncio.create_task(run_relay(outbox, topic_of(settings, open_producer), relay_id, stop))
+    try:
+        yield relay
+    finally:
+        stop.set()
+        await asyncio.wait([relay], timeout=DEADLINE_S)
+
+
+async def deliver(outbox: Outbox, settings: Settings, relay_id: str = "R1") -> None:
+    """Deliver all that is in the outbox."""
+    async with relaying(outbox, settings, relay_id):
+        await eventually(lambda: is_delivered(outbox))
