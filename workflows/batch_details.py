@@ -12,11 +12,15 @@ CHUNK_STATIC_DETAILS = (
     "Platform, each at most once. Terminating it is safe: what it left without an outcome becomes held."
 )
 
+_SAFETY = (
+    "The stores guard every step: cancelling or terminating loses and doubles nothing, and a worker soon starts the "
+    "batch again."
+)
+
 SCHEDULED_STATIC_SUMMARY = "settle the orders overdue when the daily schedule fires"
 SCHEDULED_STATIC_DETAILS = (
     "Settles all orders that are overdue at the latest cutoff not after the time that this run was scheduled for. "
-    "The numbers that finance signs: `settle report` with this workflow's id. "
-    "The stores guard every step: cancelling or terminating loses and doubles nothing."
+    f"The numbers that finance signs: `settle report` with this workflow's id. {_SAFETY}"
 )
 
 
@@ -35,8 +39,7 @@ def static_details(opening: BatchOpening) -> str:
         f"{_orders_of(opening)} in chunks of **{opening.chunk_size:,}**, at most **{opening.window}** at a time. "
         f"Source: {opening.source}."
         "\n\n"
-        f"The numbers that finance signs: `settle report {opening.batch_id}`. "
-        "The stores guard every step: cancelling or terminating loses and doubles nothing."
+        f"The numbers that finance signs: `settle report {opening.batch_id}`. {_SAFETY}"
     )
 
 
