@@ -5,10 +5,10 @@ ORDERS ?= 100000
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock check format test test-kafka demo incident bench up down
+.PHONY: help setup lock check format test test-kafka demo incident bench bench-intake up down
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: .venv/.ready ## make .venv from the lock file
 
@@ -49,6 +49,9 @@ incident: .venv/.ready ## replay the morning that Settle was made for, for the d
 
 bench: .venv/.ready ## measure: one set-based statement, Settle, and Settle with a worker killed
 	$(BIN)/python -m bench.kill_cost
+
+bench-intake: .venv/.ready ## measure: from topic to durable items, beside the bare bound; needs Java 17 and Maven
+	$(BIN)/python -m bench.intake_speed
 
 up: .venv/.ready ## the embedded stack in the background
 	$(BIN)/settle stack up

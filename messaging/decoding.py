@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json, to_json
 
 from domain import limits
 from domain.errors import SettleError
 from schemas.batches import OfferedOrder
-from schemas.events import OverdueEvent
+from schemas.events import BulkEvent, OverdueEvent
 
-_BULK_EVENT = TypeAdapter(Annotated[list[OverdueEvent], Field(min_length=1)])
+_BULK_EVENT = TypeAdapter(BulkEvent)
 _JSON_TYPES = ("application/json", "text/json")
 _ARRAY = b"["
 _PROBLEMS_NAMED_MAX = 5

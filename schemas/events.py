@@ -58,6 +58,9 @@ class OverdueEvent(BaseModel):
     after_sale_ends_at: Moment
 
 
+BulkEvent = Annotated[list[OverdueEvent], Field(min_length=1)]
+
+
 class SettlementResult(BaseModel):
     """What became of an order, as it is told on `settlement.results`: at least once, with the order's id as key.
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from schemas.events import OverdueEvent, SettlementResult
+from schemas.events import BulkEvent, OverdueEvent, SettlementResult
 
 DIRECTORY = Path(__file__).parents[1] / "schemas" / "json"
 COMMAND = ".venv/bin/python -m tests.event_schemas"
@@ -43,7 +43,7 @@ class Contract(NamedTuple):
 
 def contracts() -> list[Contract]:
     """The schemas that the models give now."""
-    overdue = TypeAdapter(OverdueEvent | list[OverdueEvent]).json_schema()
+    overdue = TypeAdapter(OverdueEvent | BulkEvent).json_schema()
     result = TypeAdapter(SettlementResult).json_schema(mode="serialization")
     return [
         Contract(
