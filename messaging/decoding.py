@@ -85,7 +85,7 @@ def conflict_of(value: bytes, announcement: Announcement) -> Poison:
         f"Order {announcement.order.order_id} is settled or about to be with another account, amount or currency. "
         f"See: settle order {announcement.order.order_id}",
         index,
-        None if index is None else to_json(from_json(value)[index]),
+        None if index is None else _text_of(from_json(value)[index]),
     )
 
 
@@ -132,19 +132,24 @@ def _decode_bulk(value: bytes) -> DecodedRecord:
 
 def _decode_elements(value: bytes) -> DecodedRecord:
     try:
-        elements = from_json(value, allow_inf_nan=False)
+        elements = from_json(value)
     except ValueError as error:
         raise PoisonError(PoisonClass.NOT_JSON, f"The value is not JSON: {error}.") from error
     if not elements:
         raise PoisonError(PoisonClass.INVALID_EVENT, "The bulk event has no element.")
     decoded = DecodedRecord([], [])
     for index, element in enumerate(elements):
-        event = to_json(element)
+        event = _text_of(element)
         try:
             decoded.announcements.append(Announcement(decode_event(event), index))
         except PoisonError as error:
             decoded.poisons.append(Poison(error.poison_class, str(error), index, event))
     return decoded
+
+
+def _text_of(element: object) -> bytes:
+    """An element as JSON; what is no JSON, NaN for one, stays what it was, so that its fate does too."""
+    return to_json(element, inf_nan_mode="constants")
 
 
 def _require_json(headers: Mapping[str, bytes]) -> None:

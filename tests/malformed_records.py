@@ -148,5 +148,10 @@ def plan_records() -> list[Sent]:
             [*some(1), None, 7, "x", []],
             dict.fromkeys((1, 2, 3, 4), wrong),
         ),
+        bulk(
+            "a bulk event with NaN in one element",
+            [*some(1), event(next(numbers), amount_minor=float("nan"))],
+            {1: wrong},
+        ),
         dead("an empty array", b"[]", wrong),
     ]

@@ -75,8 +75,8 @@ async def is_delivered(outbox: Outbox) -> bool:
     return await outbox.fetch_outbox_row(range(limits.RESULT_BUCKET_COUNT)) is None
 
 
-def topic_of(settings: Settings, open_: Callable[[Settings], AbstractAsyncContextManager[Any]]) -> ResultTopic:
-    return ResultTopic(settings.topics.results, partial(open_, settings))
+def topic_of(settings: Settings, open_: Callable[..., AbstractAsyncContextManager[Any]]) -> ResultTopic:
+    return ResultTopic(settings.topics.results, partial(open_, settings, idempotent=True))
 
 
 @asynccontextmanager

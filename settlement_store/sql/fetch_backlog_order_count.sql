@@ -19,4 +19,4 @@ CROSS JOIN LATERAL (
     WHERE (chunk_states.batch_no, chunk_index) >= (batch.batch_no, 0)
         AND (chunk_states.batch_no, chunk_index) < (batch.batch_no, batch.item_count)
 ) AS answered
-WHERE batch.state = 'running' AND coalesce(answered.latest_step_at, batch.started_at) > now() - $1::interval
+WHERE batch.state = 'running' AND greatest(batch.started_at, answered.latest_step_at) > now() - $1::interval
