@@ -48,7 +48,7 @@ WITH batch AS (
     SELECT batch_no, item_no, 1, amount_minor, order_id, account_id, currency FROM judged ORDER BY item_no
 ), chunked AS (
     INSERT INTO settlement.chunk_states
-    SELECT batch_no, chunk_index, min(item_no), max(item_no) + 1, 'closed' FROM judged GROUP BY 1, 2
+    SELECT batch_no, chunk_index, min(item_no), max(item_no) + 1, 'closed', now() FROM judged GROUP BY 1, 2
 ), totalled AS (
     INSERT INTO settlement.chunk_totals
     SELECT batch_no, chunk_index, CASE WHEN reason_code IS NULL THEN 'settled' ELSE 'rejected' END, currency,

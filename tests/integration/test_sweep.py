@@ -374,7 +374,8 @@ async def test_a_worker_sweeps_beside_its_work(
 
     try:
         await eventually(is_closed)
+        result = await end_of(client, batch_id)
     finally:
         stop.set()
         await serving
-    await require_settled(systems, await end_of(client, batch_id), opening, orders)
+    await require_settled(systems, result, opening, orders)
