@@ -32,6 +32,8 @@ def configure_logs() -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
     # The SDK tells each failed attempt a second time; `activities.attempts` does it with batch and chunk.
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
+    # It tells each attempt to reach a broker that is away, many a second; the loops say it in a sentence.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=_sdk_logs())), error_if_already_set=False)
 
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,15 +43,20 @@ class Commands:
         assert finished.returncode == 0, finished.stderr
         return finished.stdout
 
+    def worker(self) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+        return self.running("worker")
+
     @contextmanager
-    def worker(self) -> Iterator[None]:
-        with (self.directory / "worker.log").open("ab") as log:
-            process = subprocess.Popen([SETTLE, "worker"], env=os.environ | self.environment, stdout=log, stderr=log)
+    def running(self, command: str, log_name: str = "") -> Iterator["subprocess.Popen[bytes]"]:
+        """A process that runs until it is told to stop, which it does in good order; its log is beside the files."""
+        log_file = self.directory / f"{log_name or command}.log"
+        with log_file.open("ab") as log:
+            process = subprocess.Popen([SETTLE, command], env=os.environ | self.environment, stdout=log, stderr=log)
         try:
-            yield
+            yield process
         finally:
             process.terminate()
-            assert process.wait(COMMAND_TIMEOUT_S) == 0, (self.directory / "worker.log").read_text()
+            assert process.wait(COMMAND_TIMEOUT_S) == 0, log_file.read_text()
 
 
 @pytest.fixture

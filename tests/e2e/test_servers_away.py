@@ -22,6 +22,7 @@ PASSWORD = "hunter2"  # noqa: S105 (of a server that does not exist)
 NO_PORT = 1  # nothing listens on a privileged port that is not in use
 RUN, BATCHES, AUDIT, MIGRATE, WORKER = ("run",), ("batches", "--json"), ("audit", "--json"), ("migrate",), ("worker",)
 STATUS, WATCH, REPORT = ("status", "some-batch", "--json"), ("watch", "some-batch"), ("report", "some-batch", "--json")
+RELAY = ("relay",)
 ACCOUNT, IMPORT = ("account", "show", "A1", "--json"), ("import", "orders.csv", "--json")
 Fault = Callable[[], dict[str, str]]
 
@@ -68,6 +69,14 @@ def faults(stack: StackState) -> Iterator[dict[str, Fault]]:
         def database(address: str) -> dict[str, str]:
             return {"SETTLE_DATABASE_URL": f"postgresql://settle:{PASSWORD}@{address}/settle"}
 
+        def kafka(address: str) -> dict[str, str]:
+            credentials = {"KAFKA_SASL_USERNAME": "settle", "KAFKA_SASL_PASSWORD": PASSWORD}
+            return {
+                "KAFKA_BOOTSTRAP_SERVERS": address,
+                "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+                **credentials,
+            }
+
         def temporal(address: str) -> dict[str, str]:
             return {"TEMPORAL_ADDRESS": address, "TEMPORAL_API_KEY": PASSWORD, "TEMPORAL_TLS": "false"}
 
@@ -81,6 +90,9 @@ def faults(stack: StackState) -> Iterator[dict[str, Fault]]:
             "Temporal is silent": lambda: temporal(servers.enter_context(serving(Silent))),
             "Temporal's host is unknown": lambda: temporal("temporal.invalid:7233"),
             "the namespace is missing": lambda: {"TEMPORAL_NAMESPACE": "nowhere"},
+            "Kafka refuses": lambda: kafka(f"127.0.0.1:{NO_PORT}"),
+            "Kafka is silent": lambda: kafka(servers.enter_context(serving(Silent))),
+            "Kafka's host is unknown": lambda: kafka("kafka.invalid:9092"),
         }
 
 
@@ -104,6 +116,9 @@ SAID = {
     "Temporal is silent": ("Temporal", "127.0.0.1", "no answer within 3 s", "TEMPORAL_ADDRESS"),
     "Temporal's host is unknown": ("Temporal", "temporal.invalid:7233", "host name is not known", "TEMPORAL_ADDRESS"),
     "the namespace is missing": ("Temporal", "'nowhere'", "namespace create --namespace nowhere", "TEMPORAL_NAMESPACE"),
+    "Kafka refuses": ("Kafka", f"127.0.0.1:{NO_PORT}", "Check that it runs", "KAFKA_BOOTSTRAP_SERVERS"),
+    "Kafka is silent": ("Kafka", "127.0.0.1", "no answer within 4 s", "KAFKA_BOOTSTRAP_SERVERS"),
+    "Kafka's host is unknown": ("Kafka", "kafka.invalid:9092", "Check that it runs", "KAFKA_BOOTSTRAP_SERVERS"),
 }
 
 
@@ -140,6 +155,10 @@ SAID = {
         (WORKER, "Temporal refuses"),
         (WORKER, "the namespace is missing"),
         (WORKER, "Temporal is silent"),
+        (RELAY, "PostgreSQL refuses"),
+        (RELAY, "Kafka refuses"),
+        (RELAY, "Kafka is silent"),
+        (RELAY, "Kafka's host is unknown"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else value,
 )

@@ -125,6 +125,7 @@ WRONG_CALLS = [
     ),
     Wrong(("stack", "down", "--dir", NO_UTF8), "'id-\N{REPLACEMENT CHARACTER}' is not UTF-8 text; PostgreSQL needs a"),
     # Settings
+    Wrong(("relay",), "settle: No Kafka broker is set and no embedded stack runs here. Set KAFKA_BOOTSTRAP_SERVERS"),
     Wrong(
         ("schedule", "apply"),
         "settle: A daily run at 02:30:00 Europe/Berlin is not safe.",
@@ -165,6 +166,7 @@ MALFORMED = {
 ON_THE_DATABASE = [
     *(
         ("worker",),
+        ("relay",),
         ("import", "orders.csv", "--json"),
         ("run",),
         ("batches", "--json"),

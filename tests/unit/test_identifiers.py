@@ -13,6 +13,8 @@ from domain.identifiers import (
     is_batch_id,
     order_id_of_credit_key,
     plan_batch_id,
+    result_bucket,
+    result_event_id,
     scheduled_batch_id,
 )
 from schemas.batches import BatchSource
@@ -78,3 +80,8 @@ def test_what_cannot_name_a_batch(text: str) -> None:
 
 def test_a_batch_id_of_full_length_can_name_a_batch() -> None:
     assert is_batch_id("a" * limits.BATCH_ID_LENGTH_MAX)
+
+
+def test_a_results_id_and_bucket_are_frozen() -> None:
+    assert result_event_id("O-1", 2) == "settlement:O-1:2"
+    assert [result_bucket(order_id) for order_id in ("O-1", "O-2", "Zoë", "订单-7")] == [10, 0, 10, 9]
