@@ -9,8 +9,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from database.failures import describe_failure
 from domain import limits
 from domain.errors import SettingsError, UnavailableError
 from messaging.dead_letter_reading import DeadLetterReader
@@ -233,7 +234,10 @@ def _new_topic(name: str) -> NewTopic:
 
 def _unreachable(settings: Settings, error: BaseException) -> UnavailableError:
     """What to raise when the brokers could not be reached; no password is shown."""
-    reason = " ".join(str(error).split()).rstrip(".") or f"no answer within {limits.KAFKA_CONNECT_TIMEOUT_S:g} s"
+    if isinstance(error, KafkaConnectionError):
+        reason = "no server accepts a connection there"
+    else:
+        reason = describe_failure(error, limits.KAFKA_CONNECT_TIMEOUT_S)
     return UnavailableError(
         f"Could not connect to Kafka at {settings.kafka_bootstrap_servers}: {reason}. "
         "Check that it runs, and that KAFKA_BOOTSTRAP_SERVERS and its credentials are right."

@@ -1,6 +1,7 @@
 """What all commands share at the terminal: running, failing with a sentence, printing."""
 
 import asyncio
+import logging
 from collections.abc import Container, Coroutine, Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -49,6 +50,8 @@ class _CommandLoop(asyncio.SelectorEventLoop):
 
 def run_command(coroutine: Coroutine[Any, Any, Result]) -> Result:
     """Run a command's work; an error becomes a sentence on stderr and the exit code that the docs promise."""
+    # What Kafka's client logs is for processes that have a log; a command says it in its own sentence.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
         with asyncio.Runner(loop_factory=_CommandLoop) as runner:
             return runner.run(coroutine)

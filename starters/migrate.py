@@ -26,15 +26,13 @@ def migrate() -> None:
 async def _migrate() -> None:
     settings = load_settings()
     client = await connect_temporal(settings)
+    # Before the databases: if a server is away, nothing is changed.
+    created = await create_topics(settings) if settings.kafka_bootstrap_servers else None
     for schema, (applied, before) in (await migrate_databases(settings)).items():
         typer.echo(f"{schema}: {_describe(applied, before)}")
     await add_search_attributes(client)
     typer.echo(f"search attributes: {', '.join(key.name for key in ALL_KEYS)}")
-    if settings.kafka_bootstrap_servers:
-        created = await create_topics(settings)
-        typer.echo(f"topics: {', '.join(created) or 'up to date'}")
-    else:
-        typer.echo("topics: none; KAFKA_BOOTSTRAP_SERVERS is not set")
+    typer.echo(f"topics: {_describe_topics(created)}")
 
 
 def _describe(applied: list[str], before: SchemaState) -> str:
@@ -43,6 +41,12 @@ def _describe(applied: list[str], before: SchemaState) -> str:
     if before.unknown:
         return f"newer than this version of Settle, which does not know {', '.join(before.unknown)}; nothing to do"
     return "up to date"
+
+
+def _describe_topics(created: list[str] | None) -> str:
+    if created is None:
+        return "none; KAFKA_BOOTSTRAP_SERVERS is not set"
+    return ", ".join(created) or "up to date"
 
 
 async def add_search_attributes(client: Client) -> None:

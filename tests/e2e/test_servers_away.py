@@ -22,7 +22,7 @@ PASSWORD = "hunter2"  # noqa: S105 (of a server that does not exist)
 NO_PORT = 1  # nothing listens on a privileged port that is not in use
 RUN, BATCHES, AUDIT, MIGRATE, WORKER = ("run",), ("batches", "--json"), ("audit", "--json"), ("migrate",), ("worker",)
 STATUS, WATCH, REPORT = ("status", "some-batch", "--json"), ("watch", "some-batch"), ("report", "some-batch", "--json")
-RELAY = ("relay",)
+RELAY, INTAKE, DLQ, PUBLISH = ("relay",), ("intake",), ("dlq", "list", "--json"), ("import", "orders.csv", "--publish")
 ACCOUNT, IMPORT = ("account", "show", "A1", "--json"), ("import", "orders.csv", "--json")
 Fault = Callable[[], dict[str, str]]
 
@@ -159,6 +159,13 @@ SAID = {
         (RELAY, "Kafka refuses"),
         (RELAY, "Kafka is silent"),
         (RELAY, "Kafka's host is unknown"),
+        (INTAKE, "PostgreSQL refuses"),
+        (INTAKE, "Kafka refuses"),
+        (INTAKE, "Kafka is silent"),
+        (DLQ, "Kafka refuses"),
+        (DLQ, "Kafka's host is unknown"),
+        (PUBLISH, "Kafka refuses"),
+        (MIGRATE, "Kafka refuses"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else value,
 )

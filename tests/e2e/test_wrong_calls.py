@@ -13,11 +13,10 @@ import typer
 from typer.core import TyperGroup
 
 from domain import limits
-from runtime.settings import Settings
 from runtime.stack_state import StackState
 from schemas.orders import OrderRecord
 from starters.cli import app
-from tests.architecture.test_docs_links import commands_of
+from tests.architecture.test_docs_links import VARIABLES, commands_of
 from tests.databases import cloned_database
 from tests.e2e.conftest import Commands, Finished
 
@@ -125,7 +124,25 @@ WRONG_CALLS = [
     ),
     Wrong(("stack", "down", "--dir", NO_UTF8), "'id-\N{REPLACEMENT CHARACTER}' is not UTF-8 text; PostgreSQL needs a"),
     # Settings
-    Wrong(("relay",), "settle: No Kafka broker is set and no embedded stack runs here. Set KAFKA_BOOTSTRAP_SERVERS"),
+    *(
+        Wrong(command, "settle: No Kafka broker is set and no embedded stack runs here. Set KAFKA_BOOTSTRAP_SERVERS")
+        for command in (("relay",), ("intake",), ("dlq", "list"), ("dlq", "list", "--json"), ("dlq", "replay"))
+    ),
+    Wrong(
+        ("dlq", "replay", "--offset", "7"),
+        "settle: '7' names no dead letter: give PARTITION:OFFSET, as shown by: settle dlq list",
+    ),
+    Wrong(
+        ("intake",),
+        "settle: The settings are wrong: KAFKA_SECURITY_PROTOCOL SASL_SSL needs KAFKA_SASL_USERNAME and "
+        "KAFKA_SASL_PASSWORD.",
+        {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "KAFKA_SECURITY_PROTOCOL": "SASL_SSL"},
+    ),
+    Wrong(
+        ("intake",),
+        "settle: The settings are wrong: SETTLE_BACKLOG_LOW_WATER is not under SETTLE_BACKLOG_HIGH_WATER.",
+        {"SETTLE_BACKLOG_LOW_WATER": "9", "SETTLE_BACKLOG_HIGH_WATER": "9"},
+    ),
     Wrong(
         ("schedule", "apply"),
         "settle: A daily run at 02:30:00 Europe/Berlin is not safe.",
@@ -150,7 +167,8 @@ WRONG_CALLS = [
         for command in (("run",), ("migrate",), ("worker",), ("schedule", "show"))
     ),
 ]
-# By setting; SETTLE_STACK_DIR and SETTLE_TEMPORAL_UI_URL take any text.
+# By setting; those in ANY_TEXT take any text.
+ANY_TEXT = {"SETTLE_STACK_DIR", "SETTLE_TEMPORAL_UI_URL", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"}
 MALFORMED = {
     "SETTLE_DATABASE_URL": f"mysql://settle:{PASSWORD}@localhost/x",
     "SETTLE_ORDER_CENTER_URL": PASSWORD,
@@ -162,11 +180,22 @@ MALFORMED = {
     "SETTLE_CHUNK_SIZE": "10001",
     "SETTLE_RETENTION_DAYS": "-777",
     "SETTLE_WINDOW": "wide",
+    "SETTLE_TOPIC_PREFIX": "a/b",
+    "SETTLE_INTAKE_INSTANCE_ID": "i" * 101,
+    "SETTLE_INTAKE_BATCH_SIZE": "-888",
+    "SETTLE_BACKLOG_HIGH_WATER": "-999",
+    "SETTLE_BACKLOG_LOW_WATER": "-555",
+    "SETTLE_BATCH_STUCK_S": "-444",
+    "SETTLE_BATCH_WAIT_S_MAX": "-333",
+    "KAFKA_BOOTSTRAP_SERVERS": "kafka.example",
+    "KAFKA_SECURITY_PROTOCOL": "TELNET",
+    "KAFKA_SASL_MECHANISM": "GUESS",
 }
 ON_THE_DATABASE = [
     *(
         ("worker",),
         ("relay",),
+        ("intake",),
         ("import", "orders.csv", "--json"),
         ("run",),
         ("batches", "--json"),
@@ -291,15 +320,14 @@ def test_a_wrong_call_is_a_sentence_and_exit_code_2(up_to_date: Commands, wrong:
 @pytest.mark.parametrize("command", ["batches", "run", "migrate", "worker"])
 def test_all_malformed_settings_are_named_at_once_and_no_value_is_shown(up_to_date: Commands, command: str) -> None:
     finished = up_to_date.run(command, **MALFORMED)
-    assert_refused(finished, 2, "settle: The settings are wrong: SETTLE_")
+    assert_refused(finished, 2, "settle: The settings are wrong: ")
     for name, value in MALFORMED.items():
         assert f"{name}: " in finished.stderr
         assert not value or value not in finished.stderr
 
 
 def test_every_setting_that_can_be_malformed_is_in_the_table() -> None:
-    names = {f"SETTLE_{name.upper()}" for name in Settings.model_fields}
-    assert names - {"SETTLE_STACK_DIR", "SETTLE_TEMPORAL_UI_URL"} == MALFORMED.keys()
+    assert set(VARIABLES) - ANY_TEXT == MALFORMED.keys()
 
 
 def test_without_a_stack_and_without_settings_a_command_says_what_to_do(up_to_date: Commands) -> None:
@@ -325,7 +353,7 @@ def test_an_outdated_schema_is_refused_by_every_command_on_the_database(
 def test_every_command_on_the_database_is_in_the_table() -> None:
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
-    names = {name for name, _ in commands_of(group) if not name.startswith("stack ")} - {"migrate", "sample"}
+    names = {name for name, _ in commands_of(group) if not name.startswith(("stack ", "dlq "))} - {"migrate", "sample"}
     assert names == {" ".join(call[: 2 if call[0] in ("account", "schedule") else 1]) for call in ON_THE_DATABASE}
 
 
