@@ -115,14 +115,14 @@ class _Delivery:
         row = await self._outbox.fetch_outbox_row(await self._hold())
         if row is None:
             return False
-        buckets, event_count = row.buckets, 0
+        event_count = 0
         for item_start in range(row.item_start, row.item_end, limits.RELAY_SLICE_ITEM_COUNT):
             item_end = min(item_start + limits.RELAY_SLICE_ITEM_COUNT, row.item_end)
-            outcomes = await self._outbox.fetch_outcomes(row, buckets, item_start, item_end)
+            outcomes = await self._outbox.fetch_outcomes(row, row.buckets, item_start, item_end)
             await self._send(row, outcomes)
             event_count += len(outcomes)
-            buckets &= await self._hold()
-        marked = await self._outbox.mark_delivered(self._relay_id, row.outbox_no, buckets)
+            await self._hold()
+        marked = await self._outbox.mark_delivered(self._relay_id, row.outbox_no, row.buckets)
         if marked != row.buckets:
             self._renew_at_s = 0  # some are lost: learn now which, or they would be sent again and again
         _log.info(

@@ -21,6 +21,7 @@ from schemas.orders import OrderRecord, OrderStatus
 from schemas.workflows import ChunkRef
 from settlement_store.port import SettlementStore
 from settlement_store.postgres import PostgresSettlementStore
+from tests.contract.settlement_batches import deliver_all
 from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls
 from tests.settlements import CALENDAR, rerun_opening_of
 
@@ -98,6 +99,7 @@ async def close(ports: Ports, batch_id: str) -> None:
 
 
 async def prune(ports: Ports, batch_id: str) -> None:
+    await deliver_all(ports.store)
     assert await ports.store.keep_report(await reconcile_batch(ports.store, ports.fund_platform, batch_id))
     while await ports.store.prune_chunks(batch_id):
         pass
