@@ -28,8 +28,7 @@ def configure_logs() -> None:
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.captureWarnings(capture=True)
-    for library in ("temporalio", "aiokafka"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    logging.getLogger("temporalio").setLevel(logging.WARNING)
     # The SDK tells each failed attempt a second time; `activities.attempts` does it with batch and chunk.
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
     # It tells each attempt to reach a broker that is away, many a second; the loops say it in a sentence.
