@@ -74,7 +74,7 @@ async def serve_intake(settings: Settings, store: SettlementStore, stop: asyncio
                 await asyncio.sleep(limits.INTAKE_RETRY_MAX_S)
             finally:
                 await source.stop()
-    _log.info("intake has stopped")
+    _log.info("intake has stopped", extra={"pid": os.getpid()})
 
 
 def _describe(settings: Settings) -> dict[str, object]:
