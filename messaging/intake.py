@@ -20,7 +20,7 @@ from domain import limits
 from domain.errors import TooManyBatchesError, UnavailableError
 from messaging.batch_filling import BatchFilling
 from messaging.dead_letter import DeadLetterTopic, header_values
-from messaging.decoding import Announcement, Poison, conflict_of, decode_record
+from messaging.decoding import Announcement, Poison, conflicts_of, decode_record
 from messaging.record_source import Polled, RecordSource
 from settlement_store.port import SettlementStore
 
@@ -28,6 +28,7 @@ RETRIED_ERRORS = (KafkaError, TooManyBatchesError, UnavailableError, *CONNECT_ER
 
 Done = TypeVar("Done")
 Announced = tuple[ConsumerRecord, Announcement]
+Poisoned = tuple[ConsumerRecord, Poison]
 
 _log = logging.getLogger(__name__)
 
@@ -84,26 +85,24 @@ class Intake:
 
     async def _take(self, polled: Polled, stop: asyncio.Event) -> None:
         announced, poisoned = await _decode(polled.records)
+        conflicting: list[Announced] = []
         for offers in rounds_of(announced):
-            poisoned += await self._append(offers, stop)
+            conflicting += await self._append(offers, stop)
+        poisoned += _poison_of(conflicting)
         if poisoned:
             await self._until_done(partial(self._dead_letters.send, poisoned), stop)
             _log.warning("records were dead-lettered", extra=_describe(poisoned))
         self._source.mark_durable(polled)
 
-    async def _append(self, offers: Sequence[Announced], stop: asyncio.Event) -> list[tuple[ConsumerRecord, Poison]]:
-        """Store offers, each order once; what is in conflict comes back as poison."""
+    async def _append(self, offers: Sequence[Announced], stop: asyncio.Event) -> list[Announced]:
+        """Store offers, each order once; those in conflict come back."""
         conflicts: set[str] = set()
         rest = [announcement.order for _, announcement in offers]
         while rest:
             appended = await self._until_done(partial(self._filling.append, rest), stop)
             conflicts.update(appended.conflict_order_ids)
             rest = rest[appended.offer_count :]
-        return [
-            (record, conflict_of(record.value, announcement))
-            for record, announcement in offers
-            if announcement.order.order_id in conflicts
-        ]
+        return [each for each in offers if each[1].order.order_id in conflicts]
 
     async def _regulate(self, stop: asyncio.Event) -> None:
         """Pause over the high-water mark, resume under the low one; look once in `limits.INTAKE_PRESSURE_LOOK_S`."""
@@ -147,10 +146,10 @@ class Intake:
             pause_s = min(pause_s * 2, limits.INTAKE_RETRY_MAX_S)
 
 
-async def _decode(records: Iterable[ConsumerRecord]) -> tuple[list[Announced], list[tuple[ConsumerRecord, Poison]]]:
+async def _decode(records: Iterable[ConsumerRecord]) -> tuple[list[Announced], list[Poisoned]]:
     """Decode one record after the other, and let the heartbeat through every now and then."""
     announced: list[Announced] = []
-    poisoned: list[tuple[ConsumerRecord, Poison]] = []
+    poisoned: list[Poisoned] = []
     yielded_s = time.monotonic()
     for record in records:
         decoded = decode_record(record.key, record.value, header_values(record.headers))
@@ -176,7 +175,19 @@ def rounds_of(announced: Iterable[Announced]) -> list[list[Announced]]:
     return rounds
 
 
-def _describe(poisoned: Sequence[tuple[ConsumerRecord, Poison]]) -> dict[str, object]:
+def _poison_of(conflicting: Iterable[Announced]) -> list[Poisoned]:
+    """The poison of announcements in conflict, record by record."""
+    by_record: dict[int, tuple[ConsumerRecord, list[Announcement]]] = {}
+    for record, announcement in conflicting:
+        by_record.setdefault(id(record), (record, []))[1].append(announcement)
+    return [
+        (record, poison)
+        for record, announcements in by_record.values()
+        for poison in conflicts_of(record.value, announcements)
+    ]
+
+
+def _describe(poisoned: Sequence[Poisoned]) -> dict[str, object]:
     record, poison = poisoned[0]
     return {
         "count": len(poisoned),
