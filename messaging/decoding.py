@@ -141,6 +141,12 @@ def _decode_elements(value: bytes) -> DecodedRecord:
         raise PoisonError(PoisonClass.NOT_JSON, f"The value is not JSON: {error}.") from error
     if not elements:
         raise PoisonError(PoisonClass.INVALID_EVENT, "The bulk event has no element.")
+    if len(elements) > limits.BULK_EVENT_ELEMENT_COUNT_MAX:
+        raise PoisonError(
+            PoisonClass.TOO_LARGE,
+            f"The bulk event has {len(elements):,} elements, not all of them events; "
+            f"at most {limits.BULK_EVENT_ELEMENT_COUNT_MAX:,} are looked at one by one.",
+        )
     decoded = DecodedRecord([], [])
     for index, element in enumerate(elements):
         event = _text_of(element)

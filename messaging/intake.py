@@ -8,7 +8,7 @@ kept, until it succeeds or the process ends; then its records come again, and ar
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -84,15 +84,19 @@ class Intake:
         await self._source.commit()
 
     async def _take(self, polled: Polled, stop: asyncio.Event) -> None:
-        announced, poisoned = await _decode(polled.records)
-        conflicting: list[Announced] = []
-        for offers in rounds_of(announced):
-            conflicting += await self._append(offers, stop)
-        poisoned += _poison_of(conflicting)
-        if poisoned:
-            await self._until_done(partial(self._dead_letters.send, poisoned), stop)
-            _log.warning("records were dead-lettered", extra=_describe(poisoned))
+        async for announced, poisoned in _decode(polled.records):
+            conflicting: list[Announced] = []
+            for offers in rounds_of(announced):
+                conflicting += await self._append(offers, stop)
+            await self._dead_letter(poisoned + _poison_of(conflicting), stop)
         self._source.mark_durable(polled)
+
+    async def _dead_letter(self, poisoned: Sequence[Poisoned], stop: asyncio.Event) -> None:
+        for start in range(0, len(poisoned), limits.DEAD_LETTER_SEND_COUNT):
+            part = poisoned[start : start + limits.DEAD_LETTER_SEND_COUNT]
+            await self._until_done(partial(self._dead_letters.send, part), stop)
+        if poisoned:
+            _log.warning("records were dead-lettered", extra=_describe(poisoned))
 
     async def _append(self, offers: Sequence[Announced], stop: asyncio.Event) -> list[Announced]:
         """Store offers, each order once; those in conflict come back."""
@@ -146,8 +150,11 @@ class Intake:
             pause_s = min(pause_s * 2, limits.INTAKE_RETRY_MAX_S)
 
 
-async def _decode(records: Iterable[ConsumerRecord]) -> tuple[list[Announced], list[Poisoned]]:
-    """Decode one record after the other, and let the heartbeat through every now and then."""
+async def _decode(records: Iterable[ConsumerRecord]) -> AsyncIterator[tuple[list[Announced], list[Poisoned]]]:
+    """Decode one record after the other, and let the heartbeat through every now and then.
+
+    Gives out what it has when that is an append's worth, so that memory holds no more, whatever a poll came to.
+    """
     announced: list[Announced] = []
     poisoned: list[Poisoned] = []
     yielded_s = time.monotonic()
@@ -158,7 +165,10 @@ async def _decode(records: Iterable[ConsumerRecord]) -> tuple[list[Announced], l
         if time.monotonic() - yielded_s > limits.INTAKE_DECODE_S_MAX:
             await asyncio.sleep(0)
             yielded_s = time.monotonic()
-    return announced, poisoned
+        if max(len(announced), len(poisoned)) >= limits.FREEZE_SLICE_ORDER_COUNT:
+            yield announced, poisoned
+            announced, poisoned = [], []
+    yield announced, poisoned
 
 
 def rounds_of(announced: Iterable[Announced]) -> list[list[Announced]]:

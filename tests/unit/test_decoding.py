@@ -7,8 +7,8 @@ import pytest
 
 from domain import limits
 from messaging.dead_letter import header_values
-from messaging.decoding import conflicts_of, decode_record
-from tests.malformed_records import Sent, event, plan_records
+from messaging.decoding import PoisonClass, conflicts_of, decode_record
+from tests.malformed_records import GOOD, Sent, event, plan_records
 
 RECORDS = plan_records()
 
@@ -53,3 +53,18 @@ def test_a_bulk_event_in_conflict_with_all_its_elements_does_not_starve_the_hear
     conflicts = conflicts_of(value, announcements)
     assert time.process_time() - started_s < limits.KAFKA_HEARTBEAT_INTERVAL_S
     assert [each.element_index for each in conflicts] == list(range(5_000))
+
+
+def test_a_mebibyte_of_bad_elements_is_one_dead_letter_and_does_not_starve_the_heartbeat() -> None:
+    value = b"[" + b"0," * 500_000 + b"0]"
+    started_s = time.process_time()
+    decoded = decode_record(None, value, {})
+    assert time.process_time() - started_s < limits.KAFKA_HEARTBEAT_INTERVAL_S
+    assert decoded.announcements == []
+    assert [(each.poison_class, each.element_index) for each in decoded.poisons] == [(PoisonClass.TOO_LARGE, None)]
+
+
+def test_a_full_bulk_event_of_the_shortest_events_may_have_a_bad_element() -> None:
+    shortest = {**GOOD, "event_id": "e", "account_id": "a", "amount_minor": 0}
+    element_bytes = len(json.dumps({**shortest, "order_id": "M"}, separators=(",", ":"))) + 1
+    assert limits.RECORD_BYTES_MAX / element_bytes < limits.BULK_EVENT_ELEMENT_COUNT_MAX
