@@ -18,6 +18,7 @@ _TIMESTAMP = "dlq-original-timestamp-ms"
 _GROUP = "dlq-consumer-group"
 _ELEMENT = "dlq-element-index"
 _VALUE_BYTES = "dlq-original-value-bytes"
+_HEADER_OVERHEAD_BYTES = 10  # two lengths, of at most 5 bytes: many headers take their room even if they are empty
 
 
 class DeadLetter(NamedTuple):
@@ -131,7 +132,7 @@ def _key_of(record: ConsumerRecord) -> bytes | None:
 
 def _kept(headers: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
     original = _original(headers)
-    header_bytes = sum(len(name.encode()) + len(value or b"") for name, value in original)
+    header_bytes = sum(len(name.encode()) + len(value or b"") + _HEADER_OVERHEAD_BYTES for name, value in original)
     return original if header_bytes <= limits.DEAD_LETTER_HEADER_BYTES_MAX else []
 
 
