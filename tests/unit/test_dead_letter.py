@@ -1,5 +1,6 @@
 """A dead letter can be written whatever the record was: one that Kafka's client refuses would stop intake for good."""
 
+import json
 from typing import Any, cast
 
 import pytest
@@ -7,8 +8,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from domain import limits
-from messaging.dead_letter import DeadLetterTopic
-from messaging.decoding import Poison, PoisonClass
+from messaging.dead_letter import DeadLetterTopic, dead_letter_of
+from messaging.dead_letter_reading import send_again
+from messaging.decoding import Poison, PoisonClass, decode_record
+from tests.malformed_records import event
 
 EMPTY_HEADERS = [("", b"")] * 500_000
 
@@ -59,3 +62,32 @@ async def test_a_dead_letter_fits_a_request(record: Record) -> None:
     assert not (sent["key"] is None and sent["value"] is None)
     estimate = DefaultRecordBatchBuilder.estimate_size_in_bytes(sent["key"], sent["value"], sent["headers"])
     assert estimate <= limits.KAFKA_REQUEST_BYTES_MAX
+
+
+async def replay(record: Record, poison: Poison) -> dict[str, Any]:
+    """Dead-letter a record and send it again; what is sent."""
+    producer = Producer()
+    await DeadLetterTopic(cast("AIOKafkaProducer", producer), "dlq", "group").send([(record, poison)])
+    letter = dead_letter_of(cast("Any", Record(**producer.sent.pop())))
+    await send_again(cast("AIOKafkaProducer", producer), "orders.overdue", [letter])
+    [sent] = producer.sent
+    return sent
+
+
+async def test_an_element_that_is_sent_again_is_not_refused_for_the_key_of_its_bulk_event() -> None:
+    element = json.dumps(event(1)).encode()
+    bulk = Record(key=b"bulk-1", value=b"[" + element + b"]")
+    sent = await replay(bulk, Poison(PoisonClass.CONFLICT, "It is in conflict.", 0, element))
+    decoded = decode_record(sent["key"], sent["value"], {})
+    assert [each.order.order_id for each in decoded.announcements] == ["M-1"]
+
+
+async def test_a_record_that_is_sent_again_keeps_its_key_and_headers() -> None:
+    sent = await replay(Record(), Poison(PoisonClass.NOT_JSON, "It is not JSON."))
+    assert sent["key"] == b"k"
+    assert sent["headers"][0] == ("trace", b"1")
+
+
+async def test_a_record_without_key_and_value_can_be_sent_again() -> None:
+    sent = await replay(Record(key=None, value=None), Poison(PoisonClass.NO_VALUE, "It has no value."))
+    assert (sent["key"], sent["value"]) == (b"", None)
