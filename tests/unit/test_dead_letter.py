@@ -91,3 +91,9 @@ async def test_a_record_that_is_sent_again_keeps_its_key_and_headers() -> None:
 async def test_a_record_without_key_and_value_can_be_sent_again() -> None:
     sent = await replay(Record(key=None, value=None), Poison(PoisonClass.NO_VALUE, "It has no value."))
     assert (sent["key"], sent["value"]) == (b"", None)
+
+
+def test_what_another_program_wrote_to_the_topic_is_read() -> None:
+    headers = [("dlq-original-offset", b"9" * 5_000), ("dlq-element-index", b"-"), ("dlq-error-class", b"\xff")]
+    letter = dead_letter_of(cast("Any", Record(headers=headers)))
+    assert (letter.original_offset, letter.element_index) == (-1, -1)
