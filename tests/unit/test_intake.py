@@ -6,6 +6,8 @@ from datetime import time
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from domain import limits
 from domain.batch_openings import BatchSettings
 from domain.business_days import BusinessCalendar
@@ -13,7 +15,7 @@ from messaging.batch_filling import BatchFilling, FillingSettings
 from messaging.dead_letter import DeadLetterTopic
 from messaging.intake import Intake, PressureSettings
 from messaging.record_source import Polled, RecordSource
-from schemas.batches import BatchOpening
+from schemas.batches import BatchOpening, OfferedOrder
 from settlement_store.memory import MemorySettlementStore
 
 PRESSURE = PressureSettings(high_water=1_000_000, low_water=1, batch_stuck_s=60)
@@ -79,3 +81,10 @@ async def test_dead_letters_are_written_some_at_a_time() -> None:
     assert sum(topic.counts) == 3 * count_in_each
     assert max(topic.counts) <= limits.DEAD_LETTER_SEND_COUNT
     assert source.durable_count == 3
+
+
+async def test_a_batch_has_no_more_chunks_than_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CHUNK_COUNT_MAX", 2)
+    filling = BatchFilling(MemorySettlementStore(), never_start, FILLING)
+    appended = await filling.append([OfferedOrder(f"{number:03d}", "a", 1, "USD") for number in range(300)])
+    assert appended.offer_count == 2 * FILLING.batch_settings.chunk_size
