@@ -16,6 +16,7 @@ from bench.databases import clone_database
 from bench.fresh_stack import fresh_stack, run_settle, say
 from bench.kafka_run import KafkaRun, settle_from_kafka
 from bench.one_statement import count_rows, run_one_statement
+from domain import limits
 from domain.control_totals import sum_totals
 from runtime.settings import Settings
 from schemas.batches import ControlTotals, ReconciliationReport
@@ -27,6 +28,7 @@ RESULT_FILE = Path(".settle/demo.json")
 SAMPLE_SEED = 1
 CHUNK_COUNT_MIN = 40
 BATCH_COUNT_MIN = 5
+BATCH_COUNT_MAX = limits.BATCH_LIST_COUNT_MAX // 2  # batches that are started before they are full come on top
 TOTALS = ("planned", "settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
 
 
@@ -51,7 +53,7 @@ def _demo(settings: Settings, order_count: int) -> list[str]:
     settings = settings.model_copy(
         update={
             "chunk_size": plan_chunk_size(settings.chunk_size, order_count),
-            "intake_batch_size": min(settings.intake_batch_size, order_count // BATCH_COUNT_MIN),
+            "intake_batch_size": plan_batch_size(settings.intake_batch_size, order_count),
         }
     )
     run_settle("sample", str(order_file), "--orders", str(order_count), "--seed", str(SAMPLE_SEED))
@@ -82,6 +84,11 @@ def _demo(settings: Settings, order_count: int) -> list[str]:
 def plan_chunk_size(chunk_size: int, order_count: int) -> int:
     """A smaller chunk size for a small demo, so that the kill at 40 % has chunks left to hit."""
     return min(chunk_size, max(1, order_count // CHUNK_COUNT_MIN))
+
+
+def plan_batch_size(batch_size: int, order_count: int) -> int:
+    """A smaller batch size for a small demo, and a larger one for a large demo, whose batches are listed all."""
+    return max(min(batch_size, order_count // BATCH_COUNT_MIN), order_count // BATCH_COUNT_MAX)
 
 
 def _add_up(reports: list[ReconciliationReport]) -> dict[str, ControlTotals]:

@@ -78,6 +78,7 @@ TOPIC_PARTITION_COUNT = 6  # of a topic that Settle creates
 
 # Intake
 RECORD_BYTES_MAX = 1_048_576  # of a value that is decoded
+BULK_EVENT_ELEMENT_COUNT_MAX = 10_000  # of a bulk event with a bad one: more cannot all be events in so many bytes
 INTAKE_RECORD_COUNT_MAX = 10_000  # of one poll
 INTAKE_POLL_S = 0.5
 INTAKE_DECODE_S_MAX = 0.05  # before the heartbeat gets its turn
@@ -94,6 +95,7 @@ DEAD_LETTER_BYTES_MAX = 524_288  # of a value that is kept
 DEAD_LETTER_KEY_BYTES_MAX = 1_024
 DEAD_LETTER_HEADER_BYTES_MAX = 65_536  # of a record's own headers; more than that are left out
 DEAD_LETTERS_LISTED_MAX = 1_000
+DEAD_LETTER_SEND_COUNT = 1_000  # that intake collects before it writes them
 DEAD_LETTER_SLICE_COUNT = 100  # of dead letters sent again at a time
 # How long an order from Kafka waits at most for its batch to start.
 BATCH_WAIT_DEFAULT_S = 5

@@ -50,6 +50,9 @@ class BatchFilling:
         self._settings = settings
         self._filling: _Filling | None = None
         self._order_count = 0
+        self._order_count_max = min(
+            settings.batch_order_count_max, limits.batch_order_count_max(settings.batch_settings.chunk_size)
+        )
 
     @property
     def due_in_s(self) -> float:
@@ -65,10 +68,10 @@ class BatchFilling:
         Raises:
             TooManyBatchesError: no batch is open, and none can be opened now.
         """
-        if self._order_count >= self._settings.batch_order_count_max:
+        if self._order_count >= self._order_count_max:
             await self.freeze()
         filling = self._filling or await self._open()
-        room = self._settings.batch_order_count_max - self._order_count
+        room = self._order_count_max - self._order_count
         part = orders[: min(room, limits.FREEZE_SLICE_ORDER_COUNT)]
         try:
             result = await self._store.append_orders(filling.opening.batch_id, part)
@@ -80,7 +83,7 @@ class BatchFilling:
 
     async def freeze_when_due(self) -> None:
         """Freeze and start the open batch if it is full or old enough."""
-        if self._filling and (self._order_count >= self._settings.batch_order_count_max or self.due_in_s <= 0):
+        if self._filling and (self._order_count >= self._order_count_max or self.due_in_s <= 0):
             await self.freeze()
 
     async def freeze(self) -> None:

@@ -18,6 +18,8 @@ _TIMESTAMP = "dlq-original-timestamp-ms"
 _GROUP = "dlq-consumer-group"
 _ELEMENT = "dlq-element-index"
 _VALUE_BYTES = "dlq-original-value-bytes"
+_NUMBER_LENGTH_MAX = 19  # digits of a number of 64 bits
+_HEADER_OVERHEAD_BYTES = 10  # two lengths, of at most 5 bytes: many headers take their room even if they are empty
 
 
 class DeadLetter(NamedTuple):
@@ -96,7 +98,7 @@ def dead_letter_of(record: ConsumerRecord) -> DeadLetter:
 
     def number(name: str, otherwise: int) -> int:
         text = headers.get(name, b"")
-        return int(text) if text.isdigit() else otherwise
+        return int(text) if text.isdigit() and len(text) <= _NUMBER_LENGTH_MAX else otherwise
 
     return DeadLetter(
         partition=record.partition,
@@ -131,7 +133,7 @@ def _key_of(record: ConsumerRecord) -> bytes | None:
 
 def _kept(headers: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
     original = _original(headers)
-    header_bytes = sum(len(name.encode()) + len(value or b"") for name, value in original)
+    header_bytes = sum(len(name.encode()) + len(value or b"") + _HEADER_OVERHEAD_BYTES for name, value in original)
     return original if header_bytes <= limits.DEAD_LETTER_HEADER_BYTES_MAX else []
 
 

@@ -89,6 +89,8 @@ async def fetch_end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> in
 async def send_again(producer: AIOKafkaProducer, topic: str, letters: Iterable[DeadLetter]) -> None:
     """Send dead letters to a topic, with their own keys and headers; all are acknowledged on return.
 
+    An element of a bulk event is sent without a key: the bulk event's is not its order.
+
     Raises:
         KafkaError: one was refused.
         TimeoutError: not all were acknowledged in time.
@@ -97,10 +99,16 @@ async def send_again(producer: AIOKafkaProducer, topic: str, letters: Iterable[D
         sent: list[Any] = [
             await producer.send(
                 topic,
-                key=letter.key,
+                key=_key_of(letter),
                 value=letter.value,
                 headers=[*letter.headers, (_REPLAYED_FROM, f"{letter.partition}:{letter.offset}".encode())],
             )
             for letter in letters
         ]
         await asyncio.gather(*sent)
+
+
+def _key_of(letter: DeadLetter) -> bytes | None:
+    if letter.value is None:
+        return letter.key or b""  # the client refuses a record with neither
+    return letter.key if letter.element_index is None else None

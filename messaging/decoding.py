@@ -1,6 +1,6 @@
 """A Kafka record becomes offers of orders, or poison with one sentence that says why. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -77,16 +77,20 @@ def decode_record(key: bytes | None, value: bytes | None, headers: Mapping[str, 
         return DecodedRecord([], [Poison(error.poison_class, str(error))])
 
 
-def conflict_of(value: bytes, announcement: Announcement) -> Poison:
-    """The poison that an announcement is whose order is live with another payload."""
-    index = announcement.element_index
-    return Poison(
-        PoisonClass.CONFLICT,
-        f"Order {announcement.order.order_id} is settled or about to be with another account, amount or currency. "
-        f"See: settle order {announcement.order.order_id}",
-        index,
-        None if index is None else _text_of(from_json(value)[index]),
-    )
+def conflicts_of(value: bytes, announcements: Sequence[Announcement]) -> list[Poison]:
+    """The poison that a record's announcements are whose orders are live with another payload."""
+    # Read once: a bulk event can be in conflict with all its elements.
+    elements = from_json(value) if any(each.element_index is not None for each in announcements) else []
+    return [
+        Poison(
+            PoisonClass.CONFLICT,
+            f"Order {order.order_id} is settled or about to be with another account, amount or currency. "
+            f"See: settle order {order.order_id}",
+            index,
+            None if index is None else _text_of(elements[index]),
+        )
+        for order, index in announcements
+    ]
 
 
 def _decode(key: bytes | None, value: bytes | None, headers: Mapping[str, bytes]) -> DecodedRecord:
@@ -137,6 +141,12 @@ def _decode_elements(value: bytes) -> DecodedRecord:
         raise PoisonError(PoisonClass.NOT_JSON, f"The value is not JSON: {error}.") from error
     if not elements:
         raise PoisonError(PoisonClass.INVALID_EVENT, "The bulk event has no element.")
+    if len(elements) > limits.BULK_EVENT_ELEMENT_COUNT_MAX:
+        raise PoisonError(
+            PoisonClass.TOO_LARGE,
+            f"The bulk event has {len(elements):,} elements, not all of them events; "
+            f"at most {limits.BULK_EVENT_ELEMENT_COUNT_MAX:,} are looked at one by one.",
+        )
     decoded = DecodedRecord([], [])
     for index, element in enumerate(elements):
         event = _text_of(element)

@@ -8,7 +8,7 @@ kept, until it succeeds or the process ends; then its records come again, and ar
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -20,7 +20,7 @@ from domain import limits
 from domain.errors import TooManyBatchesError, UnavailableError
 from messaging.batch_filling import BatchFilling
 from messaging.dead_letter import DeadLetterTopic, header_values
-from messaging.decoding import Announcement, Poison, conflict_of, decode_record
+from messaging.decoding import Announcement, Poison, conflicts_of, decode_record
 from messaging.record_source import Polled, RecordSource
 from settlement_store.port import SettlementStore
 
@@ -28,6 +28,7 @@ RETRIED_ERRORS = (KafkaError, TooManyBatchesError, UnavailableError, *CONNECT_ER
 
 Done = TypeVar("Done")
 Announced = tuple[ConsumerRecord, Announcement]
+Poisoned = tuple[ConsumerRecord, Poison]
 
 _log = logging.getLogger(__name__)
 
@@ -83,27 +84,29 @@ class Intake:
         await self._source.commit()
 
     async def _take(self, polled: Polled, stop: asyncio.Event) -> None:
-        announced, poisoned = await _decode(polled.records)
-        for offers in rounds_of(announced):
-            poisoned += await self._append(offers, stop)
-        if poisoned:
-            await self._until_done(partial(self._dead_letters.send, poisoned), stop)
-            _log.warning("records were dead-lettered", extra=_describe(poisoned))
+        async for announced, poisoned in _decode(polled.records):
+            conflicting: list[Announced] = []
+            for offers in rounds_of(announced):
+                conflicting += await self._append(offers, stop)
+            await self._dead_letter(poisoned + _poison_of(conflicting), stop)
         self._source.mark_durable(polled)
 
-    async def _append(self, offers: Sequence[Announced], stop: asyncio.Event) -> list[tuple[ConsumerRecord, Poison]]:
-        """Store offers, each order once; what is in conflict comes back as poison."""
+    async def _dead_letter(self, poisoned: Sequence[Poisoned], stop: asyncio.Event) -> None:
+        for start in range(0, len(poisoned), limits.DEAD_LETTER_SEND_COUNT):
+            part = poisoned[start : start + limits.DEAD_LETTER_SEND_COUNT]
+            await self._until_done(partial(self._dead_letters.send, part), stop)
+        if poisoned:
+            _log.warning("records were dead-lettered", extra=_describe(poisoned))
+
+    async def _append(self, offers: Sequence[Announced], stop: asyncio.Event) -> list[Announced]:
+        """Store offers, each order once; those in conflict come back."""
         conflicts: set[str] = set()
         rest = [announcement.order for _, announcement in offers]
         while rest:
             appended = await self._until_done(partial(self._filling.append, rest), stop)
             conflicts.update(appended.conflict_order_ids)
             rest = rest[appended.offer_count :]
-        return [
-            (record, conflict_of(record.value, announcement))
-            for record, announcement in offers
-            if announcement.order.order_id in conflicts
-        ]
+        return [each for each in offers if each[1].order.order_id in conflicts]
 
     async def _regulate(self, stop: asyncio.Event) -> None:
         """Pause over the high-water mark, resume under the low one; look once in `limits.INTAKE_PRESSURE_LOOK_S`."""
@@ -147,10 +150,13 @@ class Intake:
             pause_s = min(pause_s * 2, limits.INTAKE_RETRY_MAX_S)
 
 
-async def _decode(records: Iterable[ConsumerRecord]) -> tuple[list[Announced], list[tuple[ConsumerRecord, Poison]]]:
-    """Decode one record after the other, and let the heartbeat through every now and then."""
+async def _decode(records: Iterable[ConsumerRecord]) -> AsyncIterator[tuple[list[Announced], list[Poisoned]]]:
+    """Decode one record after the other, and let the heartbeat through every now and then.
+
+    Gives out what it has when that is an append's worth, so that memory holds no more, whatever a poll came to.
+    """
     announced: list[Announced] = []
-    poisoned: list[tuple[ConsumerRecord, Poison]] = []
+    poisoned: list[Poisoned] = []
     yielded_s = time.monotonic()
     for record in records:
         decoded = decode_record(record.key, record.value, header_values(record.headers))
@@ -159,7 +165,10 @@ async def _decode(records: Iterable[ConsumerRecord]) -> tuple[list[Announced], l
         if time.monotonic() - yielded_s > limits.INTAKE_DECODE_S_MAX:
             await asyncio.sleep(0)
             yielded_s = time.monotonic()
-    return announced, poisoned
+        if max(len(announced), len(poisoned)) >= limits.FREEZE_SLICE_ORDER_COUNT:
+            yield announced, poisoned
+            announced, poisoned = [], []
+    yield announced, poisoned
 
 
 def rounds_of(announced: Iterable[Announced]) -> list[list[Announced]]:
@@ -176,7 +185,19 @@ def rounds_of(announced: Iterable[Announced]) -> list[list[Announced]]:
     return rounds
 
 
-def _describe(poisoned: Sequence[tuple[ConsumerRecord, Poison]]) -> dict[str, object]:
+def _poison_of(conflicting: Iterable[Announced]) -> list[Poisoned]:
+    """The poison of announcements in conflict, record by record."""
+    by_record: dict[int, tuple[ConsumerRecord, list[Announcement]]] = {}
+    for record, announcement in conflicting:
+        by_record.setdefault(id(record), (record, []))[1].append(announcement)
+    return [
+        (record, poison)
+        for record, announcements in by_record.values()
+        for poison in conflicts_of(record.value, announcements)
+    ]
+
+
+def _describe(poisoned: Sequence[Poisoned]) -> dict[str, object]:
     record, poison = poisoned[0]
     return {
         "count": len(poisoned),

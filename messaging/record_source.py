@@ -12,6 +12,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from domain import limits
 
 _log = logging.getLogger(__name__)
+_leaving: set[asyncio.Task[None]] = set()  # the event loop alone would not keep them
 
 
 class Polled(NamedTuple):
@@ -36,21 +37,36 @@ class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._assignment_no = 0
         self._is_paused = False
 
-    async def start(self) -> None:
-        """Join the group.
+    async def start(self, stop: asyncio.Event) -> bool:
+        """Join the group, for as long as it takes; false if `stop` was set first.
 
         Raises:
             KafkaError: the brokers could not be reached.
         """
         self._consumer.subscribe([self._topic], listener=self)
-        await self._consumer.start()
+        joining = asyncio.create_task(self._consumer.start())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({joining, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not joining.done():
+            joining.cancel()
+            await asyncio.gather(joining, return_exceptions=True)
+            return False
+        stopping.cancel()
+        await joining
+        return True
 
     async def stop(self) -> None:
-        """Leave the brokers; a static member's place is kept for it until its session ends."""
+        """Leave the brokers; a static member's place is kept for it until its session ends.
+
+        Waits a bounded time: where the brokers do not answer, the client goes on leaving them behind this call.
+        """
         if self._polling:
             self._polling.cancel()
             await asyncio.gather(self._polling, return_exceptions=True)
-        await self._consumer.stop()
+        leaving = asyncio.create_task(self._consumer.stop())
+        _leaving.add(leaving)
+        leaving.add_done_callback(_leaving.discard)
+        await asyncio.wait({leaving}, timeout=limits.KAFKA_STOP_TIMEOUT_S)
 
     @property
     def is_paused(self) -> bool:

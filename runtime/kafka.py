@@ -15,6 +15,7 @@ from database.failures import describe_failure
 from domain import limits
 from domain.errors import SettingsError, UnavailableError
 from messaging.dead_letter_reading import DeadLetterReader
+from messaging.header_names import read_any_header_name
 from runtime.settings import Settings
 
 # Kafka's error codes.
@@ -56,6 +57,7 @@ def build_intake_consumer(settings: Settings) -> AIOKafkaConsumer:
     Raises:
         SettingsError: no broker is set.
     """
+    read_any_header_name()
     return AIOKafkaConsumer(
         **connection_arguments(settings),
         group_id=settings.topics.intake_group,

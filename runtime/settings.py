@@ -1,5 +1,6 @@
 """All settings of Settle, from the environment; with none set, those of a running embedded stack."""
 
+import re
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -16,6 +17,9 @@ from domain.business_days import BusinessCalendar
 from domain.errors import SettingsError, UnavailableError
 from messaging.topics import Topics, topics_of
 from runtime.stack_state import DEFAULT_STACK_DIR, fetch_stack_state
+
+_PORT = re.compile(r"[0-9]{1,5}")
+_PORT_MAX = 65_535
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -90,7 +94,7 @@ class Settings(BaseSettings):
     def _names_hosts_and_ports(cls, servers: str) -> str:
         for server in servers.split(",") if servers else ():
             host, _, port = server.strip().rpartition(":")
-            if not host or not port.isascii() or not port.isdigit():
+            if not host or not _PORT.fullmatch(port) or not 0 < int(port) <= _PORT_MAX:
                 raise ValueError("is no list of servers; give HOST:PORT,HOST:PORT")
         return servers
 

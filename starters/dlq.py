@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table
+from rich.text import Text
 
 from domain import limits
 from domain.errors import WrongCallError
@@ -73,16 +74,23 @@ def list_dead_letters(as_json: JsonOption = False) -> None:
     for letter in found.dead_letters:
         table.add_row(
             f"{letter.partition}:{letter.offset}",
-            f"{letter.original_topic} {letter.original_partition}:{letter.original_offset}"
-            + ("" if letter.element_index is None else f" [{letter.element_index}]"),
-            letter.error_class,
-            letter.message,
-            (letter.value or "")[:_VALUE_SHOWN_MAX],
+            _shown(
+                f"{letter.original_topic} {letter.original_partition}:{letter.original_offset}"
+                + ("" if letter.element_index is None else f" [{letter.element_index}]")
+            ),
+            _shown(letter.error_class),
+            _shown(letter.message),
+            _shown((letter.value or "")[:_VALUE_SHOWN_MAX]),
             "yes" if letter.is_sent_again else "",
         )
     print_whole(table)
     if found.left_out:
         typer.echo(f"{found.left_out:,} older ones are not listed.")
+
+
+def _shown(text: str) -> Text:
+    """What others wrote, as it stands: no markup of this table's, and nothing that a terminal obeys."""
+    return Text("".join(each if each.isprintable() else repr(each)[1:-1] for each in text))
 
 
 @app.command("replay")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.protocol.produce import ProduceRequest
 
 from domain import limits
 from messaging.announcing import announce, plan_events
@@ -35,6 +36,17 @@ async def send_records(settings: Settings, records: Iterable[Record], partition:
         await asyncio.gather(*sent)
     finally:
         await producer.stop()
+
+
+async def send_batch(settings: Settings, batch: bytes) -> None:
+    """Send a batch of records, as it is, to the first partition of the topic of overdue orders."""
+    topic = settings.topics.overdue
+    async with open_producer(settings, idempotent=False) as producer:
+        await producer.partitions_for(topic)
+        leader = producer.client.cluster.leader_for_partition(TopicPartition(topic, 0))
+        answer = await producer.client.send(leader, ProduceRequest(None, -1, 10_000, [(topic, [(0, batch)])]))
+    [(_, [(_, error_code, *_)])] = answer.topics
+    assert error_code == 0
 
 
 async def announce_orders(settings: Settings, records: Iterable[OrderRecord]) -> int:

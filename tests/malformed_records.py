@@ -154,4 +154,9 @@ def plan_records() -> list[Sent]:
             {1: wrong},
         ),
         dead("an empty array", b"[]", wrong),
+        dead(
+            "an array of more bad elements than are looked at",
+            json.dumps([0] * (limits.BULK_EVENT_ELEMENT_COUNT_MAX + 1)).encode(),
+            PoisonClass.TOO_LARGE,
+        ),
     ]

@@ -113,6 +113,15 @@ async def test_what_was_not_kept_whole_is_not_sent_again_and_is_told(
     assert "1 were not kept whole, since they are too large, and were left out: " in finished.stderr
 
 
+async def test_what_a_dead_letter_says_is_shown_and_not_obeyed(
+    kafka_commands: Commands, kafka_settings: Settings
+) -> None:
+    await plant(kafka_settings, [b"[/red] \x1b[31m \n[bold]"])
+    shown = kafka_commands.ok("dlq", "list")
+    assert "[/red] \\x1b[31m \\n[bold]" in shown
+    assert "\x1b" not in shown
+
+
 @pytest.mark.parametrize(
     ("offset", "sentence"),
     [

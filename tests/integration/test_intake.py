@@ -17,11 +17,13 @@ from tests.intakes import (
     fetch_dead_letters,
     intake_settings,
     running_intake,
+    send_batch,
     send_records,
     until_final,
     until_taken_in,
 )
 from tests.malformed_records import plan_records
+from tests.raw_batches import batch_with_bad_header_name
 from tests.settlements import NOW, Systems, load_orders, require_clean, running_worker, seed_orders
 
 
@@ -83,6 +85,19 @@ async def test_every_kind_of_malformed_record_has_its_fate_and_stops_no_good_one
     # None of these orders has a record: all that was taken in is rejected.
     report = await require_clean(systems, sum(len(each.taken) for each in records))
     assert report.rejected.order_count == report.orders
+
+
+async def test_a_header_whose_name_is_not_utf_8_stops_nothing(
+    client: Client, systems: Systems, kafka_settings: Settings, batch_id: str
+) -> None:
+    settings = intake_settings(kafka_settings, batch_id)
+    await create_topics(settings)
+    orders = await seed_orders(systems, 3, bad_rate=0)
+    values = [event.model_dump_json().encode() for event in plan_events(orders.records, NOW)]
+    await send_batch(settings, batch_with_bad_header_name(values, 1))
+    await take_in(client, systems, settings)
+    await require_clean(systems, 3)
+    assert await fetch_dead_letters(settings) == []
 
 
 async def test_an_order_announced_again_is_a_duplicate_a_conflict_or_settled_by_what_became_of_it(

@@ -1,11 +1,14 @@
 """Every kind of record that a producer could send by mistake has its fate; nothing but a PoisonError is raised."""
 
+import json
+import time
+
 import pytest
 
 from domain import limits
 from messaging.dead_letter import header_values
-from messaging.decoding import conflict_of, decode_record
-from tests.malformed_records import Sent, plan_records
+from messaging.decoding import PoisonClass, conflicts_of, decode_record
+from tests.malformed_records import GOOD, Sent, event, plan_records
 
 RECORDS = plan_records()
 
@@ -37,7 +40,31 @@ def test_the_conflict_of_an_element_carries_that_element_alone() -> None:
     [sent] = [each for each in RECORDS if each.name == "a bulk event"]
     decoded = decode_record(None, sent.value, {})
     assert sent.value
-    poison = conflict_of(sent.value, decoded.announcements[1])
+    [poison] = conflicts_of(sent.value, [decoded.announcements[1]])
     assert poison.element
     assert decode_record(None, poison.element, {}).announcements[0].order == decoded.announcements[1].order
     assert poison.element_index == 1
+
+
+def test_a_bulk_event_in_conflict_with_all_its_elements_does_not_starve_the_heartbeat() -> None:
+    value = json.dumps([event(number) for number in range(5_000)]).encode()
+    announcements = decode_record(None, value, {}).announcements
+    started_s = time.process_time()
+    conflicts = conflicts_of(value, announcements)
+    assert time.process_time() - started_s < limits.KAFKA_HEARTBEAT_INTERVAL_S
+    assert [each.element_index for each in conflicts] == list(range(5_000))
+
+
+def test_a_mebibyte_of_bad_elements_is_one_dead_letter_and_does_not_starve_the_heartbeat() -> None:
+    value = b"[" + b"0," * 500_000 + b"0]"
+    started_s = time.process_time()
+    decoded = decode_record(None, value, {})
+    assert time.process_time() - started_s < limits.KAFKA_HEARTBEAT_INTERVAL_S
+    assert decoded.announcements == []
+    assert [(each.poison_class, each.element_index) for each in decoded.poisons] == [(PoisonClass.TOO_LARGE, None)]
+
+
+def test_a_full_bulk_event_of_the_shortest_events_may_have_a_bad_element() -> None:
+    shortest = {**GOOD, "event_id": "e", "account_id": "a", "amount_minor": 0}
+    element_bytes = len(json.dumps({**shortest, "order_id": "M"}, separators=(",", ":"))) + 1
+    assert limits.RECORD_BYTES_MAX / element_bytes < limits.BULK_EVENT_ELEMENT_COUNT_MAX

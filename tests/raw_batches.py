@@ -1,0 +1,33 @@
+"""Batches of records as other clients can send them and aiokafka's producer cannot."""
+
+from collections.abc import Sequence
+
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+
+UNCOMPRESSED = 0
+LZ4 = 3
+
+
+class _BadName(str):
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        """It is not UTF-8."""
+        return b"\xff\xfe" + super().encode()
+
+
+def batch_with_bad_header_name(values: Sequence[bytes], bad_index: int, compression: int = UNCOMPRESSED) -> bytes:
+    """A batch in which one record has a header whose name is not UTF-8."""
+    builder = _DefaultRecordBatchBuilderPy(
+        magic=2,
+        compression_type=compression,
+        is_transactional=0,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=-1,
+        batch_size=1_000_000,
+    )
+    for index, value in enumerate(values):
+        headers = [(_BadName("name"), b"1")] if index == bad_index else []
+        builder.append(index, timestamp=1_700_000_000_000, key=None, value=value, headers=headers)
+    return bytes(builder.build())

@@ -1,0 +1,90 @@
+"""What intake holds and does at a time is bounded, whatever a poll came to."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import time
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from domain import limits
+from domain.batch_openings import BatchSettings
+from domain.business_days import BusinessCalendar
+from messaging.batch_filling import BatchFilling, FillingSettings
+from messaging.dead_letter import DeadLetterTopic
+from messaging.intake import Intake, PressureSettings
+from messaging.record_source import Polled, RecordSource
+from schemas.batches import BatchOpening, OfferedOrder
+from settlement_store.memory import MemorySettlementStore
+
+PRESSURE = PressureSettings(high_water=1_000_000, low_water=1, batch_stuck_s=60)
+FILLING = FillingSettings(
+    "test", BatchSettings(BusinessCalendar(time(0), ZoneInfo("UTC")), chunk_size=100, window=1), 1_000, 5
+)
+
+
+class Record:
+    """A consumed record, as far as intake needs one."""
+
+    def __init__(self, value: bytes, offset: int) -> None:
+        self.topic, self.partition, self.offset = "orders.overdue", 0, offset
+        self.key, self.value, self.headers, self.timestamp = None, value, (), 1
+
+
+class OnePoll:
+    """A source that gives out records once, and then tells intake to stop."""
+
+    is_paused = False
+
+    def __init__(self, values: Sequence[bytes], stop: asyncio.Event) -> None:
+        self._polled: Polled | None = Polled([Record(value, offset) for offset, value in enumerate(values)], 0)
+        self._stop = stop
+        self.durable_count = 0
+
+    async def poll(self, _timeout_s: float) -> Polled | None:
+        polled, self._polled = self._polled, None
+        self._stop.set()
+        return polled
+
+    def mark_durable(self, polled: Polled) -> None:
+        self.durable_count += len(polled.records)
+
+    async def commit(self) -> None:
+        pass
+
+
+class CountingTopic:
+    """Counts what is written at a time."""
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+
+    async def send(self, poisoned: Sequence[Any]) -> None:
+        self.counts.append(len(poisoned))
+
+
+async def never_start(_: BatchOpening) -> None:
+    raise AssertionError
+
+
+async def test_dead_letters_are_written_some_at_a_time() -> None:
+    """All of them in one time limit could be too many, and then they would be for good."""
+    count_in_each = limits.BULK_EVENT_ELEMENT_COUNT_MAX
+    junk = b"[" + b",".join([b"0"] * count_in_each) + b"]"
+    stop = asyncio.Event()
+    source, topic = OnePoll([junk] * 3, stop), CountingTopic()
+    store = MemorySettlementStore()
+    filling = BatchFilling(store, never_start, FILLING)
+    intake = Intake(cast("RecordSource", source), store, filling, cast("DeadLetterTopic", topic), PRESSURE)
+    await intake.run(stop)
+    assert sum(topic.counts) == 3 * count_in_each
+    assert max(topic.counts) <= limits.DEAD_LETTER_SEND_COUNT
+    assert source.durable_count == 3
+
+
+async def test_a_batch_has_no_more_chunks_than_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CHUNK_COUNT_MAX", 2)
+    filling = BatchFilling(MemorySettlementStore(), never_start, FILLING)
+    appended = await filling.append([OfferedOrder(f"{number:03d}", "a", 1, "USD") for number in range(300)])
+    assert appended.offer_count == 2 * FILLING.batch_settings.chunk_size
