@@ -79,6 +79,8 @@ TOPIC_PARTITION_COUNT = 6  # of a topic that Settle creates
 # Intake
 RECORD_BYTES_MAX = 1_048_576  # of a value that is decoded
 INTAKE_RECORD_COUNT_MAX = 10_000  # of one poll
+INTAKE_POLL_BYTES_MAX = 4_194_304  # of values, at which a poll ends; what is read from them takes several times that
+INTAKE_STEP_RECORD_COUNT = 20  # of a poll, between looks at the bytes: each may be a bulk event
 INTAKE_POLL_S = 0.5
 INTAKE_DECODE_S_MAX = 0.05  # before the heartbeat gets its turn
 INTAKE_RETRY_INITIAL_S = 0.2

@@ -5,7 +5,6 @@ import logging
 import os
 
 from aiokafka.errors import KafkaError
-from runtime.batch_starts import start_batch
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -15,6 +14,7 @@ from messaging.batch_filling import BatchFilling, FillingSettings
 from messaging.dead_letter import DeadLetterTopic
 from messaging.intake import Intake, PressureSettings
 from messaging.record_source import RecordSource
+from runtime.batch_starts import start_batch
 from runtime.kafka import build_intake_consumer, instance_id_of, open_producer, require_topics
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
