@@ -66,9 +66,9 @@ async def serve_intake(settings: Settings, store: SettlementStore, stop: asyncio
         while not stop.is_set():
             source = RecordSource(build_intake_consumer(settings), topics.overdue)
             try:
-                if await source.start(stop):
-                    _log.info("intake takes orders in", extra=_describe(settings))
-                    await Intake(source, store, filling, dead_letters, pressure).run(stop)
+                await source.start()
+                _log.info("intake takes orders in", extra=_describe(settings))
+                await Intake(source, store, filling, dead_letters, pressure).run(stop)
             except KafkaError as error:
                 _log.warning("the consumer is replaced", extra={"error": str(error)})
                 await asyncio.sleep(limits.INTAKE_RETRY_MAX_S)
