@@ -21,7 +21,7 @@ from domain.control_totals import sum_totals
 from runtime.settings import Settings
 from schemas.batches import ControlTotals, ReconciliationReport
 from starters.console import print_totals
-from starters.report import fetch_report
+from starters.report import fetch_report, print_reasons
 
 DEMO_DIR = Path(".settle/demo")
 RESULT_FILE = Path(".settle/demo.json")
@@ -64,6 +64,7 @@ def _demo(settings: Settings, order_count: int) -> list[str]:
     run_settle("batches")
     total = _add_up(reports)
     print_totals(total, always=("planned", "settled", "ledger"))
+    print_reasons(_count_reasons(reports))
     audit = json.loads(run_settle("audit", "--json", check=False))
     one_statement_s = run_one_statement(one_statement_url, settings.chunk_size)
     expected = json.loads(order_file.with_suffix(".expected.json").read_text())
@@ -95,10 +96,16 @@ def _add_up(reports: list[ReconciliationReport]) -> dict[str, ControlTotals]:
     return {name: sum_totals(getattr(report, name) for report in reports) for name in TOTALS}
 
 
+def _count_reasons(reports: list[ReconciliationReport]) -> dict[str, int]:
+    """How many items of all batches have each reason code, by code."""
+    counts = sum((Counter(report.reasons) for report in reports), Counter())
+    return dict(sorted(counts.items()))
+
+
 def _find_outcome_problems(
     reports: list[ReconciliationReport], total: dict[str, ControlTotals], expected: dict[str, Any], order_count: int
 ) -> list[str]:
-    reasons = dict(sum((Counter(report.reasons) for report in reports), Counter()))
+    reasons = _count_reasons(reports)
     found = {name: json.loads(total[name].model_dump_json()) for name in ("settled", "rejected")} | {"reasons": reasons}
     problems = [
         f"{name} is {found[name]}, the sample must give {expected[name]}"

@@ -26,7 +26,7 @@ _RUN_TIMEOUT_S = 3600
 
 
 class KafkaRun(NamedTuple):
-    """A finished run; `settle_s` is from the start of the intake process until the last batch is closed."""
+    """A finished run; `settle_s` is from the moment at which intake has its partitions until all batches are closed."""
 
     batch_ids: list[str]
     settle_s: float
@@ -63,10 +63,12 @@ async def settle_from_kafka(settings: Settings, log_dir: Path, order_count: int)
     with SettleProcesses(log_dir, environment) as processes:
         for _ in range(WORKER_COUNT):
             processes.start("worker")
-        await processes.wait_until_workers_serve(_READY_TIMEOUT_S)  # so that the run's clock does not count their start
+        await processes.wait_until_workers_serve(_READY_TIMEOUT_S)
+        processes.start("intake")
+        # So that the run's clock does not count the processes' start, nor the joining of the group.
+        await processes.wait_until_said("intake", "partitions assigned", _READY_TIMEOUT_S)
+        started = time.perf_counter()
         async with asyncio.timeout(_RUN_TIMEOUT_S), open_settlement_store(settings) as store:
-            started = time.perf_counter()
-            processes.start("intake")
             killing = asyncio.create_task(_kill_at_fraction(client, store, processes, order_count))
             batch_ids = await follow_until_closed(store, order_count)
             settle_s = time.perf_counter() - started

@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
 
 from domain import limits
 
 _log = logging.getLogger(__name__)
-_leaving: set[asyncio.Task[None]] = set()  # the event loop alone would not keep them
 
 
 class Polled(NamedTuple):
@@ -38,36 +37,34 @@ class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._assignment_no = 0
         self._is_paused = False
 
-    async def start(self, stop: asyncio.Event) -> bool:
-        """Join the group, for as long as it takes; false if `stop` was set first.
+    async def start(self) -> None:
+        """Connect, and begin to join the group; polls wait until it has its partitions.
 
         Raises:
-            KafkaError: the brokers could not be reached.
+            KafkaError: the brokers could not be reached in time.
         """
+        try:
+            async with asyncio.timeout(limits.KAFKA_CONNECT_TIMEOUT_S):
+                await self._consumer.start()
+        except TimeoutError as error:
+            raise KafkaConnectionError(f"no answer within {limits.KAFKA_CONNECT_TIMEOUT_S:g} s") from error
+        # Not before the start, which would then wait for the partitions without end.
         self._consumer.subscribe([self._topic], listener=self)
-        joining = asyncio.create_task(self._consumer.start())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({joining, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not joining.done():
-            joining.cancel()
-            await asyncio.gather(joining, return_exceptions=True)
-            return False
-        stopping.cancel()
-        await joining
-        return True
 
     async def stop(self) -> None:
-        """Leave the brokers; a static member's place is kept for it until its session ends.
-
-        Waits a bounded time: where the brokers do not answer, the client goes on leaving them behind this call.
-        """
+        """Leave the brokers, in a bounded time; a static member's place is kept for it until its session ends."""
         if self._polling:
             self._polling.cancel()
             await asyncio.gather(self._polling, return_exceptions=True)
-        leaving = asyncio.create_task(self._consumer.stop())
-        _leaving.add(leaving)
-        leaving.add_done_callback(_leaving.discard)
-        await asyncio.wait({leaving}, timeout=limits.KAFKA_STOP_TIMEOUT_S)
+        stopping = asyncio.create_task(self._consumer.stop())
+        await asyncio.wait({stopping}, timeout=limits.KAFKA_STOP_TIMEOUT_S)
+        if not stopping.done():
+            # It waits for a broker that does not answer. Without connections it ends.
+            await self._consumer._client.close()
+            await asyncio.wait({stopping}, timeout=limits.KAFKA_STOP_TIMEOUT_S)
+            stopping.cancel()
+        # However it ended, another consumer takes its place.
+        await asyncio.gather(stopping, return_exceptions=True)
 
     @property
     def is_paused(self) -> bool:
@@ -135,10 +132,14 @@ class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
             async with asyncio.timeout(limits.KAFKA_COMMIT_TIMEOUT_S):
                 await self._consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as error:
-            _log.warning("offsets were not committed: the group has rebalanced", extra={"error": str(error)})
+            _log.warning(
+                "offsets were not committed: the group has rebalanced, or another process has the same instance id",
+                extra={"error": type(error.__cause__ or error).__name__},
+            )
             self._forget(offsets)
         except (KafkaError, OSError) as error:
-            _log.warning("offsets were not committed; tried again", extra={"error": str(error) or type(error).__name__})
+            reason = str(error) or f"no answer within {limits.KAFKA_COMMIT_TIMEOUT_S:g} s"
+            _log.warning("offsets were not committed; tried again", extra={"error": reason})
         else:
             self._forget(offsets)
 
@@ -154,10 +155,24 @@ class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
         _log.info("partitions assigned", extra={"partitions": sorted(each.partition for each in assigned)})
 
     async def _get(self) -> Polled:
+        """Get what is there, step by step, so that bulk events take no more memory than single ones."""
+        records = await self._get_some(limits.INTAKE_POLL_S, limits.INTAKE_RECORD_COUNT_MAX)
+        # Should the assignment change meanwhile, what is in hand is taken in all the same, but not committed.
+        assignment_no = self._assignment_no
+        more = records
+        left_bytes = limits.INTAKE_POLL_BYTES_MAX
+        while more:
+            left_bytes -= sum(len(record.value or b"") for record in more)
+            left_count = limits.INTAKE_RECORD_COUNT_MAX - len(records)
+            more = await self._get_some(0, left_count) if left_bytes > 0 and left_count else []
+            records += more
+        return Polled(records, assignment_no)
+
+    async def _get_some(self, timeout_s: float, count_max: int) -> list[ConsumerRecord]:
         by_partition = await self._consumer.getmany(
-            timeout_ms=int(limits.INTAKE_POLL_S * 1000), max_records=limits.INTAKE_RECORD_COUNT_MAX
+            timeout_ms=int(timeout_s * 1000), max_records=min(count_max, limits.INTAKE_STEP_RECORD_COUNT)
         )
-        return Polled([record for records in by_partition.values() for record in records], self._assignment_no)
+        return [record for records in by_partition.values() for record in records]
 
     def _forget(self, offsets: dict[TopicPartition, int]) -> None:
         for partition, offset in offsets.items():

@@ -1,5 +1,7 @@
 """`settle report BATCH`: the reconciliation of one batch."""
 
+from collections.abc import Mapping
+
 import typer
 
 from activities.reconciliation import reconcile_batch
@@ -38,6 +40,12 @@ async def _report(batch_id: str) -> ReconciliationReport:
     return await fetch_report(await load_ready_settings(), batch_id)
 
 
+def print_reasons(reasons: Mapping[str, int]) -> None:
+    """Print how many items have each reason code, and what it means."""
+    for reason, item_count in reasons.items():
+        typer.echo(f"{item_count:>9,}  {reason}: {REASON_SENTENCES[ReasonCode(reason)]}")
+
+
 def print_report(found: ReconciliationReport) -> None:
     """Print the reconciliation and its verdict."""
     business_date = found.business_date or "comes with its freezing"
@@ -46,7 +54,6 @@ def print_report(found: ReconciliationReport) -> None:
         typer.echo(f"It reruns items of batch {found.rerun_of}")
     print_totals({name: getattr(found, name) for name in _TOTALS}, always=("planned", "settled", "ledger"))
     typer.echo(f"Duplicates: {found.duplicates:,}, conflicts: {found.conflicts:,}")
-    for reason, item_count in found.reasons.items():
-        typer.echo(f"{item_count:>9,}  {reason}: {REASON_SENTENCES[ReasonCode(reason)]}")
+    print_reasons(found.reasons)
     verdict = "Balanced" if found.balanced else "OUT OF BALANCE"
     typer.echo(f"{verdict}: planned = settled + rejected + failed + held + pending; ledger = settled + unconfirmed")

@@ -1,11 +1,15 @@
 """`settle worker`: run workflows and activities until told to stop."""
 
 import asyncio
+import logging
+import os
 
 from runtime.adapters import open_ports
 from runtime.settings import Settings
 from starters.processes import run_process
 from workers.settlement_worker import serve
+
+_log = logging.getLogger(__name__)
 
 
 def worker() -> None:
@@ -19,3 +23,4 @@ def worker() -> None:
 async def _serve(settings: Settings, stop: asyncio.Event) -> None:
     async with open_ports(settings) as (order_center, store, fund_platform):
         await serve(settings, order_center, store, fund_platform, stop)
+    _log.info("worker has stopped", extra={"pid": os.getpid()})

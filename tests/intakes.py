@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.produce import ProduceRequest
 
 from domain import limits
@@ -22,9 +25,13 @@ from workers.intake import serve_intake
 Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
 
 
-async def send_records(settings: Settings, records: Iterable[Record], partition: int | None = None) -> None:
+async def send_records(
+    settings: Settings, records: Iterable[Record], partition: int | None = None, compression_type: str | None = None
+) -> None:
     """Send records of any form to the topic of overdue orders; all are acknowledged on return."""
-    producer = AIOKafkaProducer(**connection_arguments(settings), acks="all", max_request_size=16_000_000)
+    producer = AIOKafkaProducer(
+        **connection_arguments(settings), acks="all", max_request_size=16_000_000, compression_type=compression_type
+    )
     await producer.start()
     try:
         sent = [
@@ -47,6 +54,11 @@ async def send_batch(settings: Settings, batch: bytes) -> None:
         answer = await producer.client.send(leader, ProduceRequest(None, -1, 10_000, [(topic, [(0, batch)])]))
     [(_, [(_, error_code, *_)])] = answer.topics
     assert error_code == 0
+
+
+def single_events(records: list[OrderRecord]) -> list[Record]:
+    """An event for each overdue order, as a record."""
+    return [(each.order_id.encode(), each.model_dump_json().encode(), ()) for each in plan_events(records, NOW)]
 
 
 async def announce_orders(settings: Settings, records: Iterable[OrderRecord]) -> int:
@@ -107,6 +119,20 @@ async def until_final(systems: Systems, deadline_s: float = 60) -> list[Batch]:
     return await eventually(probe, deadline_s)
 
 
+async def count_items(systems: Systems) -> int:
+    """How many items are stored."""
+    return sum(batch.item_count for batch in await systems.store.fetch_batches(100))
+
+
+async def until_items(systems: Systems, count: int, deadline_s: float = 60) -> None:
+    """Wait until so many items are stored."""
+
+    async def probe() -> bool:
+        return await count_items(systems) >= count
+
+    await eventually(probe, deadline_s)
+
+
 async def fetch_dead_letters(settings: Settings) -> list[DeadLetter]:
     """All that is on the dead-letter topic."""
     letters: list[DeadLetter] = []
@@ -120,3 +146,26 @@ def intake_settings(settings: Settings, task_queue: str, **changed: object) -> S
     """Settings of an installation of this test's own, with short waits."""
     short: dict[str, object] = {"batch_wait_s_max": limits.BATCH_WAIT_MIN_S, "chunk_size": 100, "window": 4}
     return settings.model_copy(update={"task_queue": task_queue, **short, **changed})
+
+
+async def set_topic(settings: Settings, topic: str, name: str, value: int) -> None:
+    """Configure a topic, and wait until it is so."""
+    admin = AIOKafkaAdminClient(**connection_arguments(settings))
+
+    async def is_set() -> bool:
+        [answer] = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {name: ""})])
+        [(_, _, _, _, entries)] = answer.resources
+        found: tuple[str, str] = entries[0][:2]
+        return found == (name, str(value))
+
+    await admin.start()
+    try:
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {name: str(value)})])
+        await eventually(is_set)
+    finally:
+        await admin.close()
+
+
+async def is_logged(caplog: pytest.LogCaptureFixture, text: str, count: int) -> bool:
+    """Whether this process said something at least so often."""
+    return sum(text in record.getMessage() for record in caplog.records) >= count

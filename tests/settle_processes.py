@@ -9,6 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+import psutil
+
+from tests.settlements import eventually
+
 SETTLE = str(Path(sys.executable).with_name("settle"))
 EXIT_TIMEOUT_S = 60
 
@@ -33,13 +37,13 @@ class SettleProcesses:
         """Start `settle COMMAND`."""
         self._start(name, [SETTLE, command])
 
-    def start_failing_intake(self, instance: str, point: str, count: int) -> None:
-        """Start a member of the intake's group that kills itself the count-th time that it comes to a point."""
-        self._start(instance, [sys.executable, "-m", "tests.kafka.failing_intake", point, str(count)])
+    def start_failing_intake(self, instance: str, point: str, count: int, end: signal.Signals = signal.SIGKILL) -> None:
+        """Start a member of the intake's group that kills (or stops) itself the count-th time that it is at a point."""
+        self._start(instance, [sys.executable, "-m", "tests.kafka.failing_intake", point, str(count), end.name])
 
-    def start_slow_intake(self, instance: str) -> None:
+    def start_slow_intake(self, name: str, instance: str | None = None) -> None:
         """Start a member that polls few records at a time, so that a kill finds it at work."""
-        self._start(instance, [sys.executable, "-m", "tests.kafka.failing_intake"])
+        self._start(name, [sys.executable, "-m", "tests.kafka.failing_intake"], instance)
 
     def has_ended(self, name: str) -> bool:
         return self._processes[name].poll() is not None
@@ -47,6 +51,24 @@ class SettleProcesses:
     def exit_code(self, name: str) -> int:
         """Wait for its end."""
         return self._processes[name].wait(EXIT_TIMEOUT_S)
+
+    async def until_stopped(self, name: str) -> None:
+        """Wait until it has stopped itself (SIGSTOP)."""
+
+        async def probe() -> bool:
+            return psutil.Process(self._processes[name].pid).status() == psutil.STATUS_STOPPED
+
+        await eventually(probe)
+
+    def cpu_s(self, name: str) -> float:
+        """The processor time that it used."""
+        times = psutil.Process(self._processes[name].pid).cpu_times()
+        return times.user + times.system
+
+    def memory_bytes_max(self, name: str) -> int:
+        """The most memory that it held so far, while it runs."""
+        status = Path(f"/proc/{self._processes[name].pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
     async def stop(self, name: str) -> None:
         """End it in good order."""
@@ -60,8 +82,8 @@ class SettleProcesses:
     def log_of(self, name: str) -> str:
         return (self._directory / f"{name}.log").read_text()
 
-    def _start(self, name: str, command: Sequence[str]) -> None:
+    def _start(self, name: str, command: Sequence[str], instance: str | None = None) -> None:
         with (self._directory / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                command, stdout=log, stderr=log, env=self._environment | {"SETTLE_INTAKE_INSTANCE_ID": name}
+                command, stdout=log, stderr=log, env=self._environment | {"SETTLE_INTAKE_INSTANCE_ID": instance or name}
             )

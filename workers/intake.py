@@ -66,15 +66,15 @@ async def serve_intake(settings: Settings, store: SettlementStore, stop: asyncio
         while not stop.is_set():
             source = RecordSource(build_intake_consumer(settings), topics.overdue)
             try:
-                if await source.start(stop):
-                    _log.info("intake takes orders in", extra=_describe(settings))
-                    await Intake(source, store, filling, dead_letters, pressure).run(stop)
+                await source.start()
+                _log.info("intake takes orders in", extra=_describe(settings))
+                await Intake(source, store, filling, dead_letters, pressure).run(stop)
             except KafkaError as error:
                 _log.warning("the consumer is replaced", extra={"error": str(error)})
                 await asyncio.sleep(limits.INTAKE_RETRY_MAX_S)
             finally:
                 await source.stop()
-    _log.info("intake has stopped")
+    _log.info("intake has stopped", extra={"pid": os.getpid()})
 
 
 def _describe(settings: Settings) -> dict[str, object]:

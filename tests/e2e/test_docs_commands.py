@@ -151,7 +151,7 @@ def test_a_day_of_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
     assert "clean: no breaks" in said
     assert "was rejected in batch my-first-batch: The customer disputes the order." in said
     assert "Order S1-000000110 was settled in batch" in said
-    for process in ("worker", "relay"):
+    for process in ("worker", "relay", "intake"):
         assert f"{process} has stopped" in (tmp_path / f"{process}.log").read_text()
     assert "results delivered" in (tmp_path / "relay.log").read_text()
     assert not (tmp_path / ".settle/stack/stack.json").exists()

@@ -118,6 +118,7 @@ def test_all_bad_rows_at_once_are_told_in_one_json_object(commands: Commands) ->
         "file": "orders.csv",
         "orders": 2,
         "announced": {"order_count": 2, "order_count_by_currency": {"USD": 2}, "amount_minor": {"USD": 2000}},
+        "published": 0,
         "bad_rows": len(BAD_ROWS),
         "rejected_file": "orders.rejected.csv",
     }

@@ -70,6 +70,7 @@ async def test_a_sample_is_imported_once_however_often_it_is_imported(
         "file": "orders.csv",
         "orders": ORDER_COUNT,
         "announced": totals.model_dump(),
+        "published": 0,
         "bad_rows": 0,
         "rejected_file": None,
     }

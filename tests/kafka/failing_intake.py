@@ -1,6 +1,6 @@
-"""`settle intake` that polls few records at a time, and kills itself (SIGKILL) the N-th time that it is at a point.
+"""`settle intake` that polls few records at a time, and kills itself the N-th time that it is at a point.
 
-python -m tests.kafka.failing_intake [POINT N]
+python -m tests.kafka.failing_intake [POINT N [SIGNAL]]
 """
 
 import os
@@ -43,8 +43,8 @@ POINTS: dict[str, tuple[type, str, Callable[..., bool], Callable[[Any], bool]]] 
 }
 
 
-def arm(point: str, count: int) -> None:
-    """Kill this process after the count-th call that counts."""
+def arm(point: str, count: int, signal_name: str = "SIGKILL") -> None:
+    """Send this process a signal after the count-th call that counts."""
     owner, name, counts_call, counts_result = POINTS[point]
     original: Method = getattr(owner, name)
     left = count
@@ -56,7 +56,7 @@ def arm(point: str, count: int) -> None:
         if counted and counts_result(result):
             left -= 1
             if not left:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), signal.Signals[signal_name])
         return result
 
     setattr(owner, name, call)
@@ -65,5 +65,5 @@ def arm(point: str, count: int) -> None:
 if __name__ == "__main__":
     limits.INTAKE_RECORD_COUNT_MAX = RECORD_COUNT
     if len(sys.argv) > 1:
-        arm(sys.argv[1], int(sys.argv[2]))
+        arm(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
     intake()

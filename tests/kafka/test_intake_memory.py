@@ -1,0 +1,56 @@
+"""The memory of intake does not grow with what the topic holds."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from runtime.kafka import create_topics
+from runtime.settings import Settings
+from tests.intakes import Record, send_records, until_taken_in
+from tests.malformed_records import event
+from tests.settle_processes import SettleProcesses
+
+BULK_ORDER_COUNT = 1_000
+SINGLE_SHARE = 10  # one order in so many comes alone
+FEW, MANY = 30_000, 300_000
+GROWTH_MAX = 1.25
+
+
+def plan_burst(order_count: int) -> Iterator[Record]:
+    """Orders in bulk events, with others alone between them."""
+    for start in range(0, order_count, BULK_ORDER_COUNT):
+        alone = range(start, start + BULK_ORDER_COUNT // SINGLE_SHARE)
+        together = range(alone.stop, start + BULK_ORDER_COUNT)
+        yield None, json.dumps([event(number) for number in together]).encode(), ()
+        for number in alone:
+            yield f"M-{number}".encode(), json.dumps(event(number)).encode(), ()
+
+
+async def measure_memory_bytes(
+    settings: Settings, environment: dict[str, str], directory: Path, order_count: int
+) -> int:
+    """The most memory that `settle intake` held while it took in a burst that was there before it."""
+    await create_topics(settings)
+    await send_records(settings, plan_burst(order_count), compression_type="lz4")
+    name = f"intake of {order_count}"
+    with SettleProcesses(directory, environment | {"SETTLE_TOPIC_PREFIX": settings.topic_prefix}) as processes:
+        processes.start(name, "intake")
+        await until_taken_in(settings)
+        found = processes.memory_bytes_max(name)
+        await processes.stop(name)
+    return found
+
+
+async def test_ten_times_the_orders_on_the_topic_take_no_more_memory(
+    kafka_settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    few, many = [
+        await measure_memory_bytes(
+            kafka_settings.model_copy(update={"topic_prefix": f"{kafka_settings.topic_prefix}{count}."}),
+            environment,
+            tmp_path,
+            count,
+        )
+        for count in (FEW, MANY)
+    ]
+    assert many < few * GROWTH_MAX
