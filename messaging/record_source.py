@@ -32,6 +32,7 @@ class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = consumer
         self._topic = topic
         self._polling: asyncio.Task[Polled] | None = None
+        self._kept: list[Polled] = []  # what a poll under way gave out although it was paused: one at most, then none
         self._durable: dict[TopicPartition, int] = {}
         self._assignment_no = 0
         self._is_paused = False
@@ -86,6 +87,8 @@ class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
         Raises:
             KafkaError: the consumer cannot go on; stop it and start another.
         """
+        if self._kept:
+            return self._kept.pop(0)
         if self._polling is None:
             self._polling = asyncio.create_task(self._get())
         done, _ = await asyncio.wait({self._polling}, timeout=timeout_s)
@@ -103,10 +106,13 @@ class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
             if self._polling is None:
                 self._polling = asyncio.create_task(self._get())
             done, _ = await asyncio.wait({self._polling}, timeout=left_s)
-            if done and (self._polling.exception() or self._polling.result().records):
+            if done and self._polling.exception():
                 await asyncio.sleep(max(deadline_s - time.monotonic(), 0))
             elif done:
+                polled = self._polling.result()
                 self._polling = None
+                if polled.records:
+                    self._kept.append(polled)
 
     def mark_durable(self, polled: Polled) -> None:
         """Let the records' offsets be committed, unless their partitions may have gone to another member since."""

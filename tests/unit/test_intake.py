@@ -18,7 +18,7 @@ from messaging.record_source import Polled, RecordSource
 from schemas.batches import BatchOpening, OfferedOrder
 from settlement_store.memory import MemorySettlementStore
 
-PRESSURE = PressureSettings(high_water=1_000_000, low_water=1, batch_stuck_s=60)
+PRESSURE = PressureSettings(high_water=100, low_water=50, batch_stuck_s=60)
 FILLING = FillingSettings(
     "test", BatchSettings(BusinessCalendar(time(0), ZoneInfo("UTC")), chunk_size=100, window=1), 1_000, 5
 )
@@ -64,6 +64,43 @@ class CountingTopic:
         self.counts.append(len(poisoned))
 
 
+class PressedSource:
+    """A source without records that tells intake to stop after some polls, and keeps when it was paused."""
+
+    def __init__(self, poll_count: int, stop: asyncio.Event) -> None:
+        self._left = poll_count
+        self._stop = stop
+        self.is_paused = False
+        self.was_paused: list[bool] = []
+
+    async def poll(self, _timeout_s: float) -> None:
+        self.was_paused.append(self.is_paused)
+        self._left -= 1
+        if not self._left:
+            self._stop.set()
+
+    async def commit(self) -> None:
+        pass
+
+    def pause(self) -> None:
+        self.is_paused = True
+
+    def resume(self) -> None:
+        self.is_paused = False
+
+
+class PressedStore(MemorySettlementStore):
+    """A store whose backlog is as told, one look after the other."""
+
+    def __init__(self, backlogs: Sequence[int]) -> None:
+        super().__init__()
+        self._backlogs = list(backlogs)
+
+    async def fetch_backlog_order_count(self, active_within_s: float) -> int:
+        assert active_within_s == PRESSURE.batch_stuck_s
+        return self._backlogs.pop(0)
+
+
 async def never_start(_: BatchOpening) -> None:
     raise AssertionError
 
@@ -88,3 +125,16 @@ async def test_a_batch_has_no_more_chunks_than_can_be_named(monkeypatch: pytest.
     filling = BatchFilling(MemorySettlementStore(), never_start, FILLING)
     appended = await filling.append([OfferedOrder(f"{number:03d}", "a", 1, "USD") for number in range(300)])
     assert appended.offer_count == 2 * FILLING.batch_settings.chunk_size
+
+
+async def test_intake_pauses_over_the_high_water_mark_and_resumes_under_the_low_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "INTAKE_PRESSURE_LOOK_S", 0)
+    looks = {0: False, 100: False, 101: True, 60: True, 50: True, 49: False, 99: False}
+    stop = asyncio.Event()
+    source, store = PressedSource(len(looks) + 1, stop), PressedStore([*looks, 0])
+    filling = BatchFilling(store, never_start, FILLING)
+    intake = Intake(cast("RecordSource", source), store, filling, cast("DeadLetterTopic", CountingTopic()), PRESSURE)
+    await intake.run(stop)
+    assert source.was_paused == [False, *looks.values()]
