@@ -82,6 +82,7 @@ BULK_EVENT_ELEMENT_COUNT_MAX = 10_000  # of a bulk event with a bad one: more ca
 INTAKE_RECORD_COUNT_MAX = 10_000  # of one poll
 INTAKE_POLL_BYTES_MAX = 4_194_304  # of values, at which a poll ends; what is read from them takes several times that
 INTAKE_STEP_RECORD_COUNT = 20  # of a poll, between looks at the bytes: each may be a bulk event
+INTAKE_ROUND_COUNT_AFTER_STOP = 10  # of a poll in which one order comes again and again
 INTAKE_POLL_S = 0.5
 INTAKE_DECODE_S_MAX = 0.05  # before the heartbeat gets its turn
 INTAKE_RETRY_INITIAL_S = 0.2

@@ -42,7 +42,7 @@ class PressureSettings(NamedTuple):
 
 
 class _StoppedError(Exception):
-    """The process was told to end while a step was to be tried again."""
+    """The process was told to end while records were in hand."""
 
 
 class Intake:
@@ -86,7 +86,9 @@ class Intake:
     async def _take(self, polled: Polled, stop: asyncio.Event) -> None:
         async for announced, poisoned in _decode(polled.records):
             conflicting: list[Announced] = []
-            for offers in rounds_of(announced):
+            for round_no, offers in enumerate(rounds_of(announced)):
+                if stop.is_set() and round_no >= limits.INTAKE_ROUND_COUNT_AFTER_STOP:
+                    raise _StoppedError
                 conflicting += await self._append(offers, stop)
             await self._dead_letter(poisoned + _poison_of(conflicting), stop)
         self._source.mark_durable(polled)

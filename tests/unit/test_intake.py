@@ -1,6 +1,7 @@
 """What intake holds and does at a time is bounded, whatever a poll came to."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from datetime import time
 from typing import Any, cast
@@ -17,6 +18,7 @@ from messaging.intake import Intake, PressureSettings
 from messaging.record_source import Polled, RecordSource
 from schemas.batches import BatchOpening, OfferedOrder
 from settlement_store.memory import MemorySettlementStore
+from tests.malformed_records import GOOD
 
 PRESSURE = PressureSettings(high_water=100, low_water=50, batch_stuck_s=60)
 FILLING = FillingSettings(
@@ -118,6 +120,18 @@ async def test_dead_letters_are_written_some_at_a_time() -> None:
     assert sum(topic.counts) == 3 * count_in_each
     assert max(topic.counts) <= limits.DEAD_LETTER_SEND_COUNT
     assert source.durable_count == 3
+
+
+async def test_an_order_that_comes_again_and_again_does_not_keep_intake_from_ending() -> None:
+    stop = asyncio.Event()
+    source = OnePoll([json.dumps(GOOD).encode()] * (limits.INTAKE_ROUND_COUNT_AFTER_STOP * 2), stop)
+    store = MemorySettlementStore()
+    filling = BatchFilling(store, never_start, FILLING)
+    intake = Intake(cast("RecordSource", source), store, filling, cast("DeadLetterTopic", CountingTopic()), PRESSURE)
+    await intake.run(stop)
+    [batch] = await store.fetch_batches(1)
+    assert batch.item_count + batch.duplicate_count == limits.INTAKE_ROUND_COUNT_AFTER_STOP
+    assert source.durable_count == 0
 
 
 async def test_a_batch_has_no_more_chunks_than_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
