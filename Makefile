@@ -36,10 +36,10 @@ format: .venv/.ready ## format and apply the safe fixes
 	$(BIN)/ruff check --fix .
 
 test: .venv/.ready ## all the tests but those of test-kafka, on real servers
-	$(BIN)/pytest -m 'not kafka' --numprocesses 3 --dist loadfile
+	$(BIN)/pytest -m 'not kafka' --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-kafka: .venv/.ready ## the tests of Kafka on Apache Kafka itself; needs Java 17 and Maven
-	$(BIN)/pytest -m kafka --broker apache --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -m kafka --broker apache --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 demo: .venv/.ready ## settle ORDERS orders on a fresh stack, with a worker killed on the way; KEEP=1 leaves it up
 	$(BIN)/python -m bench.demo --orders $(ORDERS) $(if $(KEEP),--keep)
