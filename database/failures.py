@@ -8,7 +8,8 @@ from database.urls import without_password
 from domain import limits
 from domain.errors import UnavailableError
 
-CONNECT_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# The last is how the driver's pool tells of a connection that was cut while it was being given back.
+CONNECT_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _ADVICE = "Check that it runs and that its URL is right."
 _ADVICE_BY_ERROR: dict[type[BaseException], str] = {

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Container, Coroutine, Mapping
 from typing import Annotated, Any, TypeVar
 
-import asyncpg
 import typer
 from aiokafka.errors import KafkaError
 from pydantic import BaseModel
@@ -14,6 +13,7 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from temporalio.service import RPCError, RPCStatusCode
 
+from database.failures import CONNECT_ERRORS
 from domain import limits
 from domain.errors import InvariantViolationError, SettleError, TooManyBatchesError, UnavailableError
 from runtime.adapters import require_migrated
@@ -62,7 +62,7 @@ def run_command(coroutine: Coroutine[Any, Any, Result]) -> Result:
             f"Temporal answered {error.status.name}: {error.message}. {_ADVICE_BY_STATUS.get(error.status, _ADVICE)}",
             EXIT_UNREACHABLE,
         ) from error
-    except (OSError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (KafkaError, *CONNECT_ERRORS) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise fail(f"A server could not answer: {reason}. {_WAIT}", EXIT_UNREACHABLE) from error
     except (InvariantViolationError, TooManyBatchesError) as error:

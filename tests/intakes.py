@@ -51,9 +51,14 @@ async def send_batch(settings: Settings, batch: bytes) -> None:
     async with open_producer(settings, idempotent=False) as producer:
         await producer.partitions_for(topic)
         leader = producer.client.cluster.leader_for_partition(TopicPartition(topic, 0))
-        answer = await producer.client.send(leader, ProduceRequest(None, -1, 10_000, [(topic, [(0, batch)])]))
-    [(_, [(_, error_code, *_)])] = answer.topics
-    assert error_code == 0
+
+        async def is_stored() -> bool:
+            """A broker refuses for a moment to lead a topic that was created just now."""
+            answer = await producer.client.send(leader, ProduceRequest(None, -1, 10_000, [(topic, [(0, batch)])]))
+            [(_, [(_, error_code, *_)])] = answer.topics
+            return int(error_code) == 0
+
+        await eventually(is_stored)
 
 
 def single_events(records: list[OrderRecord]) -> list[Record]:

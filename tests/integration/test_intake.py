@@ -143,7 +143,7 @@ async def test_an_order_of_an_unfinished_batch_announced_again_is_a_duplicate(
 async def test_a_lone_order_waits_no_longer_than_the_bound_for_its_batch_to_start(
     client: Client, systems: Systems, kafka_settings: Settings, batch_id: str
 ) -> None:
-    settings = intake_settings(kafka_settings, batch_id, batch_wait_s_max=3)
+    settings = intake_settings(kafka_settings, batch_id, batch_wait_s_max=5)
     await create_topics(settings)
     orders = await seed_orders(systems, 1, bad_rate=0)
     async with running_worker(client, settings.task_queue, systems), running_intake(settings, systems.store):

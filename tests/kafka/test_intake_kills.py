@@ -28,7 +28,7 @@ LEAVE_COUNT = 3
 DEADLINE_S = 240
 MALFORMED = (b"", b"{", b"[]", b'{"schema_version": 1}', b"\xff\xfe", b"null", b'{"amount_minor": NaN}')
 
-SIZES = {"SETTLE_INTAKE_BATCH_SIZE": "3000", "SETTLE_BATCH_WAIT_S_MAX": "2", "SETTLE_CHUNK_SIZE": "1000"}
+SIZES = {"SETTLE_INTAKE_BATCH_SIZE": "3000", "SETTLE_BATCH_WAIT_S_MAX": "3", "SETTLE_CHUNK_SIZE": "1000"}
 
 Place = tuple[str, int, int]
 

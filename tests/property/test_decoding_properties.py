@@ -50,7 +50,7 @@ def require_allowed(order: OfferedOrder, element: Any) -> None:
     assert order == (element["order_id"], element["account_id"], element["amount_minor"], element["currency"])
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(value=RECORDS, key=st.none() | st.binary(max_size=8), headers=st.dictionaries(st.text(), st.binary()))
 @example(value=json.dumps(GOOD).encode(), key=None, headers={})
 @example(value=json.dumps([GOOD, {}, GOOD]).encode(), key=None, headers={})

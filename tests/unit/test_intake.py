@@ -7,6 +7,7 @@ from datetime import time
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+import asyncpg
 import pytest
 
 from domain import limits
@@ -90,6 +91,9 @@ class PressedSource:
     def resume(self) -> None:
         self.is_paused = False
 
+    async def wait(self, _seconds: float) -> None:
+        self.is_paused = True
+
 
 class PressedStore(MemorySettlementStore):
     """A store whose backlog is as told, one look after the other."""
@@ -120,6 +124,27 @@ async def test_dead_letters_are_written_some_at_a_time() -> None:
     assert sum(topic.counts) == 3 * count_in_each
     assert max(topic.counts) <= limits.DEAD_LETTER_SEND_COUNT
     assert source.durable_count == 3
+
+
+@pytest.mark.parametrize("error", [asyncpg.InternalClientError, asyncpg.InterfaceError, OSError], ids=str)
+async def test_a_connection_that_is_cut_at_any_moment_does_not_end_intake(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    monkeypatch.setattr(limits, "INTAKE_RETRY_INITIAL_S", 0)
+    stop = asyncio.Event()
+    source, store = PressedSource(2, stop), PressedStore([0, 0])
+    failures = [error("cut")]
+
+    async def fetch(active_within_s: float) -> int:
+        if failures:
+            raise failures.pop()
+        return 0
+
+    monkeypatch.setattr(store, "fetch_backlog_order_count", fetch)
+    filling = BatchFilling(store, never_start, FILLING)
+    intake = Intake(cast("RecordSource", source), store, filling, cast("DeadLetterTopic", CountingTopic()), PRESSURE)
+    await intake.run(stop)
+    assert failures == []
 
 
 async def test_an_order_that_comes_again_and_again_does_not_keep_intake_from_ending() -> None:
