@@ -50,7 +50,7 @@ def require_allowed(order: OfferedOrder, element: Any) -> None:
     assert order == (element["order_id"], element["account_id"], element["amount_minor"], element["currency"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(value=RECORDS, key=st.none() | st.binary(max_size=8), headers=st.dictionaries(st.text(), st.binary()))
 @example(value=json.dumps(GOOD).encode(), key=None, headers={})
 @example(value=json.dumps([GOOD, {}, GOOD]).encode(), key=None, headers={})
@@ -68,7 +68,7 @@ def test_nothing_is_raised_and_nothing_is_taken_in_that_the_schema_forbids(
         assert len(decoded.announcements) + len(decoded.poisons) == len(document)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(value=RECORDS.filter(bool))
 def test_decoding_an_event_raises_nothing_but_poison(value: bytes) -> None:
     try:
@@ -78,7 +78,7 @@ def test_decoding_an_event_raises_nothing_but_poison(value: bytes) -> None:
     require_allowed(order, json.loads(value))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(elements=st.lists(EVENTS, min_size=1, max_size=4))
 def test_an_element_has_the_fate_that_it_has_alone(elements: list[Any]) -> None:
     together = decode_record(None, json.dumps(elements).encode(), {})
