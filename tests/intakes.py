@@ -115,13 +115,20 @@ async def until_taken_in(settings: Settings, deadline_s: float = 60) -> None:
 
 
 async def until_final(systems: Systems, deadline_s: float = 60) -> list[Batch]:
-    """Wait until every batch is final; all of them."""
+    """Wait until every batch is final; all of them. One that never is, is told with its state."""
+    batches: list[Batch] = []
 
     async def probe() -> list[Batch] | None:
+        nonlocal batches
         batches = await systems.store.fetch_batches(100)
         return batches if all(batch.state in FINAL_STATES for batch in batches) else None
 
-    return await eventually(probe, deadline_s)
+    try:
+        return await eventually(probe, deadline_s)
+    except AssertionError as error:
+        for batch in batches:
+            error.add_note(f"{batch.batch_id} is {batch.state}: {batch.item_count} items")
+        raise
 
 
 async def count_items(systems: Systems) -> int:

@@ -1,4 +1,7 @@
-"""Processes of Settle as an operator runs them, for tests that stop and kill them; each has a name and a log."""
+"""Processes of Settle as an operator runs them, for tests that stop and kill them; each has a name and a log.
+
+A test that fails tells the ends of their logs.
+"""
 
 import asyncio
 import os
@@ -15,6 +18,9 @@ from tests.settlements import eventually
 
 SETTLE = str(Path(sys.executable).with_name("settle"))
 EXIT_TIMEOUT_S = 60
+# Of each process, told with the failure of a test.
+LOG_LINE_COUNT_MAX = 40
+LOG_LINE_LENGTH_MAX = 400
 
 
 class SettleProcesses:
@@ -28,10 +34,13 @@ class SettleProcesses:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         for process in self._processes.values():
             process.kill()
             process.wait()
+        if error:
+            for name in self._processes:
+                error.add_note(f"The end of the log of {name}:\n{self._log_end_of(name)}")
 
     def start(self, name: str, command: str) -> None:
         """Start `settle COMMAND`."""
@@ -51,6 +60,15 @@ class SettleProcesses:
     def exit_code(self, name: str) -> int:
         """Wait for its end."""
         return self._processes[name].wait(EXIT_TIMEOUT_S)
+
+    async def until_serving(self, name: str) -> None:
+        """Wait until a worker serves its task queue; while a server is away it would not come to that, but end."""
+
+        async def probe() -> bool:
+            assert not self.has_ended(name), self.log_of(name)
+            return "worker serves the task queue" in self.log_of(name)
+
+        await eventually(probe)
 
     async def until_stopped(self, name: str) -> None:
         """Wait until it has stopped itself (SIGSTOP)."""
@@ -81,6 +99,9 @@ class SettleProcesses:
 
     def log_of(self, name: str) -> str:
         return (self._directory / f"{name}.log").read_text()
+
+    def _log_end_of(self, name: str) -> str:
+        return "\n".join(line[:LOG_LINE_LENGTH_MAX] for line in self.log_of(name).splitlines()[-LOG_LINE_COUNT_MAX:])
 
     def _start(self, name: str, command: Sequence[str], instance: str | None = None) -> None:
         with (self._directory / f"{name}.log").open("ab") as log:

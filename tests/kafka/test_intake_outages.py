@@ -149,6 +149,7 @@ async def test_postgresql_away_in_mid_burst_is_waited_for_by_the_same_member(
         await announce_orders(kafka_settings, orders.records)
         with SettleProcesses(tmp_path, environment) as processes:
             processes.start("worker", "worker")
+            await processes.until_serving("worker")
             processes.start_slow_intake("a")
             await until_items(systems, 1)
             kill_postgresql(tmp_path / "stack")
