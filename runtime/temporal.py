@@ -1,4 +1,4 @@
-"""Temporal: connecting, the payload converter, the workflow sandbox."""
+"""Temporal: connecting, and the payload converter."""
 
 import asyncio
 import os
@@ -10,7 +10,6 @@ from temporalio.client import Client, Interceptor, OutboundInterceptor, StartWor
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfigProfile
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from database.failures import describe_failure
 from domain import limits
@@ -19,18 +18,6 @@ from runtime.settings import Settings
 from runtime.stack_state import fetch_stack_state
 
 DEFAULT_ADDRESS = "localhost:7233"
-
-_SETTLE_PACKAGES = (
-    "activities",
-    "domain",
-    "fund_platform",
-    "order_center",
-    "pydantic",
-    "pydantic_core",
-    "schemas",
-    "settlement_store",
-    "workflows.activity_options",
-)
 
 
 async def connect_temporal(settings: Settings) -> Client:
@@ -114,8 +101,3 @@ async def is_answering(client: Client) -> bool:
         return await client.service_client.check_health(timeout=timedelta(seconds=limits.TEMPORAL_PING_TIMEOUT_S))
     except RPCError:
         return False
-
-
-def workflow_runner() -> SandboxedWorkflowRunner:
-    """The sandbox that workflows run in; Settle's own pure packages are not loaded anew for each workflow."""
-    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*_SETTLE_PACKAGES))

@@ -12,7 +12,7 @@ from starters.console import JsonOption, load_ready_settings, out, print_json, r
 
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.", callback=require_id)]
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(help="The embedded Fund Platform's accounts.", no_args_is_help=True)
 
 
 @app.command()

@@ -2,63 +2,67 @@
 
 import os
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 
 import typer
 
-from starters import (
-    account,
-    audit,
-    batches,
-    dlq,
-    import_orders,
-    intake,
-    migrate,
-    order,
-    prune,
-    relay,
-    report,
-    rerun,
-    run,
-    sample,
-    schedule,
-    stack,
-    worker,
-)
+# By name, where in this room a command or a group of them is.
+COMMANDS = {
+    "stack": "stack.app",
+    "migrate": "migrate.migrate",
+    "worker": "worker.worker",
+    "intake": "intake.intake",
+    "relay": "relay.relay",
+    "sample": "sample.sample",
+    "import": "import_orders.import_orders",
+    "account": "account.app",
+    "run": "run.run",
+    "rerun": "rerun.rerun",
+    "schedule": "schedule.app",
+    "batches": "batches.batches",
+    "status": "batches.status",
+    "watch": "batches.watch",
+    "order": "order.order",
+    "report": "report.report",
+    "audit": "audit.audit_command",
+    "dlq": "dlq.app",
+    "prune": "prune.prune",
+}
 
-app = typer.Typer(
-    name="settle",
-    help="Settle overdue orders durably: every credit paid once, proved by control totals.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
 
-app.add_typer(stack.app, name="stack", help="The embedded stack: Temporal, PostgreSQL and a Kafka broker.")
-app.command()(migrate.migrate)
-app.command()(worker.worker)
-app.command()(intake.intake)
-app.command()(relay.relay)
-app.command()(sample.sample)
-app.command("import")(import_orders.import_orders)
-app.add_typer(account.app, name="account", help="The embedded Fund Platform's accounts.")
-app.command()(run.run)
-app.command()(rerun.rerun)
-app.add_typer(schedule.app, name="schedule", help="The daily schedule.")
-app.command()(batches.batches)
-app.command()(batches.status)
-app.command()(batches.watch)
-app.command()(order.order)
-app.command()(report.report)
-app.command("audit")(audit.audit_command)
-app.add_typer(dlq.app, name="dlq", help="The dead-letter topic: what could not be taken in from Kafka.")
-app.command()(prune.prune)
+def build_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The app with some of the commands, whose modules are imported now."""
+    app = typer.Typer(
+        name="settle",
+        help="Settle overdue orders durably: every credit paid once, proved by control totals.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_be_a_group)
+    for name in names:
+        module_name, _, attribute = COMMANDS[name].partition(".")
+        command = getattr(import_module(f"starters.{module_name}"), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
+
+
+def _be_a_group() -> None:
+    """Typer would take an app with one command for that command."""
 
 
 def main() -> None:
     """The console script.
 
+    It imports no command but the one that is called: importing all of them takes longer than most take to run.
+
     It leaves without finalizing the interpreter: a native thread of the Temporal SDK that is just returning to
     Python then would abort the process (PyGILState_Release), and with it the exit code.
     """
+    app = build_app([name for name in sys.argv[1:2] if name in COMMANDS] or COMMANDS)
     try:
         app()
     except SystemExit as stopped:

@@ -6,14 +6,11 @@ from collections.abc import Container, Coroutine, Mapping
 from typing import Annotated, Any, TypeVar
 
 import typer
-from aiokafka.errors import KafkaError
 from pydantic import BaseModel
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Column, Table
-from temporalio.service import RPCError, RPCStatusCode
 
-from database.failures import CONNECT_ERRORS
 from domain import limits
 from domain.errors import InvariantViolationError, SettleError, TooManyBatchesError, UnavailableError
 from runtime.adapters import require_migrated
@@ -23,14 +20,6 @@ from schemas.batches import ControlTotals
 EXIT_BAD_OUTCOME = 1
 EXIT_WRONG_CALL = 2
 EXIT_UNREACHABLE = 3
-
-_WAIT = "Nothing is lost; run the command again once it is back."
-_ADVICE = "Check its namespace and credentials, and bring it up to date with: settle migrate"
-_ADVICE_BY_STATUS = {
-    RPCStatusCode.UNAVAILABLE: _WAIT,
-    RPCStatusCode.DEADLINE_EXCEEDED: _WAIT,
-    RPCStatusCode.CANCELLED: _WAIT,
-}
 
 Result = TypeVar("Result")
 
@@ -55,20 +44,22 @@ def run_command(coroutine: Coroutine[Any, Any, Result]) -> Result:
     try:
         with asyncio.Runner(loop_factory=_CommandLoop) as runner:
             return runner.run(coroutine)
-    except UnavailableError as error:
-        raise fail(str(error), EXIT_UNREACHABLE) from error
-    except RPCError as error:
-        raise fail(
-            f"Temporal answered {error.status.name}: {error.message}. {_ADVICE_BY_STATUS.get(error.status, _ADVICE)}",
-            EXIT_UNREACHABLE,
-        ) from error
-    except (KafkaError, *CONNECT_ERRORS) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise fail(f"A server could not answer: {reason}. {_WAIT}", EXIT_UNREACHABLE) from error
-    except (InvariantViolationError, TooManyBatchesError) as error:
-        raise fail(str(error), EXIT_BAD_OUTCOME) from error
     except SettleError as error:
-        raise fail(str(error), EXIT_WRONG_CALL) from error
+        raise fail(str(error), _exit_code_of(error)) from error
+    except Exception as error:
+        # Imported only now: it needs the clients of Temporal and Kafka, which take longer than most commands.
+        from starters.failures import describe_unreachable
+
+        sentence = describe_unreachable(error)
+        if not sentence:
+            raise
+        raise fail(sentence, EXIT_UNREACHABLE) from error
+
+
+def _exit_code_of(error: SettleError) -> int:
+    if isinstance(error, UnavailableError):
+        return EXIT_UNREACHABLE
+    return EXIT_BAD_OUTCOME if isinstance(error, (InvariantViolationError, TooManyBatchesError)) else EXIT_WRONG_CALL
 
 
 async def load_ready_settings() -> Settings:

@@ -17,7 +17,7 @@ from runtime.kafka import open_dead_letter_reader, open_producer
 from runtime.settings import load_settings
 from starters.console import EXIT_BAD_OUTCOME, JsonOption, fail, print_json, print_whole, run_command
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(help="The dead-letter topic: what could not be taken in from Kafka.", no_args_is_help=True)
 
 _VALUE_SHOWN_MAX = 60
 _PLACE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")

@@ -15,7 +15,7 @@ from starters.batch_starts import workflow_url
 from starters.console import JsonOption, load_ready_settings, print_json, run_command
 from starters.daily_schedule import DailySchedule
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(help="The daily schedule.", no_args_is_help=True)
 
 
 @app.command()

@@ -14,10 +14,7 @@ from starters.console import JsonOption, fail
 EXIT_PART_DOWN = 1
 EXIT_STACK_FAILED = 3
 
-app = typer.Typer(
-    help="The embedded stack (Temporal, PostgreSQL, a Kafka-protocol broker) for the demo and development.",
-    no_args_is_help=True,
-)
+app = typer.Typer(help="The embedded stack: Temporal, PostgreSQL and a Kafka broker.", no_args_is_help=True)
 
 
 def _require_text(directory: Path) -> Path:

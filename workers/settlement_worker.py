@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from temporalio.client import Client
 from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.settlement import SettlementActivities
 from domain import limits
@@ -15,13 +16,25 @@ from domain.errors import UnavailableError
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
 from runtime.settings import Settings
-from runtime.temporal import connect_temporal, is_answering, workflow_runner
+from runtime.temporal import connect_temporal, is_answering
 from settlement_store.port import SettlementStore
 from workers.sweep import sweep_forever
 from workflows.settle_batch import SettleBatchWorkflow
 from workflows.settle_chunk import SettleChunkWorkflow
 
 WORKFLOWS = (SettleBatchWorkflow, SettleChunkWorkflow)
+
+_SETTLE_PACKAGES = (
+    "activities",
+    "domain",
+    "fund_platform",
+    "order_center",
+    "pydantic",
+    "pydantic_core",
+    "schemas",
+    "settlement_store",
+    "workflows.activity_options",
+)
 
 _log = logging.getLogger(__name__)
 
@@ -129,3 +142,8 @@ def build_worker(
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=limits.STICKY_SCHEDULE_TO_START_TIMEOUT_S),
         graceful_shutdown_timeout=timedelta(seconds=limits.WORKER_GRACEFUL_SHUTDOWN_S),
     )
+
+
+def workflow_runner() -> SandboxedWorkflowRunner:
+    """The sandbox that workflows run in; Settle's own pure packages are not loaded anew for each workflow."""
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*_SETTLE_PACKAGES))

@@ -20,7 +20,7 @@ from typer.main import get_command
 
 from domain import limits
 from runtime.settings import load_settings
-from starters.cli import app
+from starters.cli import build_app
 from tests.apache_kafka.jars import POM
 from tests.architecture.test_docs_links import TEMPORAL_VARIABLES, VARIABLES
 from tests.compose import COMPOSE, COMPOSE_FILE, ROOT, SERVICES, SETTLE_SERVICES, image_version, published_port
@@ -183,7 +183,7 @@ def test_the_readme_names_what_is_there() -> None:
 
 @pytest.mark.parametrize("name", SETTLE_SERVICES)
 def test_its_command_is_one_of_settles(name: str) -> None:
-    commands = get_command(app)
+    commands = get_command(build_app())
     assert isinstance(commands, TyperGroup)
     [command] = SERVICES[name]["command"]
     assert command in commands.commands

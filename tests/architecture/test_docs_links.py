@@ -17,7 +17,7 @@ from runtime.settings import Settings
 from schemas.batches import BatchState, ChunkState
 from schemas.ledger import CreditResultCode
 from schemas.reasons import REASON_SENTENCES, Outcome, ReasonCode
-from starters.cli import app
+from starters.cli import build_app
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -204,7 +204,7 @@ def test_temporals_own_variables_are_read(tmp_path: Path) -> None:
 
 
 def test_every_command_is_in_the_readme_with_all_its_options() -> None:
-    group = get_command(app)
+    group = get_command(build_app())
     assert isinstance(group, TyperGroup)
     commands = dict(commands_of(group, "settle"))
     told = []

@@ -21,7 +21,7 @@ from typer.main import get_command
 
 from bench.demo import SAMPLE_SEED
 from schemas.reasons import REASON_SENTENCES, ReasonCode
-from starters.cli import app
+from starters.cli import build_app
 from starters.sample import DEFAULT_BAD_RATE, write_sample
 
 ROOT = Path(__file__).parents[2]
@@ -76,7 +76,7 @@ SAID = [said for said in commands_said() if re.match(r"\s*(\S*/)?(settle|make|py
 
 
 def require_settle(words: list[str], *, is_complete: bool) -> None:
-    command, name, arguments = get_command(app), "settle", words
+    command, name, arguments = get_command(build_app()), "settle", words
     while isinstance(command, TyperGroup) and arguments:
         name, *arguments = arguments
         assert name in command.commands, f"there is no command {name}"
@@ -165,7 +165,7 @@ def test_the_day_shows_every_command() -> None:
 
 def command_names(group: TyperGroup | None = None, name: str = "settle") -> list[str]:
     """Every command by its full name."""
-    commands = (group or get_command(app)).commands  # type: ignore[attr-defined]
+    commands = (group or get_command(build_app())).commands  # type: ignore[attr-defined]
     names = []
     for word, command in commands.items():
         full = f"{name} {word}"

@@ -11,7 +11,7 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from starters.cli import app
+from starters.cli import build_app
 from tests.e2e.conftest import Commands
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def run_in_image(site: Path, commands: Commands, *arguments: str) -> str:
 
 
 def test_the_image_has_all_that_the_commands_need(site: Path, commands: Commands) -> None:
-    group = get_command(app)
+    group = get_command(build_app())
     assert isinstance(group, TyperGroup)
     told = run_in_image(site, commands, "--help")
     assert [name for name in group.commands if name not in told] == []

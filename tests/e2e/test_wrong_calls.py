@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from domain import limits
 from runtime.stack_state import StackState
 from schemas.orders import OrderRecord
-from starters.cli import app
+from starters.cli import build_app
 from tests.architecture.test_docs_links import VARIABLES, commands_of
 from tests.databases import cloned_database
 from tests.e2e.conftest import Commands, Finished
@@ -351,7 +351,7 @@ def test_an_outdated_schema_is_refused_by_every_command_on_the_database(
 
 
 def test_every_command_on_the_database_is_in_the_table() -> None:
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(build_app())
     assert isinstance(group, TyperGroup)
     names = {name for name, _ in commands_of(group) if not name.startswith(("stack ", "dlq "))} - {"migrate", "sample"}
     assert names == {" ".join(call[: 2 if call[0] in ("account", "schedule") else 1]) for call in ON_THE_DATABASE}

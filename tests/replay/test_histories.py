@@ -13,11 +13,10 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from temporalio.workflow import NondeterminismError
 
 from activities.settlement import SettlementActivities
-from runtime.temporal import workflow_runner
 from schemas.batches import OutcomeTotals
 from schemas.workflows import ChunkRef
 from tests.replay.record_histories import HISTORIES_DIR, SHAPES
-from workers.settlement_worker import WORKFLOWS
+from workers.settlement_worker import WORKFLOWS, workflow_runner
 from workflows.activity_options import CHUNK_ACTIVITY
 from workflows.settle_batch import SettleBatchWorkflow
 

@@ -1,0 +1,25 @@
+"""What a command says when a server went away, or refused, in the middle of its work."""
+
+from aiokafka.errors import KafkaError
+from temporalio.service import RPCError, RPCStatusCode
+
+from database.failures import CONNECT_ERRORS
+
+_WAIT = "Nothing is lost; run the command again once it is back."
+_ADVICE = "Check its namespace and credentials, and bring it up to date with: settle migrate"
+_ADVICE_BY_STATUS = {
+    RPCStatusCode.UNAVAILABLE: _WAIT,
+    RPCStatusCode.DEADLINE_EXCEEDED: _WAIT,
+    RPCStatusCode.CANCELLED: _WAIT,
+}
+
+
+def describe_unreachable(error: Exception) -> str:
+    """A sentence about a server that could not answer; empty if the error is no server's."""
+    if isinstance(error, RPCError):
+        advice = _ADVICE_BY_STATUS.get(error.status, _ADVICE)
+        return f"Temporal answered {error.status.name}: {error.message}. {advice}"
+    if isinstance(error, (KafkaError, *CONNECT_ERRORS)):
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return f"A server could not answer: {reason}. {_WAIT}"
+    return ""
