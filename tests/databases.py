@@ -55,9 +55,13 @@ def make_templates(server_url: str) -> None:
         migrate(url_of(server_url, "template_all"), package=package, schema=schema)
 
 
+def name_of(database_url: str) -> str:
+    return urlsplit(database_url).path.removeprefix("/")
+
+
 @contextmanager
 def cloned_database(server_url: str, template: str) -> Iterator[str]:
-    """A fresh database, dropped at the end."""
+    """A fresh database, dropped at the end. Nobody may be connected to the template."""
     name = f"test_{os.getpid()}_{next(_serial)}"
     execute(server_url, "CREATE DATABASE {} TEMPLATE {}", name, template)
     try:
