@@ -23,6 +23,7 @@ EXCEPTION_BY_CODE = MappingProxyType(
         CreditResultCode.ACCOUNT_NOT_FOUND: (Outcome.REJECTED, ReasonCode.ACCOUNT_NOT_FOUND),
         CreditResultCode.ACCOUNT_CLOSED: (Outcome.REJECTED, ReasonCode.ACCOUNT_CLOSED),
         CreditResultCode.CURRENCY_MISMATCH: (Outcome.REJECTED, ReasonCode.ACCOUNT_CURRENCY_DIFFERS),
+        CreditResultCode.WITHDRAWN: (Outcome.FAILED, ReasonCode.DATA_ERROR),
         CreditResultCode.EXISTS_WITH_DIFFERENT_PAYLOAD: (Outcome.HELD, ReasonCode.PAYLOAD_CONFLICT),
     }
 )

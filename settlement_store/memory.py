@@ -178,12 +178,12 @@ class MemorySettlementStore(MemoryUnclosedBatches):
         return [item for item in items if item.item_no not in contents.exceptions]
 
     async def store_validation(
-        self, batch_id: str, chunk_index: int, rejects: Sequence[ExceptionItem]
+        self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
     ) -> OutcomeTotals:
         """See `SettlementStore.store_validation`."""
         contents, chunk = self._get_chunk(batch_id, chunk_index)
         if chunk.state == ChunkState.PLANNED:
-            self._store(batch_id, chunk, ChunkState.VALIDATED, rejects)
+            self._store(batch_id, chunk, ChunkState.VALIDATED, exceptions)
         return contents.totals_of(chunk)
 
     async def store_outcomes(

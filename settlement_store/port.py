@@ -131,9 +131,11 @@ class SettlementStore(Outbox, Protocol):
         """Read the chunk's items that have no stored outcome, in item_no order, by one indexed read."""
 
     async def store_validation(
-        self, batch_id: str, chunk_index: int, rejects: Sequence[ExceptionItem]
+        self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
     ) -> OutcomeTotals:
-        """Store a planned chunk's rejects, release their claims, and make it validated.
+        """Store what validation found of a planned chunk's items, release claims, and make it validated.
+
+        Claims of rejected and failed items are released; items that it holds keep theirs.
 
         Returns:
             The totals of the outcomes stored so far; the loser's are those that the winner stored.
@@ -316,7 +318,8 @@ class SettlementStore(Outbox, Protocol):
         - `exception_without_item` (item): an exception item without the item.
         - `outcome_too_early` (order): an outcome in a chunk without a stored validation, or one that only a closed
           chunk can have.
-        - `reason_impossible` (order): a held item without a reason for holding, or another one with such a reason.
+        - `reason_impossible` (order): a held item without a reason for holding, a failed one without that of failing,
+          or another one with such a reason.
         - `unknown_forgotten` (order): the credit of an order's earlier item may exist, but the next item does not
           inherit that, or was judged by a rule; or an item inherits what no earlier item left.
         - `closed_with_pending` (batch): the batch is final and has a chunk that is not closed.

@@ -117,15 +117,15 @@ class PostgresSettlementStore(
         return [Item._make(row) for row in rows]
 
     async def store_validation(
-        self, batch_id: str, chunk_index: int, rejects: Sequence[ExceptionItem]
+        self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
     ) -> OutcomeTotals:
         """See the port."""
         async with self._transaction() as connection:
             batch_no, chunk = await _read_chunk(connection, _Sql.lock_chunk, batch_id, chunk_index)
             if chunk.state != ChunkState.PLANNED:
                 return await _stored_chunk_totals(connection, batch_no, chunk_index)
-            await _store_exceptions(connection, batch_no, chunk, rejects)
-            if rejects:
+            await _store_exceptions(connection, batch_no, chunk, exceptions)
+            if exceptions:
                 await _store_outbox_row(connection, batch_no, chunk, ChunkState.VALIDATED)
             return await _move_chunk(
                 connection, batch_no, chunk, ChunkState.VALIDATED, store_totals=_Sql.store_reject_totals
