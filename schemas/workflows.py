@@ -1,15 +1,26 @@
 """Inputs, state and results of workflows and activities: ids, ranges and totals, never lists of orders."""
 
+from typing import NamedTuple
+
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from schemas.batches import BatchOpening, BatchPlan, BatchState, ControlTotals, OutcomeTotals
+from schemas.reasons import Outcome, ReasonCode
+
+
+class ItemRange(NamedTuple):
+    """Items of a batch: from `item_start` (inclusive) to `item_end` (exclusive)."""
+
+    item_start: int
+    item_end: int
 
 
 class ChunkRef(BaseModel):
     """Names one chunk, and the cutoff that its orders are validated against.
 
     A chunk that `acknowledges` tells the Order Center what it validated: that of a Kafka batch, whose orders no
-    freezing has acknowledged.
+    freezing has acknowledged. `probe_count_max` is how many probes may be made to isolate its bad items,
+    `credit_deadline_s` how long it asks for credits that the Fund Platform does not answer.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -18,6 +29,55 @@ class ChunkRef(BaseModel):
     chunk_index: int
     cutoff_at: AwareDatetime
     acknowledges: bool = False
+    probe_count_max: int = 400
+    credit_deadline_s: float = 3600
+
+
+class IsolatedItem(BaseModel):
+    """An item that stands alone because a step could not process it, and its outcome, with the error as detail.
+
+    One that is settled after all has neither reason nor detail: its credit exists, but asking for it fails.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    item_no: int
+    outcome: Outcome
+    reason_code: ReasonCode | None
+    detail: str | None
+
+
+class StepRequest(ChunkRef):
+    """A chunk's step over all its items but those that are isolated, which have their outcome, and held ranges.
+
+    Both are bounded by the number of probes.
+    """
+
+    isolated: list[IsolatedItem] = []
+    held_ranges: list[ItemRange] = []
+    held_detail: str | None = None
+
+
+class ProbeRequest(ChunkRef):
+    """A part of a chunk to try a step on."""
+
+    items: ItemRange
+
+
+class ProbeAnswer(BaseModel):
+    """Whether a step fails over the items that were probed, because of their data; a single bad item's outcome."""
+
+    model_config = ConfigDict(frozen=True)
+
+    is_bad: bool
+    isolated: IsolatedItem | None = None
+
+
+class ChunkResult(OutcomeTotals):
+    """A closed chunk's control totals, how many probes it took, and why its batch should pause, if it should."""
+
+    probe_count: int = 0
+    pause_reason: str | None = None
 
 
 class HoldRequest(ChunkRef):
