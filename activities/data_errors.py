@@ -40,7 +40,7 @@ def data_errors_of(items: ItemRange) -> Iterator[None]:
     except Exception as error:
         if not is_data_error(error):
             raise
-        raise DataError(_describe(error), *items) from error
+        raise DataError(describe(error), *items) from error
 
 
 def storable(text: str) -> str:
@@ -49,7 +49,7 @@ def storable(text: str) -> str:
     return cut.encode(errors="replace").decode().replace("\0", "?")
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """An error's kind and text, on one line."""
     said = " ".join(str(error).split())
     return storable(f"{type(error).__name__}: {said}" if said else type(error).__name__)

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from temporalio import activity
 
-from activities import chunks
-from activities.attempts import Heartbeat, attempt
+from activities import chunks, probes
+from activities.attempts import Heartbeat, answered_within, attempt
 from activities.freezing import freeze_overdue_orders
 from activities.reconciliation import reconcile_batch
 from activities.rerunning import freeze_rerun
@@ -15,7 +15,7 @@ from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
 from schemas.batches import BatchOpening, BatchPlan, BatchSource, BatchState, OutcomeTotals, ReconciliationReport
 from schemas.orders import OverdueCursor
-from schemas.workflows import ChunkRef, HoldRequest, ScheduledRun
+from schemas.workflows import ChunkRef, HoldRequest, ProbeAnswer, ProbeRequest, ScheduledRun, StepRequest
 from settlement_store.port import SettlementStore
 
 
@@ -92,16 +92,30 @@ class SettlementActivities:
             return await self._store.start_batch(batch_id)
 
     @activity.defn
-    async def validate_chunk(self, ref: ChunkRef) -> OutcomeTotals:
+    async def validate_chunk(self, request: StepRequest) -> OutcomeTotals:
         """Validate a chunk's orders; what is rejected so far."""
-        async with attempt(ref.batch_id, ref.chunk_index):
-            return await chunks.validate_chunk(self._order_center, self._store, ref)
+        async with attempt(request.batch_id, request.chunk_index):
+            return await chunks.validate_chunk(self._order_center, self._store, request, request.set_aside)
 
     @activity.defn
-    async def credit_chunk(self, ref: ChunkRef) -> OutcomeTotals:
+    async def probe_validation(self, request: ProbeRequest) -> ProbeAnswer:
+        """Try to validate a part of a chunk whose validation fails because of its data; has no effect."""
+        async with attempt(request.batch_id, request.chunk_index):
+            return await probes.probe_validation(self._order_center, self._store, request)
+
+    @activity.defn
+    async def credit_chunk(self, request: StepRequest) -> OutcomeTotals:
         """Credit a chunk's valid orders and close it; its control totals."""
-        async with attempt(ref.batch_id, ref.chunk_index):
-            return await chunks.credit_chunk(self._store, self._fund_platform, ref)
+        async with attempt(request.batch_id, request.chunk_index) as heartbeat:
+            with answered_within(heartbeat, request.credit_deadline_s):
+                return await chunks.credit_chunk(self._store, self._fund_platform, request, request.set_aside)
+
+    @activity.defn
+    async def probe_credits(self, request: ProbeRequest) -> ProbeAnswer:
+        """Credit a part of a chunk whose credits fail because of their data."""
+        async with attempt(request.batch_id, request.chunk_index) as heartbeat:
+            with answered_within(heartbeat, request.credit_deadline_s):
+                return await probes.probe_credits(self._store, self._fund_platform, request)
 
     @activity.defn
     async def hold_chunk(self, request: HoldRequest) -> OutcomeTotals:

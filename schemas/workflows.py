@@ -47,15 +47,23 @@ class IsolatedItem(BaseModel):
     detail: str | None
 
 
-class StepRequest(ChunkRef):
-    """A chunk's step over all its items but those that are isolated, which have their outcome, and held ranges.
+class SetAside(BaseModel):
+    """Items that a chunk's step does not process: those that stand alone have their outcome, ranges are held.
 
     Both are bounded by the number of probes.
     """
 
-    isolated: list[IsolatedItem] = []
-    held_ranges: list[ItemRange] = []
+    model_config = ConfigDict(frozen=True)
+
+    isolated: tuple[IsolatedItem, ...] = ()
+    held_ranges: tuple[ItemRange, ...] = ()
     held_detail: str | None = None
+
+
+class StepRequest(ChunkRef):
+    """A chunk's step over all its items but those that are set aside."""
+
+    set_aside: SetAside = SetAside()
 
 
 class ProbeRequest(ChunkRef):

@@ -15,7 +15,7 @@ from temporalio.workflow import NondeterminismError
 from activities.settlement import SettlementActivities
 from runtime.temporal import workflow_runner
 from schemas.batches import OutcomeTotals
-from schemas.workflows import ChunkRef
+from schemas.workflows import StepRequest
 from tests.replay.record_histories import HISTORIES_DIR, SHAPES
 from workers.settlement_worker import WORKFLOWS
 from workflows.activity_options import CHUNK_ACTIVITY
@@ -34,9 +34,9 @@ class ReorderedChunkWorkflow:
     """SettleChunkWorkflow with its activities the wrong way round."""
 
     @workflow.run
-    async def run(self, ref: ChunkRef) -> OutcomeTotals:
-        await workflow.execute_activity_method(SettlementActivities.credit_chunk, ref, **CHUNK_ACTIVITY)
-        return await workflow.execute_activity_method(SettlementActivities.validate_chunk, ref, **CHUNK_ACTIVITY)
+    async def run(self, request: StepRequest) -> OutcomeTotals:
+        await workflow.execute_activity_method(SettlementActivities.credit_chunk, request, **CHUNK_ACTIVITY)
+        return await workflow.execute_activity_method(SettlementActivities.validate_chunk, request, **CHUNK_ACTIVITY)
 
 
 def history_of(path: Path) -> WorkflowHistory:
