@@ -7,6 +7,13 @@ from schemas.control import BatchControl, ControlAction, ControlRequest, Failure
 
 SETTLE = "settle"
 
+DEFAULT_THRESHOLDS = FailureThresholds(
+    rejected_percent_max=limits.REJECTED_PERCENT_MAX_DEFAULT,
+    rejected_count_max=limits.REJECTED_COUNT_MAX_DEFAULT,
+    failed_percent_max=limits.FAILED_PERCENT_MAX_DEFAULT,
+    failed_count_max=limits.FAILED_COUNT_MAX_DEFAULT,
+)
+
 
 def plan_control(state: BatchState, control: BatchControl, request: ControlRequest) -> BatchControl:
     """What holds after an action; what holds already, unchanged, if the action changes nothing.

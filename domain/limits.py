@@ -40,7 +40,6 @@ CONTROL_ACTIONS_SHOWN_MAX = 100  # the newest of a batch
 HOLD_SLICE_CHUNK_COUNT = 100  # of an aborted batch
 CHUNK_PROBE_COUNT_MAX = 400  # probes for bad items, in one chunk
 BATCH_PROBE_COUNT_MAX = 2_000  # and in one batch, until a person resumes it
-CREDIT_DEADLINE_S_DEFAULT = 3600  # for which a chunk's unknown outcomes are asked for again
 REJECTED_PERCENT_MAX_DEFAULT = 25
 REJECTED_COUNT_MAX_DEFAULT = 1_000
 FAILED_PERCENT_MAX_DEFAULT = 1

@@ -238,6 +238,7 @@ class BatchPlan(BaseModel):
     planned: ControlTotals
     control: BatchControl = BatchControl()
     thresholds: FailureThresholds | None = None
+    credit_deadline_s: float = 3600
 
 
 class Chunk(NamedTuple):

@@ -3,6 +3,7 @@
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from schemas.batches import BatchOpening, BatchPlan, BatchState, ControlTotals, OutcomeTotals
+from schemas.control import BatchControl
 
 
 class ChunkRef(BaseModel):
@@ -10,6 +11,9 @@ class ChunkRef(BaseModel):
 
     A chunk that `acknowledges` tells the Order Center what it validated: that of a Kafka batch, whose orders no
     freezing has acknowledged.
+
+    At most `probe_count_max` probes look for its bad items; its unknown outcomes are asked for again for
+    `credit_deadline_s`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -18,11 +22,29 @@ class ChunkRef(BaseModel):
     chunk_index: int
     cutoff_at: AwareDatetime
     acknowledges: bool = False
+    probe_count_max: int = 400
+    credit_deadline_s: float = 3600
 
 
 class HoldRequest(ChunkRef):
     """A chunk to hold, and why, for people to read."""
 
+    detail: str
+
+
+class ChunkResult(OutcomeTotals):
+    """How a chunk ended: its totals, how many probes it took, and why its batch should pause, if it should."""
+
+    probe_count: int = 0
+    pause_reason: str | None = None
+
+
+class HoldRemainingRequest(BaseModel):
+    """A batch whose chunks that are not closed are to be held, and why, for people to read."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
     detail: str
 
 
@@ -36,7 +58,10 @@ class ScheduledRun(BaseModel):
 
 
 class BatchRunState(BaseModel):
-    """All that a batch workflow carries over when it continues as new."""
+    """All that a batch workflow carries over when it continues as new.
+
+    `probe_count` is that of all its chunks since a person resumed it last.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,6 +69,8 @@ class BatchRunState(BaseModel):
     chunk_index_next: int = 0
     chunk_closed_count: int = 0
     totals: OutcomeTotals = OutcomeTotals()
+    control: BatchControl = BatchControl()
+    probe_count: int = 0
     started_at: AwareDatetime
 
 

@@ -3,8 +3,7 @@
 from temporalio import workflow
 
 from activities.settlement import SettlementActivities
-from schemas.batches import OutcomeTotals
-from schemas.workflows import ChunkRef
+from schemas.workflows import ChunkRef, ChunkResult
 from workflows.activity_options import CHUNK_ACTIVITY
 
 
@@ -13,8 +12,8 @@ class SettleChunkWorkflow:
     """Runs a chunk's two steps; each is idempotent, and PostgreSQL decides what is left of it to do."""
 
     @workflow.run
-    async def run(self, ref: ChunkRef) -> OutcomeTotals:
-        """Validate, then credit; the closed chunk's control totals."""
+    async def run(self, ref: ChunkRef) -> ChunkResult:
+        """Validate, then credit; how the chunk ended."""
         name = f"chunk {ref.chunk_index}"
         workflow.set_current_details("Validating: are the orders as announced, paid, undisputed, past their period?")
         rejected = await workflow.execute_activity_method(
@@ -31,4 +30,4 @@ class SettleChunkWorkflow:
             f"Closed: {totals.settled.order_count:,} settled, {totals.rejected.order_count:,} rejected, "
             f"{totals.held.order_count:,} held."
         )
-        return totals
+        return ChunkResult(**dict(totals))
