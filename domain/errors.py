@@ -7,6 +7,7 @@
     ├── BatchMismatchError        a batch with this id exists with other parameters
     ├── TooManyBatchesError       no more batches may be open or running; try again when one is closed
     ├── BatchPrunedError          the batch's items are pruned, or about to be
+    ├── ControlRefusedError       a pause, resume, abort or window makes no sense in the batch's state
     ├── AccountNotFoundError      the Fund Platform has no such account
     ├── SettingsError             a setting is malformed
     ├── WrongCallError            a command was called with values that make no sense
@@ -46,6 +47,10 @@ class TooManyBatchesError(SettleError):
 
 class BatchPrunedError(SettleError):
     """The batch's items are pruned, or about to be."""
+
+
+class ControlRefusedError(SettleError):
+    """A pause, resume, abort or window makes no sense in the batch's state."""
 
 
 class AccountNotFoundError(SettleError):

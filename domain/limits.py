@@ -36,11 +36,18 @@ AMOUNT_DIGIT_COUNT_MAX = 10  # of an amount in an order file
 ORDER_LINE_BYTES_MAX = 8_192  # of an order file; a slice keeps its lines in memory
 IDENTIFIER_LENGTH_MAX = 64  # an order or account id, in characters
 BATCH_ID_LENGTH_MAX = 100
+CONTROL_TEXT_LENGTH_MAX = 500  # of who asks for an action, and of the reason
+CONTROL_ACTIONS_SHOWN_MAX = 100  # the newest of a batch
+HOLD_SLICE_CHUNK_COUNT = 100  # of an aborted batch
+CHUNK_PROBE_COUNT_MAX = 400  # probes for bad items, in one chunk
+BATCH_PROBE_COUNT_MAX = 2_000  # and in one batch, until a person resumes it
+REJECTED_PERCENT_MAX_DEFAULT = 25
+REJECTED_COUNT_MAX_DEFAULT = 1_000
+FAILED_PERCENT_MAX_DEFAULT = 1
+FAILED_COUNT_MAX_DEFAULT = 100
 FAIRNESS_KEY_BYTES_MAX = 64  # Temporal's
 
 # Isolating the orders whose data make a chunk's step fail. See docs/decisions/0020.
-CHUNK_PROBE_COUNT_MAX = 400
-BATCH_PROBE_COUNT_MAX = 2_000  # until a person has looked
 ISOLATION_ROUND_COUNT_MAX = 3  # of a step that goes on failing
 HISTORY_EVENTS_PER_ACTIVITY = 6  # its own three, and those of the workflow task that follows
 HISTORY_EVENT_COUNT_MAX = 10_000

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from schemas.batches import BatchOpening, BatchPlan, BatchState, ControlTotals, OutcomeTotals
+from schemas.control import BatchControl
 from schemas.reasons import Outcome, ReasonCode
 
 
@@ -19,8 +20,10 @@ class ChunkRef(BaseModel):
     """Names one chunk, and the cutoff that its orders are validated against.
 
     A chunk that `acknowledges` tells the Order Center what it validated: that of a Kafka batch, whose orders no
-    freezing has acknowledged. `probe_count_max` is how many probes may be made to isolate its bad items,
-    `credit_deadline_s` how long it asks for credits that the Fund Platform does not answer.
+    freezing has acknowledged.
+
+    At most `probe_count_max` probes look for its bad items; its unknown outcomes are asked for again for
+    `credit_deadline_s`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -81,16 +84,25 @@ class ProbeAnswer(BaseModel):
     isolated: IsolatedItem | None = None
 
 
+class HoldRequest(ChunkRef):
+    """A chunk to hold, and why, for people to read."""
+
+    detail: str
+
+
 class ChunkResult(OutcomeTotals):
-    """A closed chunk's control totals, how many probes it took, and why its batch should pause, if it should."""
+    """How a chunk ended: its totals, how many probes it took, and why its batch should pause, if it should."""
 
     probe_count: int = 0
     pause_reason: str | None = None
 
 
-class HoldRequest(ChunkRef):
-    """A chunk to hold, and why, for people to read."""
+class HoldRemainingRequest(BaseModel):
+    """A batch whose chunks that are not closed are to be held, and why, for people to read."""
 
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
     detail: str
 
 
@@ -104,7 +116,10 @@ class ScheduledRun(BaseModel):
 
 
 class BatchRunState(BaseModel):
-    """All that a batch workflow carries over when it continues as new."""
+    """All that a batch workflow carries over when it continues as new.
+
+    `probe_count` is that of all its chunks since a person resumed it last.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -112,6 +127,8 @@ class BatchRunState(BaseModel):
     chunk_index_next: int = 0
     chunk_closed_count: int = 0
     totals: OutcomeTotals = OutcomeTotals()
+    control: BatchControl = BatchControl()
+    probe_count: int = 0
     started_at: AwareDatetime
 
 

@@ -35,13 +35,14 @@ from schemas.batches import (
 )
 from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome
+from settlement_store.control_port import OperatorControl
 from settlement_store.outbox_port import Outbox
 
 RELEASING_OUTCOMES = frozenset({Outcome.REJECTED, Outcome.FAILED})
 
 
-class SettlementStore(Outbox, Protocol):
-    """Batches, items, claims, chunk states and exception items, and the outbox of their outcomes."""
+class SettlementStore(OperatorControl, Outbox, Protocol):
+    """Batches, items, claims, chunk states and exception items, operator control, and the outbox of outcomes."""
 
     async def open_batch(self, opening: BatchOpening) -> Batch:
         """Store a new, empty batch, or return the one that has this id. Idempotent.
@@ -185,7 +186,9 @@ class SettlementStore(Outbox, Protocol):
         """Group the items of a range by outcome and currency, in one snapshot, by one indexed read."""
 
     async def close_batch(self, batch_id: str, *, balanced: bool) -> Batch:
-        """Make a running batch closed, or out_of_balance; a final one stays as it is.
+        """Make a running batch closed, aborted if it is being aborted, or out_of_balance; a final one stays as it is.
+
+        A paused batch is a running one here.
 
         Raises:
             BatchNotFoundError: no batch has this id.
@@ -206,7 +209,9 @@ class SettlementStore(Outbox, Protocol):
         """Read the batches in no final state, oldest first; at most `limits.UNCLOSED_BATCH_COUNT_MAX`."""
 
     async def fetch_backlog_order_count(self, active_within_s: float) -> int:
-        """Count the items without an outcome in running batches that are not stuck; cheap enough to ask every second.
+        """Count the items without an outcome in running batches that are neither paused nor stuck.
+
+        Cheap enough to ask every second.
 
         Args:
             active_within_s: a batch that started, or stored a chunk's step, this long ago or longer is stuck.
@@ -225,7 +230,7 @@ class SettlementStore(Outbox, Protocol):
     async def fetch_retired_batches(
         self, closed_before: datetime, after: RetiredBatch | None, batch_count_max: int
     ) -> Sequence[RetiredBatch]:
-        """Read the next closed batches that were closed before a time and are not pruned yet, oldest first.
+        """Read the next closed or aborted batches that were closed before a time and are not pruned yet, oldest first.
 
         Args:
             closed_before: aware.
@@ -234,7 +239,9 @@ class SettlementStore(Outbox, Protocol):
         """
 
     async def keep_report(self, report: ReconciliationReport) -> bool:
-        """Keep a closed batch's reconciliation: from now on it may be pruned, and can no longer be rerun. Idempotent.
+        """Keep a closed or aborted batch's reconciliation: from now on it may be pruned, and no longer be rerun.
+
+        Idempotent.
 
         Returns:
             Whether a report is kept now; not if a batch that reruns this one is in no final state, or while an
