@@ -75,7 +75,7 @@ class DataError(SettleError):
     """
 
     def __init__(self, detail: str, item_start: int, item_end: int) -> None:
-        super().__init__(f"The data of items {item_start} to {item_end - 1}, or of some of them, fail: {detail}")
+        super().__init__(f"Items {item_start} to {item_end - 1}, or some of them, cannot be processed: {detail}")
         self.detail = detail
         self.item_start = item_start
         self.item_end = item_end

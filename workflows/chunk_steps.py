@@ -51,12 +51,11 @@ class ChunkStep:
         if not self._set_aside.held_ranges:
             return None
         held_count = sum(end - start for start, end in self._set_aside.held_ranges)
+        isolated_count = len(self._set_aside.isolated)
         return (
-            f"Chunk {self._ref.chunk_index}: {self.probe_count} probes isolated {len(self._set_aside.isolated):,} "
-            f"orders that could not be {self._step.participle} because of their data, but not all; the rest, up to "
-            f"{held_count:,} orders, is held. {self._error} "
-            f"Repair the cause, then run: settle resume {self._ref.batch_id}, and once it is closed: "
-            f"settle rerun {self._ref.batch_id}"
+            f"Chunk {self._ref.chunk_index}: {self.probe_count} probes isolated {isolated_count:,} orders that could "
+            f"not be {self._step.participle} because of their data, but not all; up to {held_count:,} others are held. "
+            f"Repair the cause, then settle resume BATCH, and settle rerun BATCH once it is closed. {self._error}"
         )
 
     async def run(self) -> OutcomeTotals:

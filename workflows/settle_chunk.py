@@ -59,6 +59,6 @@ async def _hold(ref: ChunkRef, detail: str) -> OutcomeTotals:
 def _unanswered_text(ref: ChunkRef, totals: OutcomeTotals, detail: str) -> str:
     return (
         f"Chunk {ref.chunk_index}: the outcome of its credits is not known, so that {totals.held.order_count:,} orders "
-        f"are held. {detail} Bring the Fund Platform back, then run: settle resume {ref.batch_id}, and once it is "
-        f"closed: settle rerun {ref.batch_id}"
+        "are held. Bring the Fund Platform back, then settle resume BATCH, and settle rerun BATCH once it is closed. "
+        f"{detail}"
     )
