@@ -17,16 +17,18 @@ from domain.identifiers import chunk_workflow_id, credit_key
 from runtime.batch_starts import start_batch
 from schemas.batches import BatchOpening, BatchState, ControlTotals, Item
 from schemas.control import ControlInput
-from schemas.ledger import CreditRequest
+from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
 from schemas.workflows import ChunkResult
 from starters.order import fetch_order_life
 from tests.settlements import (
+    Gate,
     Systems,
     eventually,
     fetch_events,
     freeze,
+    held,
     of_type,
     opening_of,
     replaced,
@@ -203,3 +205,54 @@ async def test_a_chunk_all_of_poison_is_bounded_and_its_batch_pauses_and_says_wh
     assert rerun.totals.settled.order_count == 500
     report = await require_clean(systems, 1_500)
     assert report.settled == report.ledger == orders.settled
+
+
+async def test_a_request_that_comes_after_its_poison_order_was_withdrawn_creates_nothing(
+    client: Client, systems: Systems, pools: dict[str, Pool], batch_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first attempt's request is delayed on the wire; meanwhile the chunk is closed without the poison order."""
+    orders = await seed_orders(systems, 50, bad_rate=0)
+    poison = orders.records[20]
+    await pools["fund_platform"].execute(STOP_POSTINGS)
+    await stop(pools["fund_platform"], "postings", [poison.order_id])
+    gate = Gate(held_count_max=1)
+    slow = systems._replace(fund_platform=held(systems.fund_platform, "post_credits", gate))
+    async with running_worker(client, batch_id, slow):
+        monkeypatch.setattr(limits, "HEARTBEAT_INTERVAL_S", 3_600)  # so that the first attempt is thought dead
+        _, result = await settle(client, batch_id, opening_of(batch_id, chunk_size=50, window=1))
+        await pools["fund_platform"].execute("DROP TRIGGER stop_postings ON postings")
+        await gate.open()
+    assert (result.totals.settled.order_count, result.totals.failed) == (49, planned_of([poison]))
+    report = await require_clean(systems, 50)
+    assert report.ledger == result.totals.settled
+    life = await fetch_order_life(*systems, poison.order_id)
+    assert life.credit.answer
+    assert (life.credit.answer.result_code, life.credit.postings) == (CreditResultCode.WITHDRAWN, [])
+
+
+async def test_a_chunk_terminated_while_it_is_probed_is_held_as_unknown_and_its_rerun_fails_only_the_poison_order(
+    client: Client, systems: Systems, pools: dict[str, Pool], batch_id: str
+) -> None:
+    orders = await seed_orders(systems, 50, bad_rate=0)
+    poison = orders.records[20]
+    await pools["fund_platform"].execute(STOP_POSTINGS)
+    await stop(pools["fund_platform"], "postings", [poison.order_id])
+    gate = Gate(held_count_max=1)
+    slow = systems._replace(
+        fund_platform=held(systems.fund_platform, "post_credits", gate, lambda _reference, requests: len(requests) < 20)
+    )
+    async with running_worker(client, batch_id, slow):
+        handle = await start_batch(client, batch_id, opening_of(batch_id, chunk_size=50, window=1))
+        await gate.reached()
+        await client.get_workflow_handle(chunk_workflow_id(batch_id, 0)).terminate("an operator's hand")
+        result = await handle.result()
+        await gate.open()
+        assert (result.totals.held, await systems.store.fetch_reason_counts(batch_id)) == (
+            orders.planned,
+            {ReasonCode.OUTCOME_UNKNOWN: 50},
+        )
+        assert (await require_clean(systems, 50)).unconfirmed.order_count > 0
+        _, rerun = await settle(client, batch_id, rerun_opening_of(f"{batch_id}-rerun", batch_id))
+    assert (rerun.totals.settled.order_count, rerun.totals.failed) == (49, planned_of([poison]))
+    report = await require_clean(systems, 50)
+    assert report.ledger == report.settled
