@@ -31,6 +31,7 @@ from schemas.batches import (
     Item,
     OutcomeTotals,
 )
+from schemas.control import BatchControl
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (
@@ -290,6 +291,8 @@ class TestFreezingAndStarting:
             "window": 2,
             "business_date": date(2026, 11, 22),
             "cutoff_at": CUTOFF,
+            "control": BatchControl(window=2).model_dump(),
+            "thresholds": None,
         }
         assert await everything_of(store, "B1") == before
 
