@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from activities.credit_turns import CreditTurns
 from domain import limits
 from domain.errors import ChunkUnfinishedError, InvariantViolationError
 from domain.identifiers import chunk_workflow_id, credit_key
@@ -81,7 +82,9 @@ async def _fetch_records(order_center: OrderCenter, order_ids: Sequence[str]) ->
     return records
 
 
-async def credit_chunk(store: SettlementStore, fund_platform: FundPlatform, ref: ChunkRef) -> OutcomeTotals:
+async def credit_chunk(
+    store: SettlementStore, fund_platform: FundPlatform, turns: CreditTurns, ref: ChunkRef
+) -> OutcomeTotals:
     """Have a validated chunk's orders credited, then store their outcomes and close the chunk.
 
     A closed chunk is left as it is, and its stored totals are returned; also one that was closed while the Fund
@@ -89,6 +92,7 @@ async def credit_chunk(store: SettlementStore, fund_platform: FundPlatform, ref:
 
     Raises:
         InvariantViolationError: the chunk was never validated, or a pending item's claim has moved on.
+        TurnLaterError: a cap on credits makes the chunk wait; nothing was requested.
     """
     chunk = await store.fetch_chunk(ref.batch_id, ref.chunk_index)
     if chunk.state == ChunkState.CLOSED:
@@ -99,6 +103,7 @@ async def credit_chunk(store: SettlementStore, fund_platform: FundPlatform, ref:
             "Nothing was requested; look at the chunk's workflow in the Temporal web UI."
         )
     items = await store.fetch_pending_items(ref.batch_id, chunk)
+    await turns.take(ref, len(items))
     codes = await fund_platform.post_credits(
         chunk_workflow_id(ref.batch_id, ref.chunk_index),
         [

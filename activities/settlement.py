@@ -6,6 +6,7 @@ from temporalio import activity
 
 from activities import chunks
 from activities.attempts import Heartbeat, attempt
+from activities.credit_turns import CreditTurns, TurnLaterError
 from activities.freezing import freeze_overdue_orders
 from activities.reconciliation import reconcile_batch
 from activities.rerunning import freeze_rerun
@@ -15,7 +16,7 @@ from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
 from schemas.batches import BatchOpening, BatchPlan, BatchSource, BatchState, OutcomeTotals, ReconciliationReport
 from schemas.orders import OverdueCursor
-from schemas.workflows import ChunkRef, HoldRequest, ScheduledRun
+from schemas.workflows import ChunkRef, CreditStep, HoldRequest, ScheduledRun
 from settlement_store.port import SettlementStore
 
 
@@ -28,11 +29,13 @@ class SettlementActivities:
         store: SettlementStore,
         fund_platform: FundPlatform,
         batch_settings: BatchSettings,
+        credits_per_s: int | None = None,
     ) -> None:
         self._order_center = order_center
         self._store = store
         self._fund_platform = fund_platform
         self._batch_settings = batch_settings
+        self._turns = CreditTurns(store, credits_per_s)
 
     @activity.defn
     async def open_scheduled_batch(self, run: ScheduledRun) -> BatchOpening:
@@ -98,10 +101,14 @@ class SettlementActivities:
             return await chunks.validate_chunk(self._order_center, self._store, ref)
 
     @activity.defn
-    async def credit_chunk(self, ref: ChunkRef) -> OutcomeTotals:
-        """Credit a chunk's valid orders and close it; its control totals."""
+    async def credit_chunk(self, ref: ChunkRef) -> CreditStep:
+        """Credit a chunk's valid orders and close it; its control totals, or how long a cap makes it wait."""
         async with attempt(ref.batch_id, ref.chunk_index):
-            return await chunks.credit_chunk(self._store, self._fund_platform, ref)
+            try:
+                totals = await chunks.credit_chunk(self._store, self._fund_platform, self._turns, ref)
+            except TurnLaterError as later:
+                return CreditStep(wait_s=later.wait_s, is_turn_promised=later.is_promised)
+            return CreditStep(**dict(totals))
 
     @activity.defn
     async def hold_chunk(self, request: HoldRequest) -> OutcomeTotals:

@@ -37,6 +37,14 @@ IDENTIFIER_LENGTH_MAX = 64  # an order or account id, in characters
 BATCH_ID_LENGTH_MAX = 100
 FAIRNESS_KEY_BYTES_MAX = 64  # Temporal's
 
+# The cap on credits. See docs/decisions/0021.
+CREDITS_PER_S_MAX = 1_000_000
+CREDIT_TURN_AHEAD_S = 0.2  # so long before it begins, a turn may be taken
+CREDIT_TURN_LATE_S_MAX = 0.5  # so long after it began, it may still be used
+CREDIT_TURN_WAIT_S_MAX = 2  # within an activity; longer waits are the workflow's
+CREDIT_TURN_LEAD_S = 1  # so long before its turn, a workflow asks for it
+CREDIT_PROMISE_S_MAX = 600  # turns that begin later are promised to no one
+
 # The most that one order may credit, in minor units. A currency that is not here is not known to Settle.
 ORDER_AMOUNT_MINOR_MAX = MappingProxyType(
     {
@@ -175,6 +183,11 @@ _RELATIONS = {
     "unknown orders are asked for within an attempt": (
         sum(UNKNOWN_ORDER_PAUSES_S) + TRANSACTION_TIMEOUT_S < CHUNK_ACTIVITY_TIMEOUT_S
     ),
+    "a turn to send credits is waited for within an attempt": (
+        CREDIT_TURN_WAIT_S_MAX + TRANSACTION_TIMEOUT_S < CHUNK_ACTIVITY_TIMEOUT_S
+    ),
+    "who is told to come before a turn waits for it on the spot": CREDIT_TURN_LEAD_S < CREDIT_TURN_WAIT_S_MAX,
+    "a turn that is not taken yet is told in advance": CREDIT_TURN_AHEAD_S < CREDIT_TURN_LEAD_S,
     "a run that was missed is caught up until the next one": SCHEDULE_CATCHUP_WINDOW_S >= 24 * 3600,
     "an attempt ends before all attempts do": BATCH_ACTIVITY_TIMEOUT_S < ACTIVITY_DEADLINE_S,
     "a pool connection for every activity slot": WORKER_ACTIVITY_SLOT_COUNT <= DATABASE_POOL_SIZE_MAX,

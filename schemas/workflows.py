@@ -10,6 +10,8 @@ class ChunkRef(BaseModel):
 
     A chunk that `acknowledges` tells the Order Center what it validated: that of a Kafka batch, whose orders no
     freezing has acknowledged.
+
+    `is_turn_promised` says that the chunk was told to ask now for its turn to send credits.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -18,12 +20,20 @@ class ChunkRef(BaseModel):
     chunk_index: int
     cutoff_at: AwareDatetime
     acknowledges: bool = False
+    is_turn_promised: bool = False
 
 
 class HoldRequest(ChunkRef):
     """A chunk to hold, and why, for people to read."""
 
     detail: str
+
+
+class CreditStep(OutcomeTotals):
+    """The closed chunk's totals; or, with a `wait_s`, none yet: a cap on credits makes it wait that long."""
+
+    wait_s: float = 0
+    is_turn_promised: bool = False
 
 
 class ScheduledRun(BaseModel):

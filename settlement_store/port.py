@@ -35,13 +35,14 @@ from schemas.batches import (
 )
 from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome
+from settlement_store.credit_port import CreditBuckets
 from settlement_store.outbox_port import Outbox
 
 RELEASING_OUTCOMES = frozenset({Outcome.REJECTED, Outcome.FAILED})
 
 
-class SettlementStore(Outbox, Protocol):
-    """Batches, items, claims, chunk states and exception items, and the outbox of their outcomes."""
+class SettlementStore(Outbox, CreditBuckets, Protocol):
+    """Batches, items, claims, chunk states and exception items, the outbox of their outcomes, and caps on credits."""
 
     async def open_batch(self, opening: BatchOpening) -> Batch:
         """Store a new, empty batch, or return the one that has this id. Idempotent.

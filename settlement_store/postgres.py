@@ -31,6 +31,7 @@ from schemas.batches import (
 from schemas.reasons import ReasonCode
 from settlement_store.audit_reads import PostgresAuditReads
 from settlement_store.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
+from settlement_store.credit_buckets import PostgresCreditBuckets
 from settlement_store.filling import PostgresBatchFilling
 from settlement_store.order_reads import PostgresOrderReads
 from settlement_store.outbox import PostgresOutbox
@@ -77,6 +78,7 @@ class PostgresSettlementStore(
     PostgresUnclosedBatches,
     PostgresPruning,
     PostgresOutbox,
+    PostgresCreditBuckets,
     PostgresOrderReads,
     PostgresAuditReads,
 ):

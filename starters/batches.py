@@ -61,9 +61,13 @@ def status(batch_id: BatchArgument, as_json: JsonOption = False) -> None:
     typer.echo(f"{batch.batch_id} is {batch.state}: {_counts(progress)}.")
     typer.echo(
         f"{progress.chunk_closed_count:,} of {progress.chunk_count:,} chunks closed; chunk size {batch.chunk_size:,}, "
-        f"window {batch.window}; {_dates_of(batch)}; "
+        f"window {batch.window}; {_cap_of(batch)}{_dates_of(batch)}; "
         f"{batch.duplicate_count:,} duplicates, {batch.conflict_count:,} conflicts."
     )
+
+
+def _cap_of(batch: Batch) -> str:
+    return f"at most {batch.credits_per_s:,} credits a second; " if batch.credits_per_s else ""
 
 
 def _dates_of(batch: Batch) -> str:

@@ -47,7 +47,13 @@ async def serve(
         async with asyncio.TaskGroup() as tasks:
             while client:
                 worker = build_worker(
-                    client, settings.task_queue, order_center, store, fund_platform, settings.batch_settings
+                    client,
+                    settings.task_queue,
+                    order_center,
+                    store,
+                    fund_platform,
+                    settings.batch_settings,
+                    settings.credits_per_s,
                 )
                 tasks.create_task(worker.run())
                 sweeping = tasks.create_task(sweep_forever(client, settings, store))
@@ -105,9 +111,10 @@ def build_worker(
     store: SettlementStore,
     fund_platform: FundPlatform,
     batch_settings: BatchSettings,
+    credits_per_s: int | None = None,
 ) -> Worker:
     """A worker with all of Settle's workflows and activities, within the bounds of `domain.limits`."""
-    activities = SettlementActivities(order_center, store, fund_platform, batch_settings)
+    activities = SettlementActivities(order_center, store, fund_platform, batch_settings, credits_per_s)
     return Worker(
         client,
         task_queue=task_queue,

@@ -26,6 +26,12 @@ BREAKING = {
     ),
     "a batch activity outlives a chunk's": ("BATCH_ACTIVITY_TIMEOUT_S", limits.CHUNK_ACTIVITY_TIMEOUT_S),
     "unknown orders are asked for within an attempt": ("UNKNOWN_ORDER_PAUSES_S", (limits.CHUNK_ACTIVITY_TIMEOUT_S,)),
+    "a turn to send credits is waited for within an attempt": (
+        "CREDIT_TURN_WAIT_S_MAX",
+        limits.CHUNK_ACTIVITY_TIMEOUT_S,
+    ),
+    "who is told to come before a turn waits for it on the spot": ("CREDIT_TURN_LEAD_S", limits.CREDIT_TURN_WAIT_S_MAX),
+    "a turn that is not taken yet is told in advance": ("CREDIT_TURN_AHEAD_S", limits.CREDIT_TURN_LEAD_S),
     "a run that was missed is caught up until the next one": ("SCHEDULE_CATCHUP_WINDOW_S", 24 * 3600 - 1),
     "an attempt ends before all attempts do": ("ACTIVITY_DEADLINE_S", limits.BATCH_ACTIVITY_TIMEOUT_S),
     "a pool connection for every activity slot": ("WORKER_ACTIVITY_SLOT_COUNT", limits.DATABASE_POOL_SIZE_MAX + 1),
