@@ -39,7 +39,7 @@ FAIRNESS_KEY_BYTES_MAX = 64  # Temporal's
 
 # The cap on credits. See docs/decisions/0021.
 CREDITS_PER_S_MAX = 1_000_000
-CREDIT_TURN_AHEAD_S = 0.2  # so long before it begins, a turn may be taken
+CREDIT_TURN_AHEAD_S = 0.4  # so long before it begins, a turn may be taken
 CREDIT_TURN_LATE_S_MAX = 0.5  # so long after it began, it may still be used
 CREDIT_TURN_WAIT_S_MAX = 2  # within an activity; longer waits are the workflow's
 CREDIT_TURN_LEAD_S = 1  # so long before its turn, a workflow asks for it
