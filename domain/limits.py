@@ -129,11 +129,18 @@ WATCH_INTERVAL_S = 0.5
 
 # Workers
 WORKER_ACTIVITY_SLOT_COUNT = 8
+WORKER_ACTIVITY_POLL_COUNT = 2  # each may take a task with it when a worker stands still
 WORKER_GRACEFUL_SHUTDOWN_S = 10
 # A worker asks Temporal for a sign of life, to see when it comes back. See docs/decisions/0003.
 TEMPORAL_PING_INTERVAL_S = 1
 TEMPORAL_PING_TIMEOUT_S = 2
 TEMPORAL_PING_MISS_COUNT = 2  # in a row: Temporal is away
+
+# Readiness over HTTP
+HEALTH_CHECK_INTERVAL_S = 3
+HEALTH_CHECK_TIMEOUT_S = 5
+HEALTH_FRESH_S = 10  # what has not answered for so long is away
+HEALTH_ANSWER_S = 1  # for who is being answered when the process ends
 
 # The sweep of each worker. See docs/decisions/0015.
 SWEEP_INTERVAL_S = 5
@@ -191,6 +198,7 @@ _RELATIONS = {
     "a run that was missed is caught up until the next one": SCHEDULE_CATCHUP_WINDOW_S >= 24 * 3600,
     "an attempt ends before all attempts do": BATCH_ACTIVITY_TIMEOUT_S < ACTIVITY_DEADLINE_S,
     "a pool connection for every activity slot": WORKER_ACTIVITY_SLOT_COUNT <= DATABASE_POOL_SIZE_MAX,
+    "no more polls than slots": WORKER_ACTIVITY_POLL_COUNT <= WORKER_ACTIVITY_SLOT_COUNT,
     "servers that are away are told in time": (
         COMMAND_START_S + DATABASE_CONNECT_TIMEOUT_S + TEMPORAL_CONNECT_TIMEOUT_S < UNREACHABLE_TOLD_S
     ),
@@ -216,6 +224,7 @@ _RELATIONS = {
     "the amounts of a full batch, good or bad, fit a 64-bit sum": (
         BATCH_ORDER_COUNT_MAX * 10**AMOUNT_DIGIT_COUNT_MAX < 2**63
     ),
+    "one look that fails is no outage": HEALTH_CHECK_INTERVAL_S + HEALTH_CHECK_TIMEOUT_S < HEALTH_FRESH_S,
     "a relay keeps its lease while it waits for Kafka": (
         RELAY_RENEW_INTERVAL_S + KAFKA_REQUEST_TIMEOUT_S < RELAY_LEASE_S
     ),

@@ -131,6 +131,7 @@ def build_worker(
         ],
         workflow_runner=workflow_runner(),
         max_concurrent_activities=limits.WORKER_ACTIVITY_SLOT_COUNT,
+        max_concurrent_activity_task_polls=limits.WORKER_ACTIVITY_POLL_COUNT,
         max_heartbeat_throttle_interval=timedelta(seconds=limits.HEARTBEAT_INTERVAL_S),
         default_heartbeat_throttle_interval=timedelta(seconds=limits.HEARTBEAT_INTERVAL_S),
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=limits.STICKY_SCHEDULE_TO_START_TIMEOUT_S),
