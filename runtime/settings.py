@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     batch_wait_s_max: Annotated[float, Field(ge=limits.BATCH_WAIT_MIN_S, le=limits.BATCH_WAIT_MAX_S)] = (
         limits.BATCH_WAIT_DEFAULT_S
     )
+    health_port: Annotated[int | None, Field(ge=1, le=_PORT_MAX)] = None
     retention_days: Annotated[int, Field(ge=1)] = limits.RETENTION_DAYS_DEFAULT
     window: Annotated[int, Field(ge=1, le=limits.WINDOW_MAX)] = limits.WINDOW_DEFAULT
 
