@@ -15,7 +15,7 @@ def plan_turn(
     lost between turns, and the credits that are sent within any time T are at most credits_per_s * T and one turn's.
 
     All others are told when to come. They are spread over the turns to come, so that one asks for each. Who comes to
-    a turn that was promised, and finds it late, waits on the spot.
+    a turn that was promised, and finds it a little late, waits on the spot; much later, it is promised another one.
 
     Args:
         buckets: the caps, at least one, as they are now.
@@ -28,7 +28,7 @@ def plan_turn(
     """
     turn_at_s = max(now_s, *(bucket.free_at_s for bucket in buckets))
     if turn_at_s - now_s <= limits.CREDIT_TURN_AHEAD_S:
-        taken = [_taken(bucket, turn_at_s, order_count, is_promised=is_promised) for bucket in buckets]
+        taken = [_taken(bucket, turn_at_s, order_count) for bucket in buckets]
         return CreditTurn(is_taken=True, wait_s=turn_at_s - now_s), taken
     if is_promised and turn_at_s - now_s <= limits.CREDIT_TURN_WAIT_S_MAX:
         return _come_at(turn_at_s, now_s), list(buckets)
@@ -38,7 +38,7 @@ def plan_turn(
     if promised_at_s - now_s > limits.CREDIT_PROMISE_S_MAX:
         return CreditTurn(is_taken=False, wait_s=limits.CREDIT_PROMISE_S_MAX / 2), list(buckets)
     promised = list(buckets)
-    promised[last] = buckets[last]._replace(promised_at_s=promised_at_s + order_count / buckets[last].credits_per_s)
+    promised[last] = buckets[last]._replace(promised_at_s=promised_at_s + _turn_s(buckets[last], order_count))
     return _come_at(promised_at_s, now_s), promised
 
 
@@ -47,9 +47,11 @@ def _come_at(turn_at_s: float, now_s: float) -> CreditTurn:
     return CreditTurn(is_taken=False, wait_s=turn_at_s - now_s - limits.CREDIT_TURN_AHEAD_S / 2, is_promised=True)
 
 
-def _taken(bucket: CreditBucket, turn_at_s: float, order_count: int, *, is_promised: bool) -> CreditBucket:
-    """The bucket after a turn; one that was not promised puts off all that were."""
-    turn_s = order_count / bucket.credits_per_s
-    put_off_s = 0 if is_promised else turn_s
-    free_at_s = turn_at_s + turn_s
-    return bucket._replace(free_at_s=free_at_s, promised_at_s=max(free_at_s, bucket.promised_at_s + put_off_s))
+def _taken(bucket: CreditBucket, turn_at_s: float, order_count: int) -> CreditBucket:
+    free_at_s = turn_at_s + _turn_s(bucket, order_count)
+    return bucket._replace(free_at_s=free_at_s, promised_at_s=max(free_at_s, bucket.promised_at_s))
+
+
+def _turn_s(bucket: CreditBucket, order_count: int) -> float:
+    """How long the bucket is not free after a turn has begun."""
+    return order_count / (bucket.credits_per_s * limits.CREDIT_PACE)

@@ -39,6 +39,7 @@ FAIRNESS_KEY_BYTES_MAX = 64  # Temporal's
 
 # The cap on credits. See docs/decisions/0021.
 CREDITS_PER_S_MAX = 1_000_000
+CREDIT_PACE = 0.97  # of the cap is used: requests that take longer or shorter to arrive do not go over it
 CREDIT_TURN_AHEAD_S = 0.4  # so long before it begins, a turn may be taken
 CREDIT_TURN_LATE_S_MAX = 0.5  # so long after it began, it may still be used
 CREDIT_TURN_WAIT_S_MAX = 2  # within an activity; longer waits are the workflow's
@@ -190,6 +191,7 @@ _RELATIONS = {
     "unknown orders are asked for within an attempt": (
         sum(UNKNOWN_ORDER_PAUSES_S) + TRANSACTION_TIMEOUT_S < CHUNK_ACTIVITY_TIMEOUT_S
     ),
+    "nine tenths of a cap are used": 0.95 <= CREDIT_PACE <= 1,
     "a turn to send credits is waited for within an attempt": (
         CREDIT_TURN_WAIT_S_MAX + TRANSACTION_TIMEOUT_S < CHUNK_ACTIVITY_TIMEOUT_S
     ),

@@ -32,7 +32,7 @@ async def test_the_first_turn_begins_now_and_the_next_when_the_first_is_paid_for
     first, second = await take(store, "B1", SLOW), await take(store, "B1", SLOW)
     assert first == NOW
     assert not second.is_taken
-    assert CHUNK / SLOW - 10 < second.wait_s < CHUNK / SLOW
+    assert CHUNK / SLOW - 10 < second.wait_s < CHUNK / SLOW / limits.CREDIT_PACE
     assert second.is_promised
 
 
@@ -40,7 +40,7 @@ async def test_those_who_wait_are_told_to_come_one_after_the_other(store: Settle
     await store.open_batch(opening_of())
     await take(store, "B1", SLOW)
     waits_s = [(await take(store, "B1", SLOW)).wait_s for _ in range(3)]
-    assert [round(wait_s / CHUNK, 1) for wait_s in waits_s] == [1, 2, 3]
+    assert [round(wait_s * SLOW * limits.CREDIT_PACE / CHUNK, 1) for wait_s in waits_s] == [1, 2, 3]
 
 
 async def test_who_is_promised_a_turn_that_is_late_waits_on_the_spot(store: SettlementStore) -> None:
@@ -49,7 +49,7 @@ async def test_who_is_promised_a_turn_that_is_late_waits_on_the_spot(store: Sett
     for _ in range(2):
         turn = await store.take_credits("B1", CHUNK, CHUNK, is_promised=True)
         assert not turn.is_taken
-        assert turn.wait_s < 1 - limits.CREDIT_TURN_AHEAD_S / 2
+        assert turn.wait_s < 1 / limits.CREDIT_PACE - limits.CREDIT_TURN_AHEAD_S / 2
 
 
 async def test_a_batchs_own_cap_holds_for_that_batch_alone(store: SettlementStore) -> None:

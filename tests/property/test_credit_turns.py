@@ -63,7 +63,7 @@ def test_whoever_asks_whenever_no_more_is_sent_than_each_cap_and_one_turn(
 def test_chunks_that_come_when_they_are_told_use_nearly_all_of_the_cap_and_ask_seldom(
     credits_per_s: int, order_count: int, window: int, work_s: float
 ) -> None:
-    turn_s = order_count / credits_per_s
+    turn_s = order_count / (credits_per_s * limits.CREDIT_PACE)
     buckets = [CreditBucket(credits_per_s, 0, 0)]
     # Each of `window` chunks asks, comes back when it is told, and makes room for the next one when it has its turn.
     coming = [(0.0, number, False) for number in range(window)]

@@ -26,6 +26,7 @@ BREAKING = {
     ),
     "a batch activity outlives a chunk's": ("BATCH_ACTIVITY_TIMEOUT_S", limits.CHUNK_ACTIVITY_TIMEOUT_S),
     "unknown orders are asked for within an attempt": ("UNKNOWN_ORDER_PAUSES_S", (limits.CHUNK_ACTIVITY_TIMEOUT_S,)),
+    "nine tenths of a cap are used": ("CREDIT_PACE", 0.9),
     "a turn to send credits is waited for within an attempt": (
         "CREDIT_TURN_WAIT_S_MAX",
         limits.CHUNK_ACTIVITY_TIMEOUT_S,
