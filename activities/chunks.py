@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+from activities.credit_turns import CreditTurns
 from activities.data_errors import data_errors_of, describe, is_data_error
 from domain import limits
 from domain.errors import ChunkUnfinishedError, DataError, InvariantViolationError, UnansweredError
@@ -133,7 +134,11 @@ async def _fetch_records(
 
 
 async def credit_chunk(
-    store: SettlementStore, fund_platform: FundPlatform, ref: ChunkRef, set_aside: SetAside = _NOTHING_ASIDE
+    store: SettlementStore,
+    fund_platform: FundPlatform,
+    turns: CreditTurns,
+    ref: ChunkRef,
+    set_aside: SetAside = _NOTHING_ASIDE,
 ) -> OutcomeTotals:
     """Have a validated chunk's orders credited, then store their outcomes and close the chunk.
 
@@ -145,6 +150,7 @@ async def credit_chunk(
         InvariantViolationError: the chunk was never validated, or a pending item's claim has moved on.
         DataError: the data of items that are not set aside make it fail; nothing was stored.
         UnansweredError: the Fund Platform gave no answer; the credits may exist.
+        TurnLaterError: a cap on credits makes the chunk wait; nothing was requested.
     """
     chunk = await store.fetch_chunk(ref.batch_id, ref.chunk_index)
     if chunk.state == ChunkState.CLOSED:
@@ -156,6 +162,7 @@ async def credit_chunk(
         )
     pending = await store.fetch_pending_items(ref.batch_id, chunk)
     items, exceptions = _set_aside(set_aside, pending, ReasonCode.OUTCOME_UNKNOWN)
+    await turns.take(ref, len(items))
     codes = await ask_for_credits(fund_platform.post_credits, ref, items, ItemRange(chunk.item_start, chunk.item_end))
     superseded = [item for item in items if codes[item.item_no] == CreditResultCode.SUPERSEDED]
     if superseded:

@@ -14,6 +14,7 @@ from activities.chunks import (
     items_to_judge,
     judge,
 )
+from activities.credit_turns import CreditTurns
 from activities.data_errors import storable
 from domain.errors import DataError
 from fund_platform.port import FundPlatform
@@ -45,7 +46,9 @@ async def probe_validation(order_center: OrderCenter, store: SettlementStore, re
     return _GOOD
 
 
-async def probe_credits(store: SettlementStore, fund_platform: FundPlatform, request: ProbeRequest) -> ProbeAnswer:
+async def probe_credits(
+    store: SettlementStore, fund_platform: FundPlatform, turns: CreditTurns, request: ProbeRequest
+) -> ProbeAnswer:
     """Have a part of a validated chunk credited; the credit of a single bad item is withdrawn.
 
     What is credited stays so. A chunk that another run has closed meanwhile is good.
@@ -53,8 +56,10 @@ async def probe_credits(store: SettlementStore, fund_platform: FundPlatform, req
     Raises:
         InvariantViolationError: an item's claim has moved on although the chunk is not closed.
         UnansweredError: the Fund Platform gave no answer; the credits may exist.
+        TurnLaterError: a cap on credits makes the chunk wait; nothing was requested.
     """
     items = await _fetch_items(store, request, ChunkState.VALIDATED)
+    await turns.take(request, len(items))
     try:
         await ask_for_credits(fund_platform.post_credits, request, items, request.items)
     except DataError as error:

@@ -7,6 +7,7 @@ from temporalio import activity
 from activities import chunks, probes
 from activities.aborting import hold_remaining_chunks
 from activities.attempts import Heartbeat, answered_within, attempt
+from activities.credit_turns import CreditTurns, TurnLaterError
 from activities.freezing import freeze_overdue_orders
 from activities.reconciliation import reconcile_batch
 from activities.rerunning import freeze_rerun
@@ -19,6 +20,7 @@ from schemas.control import BatchControl, ControlRequest
 from schemas.orders import OverdueCursor
 from schemas.workflows import (
     ChunkRef,
+    CreditAnswer,
     HoldRemainingRequest,
     HoldRequest,
     ProbeAnswer,
@@ -38,11 +40,13 @@ class SettlementActivities:
         store: SettlementStore,
         fund_platform: FundPlatform,
         batch_settings: BatchSettings,
+        credits_per_s: int | None = None,
     ) -> None:
         self._order_center = order_center
         self._store = store
         self._fund_platform = fund_platform
         self._batch_settings = batch_settings
+        self._turns = CreditTurns(store, credits_per_s)
 
     @activity.defn
     async def open_scheduled_batch(self, run: ScheduledRun) -> BatchOpening:
@@ -125,18 +129,27 @@ class SettlementActivities:
             return await probes.probe_validation(self._order_center, self._store, request)
 
     @activity.defn
-    async def credit_chunk(self, request: StepRequest) -> OutcomeTotals:
-        """Credit a chunk's valid orders and close it; its control totals."""
+    async def credit_chunk(self, request: StepRequest) -> CreditAnswer:
+        """Credit a chunk's valid orders and close it; its control totals, or how long a cap makes it wait."""
         async with attempt(request.batch_id, request.chunk_index) as heartbeat:
-            with answered_within(heartbeat, request.credit_deadline_s):
-                return await chunks.credit_chunk(self._store, self._fund_platform, request, request.set_aside)
+            try:
+                with answered_within(heartbeat, request.credit_deadline_s):
+                    totals = await chunks.credit_chunk(
+                        self._store, self._fund_platform, self._turns, request, request.set_aside
+                    )
+            except TurnLaterError as later:
+                return CreditAnswer(wait_s=later.wait_s, is_turn_promised=later.is_promised)
+            return CreditAnswer(**dict(totals))
 
     @activity.defn
     async def probe_credits(self, request: ProbeRequest) -> ProbeAnswer:
-        """Credit a part of a chunk whose credits fail because of their data."""
+        """Credit a part of a chunk whose credits fail because of their data, or tell how long a cap makes it wait."""
         async with attempt(request.batch_id, request.chunk_index) as heartbeat:
-            with answered_within(heartbeat, request.credit_deadline_s):
-                return await probes.probe_credits(self._store, self._fund_platform, request)
+            try:
+                with answered_within(heartbeat, request.credit_deadline_s):
+                    return await probes.probe_credits(self._store, self._fund_platform, self._turns, request)
+            except TurnLaterError as later:
+                return ProbeAnswer(is_bad=False, wait_s=later.wait_s, is_turn_promised=later.is_promised)
 
     @activity.defn
     async def hold_chunk(self, request: HoldRequest) -> OutcomeTotals:

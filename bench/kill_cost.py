@@ -1,18 +1,22 @@
 """`make bench`: what orchestration costs over one set-based statement, and what a worker's crash costs.
 
 Pairs of runs, with and without a kill, interleaved with the one statement, each on a fresh copy of the same
-imported database on one PostgreSQL. Prints every run and the medians; writes `.settle/bench.json`.
+imported database on one PostgreSQL; and runs whose only worker is killed and replaced. Prints every run and the
+medians; writes `.settle/bench.json`.
 """
 
 import argparse
 import asyncio
 import json
 import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.databases import clone_database, drop_database
 from bench.fresh_stack import fresh_stack, run_settle, say
 from bench.one_statement import run_one_statement
+from bench.only_worker import replace_only_worker
 from bench.settlement_run import SettlementRun, settle_one_batch
 from runtime.settings import Settings
 
@@ -31,13 +35,14 @@ def main() -> None:
     with fresh_stack(BENCH_DIR) as settings:
         run_settle("sample", str(order_file), "--orders", str(arguments.orders), "--seed", str(SAMPLE_SEED))
         run_settle("import", str(order_file))
-        statements_s, undisturbed_s, killed_s, hits = [], [], [], []
+        statements_s, undisturbed_s, killed_s, hits, replaced_s = [], [], [], [], []
         for pair in range(arguments.pairs):
             statements_s.append(_one_statement(settings, pair))
             undisturbed_s.append(_settle(settings, pair, kill=False).settle_s)
             killed = _settle(settings, pair, kill=True)
             killed_s.append(killed.settle_s)
             hits.append(len(killed.kill.chunk_workflow_ids) if killed.kill else 0)
+            replaced_s.append(_replace(settings, pair))
     statement_s, plain_s = statistics.median(statements_s), statistics.median(undisturbed_s)
     costs_s = [killed - plain for killed, plain in zip(killed_s, undisturbed_s, strict=True)]
     result = {
@@ -49,13 +54,16 @@ def main() -> None:
         "settle_with_kill_s": killed_s,
         "activities_in_flight_at_kill": hits,
         "kill_cost_s_median": statistics.median(costs_s),
+        "replacement_to_first_chunk_s": replaced_s,
         "times_the_one_statement": plain_s / statement_s,
     }
     RESULT_FILE.write_text(json.dumps(result, indent=2) + "\n")
     say(
         f"Medians of {arguments.pairs}: one statement {statement_s:.2f} s; Settle {plain_s:.2f} s, "
         f"{plain_s / statement_s:.2f} times as long ({arguments.orders / plain_s:,.0f} orders/s); "
-        f"a killed worker costs {statistics.median(costs_s):.2f} s more. All figures: {RESULT_FILE}"
+        f"a killed worker costs {statistics.median(costs_s):.2f} s more; "
+        f"where it was the only one, the next chunk is closed {statistics.median(replaced_s):.2f} s after its "
+        f"replacement's start. All figures: {RESULT_FILE}"
     )
 
 
@@ -69,20 +77,30 @@ def _one_statement(settings: Settings, pair: int) -> float:
 
 def _settle(settings: Settings, pair: int, *, kill: bool) -> SettlementRun:
     name = f"pair-{pair}-{'kill' if kill else 'plain'}"
-    url = clone_database(settings.database_url, name)
-    urls = dict.fromkeys(("database_url", "order_center_url", "fund_platform_url"), url)
-    run = asyncio.run(
-        settle_one_batch(
-            settings.model_copy(update={**urls, "task_queue": name}),
-            BENCH_DIR / "logs" / name,
-            batch_id=name,
-            kill=kill,
-        )
-    )
-    drop_database(url)
+    with _own_database(settings, name) as own:
+        run = asyncio.run(settle_one_batch(own, BENCH_DIR / "logs" / name, batch_id=name, kill=kill))
     hit = f", {len(run.kill.chunk_workflow_ids)} activities in flight at the kill" if run.kill else ""
     say(f"pair {pair}: Settle {'with' if kill else 'without'} a kill {run.settle_s:.2f} s{hit}")
     return run
+
+
+def _replace(settings: Settings, pair: int) -> float:
+    name = f"pair-{pair}-replaced"
+    with _own_database(settings, name) as own:
+        replaced_s = asyncio.run(replace_only_worker(own, BENCH_DIR / "logs" / name, batch_id=name))
+    say(
+        f"pair {pair}: the only worker killed: {replaced_s:.2f} s from its replacement's start to the next closed chunk"
+    )
+    return replaced_s
+
+
+@contextmanager
+def _own_database(settings: Settings, name: str) -> Iterator[Settings]:
+    """The settings of a run on a copy of the imported database, with a task queue of its own."""
+    url = clone_database(settings.database_url, name)
+    urls = dict.fromkeys(("database_url", "order_center_url", "fund_platform_url"), url)
+    yield settings.model_copy(update={**urls, "task_queue": name})
+    drop_database(url)
 
 
 if __name__ == "__main__":

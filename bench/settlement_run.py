@@ -21,8 +21,8 @@ from starters.batches import follow_batch, settlement_progress_bar
 WORKER_COUNT = 2
 KILL_AT_FRACTION = 0.4
 _POLL_INTERVAL_S = 0.02
-_READY_TIMEOUT_S = 30
-_RUN_TIMEOUT_S = 3600
+READY_TIMEOUT_S = 30
+RUN_TIMEOUT_S = 3600
 
 
 class SettlementRun(NamedTuple):
@@ -32,6 +32,15 @@ class SettlementRun(NamedTuple):
     settle_s: float
     kill: Kill | None
     kill_cost: KillCost | None
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """What leads a worker's process to the databases and the task queue of a run."""
+    return {
+        "SETTLE_STACK_DIR": str(settings.stack_dir),
+        "SETTLE_DATABASE_URL": settings.database_url,
+        "SETTLE_TASK_QUEUE": settings.task_queue,
+    }
 
 
 async def settle_one_batch(settings: Settings, log_dir: Path, *, batch_id: str, kill: bool) -> SettlementRun:
@@ -44,16 +53,11 @@ async def settle_one_batch(settings: Settings, log_dir: Path, *, batch_id: str, 
         kill: SIGKILL the worker with most activities in flight at `KILL_AT_FRACTION`, and start another.
     """
     client = await connect_temporal(settings)
-    environment = {
-        "SETTLE_STACK_DIR": str(settings.stack_dir),
-        "SETTLE_DATABASE_URL": settings.database_url,
-        "SETTLE_TASK_QUEUE": settings.task_queue,
-    }
-    with SettleProcesses(log_dir, environment) as workers:
+    with SettleProcesses(log_dir, environment_of(settings)) as workers:
         for _ in range(WORKER_COUNT):
             workers.start("worker")
-        await workers.wait_until_workers_serve(_READY_TIMEOUT_S)  # so that the run's clock does not count their start
-        async with asyncio.timeout(_RUN_TIMEOUT_S), open_settlement_store(settings) as store:
+        await workers.wait_until_workers_serve(READY_TIMEOUT_S)  # so that the run's clock does not count their start
+        async with asyncio.timeout(RUN_TIMEOUT_S), open_settlement_store(settings) as store:
             opening = plan_manual_opening(settings.batch_settings, datetime.now(UTC), batch_id=batch_id)
             await store.open_batch(opening)
             started = time.perf_counter()

@@ -32,6 +32,7 @@ def plan_manual_opening(
     batch_id: str | None = None,
     chunk_size: int | None = None,
     window: int | None = None,
+    credits_per_s: int | None = None,
 ) -> BatchOpening:
     """A batch that a person starts, over all orders overdue at the cutoff of a business date (None: the latest).
 
@@ -55,6 +56,7 @@ def plan_manual_opening(
         cutoff_at=settings.calendar.cutoff_of(business_date),
         chunk_size=chunk_size or settings.chunk_size,
         window=window or settings.window,
+        credits_per_s=credits_per_s,
     )
 
 

@@ -54,6 +54,14 @@ HISTORY_EVENT_COUNT_MAX = 10_000
 PAYLOAD_BYTES_MAX = 2_097_152  # Temporal's
 CHARACTER_BYTES_MAX = 4  # in UTF-8
 ISOLATED_ITEM_BYTES_MAX = 200  # as JSON, without its detail
+# The cap on credits. See docs/decisions/0021.
+CREDITS_PER_S_MAX = 1_000_000
+CREDIT_PACE = 0.97  # of the cap is used: requests that take longer or shorter to arrive do not go over it
+CREDIT_TURN_AHEAD_S = 0.4  # so long before it begins, a turn may be taken
+CREDIT_TURN_LATE_S_MAX = 0.5  # so long after it began, it may still be used
+CREDIT_TURN_WAIT_S_MAX = 2  # within an activity; longer waits are the workflow's
+CREDIT_TURN_LEAD_S = 1  # so long before its turn, a workflow asks for it
+CREDIT_PROMISE_S_MAX = 600  # turns that begin later are promised to no one
 
 # The most that one order may credit, in minor units. A currency that is not here is not known to Settle.
 ORDER_AMOUNT_MINOR_MAX = MappingProxyType(
@@ -140,11 +148,18 @@ WATCH_INTERVAL_S = 0.5
 
 # Workers
 WORKER_ACTIVITY_SLOT_COUNT = 8
+WORKER_ACTIVITY_POLL_COUNT = 2  # each may take a task with it when a worker stands still
 WORKER_GRACEFUL_SHUTDOWN_S = 10
 # A worker asks Temporal for a sign of life, to see when it comes back. See docs/decisions/0003.
 TEMPORAL_PING_INTERVAL_S = 1
 TEMPORAL_PING_TIMEOUT_S = 2
 TEMPORAL_PING_MISS_COUNT = 2  # in a row: Temporal is away
+
+# Readiness over HTTP
+HEALTH_CHECK_INTERVAL_S = 3
+HEALTH_CHECK_TIMEOUT_S = 5
+HEALTH_FRESH_S = 10  # what has not answered for so long is away
+HEALTH_ANSWER_S = 1  # for who is being answered when the process ends
 
 # The sweep of each worker. See docs/decisions/0015.
 SWEEP_INTERVAL_S = 5
@@ -195,9 +210,16 @@ _RELATIONS = {
     "unknown orders are asked for within an attempt": (
         sum(UNKNOWN_ORDER_PAUSES_S) + TRANSACTION_TIMEOUT_S < CHUNK_ACTIVITY_TIMEOUT_S
     ),
+    "nine tenths of a cap are used": 0.95 <= CREDIT_PACE <= 1,
+    "a turn to send credits is waited for within an attempt": (
+        CREDIT_TURN_WAIT_S_MAX + TRANSACTION_TIMEOUT_S < CHUNK_ACTIVITY_TIMEOUT_S
+    ),
+    "who is told to come before a turn waits for it on the spot": CREDIT_TURN_LEAD_S < CREDIT_TURN_WAIT_S_MAX,
+    "a turn that is not taken yet is told in advance": CREDIT_TURN_AHEAD_S < CREDIT_TURN_LEAD_S,
     "a run that was missed is caught up until the next one": SCHEDULE_CATCHUP_WINDOW_S >= 24 * 3600,
     "an attempt ends before all attempts do": BATCH_ACTIVITY_TIMEOUT_S < ACTIVITY_DEADLINE_S,
     "a pool connection for every activity slot": WORKER_ACTIVITY_SLOT_COUNT <= DATABASE_POOL_SIZE_MAX,
+    "no more polls than slots": WORKER_ACTIVITY_POLL_COUNT <= WORKER_ACTIVITY_SLOT_COUNT,
     "servers that are away are told in time": (
         COMMAND_START_S + DATABASE_CONNECT_TIMEOUT_S + TEMPORAL_CONNECT_TIMEOUT_S < UNREACHABLE_TOLD_S
     ),
@@ -223,6 +245,7 @@ _RELATIONS = {
     "the amounts of a full batch, good or bad, fit a 64-bit sum": (
         BATCH_ORDER_COUNT_MAX * 10**AMOUNT_DIGIT_COUNT_MAX < 2**63
     ),
+    "one look that fails is no outage": HEALTH_CHECK_INTERVAL_S + HEALTH_CHECK_TIMEOUT_S < HEALTH_FRESH_S,
     "a relay keeps its lease while it waits for Kafka": (
         RELAY_RENEW_INTERVAL_S + KAFKA_REQUEST_TIMEOUT_S < RELAY_LEASE_S
     ),

@@ -54,9 +54,11 @@ class Settings(BaseSettings):
     cutoff_timezone: str = "UTC"
     schedule_time_local: time = time(6, 0)
     chunk_size: Annotated[int, Field(ge=1, le=limits.CHUNK_SIZE_MAX)] = limits.CHUNK_SIZE_DEFAULT
+    credits_per_s: Annotated[int | None, Field(ge=1, le=limits.CREDITS_PER_S_MAX)] = None
     batch_wait_s_max: Annotated[float, Field(ge=limits.BATCH_WAIT_MIN_S, le=limits.BATCH_WAIT_MAX_S)] = (
         limits.BATCH_WAIT_DEFAULT_S
     )
+    health_port: Annotated[int | None, Field(ge=1, le=_PORT_MAX)] = None
     retention_days: Annotated[int, Field(ge=1)] = limits.RETENTION_DAYS_DEFAULT
     window: Annotated[int, Field(ge=1, le=limits.WINDOW_MAX)] = limits.WINDOW_DEFAULT
     rejected_percent_max: Annotated[float, Field(ge=0, le=100)] = limits.REJECTED_PERCENT_MAX_DEFAULT

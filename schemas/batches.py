@@ -115,7 +115,7 @@ class BatchOpening(BaseModel):
     """What is known of a batch before its orders are frozen.
 
     `business_date` and `cutoff_at` are None if freezing is to give them: the database's time then, and the latest
-    business date that has its cutoff not after it.
+    business date that has its cutoff not after it. `credits_per_s` is the batch's own cap on credits; None for none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -127,6 +127,7 @@ class BatchOpening(BaseModel):
     chunk_size: int
     window: int
     rerun: RerunSelection | None = None
+    credits_per_s: int | None = None
 
 
 class Batch(BatchOpening):

@@ -23,7 +23,7 @@ class ChunkRef(BaseModel):
     freezing has acknowledged.
 
     At most `probe_count_max` probes look for its bad items; its unknown outcomes are asked for again for
-    `credit_deadline_s`.
+    `credit_deadline_s`. `is_turn_promised` says that the chunk was told to ask now for its turn to send credits.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,6 +34,7 @@ class ChunkRef(BaseModel):
     acknowledges: bool = False
     probe_count_max: int = 400
     credit_deadline_s: float = 3600
+    is_turn_promised: bool = False
 
 
 class IsolatedItem(BaseModel):
@@ -75,10 +76,17 @@ class ProbeRequest(ChunkRef):
     items: ItemRange
 
 
-class ProbeAnswer(BaseModel):
-    """Whether a step fails over the items that were probed, because of their data; a single bad item's outcome."""
+class CapAnswer(BaseModel):
+    """With a `wait_s`, nothing was done: a cap on credits makes the chunk wait that long before it asks again."""
 
     model_config = ConfigDict(frozen=True)
+
+    wait_s: float = 0
+    is_turn_promised: bool = False
+
+
+class ProbeAnswer(CapAnswer):
+    """Whether a step fails over the items that were probed, because of their data; a single bad item's outcome."""
 
     is_bad: bool
     isolated: IsolatedItem | None = None
@@ -104,6 +112,10 @@ class HoldRemainingRequest(BaseModel):
 
     batch_id: str
     detail: str
+
+
+class CreditAnswer(OutcomeTotals, CapAnswer):
+    """The closed chunk's totals, unless a cap on credits makes it wait."""
 
 
 class ScheduledRun(BaseModel):

@@ -68,6 +68,7 @@ class PostgresBatchFilling:
                 rerun.outcomes if rerun else None,
                 rerun.reason_code if rerun else None,
                 limits.UNCLOSED_BATCH_COUNT_MAX,
+                opening.credits_per_s,
             )
             unclosed_rows = await connection.fetch(_FETCH_UNCLOSED_BATCHES, limits.UNCLOSED_BATCH_COUNT_MAX)
             unclosed_ids = [row["batch_id"] for row in unclosed_rows]
@@ -79,8 +80,8 @@ class PostgresBatchFilling:
                 raise _too_many_batches(opening, unclosed_ids) from error
         if not is_opened_as(batch, opening):
             raise BatchMismatchError(
-                f"Batch {opening.batch_id} exists with another source, business date, cutoff, chunk size, window or "
-                "selection of items. Look at it with: settle status, or choose another batch id."
+                f"Batch {opening.batch_id} exists with another source, business date, cutoff, chunk size, window, "
+                "cap on credits or selection of items. Look at it with: settle status, or choose another batch id."
             )
         return batch
 

@@ -41,10 +41,11 @@ from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.memory_contents import Claim, Contents
 from settlement_store.memory_control import UNDER_WAY, MemoryBatchControl
+from settlement_store.memory_credit_buckets import MemoryCreditBuckets
 from settlement_store.port import RELEASING_OUTCOMES, batch_pruned, check_exceptions, check_offers, is_opened_as
 
 
-class MemorySettlementStore(MemoryBatchControl):
+class MemorySettlementStore(MemoryBatchControl, MemoryCreditBuckets):
     """Batches in dictionaries; each method runs to its end without awaiting, so none sees another's half."""
 
     def __init__(self) -> None:

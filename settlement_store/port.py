@@ -36,13 +36,14 @@ from schemas.batches import (
 from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome
 from settlement_store.control_port import OperatorControl
+from settlement_store.credit_port import CreditBuckets
 from settlement_store.outbox_port import Outbox
 
 RELEASING_OUTCOMES = frozenset({Outcome.REJECTED, Outcome.FAILED})
 
 
-class SettlementStore(OperatorControl, Outbox, Protocol):
-    """Batches, items, claims, chunk states and exception items, operator control, and the outbox of outcomes."""
+class SettlementStore(OperatorControl, Outbox, CreditBuckets, Protocol):
+    """Batches, items, claims, chunk states and exception items, operator control, outbox, and caps on credits."""
 
     async def open_batch(self, opening: BatchOpening) -> Batch:
         """Store a new, empty batch, or return the one that has this id. Idempotent.

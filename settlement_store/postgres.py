@@ -32,6 +32,7 @@ from schemas.reasons import ReasonCode
 from settlement_store.audit_reads import PostgresAuditReads
 from settlement_store.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
 from settlement_store.control import PostgresBatchControl
+from settlement_store.credit_buckets import PostgresCreditBuckets
 from settlement_store.filling import PostgresBatchFilling
 from settlement_store.order_reads import PostgresOrderReads
 from settlement_store.outbox import PostgresOutbox
@@ -79,6 +80,7 @@ class PostgresSettlementStore(
     PostgresUnclosedBatches,
     PostgresPruning,
     PostgresOutbox,
+    PostgresCreditBuckets,
     PostgresOrderReads,
     PostgresAuditReads,
 ):

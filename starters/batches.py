@@ -64,7 +64,7 @@ def status(batch_id: BatchArgument, as_json: JsonOption = False) -> None:
     typer.echo(f"{batch.batch_id} is {batch.state}: {_counts(progress)}.")
     typer.echo(
         f"{progress.chunk_closed_count:,} of {progress.chunk_count:,} chunks closed; chunk size {batch.chunk_size:,}, "
-        f"window {found.control.window}; {_dates_of(batch)}; "
+        f"window {found.control.window}; {_cap_of(batch)}{_dates_of(batch)}; "
         f"{batch.duplicate_count:,} duplicates, {batch.conflict_count:,} conflicts."
     )
     for each in found.actions:
@@ -74,6 +74,10 @@ def status(batch_id: BatchArgument, as_json: JsonOption = False) -> None:
         typer.echo(f"Go on with: settle resume {batch.batch_id}, or give it up with: settle abort {batch.batch_id}")
     elif found.control.is_aborting and batch.state not in FINAL_STATES:
         typer.echo("It is being aborted: what is in flight finishes, the rest is held.")
+
+
+def _cap_of(batch: Batch) -> str:
+    return f"at most {batch.credits_per_s:,} credits a second; " if batch.credits_per_s else ""
 
 
 def _dates_of(batch: Batch) -> str:

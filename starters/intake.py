@@ -3,6 +3,7 @@
 import asyncio
 
 from runtime.adapters import open_settlement_store
+from runtime.kafka import require_topics
 from runtime.settings import Settings
 from starters.processes import run_process
 from workers.intake import serve_intake
@@ -13,7 +14,7 @@ def intake() -> None:
 
     It logs on stderr, one JSON object a line; at a terminal plain text.
     """
-    run_process(_serve)
+    run_process(_serve, {"Kafka": require_topics})
 
 
 async def _serve(settings: Settings, stop: asyncio.Event) -> None:

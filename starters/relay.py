@@ -21,7 +21,7 @@ def relay() -> None:
 
     It logs on stderr, one JSON object a line; at a terminal plain text.
     """
-    run_process(_serve)
+    run_process(_serve, {"Kafka": require_topics})
 
 
 async def _serve(settings: Settings, stop: asyncio.Event) -> None:

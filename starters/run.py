@@ -33,21 +33,30 @@ def run(
     batch_id: Annotated[str | None, typer.Option(help="Name the batch; default: from business date and time.")] = None,
     chunk_size: Annotated[int | None, typer.Option(min=1, max=limits.CHUNK_SIZE_MAX, help="Orders in a chunk.")] = None,
     window: Annotated[int | None, typer.Option(min=1, max=limits.WINDOW_MAX, help="Chunks at a time.")] = None,
+    credits_per_s: Annotated[
+        int | None, typer.Option(min=1, max=limits.CREDITS_PER_S_MAX, help="Orders credited a second, at most.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; exit 1 if the outcome is bad.")] = False,
 ) -> None:
     """Open and start a batch over all overdue orders up to the cutoff.
 
     Nothing overdue: says so, opens none. A batch id that is taken is joined, never started a second time.
     """
-    run_command(_run(business_date, batch_id, chunk_size, window, wait=wait))
+    run_command(_run(business_date, batch_id, chunk_size, window, credits_per_s, wait=wait))
 
 
 async def _run(
-    business_date: date | None, batch_id: str | None, chunk_size: int | None, window: int | None, *, wait: bool
+    business_date: date | None,
+    batch_id: str | None,
+    chunk_size: int | None,
+    window: int | None,
+    credits_per_s: int | None,
+    *,
+    wait: bool,
 ) -> None:
     settings = await load_ready_settings()
     opening = plan_manual_opening(
-        settings.batch_settings, datetime.now(UTC), business_date, batch_id, chunk_size, window
+        settings.batch_settings, datetime.now(UTC), business_date, batch_id, chunk_size, window, credits_per_s
     )
     cutoff_at = required_cutoff(opening)
     client = await connect_temporal(settings)
@@ -66,7 +75,7 @@ async def _run(
         return
     if known:
         opening = stored_opening(known)
-        typer.echo(f"Batch {known.batch_id} exists and is {known.state}; it keeps its cutoff, chunk size and window.")
+        typer.echo(f"Batch {known.batch_id} exists and is {known.state}; it keeps what it was opened with.")
     else:
         typer.echo(f"Batch {opening.batch_id}: the orders overdue at {_utc(cutoff_at)}.")
     await start_and_follow(settings, client, opening, wait=wait)

@@ -6,6 +6,7 @@ import os
 
 from runtime.adapters import open_ports
 from runtime.settings import Settings
+from runtime.temporal import connect_temporal
 from starters.processes import run_process
 from workers.settlement_worker import serve
 
@@ -17,7 +18,7 @@ def worker() -> None:
 
     It logs on stderr, one JSON object a line; at a terminal plain text.
     """
-    run_process(_serve)
+    run_process(_serve, {"Temporal": connect_temporal})
 
 
 async def _serve(settings: Settings, stop: asyncio.Event) -> None:

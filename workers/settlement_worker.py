@@ -60,7 +60,13 @@ async def serve(
         async with asyncio.TaskGroup() as tasks:
             while client:
                 worker = build_worker(
-                    client, settings.task_queue, order_center, store, fund_platform, settings.batch_settings
+                    client,
+                    settings.task_queue,
+                    order_center,
+                    store,
+                    fund_platform,
+                    settings.batch_settings,
+                    settings.credits_per_s,
                 )
                 tasks.create_task(worker.run())
                 sweeping = tasks.create_task(sweep_forever(client, settings, store))
@@ -118,9 +124,10 @@ def build_worker(
     store: SettlementStore,
     fund_platform: FundPlatform,
     batch_settings: BatchSettings,
+    credits_per_s: int | None = None,
 ) -> Worker:
     """A worker with all of Settle's workflows and activities, within the bounds of `domain.limits`."""
-    activities = SettlementActivities(order_center, store, fund_platform, batch_settings)
+    activities = SettlementActivities(order_center, store, fund_platform, batch_settings, credits_per_s)
     return Worker(
         client,
         task_queue=task_queue,
@@ -141,6 +148,7 @@ def build_worker(
         ],
         workflow_runner=workflow_runner(),
         max_concurrent_activities=limits.WORKER_ACTIVITY_SLOT_COUNT,
+        max_concurrent_activity_task_polls=limits.WORKER_ACTIVITY_POLL_COUNT,
         max_heartbeat_throttle_interval=timedelta(seconds=limits.HEARTBEAT_INTERVAL_S),
         default_heartbeat_throttle_interval=timedelta(seconds=limits.HEARTBEAT_INTERVAL_S),
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=limits.STICKY_SCHEDULE_TO_START_TIMEOUT_S),

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
@@ -16,7 +17,7 @@ from domain import limits
 from domain.errors import DataError, SettleError
 from domain.isolation import Isolation
 from schemas.batches import OutcomeTotals
-from schemas.workflows import ChunkRef, ItemRange, ProbeAnswer, ProbeRequest, SetAside, StepRequest
+from schemas.workflows import CapAnswer, ChunkRef, ItemRange, ProbeAnswer, ProbeRequest, SetAside, StepRequest
 from workflows.activity_options import CHUNK_ACTIVITY
 
 
@@ -42,6 +43,7 @@ class ChunkStep:
         self._probe_count_max = probe_count_max
         self._set_aside = SetAside()
         self._failed_at: datetime | None = None
+        self._waited_s = 0.0  # for turns, since then
         self._error = ""
         self.probe_count = 0
 
@@ -77,7 +79,8 @@ class ChunkStep:
                 if failure is None or round_no == limits.ISOLATION_ROUND_COUNT_MAX:
                     raise
             round_no += 1
-            self._failed_at = self._failed_at or workflow.now()
+            if not self._failed_at:
+                self._failed_at, self._waited_s = workflow.now(), 0.0
             self._error = failure.message
             isolation = isolation or Isolation(ItemRange(*failure.details))
             isolation.begin()
@@ -91,12 +94,14 @@ class ChunkStep:
     async def _take(self) -> OutcomeTotals:
         isolated_count, held_range_count = len(self._set_aside.isolated), len(self._set_aside.held_ranges)
         without = f" without {isolated_count} orders and {held_range_count} ranges" if self._failed_at else ""
-        return await workflow.execute_activity_method(
-            self._step.whole,
-            StepRequest(**self._fields(), set_aside=self._set_aside),
-            summary=f"{self._step.verb} chunk {self._ref.chunk_index}{without}",
-            **CHUNK_ACTIVITY,
-        )
+        summary = f"{self._step.verb} chunk {self._ref.chunk_index}{without}"
+        while True:
+            request = StepRequest(**self._fields(), set_aside=self._set_aside)
+            totals = await workflow.execute_activity_method(
+                self._step.whole, request, summary=summary, **CHUNK_ACTIVITY
+            )
+            if not await self._has_waited(totals):
+                return totals
 
     async def _probe(self, isolation: Isolation) -> None:
         """Probe parts of the chunk until each bad item stands alone, or no more probes may be made."""
@@ -106,20 +111,40 @@ class ChunkStep:
                 f"The chunk could not be {self._step.participle} because of its data. Looking for the orders that are "
                 f"the cause: {self.probe_count} probes, {len(self._set_aside.isolated)} orders found. {self._error}"
             )
-            answer = await workflow.execute_activity_method(
-                self._step.probe,
-                ProbeRequest(**self._fields(), items=items),
-                summary=f"try to {self._step.verb} items {items.item_start} to {items.item_end - 1}",
-                **CHUNK_ACTIVITY,
-            )
+            answer = await self._ask(items)
             isolation.answer(is_bad=answer.is_bad)
             if answer.isolated:
                 isolated = (*self._set_aside.isolated, answer.isolated)
                 self._set_aside = self._set_aside.model_copy(update={"isolated": isolated})
 
+    async def _ask(self, items: ItemRange) -> ProbeAnswer:
+        summary = f"try to {self._step.verb} items {items.item_start} to {items.item_end - 1}"
+        while True:
+            request = ProbeRequest(**self._fields(), items=items)
+            answer = await workflow.execute_activity_method(
+                self._step.probe, request, summary=summary, **CHUNK_ACTIVITY
+            )
+            if not await self._has_waited(answer):
+                return answer
+
+    async def _has_waited(self, answer: BaseModel) -> bool:
+        """Wait here for a turn under the cap on credits, which holds no slot of a worker; whether there was one to."""
+        if not isinstance(answer, CapAnswer) or not answer.wait_s:
+            return False
+        self._ref = self._ref.model_copy(update={"is_turn_promised": answer.is_turn_promised})
+        if workflow.info().is_continue_as_new_suggested() and not self._has_probed():
+            workflow.continue_as_new(self._ref)
+        await workflow.sleep(answer.wait_s, summary="wait for a turn under the cap on credits")
+        self._waited_s += answer.wait_s
+        return True
+
+    def _has_probed(self) -> bool:
+        """Whether probes were made, in this step or the one before: what they found is not carried over."""
+        return self.probe_count > 0 or self._probe_count_max < self._ref.probe_count_max
+
     def _fields(self) -> dict[str, Any]:
         """The chunk, with the time that is left for credits without an answer."""
-        passed_s = (workflow.now() - self._failed_at).total_seconds() if self._failed_at else 0.0
+        passed_s = (workflow.now() - self._failed_at).total_seconds() - self._waited_s if self._failed_at else 0.0
         return self._ref.model_dump() | {"credit_deadline_s": max(self._ref.credit_deadline_s - passed_s, 0.0)}
 
 

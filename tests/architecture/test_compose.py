@@ -75,6 +75,12 @@ def test_a_worker_may_finish_what_it_has_in_hand_before_it_is_killed() -> None:
     assert grace_s > limits.WORKER_GRACEFUL_SHUTDOWN_S
 
 
+@pytest.mark.parametrize("name", ["worker", "intake", "relay"])
+def test_a_long_running_service_is_asked_where_it_answers(name: str) -> None:
+    port = SERVICES[name]["environment"]["SETTLE_HEALTH_PORT"]
+    assert f"http://127.0.0.1:{port}/readyz" in " ".join(SERVICES[name]["healthcheck"]["test"])
+
+
 @pytest.mark.parametrize("name", SETTLE_SERVICES)
 def test_its_databases_and_topics_are_those_of_the_migration(name: str) -> None:
     assert SERVICES[name]["environment"] == SERVICES["migrate"]["environment"]

@@ -106,6 +106,7 @@ WRONG_CALLS = [
     invalid(("run", "--window", "0"), "--window", "Input should be greater than or equal to 1"),
     invalid(("run", "--window", "-1"), "--window", "Input should be greater than or equal to 1"),
     invalid(("run", "--window", "201"), "--window", "Input should be less than or equal to 200"),
+    invalid(("run", "--credits-per-s", "0"), "--credits-per-s", "Input should be greater than or equal to 1"),
     invalid(("run", "--business-date", "tomorrow"), "--business-date", "'tomorrow' is no date; give a year, month"),
     invalid(("run", "--business-date", "2026-02-30"), "--business-date", "'2026-02-30' is no date; give a year,"),
     invalid(("run", "--business-date", ""), "--business-date", "'' is no date; give a year, month and day such as"),

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from activities.chunks import credit_chunk, validate_chunk
+from activities.credit_turns import CreditTurns
 from activities.freezing import freeze_overdue_orders
 from activities.reconciliation import reconcile_batch
 from activities.rerunning import freeze_rerun
@@ -90,7 +91,7 @@ async def freeze(ports: Ports, batch_id: str, chunk_size: int, *records: OrderRe
 
 async def settle_chunk(ports: Ports, batch_id: str, chunk_index: int) -> None:
     await validate_chunk(ports.order_center, ports.store, ref_of(batch_id, chunk_index))
-    await credit_chunk(ports.store, ports.fund_platform, ref_of(batch_id, chunk_index))
+    await credit_chunk(ports.store, ports.fund_platform, CreditTurns(ports.store, None), ref_of(batch_id, chunk_index))
 
 
 async def close(ports: Ports, batch_id: str) -> None:

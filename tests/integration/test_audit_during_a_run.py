@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from activities.chunks import credit_chunk, validate_chunk
+from activities.credit_turns import CreditTurns
 from activities.freezing import freeze_overdue_orders
 from domain import limits
 from domain.control_totals import sum_totals
@@ -81,7 +82,7 @@ def steps_of_chunk(rng: random.Random, ports: Ports, batch_id: str, chunk_index:
     ref = ref_of(batch_id, chunk_index)
     validate: Step = lambda: validate_chunk(ports.order_center, ports.store, ref)  # noqa: E731
     request: Step = lambda: request_credits(ports, batch_id, chunk_index)  # noqa: E731
-    store: Step = lambda: credit_chunk(ports.store, ports.fund_platform, ref)  # noqa: E731
+    store: Step = lambda: credit_chunk(ports.store, ports.fund_platform, CreditTurns(ports.store, None), ref)  # noqa: E731
     hold: Step = lambda: ports.store.hold_chunk(batch_id, chunk_index, "a test")  # noqa: E731
     return rng.choice(
         [
@@ -192,7 +193,7 @@ async def test_after_every_step_of_a_batch_the_audit_is_clean(ports: Ports) -> N
         for step in (
             validate_chunk(ports.order_center, ports.store, ref_of("B1", chunk_index)),
             request_credits(ports, "B1", chunk_index),
-            credit_chunk(ports.store, ports.fund_platform, ref_of("B1", chunk_index)),
+            credit_chunk(ports.store, ports.fund_platform, CreditTurns(ports.store, None), ref_of("B1", chunk_index)),
         ):
             await step
             report = await audit(ports.store, ports.fund_platform)

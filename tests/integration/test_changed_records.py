@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from activities import chunks
+from activities.credit_turns import CreditTurns
 from activities.reconciliation import reconcile_batch
 from activities.rerunning import freeze_rerun
 from domain import limits
@@ -59,7 +60,8 @@ class Day:
         await chunks.validate_chunk(self.systems.order_center, self.systems.store, self._ref())
 
     async def credit(self) -> None:
-        await chunks.credit_chunk(self.systems.store, self.systems.fund_platform, self._ref())
+        turns = CreditTurns(self.systems.store, None)
+        await chunks.credit_chunk(self.systems.store, self.systems.fund_platform, turns, self._ref())
 
     async def close(self) -> dict[str, int]:
         report = await reconcile_batch(self.systems.store, self.systems.fund_platform, self.opening.batch_id)

@@ -271,7 +271,7 @@ def rerun_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
     for rerun_of in (None, f"{filled.prefix}big"):
         rerun = (rerun_of, ["held"] if rerun_of else None, None)
         source = "rerun" if rerun_of else "manual"
-        yield "open_batch", (f"new-{source}", source, CUTOFF.date(), CUTOFF, 10, 8, *rerun, 100), 10
+        yield "open_batch", (f"new-{source}", source, CUTOFF.date(), CUTOFF, 10, 8, *rerun, 100, None), 10
     yield "queue_to_open", (), 1
 
 
@@ -340,6 +340,10 @@ def calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
     yield "fetch_batches", (limits.BATCH_LIST_COUNT_MAX,), limits.BATCH_LIST_COUNT_MAX
     yield "fetch_unclosed_batches", (limits.UNCLOSED_BATCH_COUNT_MAX,), limits.UNCLOSED_BATCH_COUNT_MAX
     yield "fetch_backlog_order_count", (timedelta(seconds=60),), CHUNK_COUNT
+    numbers = [0, filled.open]
+    for statement in ("add_credit_buckets", "lock_credit_buckets"):
+        yield statement, (numbers,), 2
+    yield "set_credit_buckets", (numbers, [0.0, 0.0], [0.0, 0.0]), 2
     for statement in ("fetch_offer_counts", "append_alone", "append_beside_others"):
         yield statement, (), 10
 

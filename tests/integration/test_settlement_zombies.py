@@ -13,6 +13,7 @@ from temporalio.api.enums.v1 import EventType, TimeoutType
 from temporalio.client import Client
 
 from activities import chunks
+from activities.credit_turns import CreditTurns
 from activities.reconciliation import reconcile_batch
 from domain import limits
 from domain.identifiers import chunk_workflow_id, credit_key
@@ -71,7 +72,7 @@ async def validate(systems: Systems, ref: ChunkRef) -> OutcomeTotals:
 
 
 async def credit(systems: Systems, ref: ChunkRef) -> OutcomeTotals:
-    return await chunks.credit_chunk(systems.store, systems.fund_platform, ref)
+    return await chunks.credit_chunk(systems.store, systems.fund_platform, CreditTurns(systems.store, None), ref)
 
 
 async def close_batch(systems: Systems, ref: ChunkRef) -> None:

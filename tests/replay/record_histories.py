@@ -20,6 +20,7 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from domain import limits
 from domain.batch_openings import BatchSettings, plan_rerun_opening
 from domain.business_days import BusinessCalendar
 from domain.errors import InvariantViolationError
@@ -55,6 +56,7 @@ class Begun(Enum):
     AS_RERUN = auto()
     BY_SCHEDULE = auto()
     BY_KAFKA = auto()
+    UNDER_A_CAP = auto()
 
 
 class BrokenStore(MemorySettlementStore):
@@ -75,11 +77,13 @@ SHAPES: dict[str, tuple[MemorySettlementStore, int, Begun]] = {
     "batch-rerun": (MemorySettlementStore(), 5, Begun.AS_RERUN),
     "batch-scheduled": (MemorySettlementStore(), 5, Begun.BY_SCHEDULE),
     "batch-kafka": (MemorySettlementStore(), 5, Begun.BY_KAFKA),
+    "batch-capped": (MemorySettlementStore(), 5, Begun.UNDER_A_CAP),
 }
 
 
 async def main() -> None:
     HISTORIES_DIR.mkdir(exist_ok=True)
+    limits.CREDIT_TURN_WAIT_S_MAX = 0  # so that every wait under a cap is a timer
     missing = [shape for shape in (*SHAPES, *CHUNK_SHAPES) if not list(HISTORIES_DIR.glob(f"{shape}*.json"))]
     if not missing:
         sys.stdout.write("Every shape has been recorded.\n")
@@ -110,6 +114,7 @@ async def record(client: Client, name: str, store: MemorySettlementStore, order_
         cutoff_at=CUTOFF_AT,
         chunk_size=2,
         window=3,
+        credits_per_s=1 if begun is Begun.UNDER_A_CAP else None,
     )
     async with build_worker(client, TASK_QUEUE, order_center, store, fund_platform, BATCH_SETTINGS):
         if begun is Begun.BY_SCHEDULE:

@@ -81,6 +81,7 @@ def test_the_recorded_shapes_are_all_there() -> None:
     assert input_of(HISTORIES_DIR / "batch-rerun.json")["opening"]["source"] == "rerun"
     assert input_of(HISTORIES_DIR / "batch-kafka-0.json")["opening"]["source"] == "kafka"
     assert input_of(HISTORIES_DIR / "batch-kafka-chunk-1.json")["acknowledges"] is True
+    assert "EVENT_TYPE_TIMER_STARTED" in seen["batch-capped-chunk-1"]
     assert "open_scheduled_batch" in (HISTORIES_DIR / "batch-scheduled-0.json").read_text()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from activities.chunks import credit_chunk, validate_chunk
+from activities.credit_turns import CreditTurns
 from activities.probes import probe_credits, probe_validation
 from domain.errors import DataError, InvariantViolationError, UnansweredError
 from domain.identifiers import credit_key
@@ -150,7 +151,9 @@ async def credit_without(
 ) -> tuple[int, dict[str, int]]:
     """Take the whole step without the order that stands alone; how many are settled, and the reasons of the others."""
     assert found.isolated
-    totals = await credit_chunk(store, fund_platform, REF, SetAside(isolated=(found.isolated,)))
+    totals = await credit_chunk(
+        store, fund_platform, CreditTurns(store, None), REF, SetAside(isolated=(found.isolated,))
+    )
     return totals.settled.order_count, await store.fetch_reason_counts("b")
 
 
@@ -158,10 +161,12 @@ async def test_a_credit_that_cannot_be_asked_for_is_withdrawn_and_its_late_reque
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
     with pytest.raises(DataError):
-        await credit_chunk(validated, fund_platform, REF)
-    assert await probe_credits(validated, fund_platform, request_of(0, 2)) == GOOD
-    assert await probe_credits(validated, fund_platform, request_of(2, 4)) == ProbeAnswer(is_bad=True)
-    found = await probe_credits(validated, fund_platform, request_of(2, 3))
+        await credit_chunk(validated, fund_platform, CreditTurns(validated, None), REF)
+    assert await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(0, 2)) == GOOD
+    assert await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 4)) == ProbeAnswer(
+        is_bad=True
+    )
+    found = await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 3))
     assert found == isolated_of(Outcome.FAILED, ReasonCode.DATA_ERROR, "ValueError: cursed")
     assert await credit_without(validated, fund_platform, found) == (3, {ReasonCode.DATA_ERROR: 1})
     fund_platform.is_cursed = False
@@ -174,9 +179,9 @@ async def test_a_step_that_finds_an_order_withdrawn_fails_it_without_being_told(
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
     """The workflow was terminated after the withdrawal, the bug was repaired, and the chunk started again."""
-    await probe_credits(validated, fund_platform, request_of(2, 3))
+    await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 3))
     fund_platform.is_cursed = False
-    totals = await credit_chunk(validated, fund_platform, REF)
+    totals = await credit_chunk(validated, fund_platform, CreditTurns(validated, None), REF)
     assert (totals.settled.order_count, totals.failed.order_count) == (3, 1)
 
 
@@ -184,7 +189,7 @@ async def test_an_order_whose_credit_exists_is_settled_although_its_answer_canno
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
     fund_platform.has_effect = True
-    found = await probe_credits(validated, fund_platform, request_of(2, 3))
+    found = await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 3))
     assert found == isolated_of(Outcome.SETTLED, None, None)
     assert await credit_without(validated, fund_platform, found) == (4, {})
     assert await balance_of(fund_platform) == 100 + 101 + 102 + 103
@@ -194,7 +199,7 @@ async def test_an_order_that_can_be_neither_credited_nor_withdrawn_stays_unknown
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
     fund_platform.withdraws = False
-    found = await probe_credits(validated, fund_platform, request_of(2, 3))
+    found = await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 3))
     detail = "ValueError: cursed; and its withdrawal: ArithmeticError: cursed again"
     assert found == isolated_of(Outcome.HELD, ReasonCode.OUTCOME_UNKNOWN, detail)
     assert await credit_without(validated, fund_platform, found) == (3, {ReasonCode.OUTCOME_UNKNOWN: 1})
@@ -217,7 +222,7 @@ async def test_an_order_that_was_answered_before_keeps_that_answer(
 ) -> None:
     request = CreditRequest(credit_key(POISON), 1, "a", 102, "USD")._replace(**stored)
     await MemoryFundPlatform.post_credits(fund_platform, "before", [request])
-    found = await probe_credits(validated, fund_platform, request_of(2, 3))
+    found = await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 3))
     assert found == isolated_of(outcome, reason_code, "ValueError: cursed")
     assert await credit_without(validated, fund_platform, found) == (3, {reason_code: 1})
 
@@ -228,7 +233,7 @@ async def test_an_order_whose_claim_has_moved_on_is_good_only_if_its_chunk_is_cl
     higher = CreditRequest(credit_key(POISON), 2, "nobody", 102, "USD")
     await MemoryFundPlatform.post_credits(fund_platform, "a later item", [higher])
     with pytest.raises(InvariantViolationError, match="superseded"):
-        await probe_credits(validated, fund_platform, request_of(2, 3))
+        await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 3))
 
     async def fetch_chunk(batch_id: str, chunk_index: int) -> object:
         chunk = await validated.fetch_chunk(batch_id, chunk_index)
@@ -241,14 +246,14 @@ async def test_an_order_whose_claim_has_moved_on_is_good_only_if_its_chunk_is_cl
         return items[2:3]
 
     late = replaced(replaced(validated, "fetch_chunk", fetch_chunk), "fetch_pending_items", fetch_pending_items)
-    assert await probe_credits(late, fund_platform, request_of(2, 3)) == GOOD
+    assert await probe_credits(late, fund_platform, CreditTurns(late, None), request_of(2, 3)) == GOOD
 
 
 async def test_a_chunk_that_another_run_closed_is_not_asked_for(
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
     await validated.hold_chunk("b", 0, "terminated")
-    assert await probe_credits(validated, fund_platform, request_of(2, 3)) == GOOD
+    assert await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 3)) == GOOD
     assert fund_platform.answers == {}
 
 
@@ -260,4 +265,6 @@ async def test_a_fund_platform_that_is_away_says_nothing_about_the_order(
         raise ConnectionResetError("hung up")
 
     with pytest.raises(UnansweredError, match="hung up"):
-        await probe_credits(validated, replaced(fund_platform, method, away), request_of(2, 3))
+        await probe_credits(
+            validated, replaced(fund_platform, method, away), CreditTurns(validated, None), request_of(2, 3)
+        )

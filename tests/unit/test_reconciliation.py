@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from activities.chunks import credit_chunk, validate_chunk
+from activities.credit_turns import CreditTurns
 from activities.reconciliation import reconcile_batch
 from domain.control_totals import totals_of
 from domain.identifiers import credit_key
@@ -77,7 +78,7 @@ async def reject_in_first_batch(
     await order_center.load_records([OrderRecord(*ORDER[:3], 0, "USD", OrderStatus.DISPUTED, ENDED_AT, ENDED_AT)])
     first = await freeze(store, "first")
     await validate_chunk(order_center, store, first)
-    await credit_chunk(store, fund_platform, first)
+    await credit_chunk(store, fund_platform, CreditTurns(store, None), first)
 
 
 async def test_a_rejected_order_that_another_batch_credits_meanwhile_is_no_imbalance(
@@ -89,7 +90,7 @@ async def test_a_rejected_order_that_another_batch_credits_meanwhile_is_no_imbal
         await order_center.load_records([OrderRecord(*ORDER[:3], 0, "USD", OrderStatus.COMPLETED, ENDED_AT, ENDED_AT)])
         second = await freeze(store, "second")
         await validate_chunk(order_center, store, second)
-        await credit_chunk(store, fund_platform, second)
+        await credit_chunk(store, fund_platform, CreditTurns(store, None), second)
 
     fund_platform.meddle = settle_in_second_batch
     report = await reconcile_batch(store, fund_platform, "first")

@@ -1,0 +1,62 @@
+"""Killing the only worker, and how soon its replacement settles more."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.settle_processes import SettleProcesses
+from bench.settlement_run import KILL_AT_FRACTION, READY_TIMEOUT_S, RUN_TIMEOUT_S, environment_of
+from domain.batch_openings import plan_manual_opening
+from runtime.adapters import open_settlement_store
+from runtime.batch_starts import start_batch
+from runtime.settings import Settings
+from runtime.temporal import connect_temporal
+from settlement_store.port import SettlementStore
+
+_POLL_INTERVAL_S = 0.02
+
+
+async def replace_only_worker(settings: Settings, log_dir: Path, *, batch_id: str) -> float:
+    """Settle all overdue orders as one batch with one worker, SIGKILL it on the way, start another; to the end.
+
+    Args:
+        settings: the databases, the Temporal server and a task queue of this run's own.
+        log_dir: where the workers' logs go.
+        batch_id: names the batch.
+
+    Returns:
+        Seconds from the start of the second worker's process to the first chunk that is newly closed.
+
+    Raises:
+        TimeoutError: the batch did not end in time.
+        ValueError: the batch was over before the kill; give it more orders.
+    """
+    client = await connect_temporal(settings)
+    with SettleProcesses(log_dir, environment_of(settings)) as workers:
+        pid = workers.start("worker")
+        await workers.wait_until_workers_serve(READY_TIMEOUT_S)
+        async with asyncio.timeout(RUN_TIMEOUT_S), open_settlement_store(settings) as store:
+            opening = plan_manual_opening(settings.batch_settings, datetime.now(UTC), batch_id=batch_id)
+            await store.open_batch(opening)
+            handle = await start_batch(client, settings.task_queue, opening)
+            await _until_closed(store, batch_id, KILL_AT_FRACTION)
+            workers.kill(pid)
+            before = await store.fetch_progress(batch_id)
+            if before.chunk_closed_count == before.chunk_count:
+                raise ValueError(f"Batch {batch_id} was over before its worker was killed.")
+            started_s = time.monotonic()
+            workers.start("worker")
+            await _until_closed(store, batch_id, (before.chunk_closed_count + 1) / before.chunk_count)
+            replaced_s = time.monotonic() - started_s
+            await handle.result()
+    return replaced_s
+
+
+async def _until_closed(store: SettlementStore, batch_id: str, fraction: float) -> None:
+    """Wait until so much of the batch's chunks is closed."""
+    while True:
+        progress = await store.fetch_progress(batch_id)
+        if progress.chunk_count and progress.chunk_closed_count >= fraction * progress.chunk_count:
+            return
+        await asyncio.sleep(_POLL_INTERVAL_S)

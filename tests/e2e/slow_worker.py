@@ -1,0 +1,26 @@
+"""`settle worker` whose requests to the Fund Platform take longer than any other's.
+
+python -m tests.e2e.slow_worker SECONDS
+"""
+
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+
+from fund_platform.postgres import PostgresFundPlatform
+from schemas.ledger import CreditRequest, CreditResultCode
+from starters.worker import worker
+
+_post_credits = PostgresFundPlatform.post_credits
+
+
+async def _post_slowly(
+    self: PostgresFundPlatform, reference: str, requests: Sequence[CreditRequest]
+) -> Mapping[str, CreditResultCode]:
+    await asyncio.sleep(float(sys.argv[1]))
+    return await _post_credits(self, reference, requests)
+
+
+if __name__ == "__main__":
+    PostgresFundPlatform.post_credits = _post_slowly  # type: ignore[method-assign]
+    worker()

@@ -1,0 +1,112 @@
+"""The cap on credits, as the Fund Platform sees it: never more than it allows, nearly all that it allows."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from functools import partial
+from itertools import accumulate
+
+import psycopg
+import pytest
+
+from tests.e2e.conftest import COMMAND_TIMEOUT_S, Commands
+from tests.settlements import eventually
+
+CREDITS_PER_S = 500
+CHUNK_SIZE = 250
+ORDER_COUNT = 4_000
+
+# The Fund Platform's own count of what it is asked to credit, and when.
+COUNT_REQUESTS = """
+CREATE TABLE fund_platform.seen (at_s float8 NOT NULL, credit_count integer NOT NULL);
+CREATE FUNCTION fund_platform.see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO fund_platform.seen
+    SELECT extract(epoch FROM clock_timestamp()), count(*) FROM asked HAVING count(*) > 0;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER see AFTER INSERT ON fund_platform.credit_answers
+    REFERENCING NEW TABLE AS asked FOR EACH STATEMENT EXECUTE FUNCTION fund_platform.see();
+"""
+
+
+@pytest.fixture
+def counted(commands: Commands) -> Commands:
+    """Orders that are all good, and a Fund Platform that counts."""
+    commands.ok("sample", "orders.csv", "--orders", str(ORDER_COUNT), "--seed", "5", "--bad-rate", "0")
+    commands.ok("import", "orders.csv")
+    with psycopg.connect(commands.database_url) as connection:
+        connection.execute(COUNT_REQUESTS)
+    return commands
+
+
+async def all_serve(commands: Commands, worker_count: int) -> bool:
+    logs = (path.read_text() for path in commands.directory.glob("worker-*.log"))
+    return sum("serves the task queue" in log for log in logs) == worker_count
+
+
+def seen_by(commands: Commands) -> list[tuple[float, int]]:
+    with psycopg.connect(commands.database_url) as connection:
+        return connection.execute("SELECT at_s, credit_count FROM fund_platform.seen ORDER BY at_s").fetchall()
+
+
+def require_capped(seen: list[tuple[float, int]], credits_per_s: int) -> None:
+    """In each second at most the cap and a chunk."""
+    sums = [0, *accumulate(credit_count for _, credit_count in seen)]
+    for first, (began_at_s, _) in enumerate(seen):
+        last = max(n for n, (at_s, _) in enumerate(seen) if at_s <= began_at_s + 1)
+        assert sums[last + 1] - sums[first] <= credits_per_s + CHUNK_SIZE
+
+
+def reached_per_s(seen: list[tuple[float, int]]) -> float:
+    """Credits a second; the last request's time is not over when it is seen."""
+    return sum(credit_count for _, credit_count in seen[:-1]) / (seen[-1][0] - seen[0][0])
+
+
+def run(commands: Commands, *options: str) -> str:
+    """Settle all orders as one batch; its id."""
+    batch_id = f"capped-{commands.directory.name}"
+    commands.ok("run", "--batch-id", batch_id, "--chunk-size", str(CHUNK_SIZE), "--wait", *options)
+    report = json.loads(commands.ok("report", batch_id, "--json"))
+    assert (report["state"], report["settled"]["order_count"]) == ("closed", ORDER_COUNT)
+    assert json.loads(commands.ok("audit", "--json"))["ok"]
+    return batch_id
+
+
+@pytest.mark.parametrize("worker_count", [1, 2, 4])
+async def test_the_installations_cap_holds_and_is_used_with_any_number_of_workers(
+    worker_count: int, counted: Commands
+) -> None:
+    counted.environment["SETTLE_CREDITS_PER_S"] = str(CREDITS_PER_S)
+    with ExitStack() as workers:
+        for number in range(worker_count):
+            workers.enter_context(counted.running("worker", f"worker-{number}"))
+        await eventually(partial(all_serve, counted, worker_count))
+        await asyncio.to_thread(run, counted)
+    seen = seen_by(counted)
+    assert sum(credit_count for _, credit_count in seen) == ORDER_COUNT
+    require_capped(seen, CREDITS_PER_S)
+    assert reached_per_s(seen) >= 0.9 * CREDITS_PER_S
+
+
+@pytest.mark.parametrize("point", ["before-request", "after-effect"])
+def test_a_batchs_own_cap_holds_when_a_worker_dies_around_a_request(point: str, counted: Commands) -> None:
+    log = (counted.directory / "failing.log").open("wb")
+    with (
+        log,
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.e2e.failing_worker", point],
+            env=os.environ | counted.environment,
+            stdout=log,
+            stderr=log,
+        ) as failing,
+        counted.worker(),
+    ):
+        batch_id = run(counted, "--credits-per-s", str(CREDITS_PER_S))
+        assert failing.wait(COMMAND_TIMEOUT_S) == -signal.SIGKILL
+    require_capped(seen_by(counted), CREDITS_PER_S)
+    assert "at most 500 credits a second" in counted.ok("status", batch_id)
+    assert json.loads(counted.ok("status", batch_id, "--json"))["batch"]["credits_per_s"] == CREDITS_PER_S
