@@ -75,6 +75,7 @@ LOCK_TIMEOUT_S = 10
 IDLE_IN_TRANSACTION_TIMEOUT_S = 15
 TRANSACTION_TIMEOUT_S = 60
 TEMPORAL_CONNECT_TIMEOUT_S = 3
+CONTROL_ANSWER_TIMEOUT_S = 10  # of a worker, to a pause or the like
 TEMPORAL_RPC_TIMEOUT_S = 5  # one request of a command
 # A command says within the latter what it could not reach; the former is for its start, on a busy machine.
 COMMAND_START_S = 2.5

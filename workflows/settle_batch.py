@@ -188,6 +188,7 @@ class SettleBatchWorkflow:
                 "chunk_closed_count": state.chunk_closed_count + len(results),
             }
         )
+        self._tell(self._settling_phase(), state)
         reasons = [result.pause_reason for result in results if result.pause_reason]
         reason = reasons[0] if reasons else self._threshold_passed(state)
         if reason:
