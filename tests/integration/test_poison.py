@@ -37,6 +37,7 @@ from tests.settlements import (
     running_worker,
     seed_orders,
     settle,
+    start_chunk_by_hand,
 )
 from workflows.settle_batch import SettleBatchWorkflow
 from workflows.settle_chunk import SettleChunkWorkflow
@@ -256,3 +257,26 @@ async def test_a_chunk_terminated_while_it_is_probed_is_held_as_unknown_and_its_
     assert (rerun.totals.settled.order_count, rerun.totals.failed) == (49, planned_of([poison]))
     report = await require_clean(systems, 50)
     assert report.ledger == report.settled
+
+
+async def test_a_step_that_goes_on_failing_although_no_order_is_bad_alone_is_held_after_some_rounds(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    await seed_orders(systems, 50, bad_rate=0)
+
+    async def fetch_records(order_ids: list[str]) -> object:
+        if len(order_ids) == 50:
+            raise ValueError("so many at once")
+        return await systems.order_center.fetch_records(order_ids)
+
+    odd = systems._replace(order_center=replaced(systems.order_center, "fetch_records", fetch_records))
+    opening = opening_of(batch_id, chunk_size=50, window=1)
+    await freeze(systems, opening)
+    await systems.store.start_batch(batch_id)
+    async with running_worker(client, batch_id, odd):
+        result = await (await start_chunk_by_hand(client, batch_id, opening, 0)).result()
+    assert result.held.order_count == 50
+    assert result.pause_reason
+    assert "so many at once" in result.pause_reason
+    assert await systems.store.fetch_reason_counts(batch_id) == {ReasonCode.NOT_ATTEMPTED: 50}
+    assert result.probe_count <= 2 * 7

@@ -99,3 +99,12 @@ def test_a_chunk_all_of_poison_has_items_standing_alone_from_the_first_probes_on
     probes = probe_all(isolation, set(range(5_000)), 400)
     assert len(probes) == 400
     assert 190 <= len(found_by(isolation, ItemRange(0, 5_000))) <= 210
+
+
+def test_the_right_half_of_a_bad_range_is_not_probed_as_a_whole_when_the_left_half_is_good() -> None:
+    chunk = ItemRange(0, 4_096)
+    isolation = Isolation(chunk)
+    isolation.begin()
+    probes = probe_all(isolation, {4_095})
+    assert found_by(isolation, chunk) == {4_095}
+    assert len(probes) == 12 + 1, "a probe for each halving, and one of the item alone"
