@@ -117,6 +117,7 @@ def build_worker(
             activities.freeze_batch,
             activities.start_batch,
             activities.control_batch,
+            activities.fetch_control,
             activities.validate_chunk,
             activities.credit_chunk,
             activities.hold_chunk,
