@@ -117,6 +117,12 @@ class SettlementActivities:
             return await self._store.control_batch(request)
 
     @activity.defn
+    async def fetch_control(self, batch_id: str) -> BatchControl:
+        """Read what the actions on a batch come to."""
+        async with attempt(batch_id):
+            return await self._store.fetch_control(batch_id)
+
+    @activity.defn
     async def validate_chunk(self, request: StepRequest) -> OutcomeTotals:
         """Validate a chunk's orders; what is rejected so far."""
         async with attempt(request.batch_id, request.chunk_index):

@@ -144,10 +144,11 @@ class Batch(BatchOpening):
 
 
 class UnclosedBatch(NamedTuple):
-    """A batch in no final state, and how long ago it was opened, by the database's clock."""
+    """A batch in no final state, how long ago it was opened, by the database's clock, and how many actions it had."""
 
     batch: Batch
     age_s: float
+    action_no: int = 0
 
 
 class AppendResult(NamedTuple):

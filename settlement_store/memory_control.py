@@ -20,7 +20,6 @@ class MemoryBatchControl(MemoryUnclosedBatches):
 
     def __init__(self) -> None:
         super().__init__()
-        self._controls: dict[str, BatchControl] = {}
         self._control_actions: defaultdict[str, list[StoredControlAction]] = defaultdict(list)
 
     async def control_batch(self, request: ControlRequest) -> BatchControl:

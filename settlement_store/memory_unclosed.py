@@ -5,18 +5,23 @@ from datetime import UTC, datetime, timedelta
 from domain import limits
 from schemas.audit import PENDING
 from schemas.batches import FINAL_STATES, Batch, BatchState, UnclosedBatch
+from schemas.control import BatchControl
 from settlement_store.memory_pruning import MemoryPruning
 
 
 class MemoryUnclosedBatches(MemoryPruning):
     """The part of the settlement store in memory that looks at the batches in no final state."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._controls: dict[str, BatchControl] = {}
+
     async def fetch_unclosed_batches(self) -> list[UnclosedBatch]:
         """See `SettlementStore.fetch_unclosed_batches`."""
         now = datetime.now(UTC)
         unclosed = [batch for batch in self._batches.values() if batch.state not in FINAL_STATES]
         return [
-            UnclosedBatch(batch, (now - batch.opened_at).total_seconds())
+            UnclosedBatch(batch, (now - batch.opened_at).total_seconds(), self._action_no(batch.batch_id))
             for batch in unclosed[: limits.UNCLOSED_BATCH_COUNT_MAX]
         ]
 
@@ -29,6 +34,9 @@ class MemoryUnclosedBatches(MemoryPruning):
             if batch.state == BatchState.RUNNING and self._latest_step_at(batch) > active_since
             for item in self._contents[batch.batch_id].items
         )
+
+    def _action_no(self, batch_id: str) -> int:
+        return self._controls[batch_id].action_no if batch_id in self._controls else 0
 
     def _latest_step_at(self, batch: Batch) -> datetime:
         """When the batch was started, or last stored a chunk's step."""

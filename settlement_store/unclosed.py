@@ -21,7 +21,7 @@ class PostgresUnclosedBatches:
     async def fetch_unclosed_batches(self) -> list[UnclosedBatch]:
         """See the port."""
         rows = await self._pool.fetch(_FETCH_UNCLOSED_BATCHES, limits.UNCLOSED_BATCH_COUNT_MAX)
-        return [UnclosedBatch(batch_of(row), row["age_s"]) for row in rows]
+        return [UnclosedBatch(batch_of(row), row["age_s"], row["action_no"]) for row in rows]
 
     async def fetch_backlog_order_count(self, active_within_s: float) -> int:
         """See the port."""

@@ -137,6 +137,7 @@ def build_worker(
             activities.freeze_batch,
             activities.start_batch,
             activities.control_batch,
+            activities.fetch_control,
             activities.validate_chunk,
             activities.probe_validation,
             activities.credit_chunk,

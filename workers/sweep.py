@@ -20,6 +20,7 @@ from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from schemas.batches import FINAL_STATES, Batch, BatchSource, BatchState, UnclosedBatch
 from settlement_store.port import SettlementStore
+from workflows.settle_batch import SettleBatchWorkflow
 
 _STOPPED_FROM_OUTSIDE = frozenset(
     {WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TIMED_OUT}
@@ -62,7 +63,7 @@ def _is_filled_by_intake(batch: Batch) -> bool:
 async def _freeze_and_start(
     client: Client, settings: Settings, store: SettlementStore, unclosed: UnclosedBatch
 ) -> None:
-    batch, age_s = unclosed
+    batch, age_s, action_no = unclosed
     said = {"batch_id": batch.batch_id, "source": str(batch.source), "age_s": round(age_s, 3)}
     if _is_filled_by_intake(batch):
         await store.freeze_batch(batch.batch_id, settings.batch_settings.calendar)
@@ -72,6 +73,18 @@ async def _freeze_and_start(
         is_completed = found is not None and found.status == WorkflowExecutionStatus.COMPLETED
         await start_batch(client, settings.task_queue, stored_opening(batch), is_completed=is_completed)
         _log.info("sweep started a batch", extra=said)
+    elif action_no and found and found.status == WorkflowExecutionStatus.RUNNING:
+        await _remind(client, batch.batch_id, action_no)
+
+
+async def _remind(client: Client, batch_id: str, action_no: int) -> None:
+    """Have a workflow catch up that knows of fewer actions than are stored: Temporal was put back to an older state."""
+    handle = client.get_workflow_handle_for(SettleBatchWorkflow.run, batch_workflow_id(batch_id))
+    async with asyncio.timeout(limits.TEMPORAL_RPC_TIMEOUT_S):
+        known = await handle.query(SettleBatchWorkflow.control)
+        if known.action_no < action_no:
+            await handle.execute_update(SettleBatchWorkflow.catch_up)
+            _log.info("sweep reminded a batch of its actions", extra={"batch_id": batch_id, "action_no": action_no})
 
 
 async def _describe_workflow(client: Client, batch_id: str) -> WorkflowExecutionDescription | None:

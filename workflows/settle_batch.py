@@ -81,6 +81,23 @@ class SettleBatchWorkflow:
         """How far the batch is; None until it is frozen."""
         return batch_details.progress_of(self._phase, self._state, self._chunks_in_flight()) if self._state else None
 
+    @workflow.query
+    def control(self) -> BatchControl:
+        """What the actions that this workflow knows of come to."""
+        return self._control
+
+    @workflow.update
+    async def catch_up(self) -> BatchControl:
+        """Do as the store says: it knows more if Temporal was put back to an older state. What holds now."""
+        control = await workflow.execute_activity_method(
+            SettlementActivities.fetch_control,
+            workflow.info().workflow_id,
+            summary="read what was asked for",
+            **CHUNK_ACTIVITY,
+        )
+        self._apply(control)
+        return self._control
+
     async def _open_scheduled(self) -> BatchOpening:
         """Open the batch of the daily schedule's run, as of the time that it was scheduled for, however late it is."""
         scheduled_at = workflow.info().typed_search_attributes.get(SCHEDULED_AT)

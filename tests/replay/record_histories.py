@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from temporalio.client import Client, WorkflowHistory
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
@@ -37,6 +37,12 @@ from schemas.workflows import BatchRun
 from settlement_store.memory import MemorySettlementStore
 from starters.daily_schedule import apply_schedule, trigger_schedule
 from starters.migrate import add_search_attributes
+from tests.replay.operated_shapes import (
+    OPERATED_SHAPES,
+    Operated,
+    resume_after_its_own_pause,
+    with_low_threshold,
+)
 from tests.replay.poisoned_chunks import CHUNK_SHAPES, settle_chunk
 from workers.settlement_worker import build_worker
 from workflows.settle_batch import SettleBatchWorkflow
@@ -81,10 +87,13 @@ SHAPES: dict[str, tuple[MemorySettlementStore, int, Begun]] = {
 }
 
 
+ALL_SHAPES = (*SHAPES, *OPERATED_SHAPES, *CHUNK_SHAPES)
+
+
 async def main() -> None:
     HISTORIES_DIR.mkdir(exist_ok=True)
     limits.CREDIT_TURN_WAIT_S_MAX = 0  # so that every wait under a cap is a timer
-    missing = [shape for shape in (*SHAPES, *CHUNK_SHAPES) if not list(HISTORIES_DIR.glob(f"{shape}*.json"))]
+    missing = [shape for shape in ALL_SHAPES if not list(HISTORIES_DIR.glob(f"{shape}*.json"))]
     if not missing:
         sys.stdout.write("Every shape has been recorded.\n")
         return
@@ -97,9 +106,35 @@ async def main() -> None:
         for shape in missing:
             if shape in CHUNK_SHAPES:
                 await save(environment.client, await settle_chunk(environment.client, shape), None, shape)
+            elif shape in OPERATED_SHAPES:
+                await record_operated(environment.client, shape)
             else:
                 await record(environment.client, shape, *SHAPES[shape])
             sys.stdout.write(f"{shape}: recorded\n")
+
+
+async def record_operated(client: Client, name: str) -> None:
+    """Settle one batch of 12 orders in chunks of 2, one at a time, with a hand in it; keep its runs."""
+    store, fund_platform = MemorySettlementStore(), MemoryFundPlatform()
+    await fund_platform.open_accounts([AccountOpening("account-1", "USD")])
+    operate = OPERATED_SHAPES[name]
+    settings = BATCH_SETTINGS
+    if operate is resume_after_its_own_pause:
+        await fund_platform.close_account("account-1")
+        settings = with_low_threshold(settings)
+    handle = client.get_workflow_handle_for(SettleBatchWorkflow.run, name)
+    batch = Operated(client, TASK_QUEUE, handle, store)
+    await batch.order_center.load_records([order(number) for number in range(12)])
+    opening = opening_of(name).model_copy(update={"window": 1})
+    await store.open_batch(opening)
+    async with build_worker(client, TASK_QUEUE, batch.order_center, store, fund_platform, settings):
+        await start_batch(client, TASK_QUEUE, opening)
+        await operate(batch)
+        await handle.result()
+    runs = [execution async for execution in client.list_workflows(f"WorkflowId = '{name}'")]
+    for number, run in enumerate(sorted(runs, key=lambda run: run.start_time)):
+        if run.status != WorkflowExecutionStatus.TERMINATED:
+            await save(client, name, run.run_id, f"{name}-{number}")
 
 
 async def record(client: Client, name: str, store: MemorySettlementStore, order_count: int, begun: Begun) -> None:
@@ -107,15 +142,8 @@ async def record(client: Client, name: str, store: MemorySettlementStore, order_
     order_center, fund_platform = MemoryOrderCenter(), MemoryFundPlatform()
     await fund_platform.open_accounts([AccountOpening("account-1", "USD")])
     await order_center.load_records([order(number) for number in range(order_count)])
-    opening = BatchOpening(
-        batch_id=name,
-        source=BatchSource.MANUAL,
-        business_date=CUTOFF_AT.date(),
-        cutoff_at=CUTOFF_AT,
-        chunk_size=2,
-        window=3,
-        credits_per_s=1 if begun is Begun.UNDER_A_CAP else None,
-    )
+    cap = {"credits_per_s": 1} if begun is Begun.UNDER_A_CAP else {}
+    opening = opening_of(name).model_copy(update=cap)
     async with build_worker(client, TASK_QUEUE, order_center, store, fund_platform, BATCH_SETTINGS):
         if begun is Begun.BY_SCHEDULE:
             await record_scheduled(client, name)
@@ -150,6 +178,17 @@ async def record(client: Client, name: str, store: MemorySettlementStore, order_
         number += 1
     if order_count:
         await save(client, chunk_workflow_id(name, 1), None, f"{name}-chunk-1")
+
+
+def opening_of(name: str) -> BatchOpening:
+    return BatchOpening(
+        batch_id=name,
+        source=BatchSource.MANUAL,
+        business_date=CUTOFF_AT.date(),
+        cutoff_at=CUTOFF_AT,
+        chunk_size=2,
+        window=3,
+    )
 
 
 async def fill_as_intake(store: MemorySettlementStore, name: str, order_count: int) -> BatchOpening:

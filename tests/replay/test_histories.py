@@ -1,6 +1,7 @@
 """Every history that ever ran replays with the code of today."""
 
 import json
+import re
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from activities.settlement import SettlementActivities
 from schemas.batches import OutcomeTotals
 from schemas.workflows import StepRequest
 from tests.replay.poisoned_chunks import CHUNK_SHAPES
-from tests.replay.record_histories import HISTORIES_DIR, SHAPES
+from tests.replay.record_histories import ALL_SHAPES, HISTORIES_DIR
 from workers.settlement_worker import WORKFLOWS, workflow_runner
 from workflows.activity_options import CHUNK_ACTIVITY
 from workflows.settle_batch import SettleBatchWorkflow
@@ -24,8 +25,10 @@ from workflows.settle_batch import SettleBatchWorkflow
 HISTORIES = sorted(HISTORIES_DIR.glob("*.json"))
 
 WHAT_TO_DO = (
-    "A workflow that is running now would stop at this change. Keep the old order of commands for the old runs with "
-    "workflow.patched(), as CONTRIBUTING.md describes, and record the new shape beside the old one."
+    "A workflow that runs now has a history like this one, and would stop at your change: its commands no longer come "
+    "in the same order. Either put the new order behind workflow.patched() and keep the old one in its else, or give "
+    "the workflow a new version of its own, for new runs alone. Then record the new shape beside the old ones; never "
+    "record an old one again. docs/how-to/change-a-workflow.md goes through it step by step."
 )
 
 
@@ -51,6 +54,13 @@ def input_of(path: Path) -> dict[str, Any]:
     started = json.loads(path.read_text())["events"][0]["workflowExecutionStartedEventAttributes"]
     given: dict[str, Any] = json.loads(b64decode(started["input"]["payloads"][0]["data"]))
     return given
+
+
+def text_of(shape: str, *, is_decoded: bool = False) -> str:
+    """A history's text; decoded, with the payloads in it as they are."""
+    text = (HISTORIES_DIR / f"{shape}.json").read_text()
+    payloads = re.findall(r'"data": "([^"]+)"', text) if is_decoded else []
+    return "\n".join([text, *(b64decode(payload).decode() for payload in payloads)])
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
@@ -82,6 +92,15 @@ def test_the_recorded_shapes_are_all_there() -> None:
     assert input_of(HISTORIES_DIR / "batch-kafka-0.json")["opening"]["source"] == "kafka"
     assert input_of(HISTORIES_DIR / "batch-kafka-chunk-1.json")["acknowledges"] is True
     assert "EVENT_TYPE_TIMER_STARTED" in seen["batch-capped-chunk-1"]
+    updated = "EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED"
+    for shape in ("paused-and-resumed", "aborted", "window-changed", "over-a-threshold"):
+        assert updated in seen[f"batch-{shape}-0"]
+    assert "hold_remaining_chunks" in text_of("batch-aborted-0")
+    assert "that is over 25% and over 1" in text_of("batch-over-a-threshold-0", is_decoded=True)
+    assert "EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW" in seen["batch-paused-then-continued-as-new-0"]
+    assert input_of(HISTORIES_DIR / "batch-paused-then-continued-as-new-1.json")["state"]["control"]["is_paused"]
+    assert "EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED" in seen["batch-started-again-by-the-sweep-1"]
+    assert updated in seen["batch-started-again-by-the-sweep-1"]
     assert "open_scheduled_batch" in (HISTORIES_DIR / "batch-scheduled-0.json").read_text()
 
 
@@ -105,6 +124,5 @@ def test_the_recorded_chunks_isolated_held_and_gave_up() -> None:
 
 def test_every_shape_that_can_be_recorded_is_recorded() -> None:
     names = {path.stem for path in HISTORIES}
-    all_shapes = (*SHAPES, *CHUNK_SHAPES)
-    assert {name for name in names if not name.startswith(all_shapes)} == set()
-    assert [shape for shape in all_shapes if not any(name.startswith(shape) for name in names)] == []
+    assert {name for name in names if not name.startswith(tuple(ALL_SHAPES))} == set()
+    assert [shape for shape in ALL_SHAPES if not any(name.startswith(shape) for name in names)] == []
