@@ -57,10 +57,10 @@ ISOLATED_ITEM_BYTES_MAX = 200  # as JSON, without its detail
 # The cap on credits. See docs/decisions/0021.
 CREDITS_PER_S_MAX = 1_000_000
 CREDIT_PACE = 0.97  # of the cap is used: requests that take longer or shorter to arrive do not go over it
-CREDIT_TURN_AHEAD_S = 0.4  # so long before it begins, a turn may be taken
+CREDIT_TURN_AHEAD_S = 1  # so long before it begins, a turn may be taken
 CREDIT_TURN_LATE_S_MAX = 0.5  # so long after it began, it may still be used
-CREDIT_TURN_WAIT_S_MAX = 2  # within an activity; longer waits are the workflow's
-CREDIT_TURN_LEAD_S = 1  # so long before its turn, a workflow asks for it
+CREDIT_TURN_WAIT_S_MAX = 3  # within an activity; longer waits are the workflow's
+CREDIT_TURN_LEAD_S = 1.5  # so long before its turn, a workflow asks for it
 CREDIT_PROMISE_S_MAX = 600  # turns that begin later are promised to no one
 
 # The most that one order may credit, in minor units. A currency that is not here is not known to Settle.
