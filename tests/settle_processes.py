@@ -24,6 +24,7 @@ class SettleProcesses:
         self._directory = directory
         self._environment = {**os.environ, **environment}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._log_starts: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -44,6 +45,10 @@ class SettleProcesses:
     def start_slow_intake(self, name: str, instance: str | None = None) -> None:
         """Start a member that polls few records at a time, so that a kill finds it at work."""
         self._start(name, [sys.executable, "-m", "tests.kafka.failing_intake"], instance)
+
+    def pid(self, name: str) -> int:
+        """The process that was started last."""
+        return self._processes[name].pid
 
     def has_ended(self, name: str) -> bool:
         return self._processes[name].poll() is not None
@@ -82,8 +87,13 @@ class SettleProcesses:
     def log_of(self, name: str) -> str:
         return (self._directory / f"{name}.log").read_text()
 
+    def log_since_start(self, name: str) -> str:
+        """What the process that was started last has said."""
+        return (self._directory / f"{name}.log").read_bytes()[self._log_starts[name] :].decode()
+
     def _start(self, name: str, command: Sequence[str], instance: str | None = None) -> None:
         with (self._directory / f"{name}.log").open("ab") as log:
+            self._log_starts[name] = log.tell()
             self._processes[name] = subprocess.Popen(
                 command, stdout=log, stderr=log, env=self._environment | {"SETTLE_INTAKE_INSTANCE_ID": instance or name}
             )

@@ -1,0 +1,151 @@
+"""One round: orders announced over time, faults that hit work in flight, and the proof that nothing was lost."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiokafka.errors import KafkaError
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from domain import limits
+from runtime.adapters import open_ports
+from schemas.batches import FINAL_STATES
+from settlement_store.port import SettlementStore
+from tests.chaos.in_flight import WHAT, InFlight
+from tests.chaos.installation import Installation, running_installation, start_all
+from tests.chaos.orders import Orders, announce_over_time, load, plan_orders
+from tests.chaos.schedule import plan_faults
+from tests.chaos.strikes import Strike, Strikes
+from tests.chaos.verdict import Verdict, find, judge
+from tests.settlements import Systems
+
+ORDER_COUNT = 30_000
+HIT_COUNT_MIN = 5
+STUCK_S = 60.0
+POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class Round:
+    """What came of a round; `problems` is empty in a good one."""
+
+    seed: int
+    orders: int
+    faults: int
+    hits: int
+    """Faults that hit work in flight."""
+    batches: int
+    round_s: float
+    closed_after_s: float
+    """From the last fault's end until every order had its outcome, and every outcome was told."""
+    lost: int
+    double_credits: int
+    unbalanced: int
+    stuck: int
+    problems: list[str]
+    strikes: list[dict[str, object]] = field(default_factory=list)
+
+
+async def run_round(seed: int, directory: Path) -> Round:
+    """Run the round that a seed gives, on servers of its own in a folder that must not exist; it is left there."""
+    orders = plan_orders(seed, ORDER_COUNT)
+    async with running_installation(directory) as installation:
+        client = await Client.connect(installation.temporal_address, data_converter=pydantic_data_converter)
+        async with (
+            open_ports(installation.settings) as ports,
+            InFlight(installation, client) as in_flight,
+        ):
+            await load(Systems(*ports), orders)
+            await start_all(installation)
+            return await _run(seed, installation, in_flight, ports[1], orders)
+
+
+async def _run(
+    seed: int, installation: Installation, in_flight: InFlight, store: SettlementStore, orders: Orders
+) -> Round:
+    strikes = Strikes(installation, in_flight)
+    supervising = asyncio.create_task(strikes.supervise())
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(announce_over_time(installation.settings, orders))
+        striking = tasks.create_task(strikes.carry_out(plan_faults(seed)))
+    recovered_s = strikes.now_s()
+    is_done = await _is_done_in_time(store, in_flight, len(orders.sample))
+    round_s = strikes.now_s()
+    supervising.cancel()
+    problems = [*strikes.problems, *await _stop_all(installation)]
+    if not is_done:
+        problems.append(f"stuck: not all was closed and told {STUCK_S:.0f} s after the last fault")
+    struck = striking.result()
+    hits = sum(bool(strike.in_flight) for strike in struck)
+    if hits < HIT_COUNT_MIN:
+        problems.append(f"only {hits} faults hit work in flight; at least {HIT_COUNT_MIN} must")
+    found = await find(installation)
+    verdict = judge(orders, found)
+    return _sum_up(seed, struck, len(found.batches), round_s, recovered_s, verdict, problems)
+
+
+def _sum_up(
+    seed: int,
+    struck: list[Strike],
+    batch_count: int,
+    round_s: float,
+    recovered_s: float,
+    verdict: Verdict,
+    problems: list[str],
+) -> Round:
+    return Round(
+        seed=seed,
+        orders=ORDER_COUNT,
+        faults=len(struck),
+        hits=sum(bool(strike.in_flight) for strike in struck),
+        batches=batch_count,
+        round_s=round(round_s, 1),
+        closed_after_s=round(round_s - recovered_s, 1),
+        lost=verdict.lost,
+        double_credits=verdict.double_credits,
+        unbalanced=verdict.unbalanced,
+        stuck=verdict.stuck,
+        problems=[*problems, *verdict.problems],
+        strikes=[
+            {
+                **strike.fault._asdict(),
+                "struck_s": strike.struck_s,
+                "recovered_s": strike.recovered_s,
+                "in_flight": strike.in_flight,
+                "what": WHAT[strike.fault.role],
+            }
+            for strike in struck
+        ],
+    )
+
+
+async def _is_done_in_time(store: SettlementStore, in_flight: InFlight, order_count: int) -> bool:
+    deadline_s = time.monotonic() + STUCK_S
+    while time.monotonic() < deadline_s:
+        if await _is_done(store, in_flight, order_count):
+            return True
+        await asyncio.sleep(POLL_S)
+    return False
+
+
+async def _is_done(store: SettlementStore, in_flight: InFlight, order_count: int) -> bool:
+    """Whether all records are committed, all batches are final and all outcomes are told."""
+    try:
+        batches = await store.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
+        return (
+            sum(batch.item_count for batch in batches) >= order_count
+            and all(batch.state in FINAL_STATES for batch in batches)
+            and not await in_flight.count_uncommitted(list(range(limits.TOPIC_PARTITION_COUNT)))
+            and not await in_flight.count_undelivered()
+        )
+    except (KafkaError, OSError):  # a server is only just back
+        return False
+
+
+async def _stop_all(installation: Installation) -> list[str]:
+    """Stop Settle's processes in good order; a sentence for each that did not."""
+    stopping = [asyncio.to_thread(process.stop) for process in installation.processes.values()]
+    stopped = await asyncio.gather(*stopping, return_exceptions=True)
+    return [str(each) for each in stopped if each is not None]

@@ -1,0 +1,174 @@
+"""What can be hit: Settle's processes and the servers, each ended, paused and started in the same way."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from local_stack.part import Part
+from tests.settle_processes import SettleProcesses
+
+READY_POLL_S = 0.05
+END_TIMEOUT_S = 20.0
+# What a process says once it works; ended by itself before that, it only found a server away.
+READY_WORDS = {
+    "worker": "worker serves the task queue",
+    "intake": "intake takes orders in",
+    "relay": "relay delivers results",
+}
+
+
+class Target(Protocol):
+    """What can be hit. Methods block."""
+
+    def freeze(self) -> None:
+        """Make it do nothing, its connections open (SIGSTOP)."""
+
+    def thaw(self) -> None:
+        """Let it go on after `freeze`."""
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL), frozen or not."""
+
+    def stop(self) -> None:
+        """End it in good order."""
+
+    def start(self) -> None:
+        """Start it after it was ended; a server is ready on return."""
+
+
+class SettleProcess:
+    """One process of Settle by name."""
+
+    def __init__(self, processes: SettleProcesses, name: str) -> None:
+        self.name = name
+        self.command = name.partition("-")[0]
+        self._processes = processes
+        self.is_wanted = False
+        """Whether it should run just now: nobody is about to end it or has ended it."""
+
+    @property
+    def pid(self) -> int:
+        """The process that runs, or ran last."""
+        return self._processes.pid(self.name)
+
+    def freeze(self) -> None:
+        """See `Target`."""
+        self._processes.send(self.name, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """See `Target`."""
+        self._processes.send(self.name, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """See `Target`."""
+        self.is_wanted = False
+        self._processes.send(self.name, signal.SIGKILL)
+        self._processes.exit_code(self.name)
+
+    def stop(self) -> None:
+        """See `Target`.
+
+        Raises:
+            AssertionError: It did not end in good order, although it had begun to work.
+        """
+        self.is_wanted = False
+        self._processes.send(self.name, signal.SIGTERM)
+        exit_code = self._processes.exit_code(self.name)
+        if exit_code and self.is_ready():
+            raise AssertionError(f"{self.name} was asked to stop, and ended with exit code {exit_code}")
+
+    def start(self) -> None:
+        """See `Target`."""
+        self._processes.start(self.name, self.command)
+        self.is_wanted = True
+
+    def has_ended_by_itself(self) -> bool:
+        """Whether it should run and does not."""
+        return self.is_wanted and self._processes.has_ended(self.name)
+
+    def exit_code(self) -> int:
+        """Wait for its end."""
+        return self._processes.exit_code(self.name)
+
+    def is_ready(self) -> bool:
+        """Whether the process that was started last has said that it works."""
+        return READY_WORDS[self.command] in self.log()
+
+    def log(self) -> str:
+        """What the process that was started last has said."""
+        return self._processes.log_since_start(self.name)
+
+
+class Server:
+    """A server with all its processes, known by its pid file."""
+
+    def __init__(self, pid_file: Path, start: Callable[[], None], stop_signal: signal.Signals = signal.SIGTERM) -> None:
+        self._pid_file = pid_file
+        self._start = start
+        self._stop_signal = stop_signal
+
+    def freeze(self) -> None:
+        """See `Target`."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """See `Target`."""
+        self._signal_all(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """See `Target`."""
+        self._await_end(self._signal_all(signal.SIGKILL))
+
+    def stop(self) -> None:
+        """See `Target`."""
+        processes = self._find()
+        processes[0].send_signal(self._stop_signal)
+        self._await_end(processes)
+
+    def start(self) -> None:
+        """See `Target`."""
+        self._start()
+
+    def end(self) -> None:
+        """Leave nothing of it running, whatever state it is in."""
+        with suppress(OSError, psutil.NoSuchProcess):
+            self.kill()
+
+    def _signal_all(self, signal_number: signal.Signals) -> list[psutil.Process]:
+        """The parent first: a stopped one starts no children that would be missed."""
+        os.kill(self._find()[0].pid, signal_number)
+        processes = self._find()
+        for process in processes[1:]:
+            if process.is_running():
+                process.send_signal(signal_number)
+        return processes
+
+    def _find(self) -> list[psutil.Process]:
+        parent = psutil.Process(int(json.loads(self._pid_file.read_text())["pid"]))
+        return [parent, *parent.children(recursive=True)]
+
+    def _await_end(self, processes: list[psutil.Process]) -> None:
+        _, alive = psutil.wait_procs(processes, timeout=END_TIMEOUT_S)
+        if alive:
+            raise AssertionError(f"{self._pid_file.stem} did not end within {END_TIMEOUT_S:.0f} s")
+
+
+def server_of(part: Part, stack_directory: Path) -> Server:
+    """A part of the embedded stack as a target."""
+
+    def start() -> None:
+        part.start()
+        deadline_s = time.monotonic() + part.start_timeout_s
+        while not part.is_ready():
+            if time.monotonic() > deadline_s or not part.process.is_running():
+                raise AssertionError(f"{part.name} did not come up: {part.process.read_log_tail()}")
+            time.sleep(READY_POLL_S)
+
+    return Server(stack_directory / "run" / f"{part.name}.json", start, part.stop_signal)
