@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import dataclasses
 import json
+import logging
 import shutil
 import sys
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from tests.chaos.round import Round, run_round
 DIRECTORY = Path(".settle/chaos")
 RESULT_FILE = Path(".settle/chaos.json")
 COLUMNS = ("seed", "orders", "batches", "faults", "hits", "round_s", "closed_after_s")
+TABLE_WIDTH = 120
 FAILURES = ("lost", "double_credits", "unbalanced", "stuck")
 
 
@@ -30,22 +32,37 @@ def main() -> None:
     """Run the rounds."""
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=int(datetime.now(UTC).strftime("%Y%m%d")))
+    parser.add_argument("--seed", type=int, default=seed_of(datetime.now(UTC)))
     arguments = parser.parse_args()
     if lack := describe_lack():
         parser.error(lack)
     forget_servers_of_the_shell()
-    rounds = [_run(arguments.seed + number) for number in range(arguments.rounds)]
-    RESULT_FILE.write_text(json.dumps([dataclasses.asdict(each) for each in rounds], indent=2) + "\n")
+    rounds: list[Round] = []
+    for number in range(arguments.rounds):
+        rounds.append(_run(arguments.seed + number))
+        RESULT_FILE.write_text(json.dumps([dataclasses.asdict(each) for each in rounds], indent=2) + "\n")
     _print_table(rounds)
     sys.exit(1 if any(each.problems for each in rounds) else 0)
+
+
+def seed_of(today: datetime) -> int:
+    """The first seed of a date: the rounds of two dates share none, up to a hundred."""
+    return int(today.strftime("%Y%m%d")) * 100
 
 
 def _run(seed: int) -> Round:
     directory = DIRECTORY / f"round-{seed}"
     shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    # What the clients of this process say of every broken connection.
+    logging.basicConfig(filename=directory / "clients.log", force=True)
     say(f"Round with seed {seed}")
-    finished = asyncio.run(run_round(seed, directory.resolve()))
+    again = f"  Its logs and data are in {directory}. Again: make chaos ROUNDS=1 SEED={seed}"
+    try:
+        finished = asyncio.run(run_round(seed, directory.resolve()))
+    except BaseException:
+        say(again)
+        raise
     for strike in finished.strikes:
         say(
             f"  {strike['struck_s']:5} s  {strike['kind']:7} {strike['target']:10} for {strike['outage_s']:4} s, "
@@ -54,7 +71,7 @@ def _run(seed: int) -> Round:
     for problem in finished.problems:
         say(f"  OFF: {problem}")
     if finished.problems:
-        say(f"  Its logs and data are in {directory}. Again: make chaos ROUNDS=1 SEED={seed}")
+        say(again)
     else:
         shutil.rmtree(directory)
     return finished
@@ -64,7 +81,7 @@ def _print_table(rounds: list[Round]) -> None:
     table = Table(*COLUMNS, *FAILURES, title="`make chaos`")
     for each in rounds:
         table.add_row(*(str(getattr(each, name)) for name in (*COLUMNS, *FAILURES)))
-    Console().print(table)
+    Console(width=TABLE_WIDTH).print(table)
     say(f"All figures: {RESULT_FILE}")
 
 

@@ -17,7 +17,7 @@ from runtime.settings import Settings
 from tests.apache_kafka.broker import ApacheKafka
 from tests.chaos.links import Link
 from tests.chaos.schedule import PROCESSES, Role
-from tests.chaos.targets import Server, SettleProcess, Target, server_of
+from tests.chaos.targets import Server, SettleProcess, Target, TargetError, server_of
 from tests.settle_processes import SETTLE, SettleProcesses
 from tests.settlements import eventually
 
@@ -54,13 +54,13 @@ class Installation(NamedTuple):
 
 @asynccontextmanager
 async def running_installation(directory: Path) -> AsyncIterator[Installation]:
-    """Start an empty installation in a folder of its own, migrated; its processes are not started yet.
+    """Start an empty installation in an empty folder, migrated; its processes are not started yet.
 
     At the end nothing of it is left running; its logs and data stay.
     """
     stack_directory, logs = directory / "stack", directory / "logs"
     for each in (stack_directory, logs, directory / "apache-kafka"):
-        each.mkdir(parents=True)
+        each.mkdir()
     temporal = TemporalServer(stack_directory, PortBook(stack_directory / "ports.json"), ())
     postgresql = PostgresqlServer(stack_directory)
     links: dict[str, Link] = {
@@ -108,7 +108,7 @@ async def running_installation(directory: Path) -> AsyncIterator[Installation]:
                 )
                 exit_code, said = await installation.run("migrate")
                 if exit_code:
-                    raise AssertionError(f"settle migrate ended with exit code {exit_code}: {said}")
+                    raise TargetError(f"settle migrate ended with exit code {exit_code}: {said}")
                 yield installation
         finally:
             for link in links.values():

@@ -1,6 +1,8 @@
 """Connections that can be cut: what stands between Settle's processes and a server."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 from local_stack.ports import LOOPBACK
 
 READ_BYTES_MAX = 65_536
+RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # lingering, for no time
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -38,6 +41,7 @@ class Link:
     def cut(self) -> None:
         """Reset all connections; new ones are carried."""
         for writer in self._carrying:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
             writer.transport.abort()
 
     def close(self) -> None:

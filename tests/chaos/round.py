@@ -49,7 +49,7 @@ class Round:
 
 
 async def run_round(seed: int, directory: Path) -> Round:
-    """Run the round that a seed gives, on servers of its own in a folder that must not exist; it is left there."""
+    """Run the round that a seed gives, on servers of its own in an empty folder; its logs and data stay there."""
     orders = plan_orders(seed, ORDER_COUNT)
     async with running_installation(directory) as installation:
         client = await Client.connect(installation.temporal_address, data_converter=pydantic_data_converter)

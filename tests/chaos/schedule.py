@@ -33,7 +33,11 @@ class Kind(StrEnum):
     """All connections to it are reset, with whatever is on its way in them."""
 
 
-PROCESSES = {Role.WORKER: ("worker-1", "worker-2"), Role.INTAKE: ("intake-1", "intake-2"), Role.RELAY: ("relay-1",)}
+PROCESSES = {
+    Role.WORKER: ("worker-1", "worker-2"),
+    Role.INTAKE: ("intake-1", "intake-2"),
+    Role.RELAY: ("relay-1", "relay-2"),
+}
 SERVERS = (Role.TEMPORAL, Role.POSTGRESQL, Role.BROKER)
 PROCESS_KINDS = (Kind.KILL, Kind.PAUSE, Kind.RESTART)
 # A process may be silent for longer than its heartbeat (3 s), its session (10 s) and its lease (15 s).

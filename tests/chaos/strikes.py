@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tests.chaos.in_flight import InFlight
 from tests.chaos.installation import Installation
 from tests.chaos.schedule import Fault, Kind
-from tests.chaos.targets import SettleProcess
+from tests.chaos.targets import SettleProcess, TargetError
 
 FIND_WORK_S = 8.0
 FIND_WORK_PAUSE_S = 0.1
@@ -34,8 +34,6 @@ class Strikes:
         self._locks = {name: asyncio.Lock() for name in installation.targets}
         self._started_s = time.monotonic()
         self.problems: list[str] = []
-        self.restart_count = 0
-        """How often a process found a server away at its start, and was started again."""
 
     def now_s(self) -> float:
         """The time since the start of the round."""
@@ -55,16 +53,14 @@ class Strikes:
         while True:
             await asyncio.sleep(SUPERVISE_INTERVAL_S)
             for process in self._installation.processes.values():
-                async with self._locks[process.name]:
-                    if process.has_ended_by_itself():
-                        self._start_again(process)
+                if not self._locks[process.name].locked() and process.has_ended_by_itself():
+                    self._start_again(process)
 
     def _start_again(self, process: SettleProcess) -> None:
         exit_code = process.exit_code()
         if exit_code != EXIT_UNREACHABLE or process.is_ready():
             last = process.log().strip().splitlines()[-1:]
             self.problems.append(f"{process.name} ended by itself with exit code {exit_code}: {''.join(last)}")
-        self.restart_count += 1
         process.start()
 
     async def _strike(self, fault: Fault) -> Strike:
@@ -100,7 +96,10 @@ class Strikes:
                 await asyncio.to_thread(target.thaw)
             case Kind.RESTART:
                 await asyncio.to_thread(target.thaw)
-                await asyncio.to_thread(target.stop)
+                try:
+                    await asyncio.to_thread(target.stop)
+                except TargetError as error:
+                    self.problems.append(str(error))
                 await asyncio.to_thread(target.start)
             case Kind.CUT:
                 self._installation.links[fault.target].cut()

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +13,7 @@ from typing import Protocol
 import psutil
 
 from local_stack.part import Part
-from tests.settle_processes import SettleProcesses
+from tests.settle_processes import EXIT_TIMEOUT_S, SettleProcesses
 
 READY_POLL_S = 0.05
 END_TIMEOUT_S = 20.0
@@ -22,6 +23,10 @@ READY_WORDS = {
     "intake": "intake takes orders in",
     "relay": "relay delivers results",
 }
+
+
+class TargetError(Exception):
+    """A target did not end in good order, or did not come up: the round goes on, and is off."""
 
 
 class Target(Protocol):
@@ -37,10 +42,18 @@ class Target(Protocol):
         """End it at once (SIGKILL), frozen or not."""
 
     def stop(self) -> None:
-        """End it in good order."""
+        """End it in good order.
+
+        Raises:
+            TargetError: It has ended, but not so.
+        """
 
     def start(self) -> None:
-        """Start it after it was ended; a server is ready on return."""
+        """Start it after it was ended; a server is ready on return.
+
+        Raises:
+            TargetError: It did not come up.
+        """
 
 
 class SettleProcess:
@@ -73,16 +86,16 @@ class SettleProcess:
         self._processes.exit_code(self.name)
 
     def stop(self) -> None:
-        """See `Target`.
-
-        Raises:
-            AssertionError: It did not end in good order, although it had begun to work.
-        """
+        """See `Target`. One that has not begun to work yet may end in any way."""
         self.is_wanted = False
         self._processes.send(self.name, signal.SIGTERM)
-        exit_code = self._processes.exit_code(self.name)
+        try:
+            exit_code = self.exit_code()
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise TargetError(f"{self.name} was asked to stop, and did not end within {EXIT_TIMEOUT_S} s") from None
         if exit_code and self.is_ready():
-            raise AssertionError(f"{self.name} was asked to stop, and ended with exit code {exit_code}")
+            raise TargetError(f"{self.name} was asked to stop, and ended with exit code {exit_code}")
 
     def start(self) -> None:
         """See `Target`."""
@@ -157,7 +170,7 @@ class Server:
     def _await_end(self, processes: list[psutil.Process]) -> None:
         _, alive = psutil.wait_procs(processes, timeout=END_TIMEOUT_S)
         if alive:
-            raise AssertionError(f"{self._pid_file.stem} did not end within {END_TIMEOUT_S:.0f} s")
+            raise TargetError(f"{self._pid_file.stem} did not end within {END_TIMEOUT_S:.0f} s")
 
 
 def server_of(part: Part, stack_directory: Path) -> Server:
@@ -168,7 +181,7 @@ def server_of(part: Part, stack_directory: Path) -> Server:
         deadline_s = time.monotonic() + part.start_timeout_s
         while not part.is_ready():
             if time.monotonic() > deadline_s or not part.process.is_running():
-                raise AssertionError(f"{part.name} did not come up: {part.process.read_log_tail()}")
+                raise TargetError(f"{part.name} did not come up: {part.process.read_log_tail()}")
             time.sleep(READY_POLL_S)
 
     return Server(stack_directory / "run" / f"{part.name}.json", start, part.stop_signal)
