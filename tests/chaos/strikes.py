@@ -9,8 +9,8 @@ from tests.chaos.installation import Installation
 from tests.chaos.schedule import Fault, Kind
 from tests.chaos.targets import SettleProcess, TargetError
 
-FIND_WORK_S = 8.0
-FIND_WORK_PAUSE_S = 0.1
+FIND_WORK_S = 12.0
+FIND_WORK_PAUSE_S = 0.2
 SUPERVISE_INTERVAL_S = 0.5
 # What a command answers when something that it needs could not be reached.
 EXIT_UNREACHABLE = 3
@@ -76,9 +76,12 @@ class Strikes:
         target = self._installation.targets[fault.target]
         deadline_s = time.monotonic() + FIND_WORK_S
         while True:
-            await asyncio.to_thread(target.freeze)
-            in_flight = await self._in_flight.count(fault.role, fault.target)
-            if in_flight or time.monotonic() > deadline_s:
+            is_last_try = time.monotonic() > deadline_s
+            in_flight = 0
+            if target.is_ready() or is_last_try:
+                await asyncio.to_thread(target.freeze)
+                in_flight = await self._in_flight.count(fault.role, fault.target)
+            if in_flight or is_last_try:
                 return in_flight
             await asyncio.to_thread(target.thaw)
             await asyncio.sleep(FIND_WORK_PAUSE_S)

@@ -32,6 +32,9 @@ class TargetError(Exception):
 class Target(Protocol):
     """What can be hit. Methods block."""
 
+    def is_ready(self) -> bool:
+        """Whether it works, or did when it was started last."""
+
     def freeze(self) -> None:
         """Make it do nothing, its connections open (SIGSTOP)."""
 
@@ -111,7 +114,7 @@ class SettleProcess:
         return self._processes.exit_code(self.name)
 
     def is_ready(self) -> bool:
-        """Whether the process that was started last has said that it works."""
+        """See `Target`: it has said so."""
         return READY_WORDS[self.command] in self.log()
 
     def log(self) -> str:
@@ -126,6 +129,10 @@ class Server:
         self._pid_file = pid_file
         self._start = start
         self._stop_signal = stop_signal
+
+    def is_ready(self) -> bool:
+        """See `Target`: `start` waits for it."""
+        return True
 
     def freeze(self) -> None:
         """See `Target`."""
