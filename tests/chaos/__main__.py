@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from temporalio.runtime import Runtime, TelemetryConfig
 
 from bench.fresh_stack import forget_servers_of_the_shell, say
 from tests.apache_kafka.jars import describe_lack
@@ -37,6 +38,8 @@ def main() -> None:
     if lack := describe_lack():
         parser.error(lack)
     forget_servers_of_the_shell()
+    # It tells on stderr of every request that is tried again.
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)))
     rounds: list[Round] = []
     for number in range(arguments.rounds):
         rounds.append(_run(arguments.seed + number))

@@ -31,7 +31,8 @@ SELECT count(*) FROM settlement.outbox AS told, (
 ) AS leased
 WHERE told.delivered_buckets & leased.bits <> leased.bits
 """
-UNKNOWN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RPCError, KafkaError)
+# A server is away, or comes back just now.
+AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RPCError, KafkaError)
 
 WHAT = {
     Role.WORKER: "activities that it runs",
@@ -65,7 +66,7 @@ class InFlight:
 
     async def count(self, role: Role, target: str) -> int:
         """How much of its work hangs on a target now; 0 if a server that could tell does not answer."""
-        with suppress(*UNKNOWN):
+        with suppress(*AWAY):
             async with asyncio.timeout(LOOK_TIMEOUT_S):
                 return await self._count(role, target)
         return 0

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from schemas.batches import BatchState
+from schemas.batches import FINAL_STATES, BatchState
 from schemas.events import SettlementResult
 from tests.chaos.installation import Installation
 from tests.chaos.orders import Credit, Orders
@@ -62,8 +62,6 @@ class Verdict(NamedTuple):
     double_credits: int
     unbalanced: int
     """Entries, accounts and batches."""
-    stuck: int
-    """Batches in no final state."""
     problems: list[str]
     """All that is wrong, in sentences."""
 
@@ -98,7 +96,7 @@ def judge(orders: Orders, found: Found) -> Verdict:
     lost = outcomes.keys() - found.lives.keys() | outcomes.keys() - found.told.keys()
     doubled = [key for key, count in counts.items() if count > 1]
     unbalanced_batches = [each for each, state in found.batches.items() if state == BatchState.OUT_OF_BALANCE]
-    stuck = [each for each, state in found.batches.items() if state not in ("closed", "aborted", "out_of_balance")]
+    stuck = [each for each, state in found.batches.items() if state not in FINAL_STATES]
     balances = _differing(orders.balances, found.balances)
     told = {
         order_id: Life(event.outcome.value, event.reason_code, event.outcome_no)
@@ -121,7 +119,7 @@ def judge(orders: Orders, found: Found) -> Verdict:
         *_audit_problems(found, len(outcomes)),
     ]
     unbalanced = len(found.unbalanced) + len(unbalanced_batches) + len(balances)
-    return Verdict(len(lost), len(doubled), unbalanced, len(stuck), problems)
+    return Verdict(len(lost), len(doubled), unbalanced, problems)
 
 
 def _audit_problems(found: Found, order_count: int) -> list[str]:
