@@ -1,7 +1,6 @@
 """What can be hit: Settle's processes and the servers, each ended, paused and started in the same way."""
 
 import json
-import os
 import signal
 import subprocess
 import time
@@ -17,6 +16,7 @@ from tests.settle_processes import EXIT_TIMEOUT_S, SettleProcesses
 
 READY_POLL_S = 0.05
 END_TIMEOUT_S = 20.0
+START_TIME_TOLERANCE_S = 1.5
 # What a process says once it works; ended by itself before that, it only found a server away.
 READY_WORDS = {
     "worker": "worker serves the task queue",
@@ -135,16 +135,20 @@ class Server:
         return True
 
     def freeze(self) -> None:
-        """See `Target`."""
-        self._signal_all(signal.SIGSTOP)
+        """See `Target`. The parent first: a stopped one starts no children that would be missed."""
+        self._find()[0].send_signal(signal.SIGSTOP)
+        _send_all(self._find()[1:], signal.SIGSTOP)
 
     def thaw(self) -> None:
         """See `Target`."""
-        self._signal_all(signal.SIGCONT)
+        _send_all(self._find(), signal.SIGCONT)
 
     def kill(self) -> None:
         """See `Target`."""
-        self._await_end(self._signal_all(signal.SIGKILL))
+        self.freeze()
+        processes = self._find()
+        _send_all(processes, signal.SIGKILL)
+        self._await_end(processes)
 
     def stop(self) -> None:
         """See `Target`."""
@@ -161,23 +165,24 @@ class Server:
         with suppress(OSError, psutil.NoSuchProcess):
             self.kill()
 
-    def _signal_all(self, signal_number: signal.Signals) -> list[psutil.Process]:
-        """The parent first: a stopped one starts no children that would be missed."""
-        os.kill(self._find()[0].pid, signal_number)
-        processes = self._find()
-        for process in processes[1:]:
-            if process.is_running():
-                process.send_signal(signal_number)
-        return processes
-
     def _find(self) -> list[psutil.Process]:
-        parent = psutil.Process(int(json.loads(self._pid_file.read_text())["pid"]))
+        """All its processes, the parent first; an id that another process has by now is not its."""
+        told = json.loads(self._pid_file.read_text())
+        parent = psutil.Process(told["pid"])
+        if abs(parent.create_time() - psutil.boot_time() - told["start_time_s"]) > START_TIME_TOLERANCE_S:
+            raise psutil.NoSuchProcess(parent.pid)
         return [parent, *parent.children(recursive=True)]
 
     def _await_end(self, processes: list[psutil.Process]) -> None:
         _, alive = psutil.wait_procs(processes, timeout=END_TIMEOUT_S)
         if alive:
             raise TargetError(f"{self._pid_file.stem} did not end within {END_TIMEOUT_S:.0f} s")
+
+
+def _send_all(processes: list[psutil.Process], signal_number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal_number)
 
 
 def server_of(part: Part, stack_directory: Path) -> Server:
