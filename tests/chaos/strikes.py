@@ -40,10 +40,10 @@ class Strikes:
         return time.monotonic() - self._started_s
 
     async def carry_out(self, faults: list[Fault]) -> list[Strike]:
-        """Carry all faults out at their times; what came of each, in their order."""
+        """Carry all faults out at their times; what came of each, in the order in which they struck."""
         async with asyncio.TaskGroup() as tasks:
             striking = [tasks.create_task(self._strike(fault)) for fault in faults]
-        return [each.result() for each in striking]
+        return sorted((each.result() for each in striking), key=lambda strike: strike.struck_s)
 
     async def supervise(self) -> None:
         """Start again what ended by itself, until cancelled, as whatever runs a service does.
