@@ -83,14 +83,13 @@ async def _run(
     seed: int, installation: Installation, in_flight: InFlight, store: SettlementStore, orders: Orders
 ) -> Round:
     strikes = Strikes(installation, in_flight)
-    supervising = asyncio.create_task(strikes.supervise())
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(announce_over_time(installation.settings, orders))
-        striking = tasks.create_task(strikes.carry_out(plan_faults(seed)))
-    struck = striking.result()
-    closing = await _await_closing(store, in_flight, len(orders.sample))
-    round_s = strikes.now_s()
-    supervising.cancel()
+    async with strikes.supervising():
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(announce_over_time(installation.settings, orders))
+            striking = tasks.create_task(strikes.carry_out(plan_faults(seed)))
+        struck = striking.result()
+        closing = await _await_closing(store, in_flight, len(orders.sample))
+        round_s = strikes.now_s()
     problems = [*closing.problems, *strikes.problems, *await _stop_all(installation), *_hit_problems(struck)]
     found = await find(installation)
     verdict = judge(orders, found)

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from tests.chaos.in_flight import InFlight
@@ -45,11 +47,19 @@ class Strikes:
             striking = [tasks.create_task(self._strike(fault)) for fault in faults]
         return sorted((each.result() for each in striking), key=lambda strike: strike.struck_s)
 
-    async def supervise(self) -> None:
-        """Start again what ended by itself, until cancelled, as whatever runs a service does.
+    @asynccontextmanager
+    async def supervising(self) -> AsyncIterator[None]:
+        """Start again what ends by itself meanwhile, as whatever runs a service does.
 
         A process that has not begun to work may find a server away. After that it should never end by itself.
         """
+        supervising = asyncio.create_task(self._supervise())
+        try:
+            yield
+        finally:
+            supervising.cancel()
+
+    async def _supervise(self) -> None:
         while True:
             await asyncio.sleep(SUPERVISE_INTERVAL_S)
             for process in self._installation.processes.values():
