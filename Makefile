@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ORDERS ?= 100000
+ROUNDS ?= 20
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock check format test test-kafka demo incident bench bench-intake up down
+.PHONY: help setup lock check format test test-kafka chaos demo incident bench bench-intake up down
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +41,9 @@ test: .venv/.ready ## all the tests but those of test-kafka, on real servers
 
 test-kafka: .venv/.ready ## the tests of Kafka on Apache Kafka itself; needs Java 17 and Maven
 	$(BIN)/pytest -m kafka --broker apache --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+chaos: .venv/.ready ## ROUNDS rounds of kills, pauses, restarts and cut connections, by date or from SEED; needs Java 17 and Maven
+	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
 demo: .venv/.ready ## settle ORDERS orders on a fresh stack, with a worker killed on the way; KEEP=1 leaves it up
 	$(BIN)/python -m bench.demo --orders $(ORDERS) $(if $(KEEP),--keep)

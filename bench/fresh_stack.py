@@ -33,10 +33,15 @@ def fresh_stack(directory: Path, *, keep: bool = False) -> Iterator[Settings]:
 
 def _point_commands_at(stack_dir: Path) -> None:
     """Make this process and its children use the stack alone, whatever servers the user's shell points at."""
-    for name in [name for name in os.environ if name.startswith(("SETTLE_", "TEMPORAL_", "KAFKA_"))]:
-        del os.environ[name]
+    forget_servers_of_the_shell()
     os.environ["SETTLE_STACK_DIR"] = str(stack_dir)
     os.environ["TEMPORAL_CONFIG_FILE"] = str(stack_dir / "no-temporal-config.toml")
+
+
+def forget_servers_of_the_shell() -> None:
+    """Make this process and its children know no server."""
+    for name in [name for name in os.environ if name.startswith(("SETTLE_", "TEMPORAL_", "KAFKA_"))]:
+        del os.environ[name]
 
 
 def run_settle(*arguments: str, check: bool = True) -> str:

@@ -30,6 +30,7 @@ class SettleProcesses:
         self._directory = directory
         self._environment = {**os.environ, **environment}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._log_starts: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -53,6 +54,10 @@ class SettleProcesses:
     def start_slow_intake(self, name: str, instance: str | None = None) -> None:
         """Start a member that polls few records at a time, so that a kill finds it at work."""
         self._start(name, [sys.executable, "-m", "tests.kafka.failing_intake"], instance)
+
+    def pid(self, name: str) -> int:
+        """The process that was started last."""
+        return self._processes[name].pid
 
     def has_ended(self, name: str) -> bool:
         return self._processes[name].poll() is not None
@@ -100,11 +105,16 @@ class SettleProcesses:
     def log_of(self, name: str) -> str:
         return (self._directory / f"{name}.log").read_text()
 
+    def log_since_start(self, name: str) -> str:
+        """What the process that was started last has said."""
+        return (self._directory / f"{name}.log").read_bytes()[self._log_starts[name] :].decode()
+
     def _log_end_of(self, name: str) -> str:
         return "\n".join(line[:LOG_LINE_LENGTH_MAX] for line in self.log_of(name).splitlines()[-LOG_LINE_COUNT_MAX:])
 
     def _start(self, name: str, command: Sequence[str], instance: str | None = None) -> None:
         with (self._directory / f"{name}.log").open("ab") as log:
+            self._log_starts[name] = log.tell()
             self._processes[name] = subprocess.Popen(
                 command, stdout=log, stderr=log, env=self._environment | {"SETTLE_INTAKE_INSTANCE_ID": instance or name}
             )

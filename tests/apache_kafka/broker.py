@@ -29,6 +29,7 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
 listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{advertised_port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs={data}
@@ -52,9 +53,15 @@ class ApacheKafka:
     It keeps its address and its data over `kill` and `stop`. Methods block until it is so.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """Describe a broker in a folder of its own, which must exist; nothing is started."""
+    def __init__(self, directory: Path, advertised_port: int | None = None) -> None:
+        """Describe a broker in a folder of its own, which must exist; nothing is started.
+
+        Args:
+            directory: Its folder.
+            advertised_port: Where it tells its clients to find it, if something stands between.
+        """
         self._directory = directory.resolve()
+        self._advertised_port = advertised_port
         self._ports = PortBook(self._directory / "ports.json")
         self._properties = self._directory / "server.properties"
         self._process = ServerProcess(
@@ -123,10 +130,12 @@ class ApacheKafka:
     def _format(self) -> None:
         """Choose the ports and make the storage; the properties come last, complete."""
         draft = self._directory / "draft.properties"
+        port = self._ports.reserve("broker")
         draft.write_text(
             PROPERTIES.format(
                 host=LOOPBACK,
-                port=self._ports.reserve("broker"),
+                port=port,
+                advertised_port=self._advertised_port or port,
                 controller_port=self._ports.reserve("controller"),
                 data=self._directory / "data",
             )

@@ -1,0 +1,164 @@
+"""One round: orders announced over time, faults that hit work in flight, and the proof that nothing was lost."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from domain import limits
+from runtime.adapters import open_ports
+from schemas.batches import FINAL_STATES
+from settlement_store.port import SettlementStore
+from tests.chaos.in_flight import AWAY, WHAT, InFlight
+from tests.chaos.installation import Installation, running_installation, start_all
+from tests.chaos.orders import Orders, announce_over_time, load, plan_orders
+from tests.chaos.schedule import plan_faults
+from tests.chaos.strikes import Strike, Strikes
+from tests.chaos.verdict import find, judge
+from tests.settlements import Systems
+
+ORDER_COUNT = 30_000
+HIT_COUNT_MIN = 5
+STUCK_S = 60.0
+GIVE_UP_S = 300.0
+POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class Round:
+    """What came of a round; `problems` is empty in a good one."""
+
+    seed: int
+    orders: int
+    faults: int
+    hits: int
+    """Faults that hit work in flight."""
+    batches: int
+    round_s: float
+    closed_after_s: float
+    """From the last fault's end until every order had its outcome, and every outcome was told."""
+    lost: int
+    double_credits: int
+    unbalanced: int
+    stuck: int
+    problems: list[str]
+    strikes: list[dict[str, object]] = field(default_factory=list)
+
+
+class Closing(NamedTuple):
+    """How a round came to its end after its last fault."""
+
+    after_s: float
+    stuck: int
+    """Batches that were not closed in time; one also if only records or outcomes were left."""
+
+    @property
+    def problems(self) -> list[str]:
+        """A sentence if it was late."""
+        if not self.stuck:
+            return []
+        ended = "never" if self.after_s > GIVE_UP_S else f"after {self.after_s:.0f} s"
+        return [f"stuck: {STUCK_S:.0f} s after the last fault {self.stuck} batches were not closed and told; {ended}"]
+
+
+async def run_round(seed: int, directory: Path) -> Round:
+    """Run the round that a seed gives, on servers of its own in an empty folder; its logs and data stay there."""
+    orders = plan_orders(seed, ORDER_COUNT)
+    async with running_installation(directory) as installation:
+        client = await Client.connect(installation.temporal_address, data_converter=pydantic_data_converter)
+        async with (
+            open_ports(installation.settings) as ports,
+            InFlight(installation, client) as in_flight,
+        ):
+            await load(Systems(*ports), orders)
+            await start_all(installation)
+            return await _run(seed, installation, in_flight, ports[1], orders)
+
+
+async def _run(
+    seed: int, installation: Installation, in_flight: InFlight, store: SettlementStore, orders: Orders
+) -> Round:
+    strikes = Strikes(installation, in_flight)
+    async with strikes.supervising():
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(announce_over_time(installation.settings, orders))
+            striking = tasks.create_task(strikes.carry_out(plan_faults(seed)))
+        struck = striking.result()
+        closing = await _await_closing(store, in_flight, len(orders.sample))
+        round_s = strikes.now_s()
+    problems = [*closing.problems, *strikes.problems, *await _stop_all(installation), *_hit_problems(struck)]
+    found = await find(installation)
+    verdict = judge(orders, found)
+    return Round(
+        seed=seed,
+        orders=ORDER_COUNT,
+        faults=len(struck),
+        hits=_count_hits(struck),
+        batches=len(found.batches),
+        round_s=round(round_s, 1),
+        closed_after_s=closing.after_s,
+        lost=verdict.lost,
+        double_credits=verdict.double_credits,
+        unbalanced=verdict.unbalanced,
+        stuck=closing.stuck,
+        problems=[*problems, *verdict.problems],
+        strikes=[_describe(strike) for strike in struck],
+    )
+
+
+async def _await_closing(store: SettlementStore, in_flight: InFlight, order_count: int) -> Closing:
+    """Wait until all is done; on after the deadline, to tell what is slow from what never ends."""
+    started_s = time.monotonic()
+    stuck = 0
+    while not await _is_done(store, in_flight, order_count):
+        after_s = time.monotonic() - started_s
+        if after_s > STUCK_S and not stuck:
+            stuck = max(1, await _count_unclosed(store))
+        if after_s > GIVE_UP_S:
+            break
+        await asyncio.sleep(POLL_S)
+    return Closing(round(time.monotonic() - started_s, 1), stuck)
+
+
+async def _is_done(store: SettlementStore, in_flight: InFlight, order_count: int) -> bool:
+    """Whether all records are committed, all batches are final and all outcomes are told."""
+    try:
+        batches = await store.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
+        return (
+            sum(batch.item_count for batch in batches) >= order_count
+            and all(batch.state in FINAL_STATES for batch in batches)
+            and not await in_flight.count_uncommitted(list(range(limits.TOPIC_PARTITION_COUNT)))
+            and not await in_flight.count_undelivered()
+        )
+    except AWAY:  # only just back
+        return False
+
+
+async def _count_unclosed(store: SettlementStore) -> int:
+    batches = await store.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
+    return sum(batch.state not in FINAL_STATES for batch in batches)
+
+
+async def _stop_all(installation: Installation) -> list[str]:
+    """Stop Settle's processes in good order; a sentence for each that did not."""
+    stopping = [asyncio.to_thread(process.stop) for process in installation.processes.values()]
+    stopped = await asyncio.gather(*stopping, return_exceptions=True)
+    return [str(each) for each in stopped if each is not None]
+
+
+def _count_hits(struck: list[Strike]) -> int:
+    return sum(bool(strike.in_flight) for strike in struck)
+
+
+def _hit_problems(struck: list[Strike]) -> list[str]:
+    hits = _count_hits(struck)
+    return [] if hits >= HIT_COUNT_MIN else [f"only {hits} faults hit work in flight; at least {HIT_COUNT_MIN} must"]
+
+
+def _describe(strike: Strike) -> dict[str, object]:
+    happened = {"struck_s": strike.struck_s, "recovered_s": strike.recovered_s, "in_flight": strike.in_flight}
+    return strike.fault._asdict() | happened | {"what": WHAT[strike.fault.role]}
