@@ -179,8 +179,10 @@ class _Simulation:
                 await self._world.open_account(order)
         await self._start(self._manual("last"))
         await self._await_final()
-        for role in list(self._openings):
-            await self._start(self._rerun_of(role, f"last-{role}"))
+        for role, opening in list(self._openings.items()):
+            exceptions = await self._world.systems.store.fetch_exceptions(opening.batch_id, -1, len(self._orders))
+            if any(exception.is_latest for exception in exceptions):
+                await self._start(self._rerun_of(role, f"last-{role}"))
         await self._await_final()
 
     def _note_failed_chunk(self, place: Place) -> None:
