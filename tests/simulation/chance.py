@@ -1,12 +1,13 @@
 """What a seed decides: by a hash of the seed and of names, so that nothing depends on when it is asked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import TypeVar
 
 Option = TypeVar("Option")
 
 _DIGEST_BYTES = 8
+_SWARM_FACTORS = (0, 1, 1, 4)
 
 
 class Chance:
@@ -33,11 +34,22 @@ class Chance:
         """One of the options."""
         return options[int(self.draw(*names) * len(options))]
 
-    def weighted(self, weight_by_option: dict[Option, int], *names: object) -> Option:
+    def weighted(self, weight_by_option: Mapping[Option, int], *names: object) -> Option:
         """One of the options, each as often as its weight says."""
         left = self.draw(*names) * sum(weight_by_option.values())
         for option, weight in weight_by_option.items():
             left -= weight
             if left < 0:
                 return option
-        return next(reversed(weight_by_option))
+        raise ValueError(f"No weight of {weight_by_option} is over zero.")
+
+    def swarmed(self, weight_by_option: Mapping[Option, int], *names: object) -> dict[Option, int]:
+        """The weights with some of them, by the seed, left out or made heavy; the first option stays.
+
+        Seeds that differ in what they do find more than seeds that all do a little of everything.
+        """
+        first = next(iter(weight_by_option))
+        return {
+            option: weight * (1 if option == first else self.pick(_SWARM_FACTORS, "swarm", *names, option))
+            for option, weight in weight_by_option.items()
+        }

@@ -1,6 +1,6 @@
 """What must be true of a simulated world at rest."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from temporalio.client import Client
@@ -39,12 +39,11 @@ async def find_faults(world: World, client: Client, openings: Iterable[BatchOpen
     faults = [f"audit: {each.kind} {each.id}: {each.detail}" for each in report.breaks]
     faults += world.model.find_ledger_faults(await world.fetch_postings())
     items: defaultdict[str, list[OrderItem]] = defaultdict(list)
-    cutoffs = {}
-    for opening in openings:
-        cutoffs[opening.batch_id] = (await store.fetch_batch(opening.batch_id)).cutoff_at
+    batches = [await store.fetch_batch(opening.batch_id) for opening in openings]
+    cutoff_by_batch = {batch.batch_id: batch.cutoff_at for batch in batches if batch.cutoff_at}
     for order_id in world.order_ids:
         of_order = await store.fetch_items_of_order(order_id)
-        faults += world.model.find_order_faults(of_order, order_id, cutoffs)
+        faults += world.model.find_order_faults(of_order, order_id, cutoff_by_batch)
         for item in of_order:
             items[item.batch_id].append(item)
     for opening in openings:
@@ -59,9 +58,7 @@ async def _find_batch_faults(
     totals = outcome_totals_of((item.outcome, item.currency, 1, item.amount_minor) for item in items)
     planned = sum_totals(getattr(totals, outcome) for outcome in Outcome)
     report = await reconcile_batch(world.systems.store, world.systems.fund_platform, opening.batch_id)
-    result = await client.get_workflow_handle_for(
-        SettleBatchWorkflow.run, batch_workflow_id(opening.batch_id)
-    ).result()
+    result = await client.get_workflow_handle_for(SettleBatchWorkflow.run, batch_workflow_id(opening.batch_id)).result()
     appended = [result for batch_id, result in world.appended if batch_id == opening.batch_id]
     conflict_count = sum(len(each.conflict_order_ids) for each in appended)
     conflict_count += sum(item.reason_code == "PAYLOAD_CONFLICT" for item in items)
@@ -96,4 +93,3 @@ async def find_unsettled(world: World, orders: Sequence[Order]) -> list[str]:
         if found != wanted:
             faults.append(f"{order.order_id} ({order.kind}) is {found} in the end, not {wanted}")
     return faults
-

@@ -1,6 +1,7 @@
 """The fault layer: what every call of a port passes in a simulation, and what every attempt of an activity runs in."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
@@ -117,6 +118,7 @@ class FaultLayer:
 
     def __init__(self, chance: Chance) -> None:
         self.is_calm = False
+        self.latest_attempt_s = time.monotonic()
         self.dealt: Counter[FaultKind] = Counter()
         self._chance = chance
         self._before_call: list[BeforeCall] = []
@@ -142,6 +144,7 @@ class FaultLayer:
         Raises:
             LostAttemptError: it was killed or is thought dead.
         """
+        self.latest_attempt_s = time.monotonic()
         self._numbers[place] += 1
         number = self._numbers[place]
         attempt = Attempt(place, number, None if self.is_calm else plan_fault(self._chance, place, number))

@@ -94,7 +94,7 @@ _WEIGHT_BY_KIND = {
     FaultKind.LATE_RESPONSE: 14,
     FaultKind.PARTIAL_ANSWER: 8,
     FaultKind.WORKER_KILLED: 6,
-    FaultKind.FAILED_FOR_GOOD: 6,
+    FaultKind.FAILED_FOR_GOOD: 9,
 }
 _WEIGHT_BY_WAKE = {
     Wake.NEXT_CALL: 25,
@@ -120,7 +120,7 @@ def plan_fault(chance: Chance, place: Place, attempt_no: int) -> Fault | None:
     severity = chance.pick(_SEVERITIES, "severity")
     if not chance.happens(severity, "is faulty", *names):
         return None
-    kind = chance.weighted(_WEIGHT_BY_KIND, "kind of fault", *names)
+    kind = chance.weighted(chance.swarmed(_WEIGHT_BY_KIND, "kinds of faults"), "kind of fault", *names)
     method = chance.pick(_CALLS[place.step], "faulty call", *names)
     wake = chance.weighted(_WEIGHT_BY_WAKE, "wake", *names)
     if kind == FaultKind.FAILED_FOR_GOOD and place.step not in _CHUNK_STEPS:

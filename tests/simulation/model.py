@@ -5,8 +5,9 @@ From these it says what the ledger must hold, and what may have become of each i
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import NamedTuple
 
 from schemas.batches import BatchState
@@ -25,6 +26,8 @@ _REASON_BY_REFUSAL = {
     "closed": "ACCOUNT_CLOSED",
     "other currency": "ACCOUNT_CURRENCY_DIFFERS",
 }
+# An order's one credit: the frozen format of its key.
+_KEY_OF_ORDER = "credit:{}"
 _MAY_BE_CREDITED = ("OUTCOME_UNKNOWN", "PAYLOAD_CONFLICT")
 
 
@@ -40,8 +43,8 @@ class Model:
     """What must be true of the systems after everything that reached them."""
 
     def __init__(self) -> None:
-        self.credits: dict[str, Credit] = {}
-        self._refusals: dict[str, tuple[int, str]] = {}
+        self._credits: dict[str, Credit] = {}
+        self._refused_claim_nos: Counter[str] = Counter()
         self._records: defaultdict[str, list[OrderRecord | None]] = defaultdict(list)
         self._claims_asked_for: set[tuple[str, int]] = set()
         self._answers: dict[tuple[str, int], str] = {}
@@ -56,37 +59,39 @@ class Model:
         if not self._records[order_id]:
             self._records[order_id].append(None)
 
-    def ask(self, order_id: str, claim_no: int) -> None:
-        """A credit was asked for, whether or not the request arrives."""
-        self._claims_asked_for.add((order_id, claim_no))
+    def credit_before(self, order_id: str, credit: Credit) -> None:
+        """An order was credited before Settle came."""
+        self._credits[_KEY_OF_ORDER.format(order_id)] = credit
 
-    def judge(self, order_id: str, request: CreditRequest, account: str) -> None:
+    def ask(self, request: CreditRequest) -> None:
+        """A credit was asked for, whether or not the request arrives."""
+        self._claims_asked_for.add(request[:2])
+
+    def judge(self, request: CreditRequest, account: str) -> None:
         """A request for a credit arrived at the Fund Platform, whose account is `open` or in another state."""
-        payload = Credit(*request[2:])
-        asked = (order_id, request.claim_no)
-        if order_id in self.credits:
-            self._answers.setdefault(asked, "settled" if self.credits[order_id] == payload else "PAYLOAD_CONFLICT")
-            return
-        refused_claim_no, _ = self._refusals.get(order_id, (0, ""))
-        if request.claim_no <= refused_claim_no:
-            return
-        if account == "open":
-            self.credits[order_id] = payload
-            self._answers[asked] = "settled"
-        else:
-            self._refusals[order_id] = (request.claim_no, account)
-            self._answers[asked] = _REASON_BY_REFUSAL[account]
+        key, claim_no, payload = request.idempotency_key, request.claim_no, Credit(*request[2:])
+        credited = self._credits.get(key)
+        if credited:
+            self._answers.setdefault((key, claim_no), "settled" if credited == payload else "PAYLOAD_CONFLICT")
+        elif claim_no > self._refused_claim_nos[key]:
+            if account == "open":
+                self._credits[key] = payload
+            else:
+                self._refused_claim_nos[key] = claim_no
+            self._answers[key, claim_no] = "settled" if account == "open" else _REASON_BY_REFUSAL[account]
 
     def find_ledger_faults(self, postings: Iterable[tuple[str, str, int, str]]) -> list[str]:
-        """Where the ledger's credits are not those that it must hold; postings of (order, account, amount, currency)."""
-        found = Counter((order_id, Credit(*credit)) for order_id, *credit in postings)
-        wanted = Counter(self.credits.items())
+        """Where the ledger's credits are not those that it must hold; postings of (key, account, amount, currency)."""
+        found = Counter((key, Credit(account_id, amount, currency)) for key, account_id, amount, currency in postings)
+        wanted = Counter(self._credits.items())
         return [
             *(f"the ledger has {count} credits too many: {credit}" for credit, count in (found - wanted).items()),
             *(f"the ledger lacks {count} credits: {credit}" for credit, count in (wanted - found).items()),
         ]
 
-    def find_order_faults(self, items: Sequence[OrderItem], order_id: str, cutoffs: dict[str, datetime]) -> list[str]:
+    def find_order_faults(
+        self, items: Sequence[OrderItem], order_id: str, cutoff_by_batch: Mapping[str, datetime]
+    ) -> list[str]:
         """Where an order's items, oldest first, are not what may have become of them."""
         faults = []
         if [item.claim_no for item in items] != list(range(1, len(items) + 1)):
@@ -95,17 +100,17 @@ class Model:
         if len(live) > 1 or (live and live[-1] != items[-1]):
             faults.append(f"an item that is not the latest is live: {live[0]}")
         for item in items:
-            fault = self._find_item_fault(item, order_id, cutoffs[item.batch_id])
+            fault = self._find_item_fault(item, order_id, cutoff_by_batch[item.batch_id])
             if fault:
                 faults.append(f"{item.outcome} for {item.reason_code} in {item.batch_id}, but {fault}")
-        for before, item in zip(items, items[1:], strict=False):
+        for before, item in pairwise(items):
             fault = _find_fault_of_succession(before, item)
             if fault:
                 faults.append(f"in {item.batch_id} after {before.reason_code} in {before.batch_id}: {fault}")
         return [f"{order_id}: {fault}" for fault in faults]
 
     def _find_item_fault(self, item: OrderItem, order_id: str, cutoff_at: datetime) -> str | None:
-        claim = (order_id, item.claim_no)
+        claim = (_KEY_OF_ORDER.format(order_id), item.claim_no)
         outcome = item.outcome if item.outcome in ("settled", "pending") else str(item.reason_code)
         if outcome == "pending":
             return "its batch is final" if item.batch_state in (BatchState.CLOSED, BatchState.OUT_OF_BALANCE) else None

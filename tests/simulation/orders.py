@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 
 _WEIGHTS = {
-    Kind.GOOD: 44,
+    Kind.GOOD: 38,
     Kind.DISPUTED: 5,
     Kind.REFUNDED: 4,
     Kind.NOT_OVER: 2,
@@ -44,7 +44,7 @@ _WEIGHTS = {
     Kind.ACCOUNT_MISSING: 3,
     Kind.ACCOUNT_IN_OTHER_CURRENCY: 3,
     Kind.ACCOUNT_WAVERS: 18,
-    Kind.RECORD_WAVERS: 6,
+    Kind.RECORD_WAVERS: 12,
     Kind.CREDITED_BEFORE: 3,
     Kind.CREDITED_OTHERWISE: 4,
 }
@@ -90,8 +90,9 @@ class Order(NamedTuple):
 
 def plan_orders(chance: Chance) -> list[Order]:
     """The orders of a seed."""
+    weights = chance.swarmed(_WEIGHTS, "kinds of orders")
     return [
-        Order(f"order-{number:03d}", chance.weighted(_WEIGHTS, "kind", number), 1_000 + number)
+        Order(f"order-{number:03d}", chance.weighted(weights, "kind", number), 1_000 + number)
         for number in range(chance.between(8, 26, "order count"))
     ]
 
@@ -99,9 +100,7 @@ def plan_orders(chance: Chance) -> list[Order]:
 def plan_accounts(orders: Iterable[Order]) -> list[AccountOpening]:
     """The accounts that exist."""
     return [
-        AccountOpening(
-            order.account_id, OTHER_CURRENCY if order.kind == Kind.ACCOUNT_IN_OTHER_CURRENCY else CURRENCY
-        )
+        AccountOpening(order.account_id, OTHER_CURRENCY if order.kind == Kind.ACCOUNT_IN_OTHER_CURRENCY else CURRENCY)
         for order in orders
         if order.kind != Kind.ACCOUNT_MISSING
     ]

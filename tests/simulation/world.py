@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from database.pools import Pool, open_pool
-from domain.identifiers import credit_key, order_id_of_credit_key
+from domain.identifiers import credit_key
 from fund_platform.memory import MemoryFundPlatform
 from fund_platform.port import HOUSE_ACCOUNT_PREFIX
 from fund_platform.postgres import PostgresFundPlatform
@@ -83,8 +83,9 @@ class World:
         self.appended: list[tuple[str, AppendResult]] = []
         self._chance = chance
         self._layer = layer
-        self._fetch_postings = storage.fetch_postings
+        self.fetch_postings = storage.fetch_postings
         self._orders = {order.order_id: order for order in orders}
+        self._kind_of_account = {order.account_id: order.kind for order in orders}
         self._closed_account_ids: set[str] = set()
         self._crediting = asyncio.Lock()
         order_center, store, fund_platform = storage.systems
@@ -110,7 +111,7 @@ class World:
                 amount_minor = order.amount_minor + credited[order.kind]
                 request = CreditRequest(credit_key(order.order_id), 1, order.account_id, amount_minor, CURRENCY)
                 await self.systems.fund_platform.post_credits("before Settle", [request])
-                self.model.credits[order.order_id] = Credit(*request[2:])
+                self.model.credit_before(order.order_id, Credit(*request[2:]))
             if order.kind == Kind.ACCOUNT_CLOSED:
                 await self._set_account(order.account_id, is_open=False)
 
@@ -123,10 +124,6 @@ class World:
     async def open_account(self, order: Order) -> None:
         """Open an order's account again."""
         await self._set_account(order.account_id, is_open=True)
-
-    async def fetch_postings(self) -> list[Posting]:
-        """The ledger's credits: order, account, amount, currency."""
-        return [(order_id_of_credit_key(key), *credit) for key, *credit in await self._fetch_postings()]
 
     async def _set_account(self, account_id: str, *, is_open: bool) -> None:
         platform = self.systems.fund_platform
@@ -153,7 +150,7 @@ class World:
     async def _note_requests(self, _attempt: Attempt, method: str, arguments: tuple[Any, ...]) -> None:
         if method == "post_credits":
             for request in arguments[1]:
-                self.model.ask(order_id_of_credit_key(request.idempotency_key), request.claim_no)
+                self.model.ask(request)
 
     def _wavers(self, *names: object) -> bool:
         """Whether what wavers is in its bad state for the attempt that is being made here."""
@@ -162,27 +159,25 @@ class World:
             return False
         return self._chance.happens(0.5, *names, *attempt.place, attempt.number)
 
-    async def _post_credits(
-        self, reference: str, requests: Sequence[CreditRequest]
-    ) -> Mapping[str, CreditResultCode]:
+    async def _post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
         """Post credits; accounts that waver are opened or closed first, by the attempt that asks.
 
         One call at a time, so that the model is told of them in their order.
         """
         async with self._crediting:
             for request in requests:
-                order = self._orders[order_id_of_credit_key(request.idempotency_key)]
-                if order.kind == Kind.ACCOUNT_WAVERS:
-                    await self._set_account(order.account_id, is_open=not self._wavers("account", order.order_id))
+                if self._kind_of_account[request.account_id] == Kind.ACCOUNT_WAVERS:
+                    is_open = not self._wavers("account", request.account_id)
+                    await self._set_account(request.account_id, is_open=is_open)
             codes = await self.systems.fund_platform.post_credits(reference, requests)
             for request in requests:
-                order = self._orders[order_id_of_credit_key(request.idempotency_key)]
-                self.model.judge(order.order_id, request, self._account_state(order))
+                self.model.judge(request, self._account_state(request.account_id))
             return codes
 
-    def _account_state(self, order: Order) -> str:
-        if order.kind == Kind.ACCOUNT_MISSING:
+    def _account_state(self, account_id: str) -> str:
+        kind = self._kind_of_account[account_id]
+        if kind == Kind.ACCOUNT_MISSING:
             return "missing"
-        if order.account_id in self._closed_account_ids:
+        if account_id in self._closed_account_ids:
             return "closed"
-        return "other currency" if order.kind == Kind.ACCOUNT_IN_OTHER_CURRENCY else "open"
+        return "other currency" if kind == Kind.ACCOUNT_IN_OTHER_CURRENCY else "open"
