@@ -1,0 +1,95 @@
+"""What must be true of a simulated world at rest."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from temporalio.client import Client
+
+from activities.reconciliation import reconcile_batch
+from domain.control_totals import outcome_totals_of, sum_totals
+from domain.identifiers import batch_workflow_id
+from schemas.batches import FINAL_STATES, BatchOpening, BatchState, OutcomeTotals
+from schemas.order_life import OrderItem
+from schemas.reasons import Outcome
+from starters.audit import audit
+from tests.simulation.orders import Kind, Order
+from tests.simulation.world import World
+from workflows.settle_batch import SettleBatchWorkflow
+
+_FINALLY = {
+    Kind.REFUNDED: "FULLY_REFUNDED",
+    Kind.NOT_OVER: "AFTER_SALE_NOT_OVER",
+    Kind.UNKNOWN: "ORDER_UNKNOWN",
+    Kind.ACCOUNT_MISSING: "ACCOUNT_NOT_FOUND",
+    Kind.ACCOUNT_IN_OTHER_CURRENCY: "ACCOUNT_CURRENCY_DIFFERS",
+    Kind.CREDITED_OTHERWISE: "PAYLOAD_CONFLICT",
+}
+
+
+async def find_stuck(world: World, openings: Iterable[BatchOpening]) -> list[str]:
+    """Batches that are in no final state."""
+    batches = [await world.systems.store.fetch_batch(opening.batch_id) for opening in openings]
+    return [f"batch {batch.batch_id} is stuck: {batch.state}" for batch in batches if batch.state not in FINAL_STATES]
+
+
+async def find_faults(world: World, client: Client, openings: Iterable[BatchOpening]) -> list[str]:
+    """Where the systems are not as the model, Settle's own audit or a batch's workflow says."""
+    store = world.systems.store
+    report = await audit(store, world.systems.fund_platform)
+    faults = [f"audit: {each.kind} {each.id}: {each.detail}" for each in report.breaks]
+    faults += world.model.find_ledger_faults(await world.fetch_postings())
+    items: defaultdict[str, list[OrderItem]] = defaultdict(list)
+    batches = [await store.fetch_batch(opening.batch_id) for opening in openings]
+    cutoff_by_batch = {batch.batch_id: batch.cutoff_at for batch in batches if batch.cutoff_at}
+    for order_id in world.order_ids:
+        of_order = await store.fetch_items_of_order(order_id)
+        faults += world.model.find_order_faults(of_order, order_id, cutoff_by_batch)
+        for item in of_order:
+            items[item.batch_id].append(item)
+    for opening in openings:
+        faults += await _find_batch_faults(world, client, opening, items[opening.batch_id])
+    return faults
+
+
+async def _find_batch_faults(
+    world: World, client: Client, opening: BatchOpening, items: Sequence[OrderItem]
+) -> list[str]:
+    batch = await world.systems.store.fetch_batch(opening.batch_id)
+    totals = outcome_totals_of((item.outcome, item.currency, 1, item.amount_minor) for item in items)
+    planned = sum_totals(getattr(totals, outcome) for outcome in Outcome)
+    report = await reconcile_batch(world.systems.store, world.systems.fund_platform, opening.batch_id)
+    result = await client.get_workflow_handle_for(SettleBatchWorkflow.run, batch_workflow_id(opening.batch_id)).result()
+    appended = [result for batch_id, result in world.appended if batch_id == opening.batch_id]
+    conflict_count = sum(len(each.conflict_order_ids) for each in appended)
+    conflict_count += sum(item.reason_code == "PAYLOAD_CONFLICT" for item in items)
+    checks = {
+        "its state": (batch.state, BatchState.CLOSED),
+        "its stored plan": (report.planned, planned),
+        "its report": (OutcomeTotals(**{outcome: getattr(report, outcome) for outcome in Outcome}), totals),
+        "its workflow's result": (result.totals, totals),
+        "its duplicates": (batch.duplicate_count, sum(each.duplicate_count for each in appended)),
+        "its conflicts": (batch.conflict_count, conflict_count),
+        "its items' numbers": (sorted(item.item_no for item in items), list(range(batch.item_count))),
+    }
+    return [
+        f"batch {opening.batch_id}: {what} is {found}, not {wanted}"
+        for what, (found, wanted) in checks.items()
+        if found != wanted
+    ]
+
+
+async def find_unsettled(world: World, orders: Sequence[Order]) -> list[str]:
+    """Orders that did not get what they must get in the end, once every fault is over and every cause is mended."""
+    faults = []
+    for order in orders:
+        items = await world.systems.store.fetch_items_of_order(order.order_id)
+        standing = await world.systems.order_center.fetch_order(order.order_id)
+        if not items and standing is None:
+            continue
+        found = str(items[-1].reason_code or items[-1].outcome) if items else "lost"
+        wanted = _FINALLY.get(order.kind, "settled")
+        if order.kind == Kind.NOT_OVER and not items:
+            continue
+        if found != wanted:
+            faults.append(f"{order.order_id} ({order.kind}) is {found} in the end, not {wanted}")
+    return faults

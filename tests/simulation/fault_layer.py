@@ -1,0 +1,286 @@
+"""The fault layer: what every call of a port passes in a simulation, and what every attempt of an activity runs in."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, NamedTuple, TypeVar
+
+import asyncpg
+from temporalio import activity
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+from domain.errors import InvariantViolationError, UnavailableError
+from tests.simulation.chance import Chance
+from tests.simulation.faults import Fault, FaultKind, Place, Wake, plan_fault
+
+Port = TypeVar("Port")
+Call = Callable[[], Awaitable[Any]]
+BeforeCall = Callable[["Attempt", str, tuple[Any, ...]], Awaitable[None]]
+
+_WORLD_ERRORS = (
+    UnavailableError("A server was away."),
+    ConnectionResetError("The connection was reset."),
+    TimeoutError("There was no answer in time."),
+    asyncpg.DeadlockDetectedError("deadlock detected"),
+    asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
+)
+_CHUNK_CLOSING_STEPS = frozenset({"credit_chunk", "hold_chunk"})
+
+
+class LostAttemptError(Exception):
+    """What Temporal is told of an attempt that it has to think dead: its worker was killed, or fell silent."""
+
+
+class Moment(NamedTuple):
+    """Something that happens in an attempt: it is about to make a call, or (without a method) has done its step."""
+
+    place: Place
+    method: str | None = None
+
+
+class Attempt:
+    """One attempt of a step, with the fault that it is dealt."""
+
+    def __init__(self, place: Place, number: int, fault: Fault | None) -> None:
+        self.place = place
+        self.number = number
+        self._fault = fault
+        self._sleeps: Fault | None = None
+        self.is_killed = False
+        self.thought_dead = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._stopped = asyncio.Event()
+
+    def take_fault(self, method: str) -> Fault | None:
+        """The fault of this call, which is dealt once."""
+        if self._fault is None or self._fault.method != method:
+            return None
+        fault, self._fault = self._fault, None
+        return fault
+
+    async def sleep(self, fault: Fault) -> None:
+        """Be thought dead, until someone wakes it."""
+        self._sleeps = fault
+        self.thought_dead.set()
+        await self._woken.wait()
+        self._sleeps = None
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether it is thought dead, and goes on later."""
+        return self._sleeps is not None
+
+    async def wake(self) -> None:
+        """Let it go on, to its end."""
+        self._woken.set()
+        await self.has_stopped()
+
+    async def has_stopped(self) -> None:
+        """Wait for its end."""
+        await self._stopped.wait()
+
+    def stop(self) -> None:
+        """Say that it has ended."""
+        self._stopped.set()
+
+    def wakes_at(self, moment: Moment) -> bool:
+        """Whether it is asleep until this moment."""
+        if self._sleeps is None:
+            return False
+        place, method = moment
+        same_range = place.is_over_range_of(self.place)
+        match self._sleeps.wake:
+            case Wake.NEXT_CALL:
+                return same_range and method == self._sleeps.method
+            case Wake.STEP_DONE:
+                return method is None and place == self.place
+            case Wake.CHUNK_CLOSED:
+                return method is None and same_range and place.step in _CHUNK_CLOSING_STEPS
+            case Wake.BATCH_FINAL:
+                return method is None and place.batch == self.place.batch and place.step == "close_batch"
+            case Wake.LATER_CREDIT:
+                return method is None and place.step == "credit_chunk" and place.batch != self.place.batch
+        return False
+
+
+_current: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
+
+
+def current_attempt() -> Attempt | None:
+    """The attempt that is being made here; None for what the simulation does beside all attempts."""
+    return _current.get()
+
+
+class FaultLayer:
+    """Deals a seed's faults. What it lets through reaches the ports in the order in which it is recorded."""
+
+    def __init__(self, chance: Chance) -> None:
+        self.is_calm = False
+        self.latest_attempt_s = time.monotonic()
+        self.dealt: Counter[FaultKind] = Counter()
+        self._chance = chance
+        self._before_call: list[BeforeCall] = []
+        self._when_failed_for_good: list[Callable[[Place], None]] = []
+        self._attempts: list[Attempt] = []
+        self._numbers: Counter[Place] = Counter()
+
+    def before_calls(self, act: BeforeCall) -> None:
+        """Have something done before each call of an attempt that is not thought dead: (attempt, method, arguments)."""
+        self._before_call.append(act)
+
+    def when_failed_for_good(self, tell: Callable[[Place], None]) -> None:
+        """Have it told where an attempt fails for good."""
+        self._when_failed_for_good.append(tell)
+
+    def watch(self, port: Port) -> Port:
+        """The port behind this layer."""
+        return _WatchedPort(port, self._pass)  # type: ignore[return-value]
+
+    async def run(self, place: Place, body: Callable[[], Awaitable[Any]]) -> Any:
+        """Run one attempt of a step; it may be thought dead before it has ended.
+
+        Raises:
+            LostAttemptError: it was killed or is thought dead.
+        """
+        self.latest_attempt_s = time.monotonic()
+        self._numbers[place] += 1
+        number = self._numbers[place]
+        attempt = Attempt(place, number, None if self.is_calm else plan_fault(self._chance, place, number))
+        self._attempts.append(attempt)
+        running = asyncio.create_task(self._run_to_end(attempt, body))
+        silent = asyncio.create_task(attempt.thought_dead.wait())
+        await asyncio.wait({running, silent}, return_when=asyncio.FIRST_COMPLETED)
+        silent.cancel()
+        if attempt.thought_dead.is_set():
+            running.add_done_callback(_retrieve)
+            raise LostAttemptError(f"Attempt {number} to {place} fell silent.")
+        answer = await running
+        await self.tell(Moment(place))
+        return answer
+
+    async def _run_to_end(self, attempt: Attempt, body: Callable[[], Awaitable[Any]]) -> Any:
+        _current.set(attempt)
+        try:
+            return await body()
+        finally:
+            self._attempts.remove(attempt)
+            attempt.stop()
+
+    async def tell(self, moment: Moment) -> None:
+        """Let the attempts that wait for this moment go on, one after the other, each to its end."""
+        for attempt in [attempt for attempt in self._attempts if attempt.wakes_at(moment)]:
+            await attempt.wake()
+
+    async def wake_all(self) -> None:
+        """Let every attempt that is thought dead go on to its end."""
+        for attempt in [attempt for attempt in self._attempts if attempt.is_asleep]:
+            await attempt.wake()
+
+    async def finish(self) -> None:
+        """Wait for the attempts that nobody waits for: those of a batch that was ended under them."""
+        for attempt in [attempt for attempt in self._attempts if not attempt.is_asleep]:
+            await attempt.has_stopped()
+
+    async def _pass(self, method: str, arguments: tuple[Any, ...], call: Call) -> Any:
+        attempt = _current.get()
+        if attempt is None:
+            return await call()
+        if not attempt.thought_dead.is_set():
+            await self.tell(Moment(attempt.place, method))
+            for act in self._before_call:
+                await act(attempt, method, arguments)
+        if attempt.is_killed:
+            raise LostAttemptError(f"The worker of attempt {attempt.number} to {attempt.place} was killed.")
+        fault = attempt.take_fault(method)
+        if fault is None:
+            return await call()
+        self.dealt[fault.kind] += 1
+        return await self._deal(attempt, fault, call)
+
+    async def _deal(self, attempt: Attempt, fault: Fault, call: Call) -> Any:
+        names = (*attempt.place, attempt.number)
+        match fault.kind:
+            case FaultKind.FAILED_FOR_GOOD:
+                for tell in self._when_failed_for_good:
+                    tell(attempt.place)
+                raise InvariantViolationError("Something is wrong that no retry mends.")
+            case FaultKind.REQUEST_DROPPED:
+                raise self._chance.pick(_WORLD_ERRORS, "error", *names)
+            case FaultKind.LATE_REQUEST:
+                await attempt.sleep(fault)
+        answer, _ = await asyncio.gather(call(), call()) if fault.kind == FaultKind.DUPLICATED else (await call(), None)
+        match fault.kind:
+            case FaultKind.RESPONSE_DROPPED:
+                raise self._chance.pick(_WORLD_ERRORS, "error", *names)
+            case FaultKind.LATE_RESPONSE:
+                await attempt.sleep(fault)
+            case FaultKind.PARTIAL_ANSWER:
+                return _part_of(answer)
+            case FaultKind.WORKER_KILLED:
+                self._kill_worker()
+                raise LostAttemptError(f"The worker of attempt {attempt.number} to {attempt.place} was killed.")
+        return answer
+
+    def _kill_worker(self) -> None:
+        """Kill all attempts that are under way; those thought dead are another worker's."""
+        for attempt in self._attempts:
+            attempt.is_killed = attempt.is_killed or not attempt.thought_dead.is_set()
+
+
+class _WatchedPort:
+    """A port whose every call passes the fault layer."""
+
+    def __init__(self, port: object, passage: Callable[[str, tuple[Any, ...], Call], Awaitable[Any]]) -> None:
+        self._port = port
+        self._pass = passage
+
+    def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
+        function = getattr(self._port, method)
+
+        async def call(*arguments: Any, **options: Any) -> Any:
+            return await self._pass(method, arguments, lambda: function(*arguments, **options))
+
+        return call
+
+
+def _part_of(answer: Any) -> Any:
+    """The first half of an answer, rounded up."""
+    count = (len(answer) + 1) // 2
+    return dict(list(answer.items())[:count]) if isinstance(answer, Mapping) else answer[:count]
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Take a task's error, which nobody waits for."""
+    if not task.cancelled():
+        task.exception()
+
+
+class FaultyAttempts(Interceptor):
+    """Runs the activities of a Temporal worker in the fault layer."""
+
+    def __init__(self, layer: FaultLayer, name_of_batch: Callable[[str], str]) -> None:
+        self._layer = layer
+        self._name_of_batch = name_of_batch
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        return _FaultyAttempt(next, self)
+
+    def place_of(self, step: str, argument: Any) -> Place:
+        """Where an activity works."""
+        batch_id = argument if isinstance(argument, str) else argument.batch_id
+        return Place(step, self._name_of_batch(batch_id), getattr(argument, "chunk_index", None))
+
+    async def run(self, place: Place, body: Callable[[], Awaitable[Any]]) -> Any:
+        return await self._layer.run(place, body)
+
+
+class _FaultyAttempt(ActivityInboundInterceptor):
+    def __init__(self, inbound: ActivityInboundInterceptor, attempts: FaultyAttempts) -> None:
+        super().__init__(inbound)
+        self._attempts = attempts
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 (the SDK's name)
+        place = self._attempts.place_of(activity.info().activity_type, input.args[0])
+        return await self._attempts.run(place, lambda: self.next.execute_activity(input))

@@ -1,0 +1,130 @@
+"""Which faults a seed deals: at most one to each attempt, by a hash of (seed, step, range, attempt)."""
+
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
+
+from tests.simulation.chance import Chance
+
+# After so many attempts of one step over one range it is left in peace: every step gets done in the end.
+FAULTY_ATTEMPT_COUNT = 4
+
+
+class Place(NamedTuple):
+    """Where an attempt works: a step, and the range that it is over (None: the whole batch)."""
+
+    step: str
+    batch: str
+    chunk_index: int | None = None
+
+    def __str__(self) -> str:
+        chunk = "" if self.chunk_index is None else f" chunk {self.chunk_index}"
+        return f"{self.step} of {self.batch}{chunk}"
+
+    def is_over_range_of(self, other: "Place") -> bool:
+        """Whether both are over the same range."""
+        return self[1:] == other[1:]
+
+
+class FaultKind(StrEnum):
+    """What goes wrong at one call of a port."""
+
+    REQUEST_DROPPED = "request dropped"
+    RESPONSE_DROPPED = "response dropped"
+    DUPLICATED = "duplicated"
+    LATE_REQUEST = "late request"  # the attempt is thought dead before the call, and makes it later
+    LATE_RESPONSE = "late response"  # it is thought dead after the call, and goes on later
+    PARTIAL_ANSWER = "partial answer"
+    WORKER_KILLED = "worker killed"  # with all the attempts that it has in hand
+    FAILED_FOR_GOOD = "failed for good"
+
+
+class Wake(StrEnum):
+    """When an attempt that was thought dead goes on; the latest is the end of the seed."""
+
+    NEXT_CALL = "a later attempt makes the same call"
+    STEP_DONE = "a later attempt has done the step"
+    CHUNK_CLOSED = "the chunk is closed"
+    BATCH_FINAL = "the batch is final"
+    LATER_CREDIT = "a chunk of another batch is credited"
+    END = "the end"
+
+
+class Fault(NamedTuple):
+    """One fault: at the attempt's first call of a method."""
+
+    kind: FaultKind
+    method: str
+    wake: Wake
+
+
+# The calls at which a step can be hit, the ones that matter most twice.
+_CALLS = MappingProxyType(
+    {
+        "freeze_batch": ("open_batch", "append_orders", "append_rerun_items", "acknowledge", "freeze_batch"),
+        "start_batch": ("start_batch",),
+        "validate_chunk": (
+            "fetch_chunk",
+            "fetch_pending_items",
+            "fetch_records",
+            "store_validation",
+            "store_validation",
+            "acknowledge",
+        ),
+        "credit_chunk": (
+            "fetch_chunk",
+            "fetch_pending_items",
+            "post_credits",
+            "post_credits",
+            "post_credits",
+            "store_outcomes",
+            "store_outcomes",
+        ),
+        "hold_chunk": ("hold_chunk",),
+        "fetch_chunk_totals": ("fetch_chunk_totals",),
+        "close_batch": ("fetch_batch", "fetch_item_groups", "fetch_credit_totals", "close_batch"),
+        "intake": ("open_batch", "append_orders", "freeze_batch"),
+    }
+)
+_WEIGHT_BY_KIND = {
+    FaultKind.REQUEST_DROPPED: 14,
+    FaultKind.RESPONSE_DROPPED: 20,
+    FaultKind.DUPLICATED: 12,
+    FaultKind.LATE_REQUEST: 20,
+    FaultKind.LATE_RESPONSE: 14,
+    FaultKind.PARTIAL_ANSWER: 8,
+    FaultKind.WORKER_KILLED: 6,
+    FaultKind.FAILED_FOR_GOOD: 9,
+}
+_WEIGHT_BY_WAKE = {
+    Wake.NEXT_CALL: 25,
+    Wake.STEP_DONE: 20,
+    Wake.CHUNK_CLOSED: 20,
+    Wake.BATCH_FINAL: 10,
+    Wake.LATER_CREDIT: 20,
+    Wake.END: 5,
+}
+_CHUNK_STEPS = frozenset({"validate_chunk", "credit_chunk"})
+_PARTIAL_METHODS = frozenset({"post_credits", "fetch_records", "fetch_overdue_slice"})
+_SEVERITIES = (0.2, 0.35, 0.5)
+
+
+def plan_fault(chance: Chance, place: Place, attempt_no: int) -> Fault | None:
+    """The fault of one attempt, or None.
+
+    A step of a batch's workflow never fails for good here: then a person is needed, and the sweep waits for one.
+    """
+    if attempt_no > FAULTY_ATTEMPT_COUNT:
+        return None
+    names = (*place, attempt_no)
+    severity = chance.pick(_SEVERITIES, "severity")
+    if not chance.happens(severity, "is faulty", *names):
+        return None
+    kind = chance.weighted(chance.swarmed(_WEIGHT_BY_KIND, "kinds of faults"), "kind of fault", *names)
+    method = chance.pick(_CALLS[place.step], "faulty call", *names)
+    wake = chance.weighted(_WEIGHT_BY_WAKE, "wake", *names)
+    if kind == FaultKind.FAILED_FOR_GOOD and place.step not in _CHUNK_STEPS:
+        kind = FaultKind.REQUEST_DROPPED
+    if kind == FaultKind.PARTIAL_ANSWER and method not in _PARTIAL_METHODS:
+        kind = FaultKind.RESPONSE_DROPPED
+    return Fault(kind, method, wake)

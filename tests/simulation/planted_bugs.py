@@ -1,0 +1,222 @@
+"""Bugs that the simulator must find: each a patch of Settle that exists here only, under the name it is planted by.
+
+A bug of a guard that both adapters hold is planted in both.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
+from typing import Any
+from unittest.mock import patch
+
+from activities import chunks, rerunning
+from fund_platform.memory import MemoryFundPlatform
+from fund_platform.port import FundPlatform
+from schemas.batches import ChunkState, ExceptionItem, OutcomeTotals, RerunItem, StoredException
+from schemas.ledger import CreditRequest, CreditResultCode
+from schemas.orders import TransactionRecord
+from schemas.reasons import Outcome, ReasonCode
+from schemas.workflows import BatchRun, ChunkRef
+from settlement_store import memory as memory_store
+from settlement_store.memory import MemorySettlementStore
+from settlement_store.port import RELEASING_OUTCOMES, SettlementStore
+from workflows.settle_batch import SettleBatchWorkflow
+
+Planting = Callable[[ExitStack], None]
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """Settle with one bug."""
+    with ExitStack() as patches:
+        PLANTED_BUGS[name](patches)
+        yield
+
+
+def _replace(patches: ExitStack, target: object, name: str, value: object) -> None:
+    patches.enter_context(patch.object(target, name, value))
+
+
+def _key_includes_the_batch_id(patches: ExitStack) -> None:
+    original = chunks.credit_chunk
+
+    class KeysByBatch:
+        def __init__(self, fund_platform: FundPlatform, batch_id: str) -> None:
+            self._fund_platform, self._batch_id = fund_platform, batch_id
+
+        async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, Any]:
+            end = f"@{self._batch_id}"
+            renamed = [request._replace(idempotency_key=request.idempotency_key + end) for request in requests]
+            codes = await self._fund_platform.post_credits(reference, renamed)
+            return {key.removesuffix(end): code for key, code in codes.items()}
+
+    async def credit_chunk(store: SettlementStore, fund_platform: FundPlatform, ref: ChunkRef) -> OutcomeTotals:
+        return await original(store, KeysByBatch(fund_platform, ref.batch_id), ref)  # type: ignore[arg-type]
+
+    _replace(patches, chunks, "credit_chunk", credit_chunk)
+
+
+def _timeout_taken_for(outcome: Outcome) -> Planting:
+    """An error of the Fund Platform's answer becomes an outcome at once."""
+
+    def plant(patches: ExitStack) -> None:
+        original = chunks.credit_chunk
+
+        async def credit_chunk(store: SettlementStore, fund_platform: FundPlatform, ref: ChunkRef) -> OutcomeTotals:
+            try:
+                return await original(store, fund_platform, ref)
+            except OSError:  # a timeout is one
+                chunk = await store.fetch_chunk(ref.batch_id, ref.chunk_index)
+                items = await store.fetch_pending_items(ref.batch_id, chunk)
+                failed = [ExceptionItem(item.item_no, Outcome.FAILED, ReasonCode.NOT_ATTEMPTED) for item in items]
+                exceptions = failed if outcome == Outcome.FAILED else []
+                return await store.store_outcomes(ref.batch_id, ref.chunk_index, exceptions)
+
+        _replace(patches, chunks, "credit_chunk", credit_chunk)
+
+    return plant
+
+
+def _window_slot_leaked(patches: ExitStack) -> None:
+    """A chunk that had to be held never frees its slot."""
+    hold, has_room = SettleBatchWorkflow._hold, SettleBatchWorkflow._has_room
+    leaks: dict[str, int] = {}
+
+    async def leaking_hold(self: SettleBatchWorkflow, ref: ChunkRef, detail: str) -> OutcomeTotals:
+        leaks[ref.batch_id] = leaks.get(ref.batch_id, 0) + 1
+        return await hold(self, ref, detail)
+
+    def leaking_has_room(self: SettleBatchWorkflow, state: Any) -> bool:
+        assert self._opening
+        window = state.plan.window - leaks.get(self._opening.batch_id, 0)
+        narrower = state.model_copy(update={"plan": state.plan.model_copy(update={"window": window})})
+        return has_room(self, narrower)
+
+    _replace(patches, SettleBatchWorkflow, "_hold", leaking_hold)
+    _replace(patches, SettleBatchWorkflow, "_has_room", leaking_has_room)
+
+
+def _continue_as_new_moves_the_next_chunk(step: int) -> Planting:
+    """The next run goes on one chunk too early, or too late."""
+
+    def plant(patches: ExitStack) -> None:
+        def moved(**fields: Any) -> BatchRun:
+            run = BatchRun(**fields)
+            if run.state is None:
+                return run
+            next_index = max(run.state.chunk_index_next + step, 0)
+            return run.model_copy(update={"state": run.state.model_copy(update={"chunk_index_next": next_index})})
+
+        patches.enter_context(patch("workflows.settle_batch.BatchRun", moved))
+
+    return plant
+
+
+def _late_validate_overwrites(patches: ExitStack) -> None:
+    """A late validation's rejects are stored although the chunk has gone on."""
+
+    async def store_validation(
+        self: MemorySettlementStore, batch_id: str, chunk_index: int, rejects: Sequence[ExceptionItem]
+    ) -> OutcomeTotals:
+        contents, chunk = self._get_chunk(batch_id, chunk_index)
+        new = [reject for reject in rejects if reject.item_no not in contents.exceptions]
+        self._store(batch_id, chunk, max(chunk.state, ChunkState.VALIDATED, key=list(ChunkState).index), new)
+        return contents.totals_of(chunk)
+
+    _replace(patches, MemorySettlementStore, "store_validation", store_validation)
+
+
+def _compare_and_set_left_out(patches: ExitStack) -> None:
+    """Whoever comes last stores its outcomes, whatever state the chunk is in."""
+
+    original = MemorySettlementStore.store_outcomes
+
+    async def store_outcomes(
+        self: MemorySettlementStore, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
+    ) -> OutcomeTotals:
+        contents, chunk = self._get_chunk(batch_id, chunk_index)
+        if chunk.state == ChunkState.CLOSED:
+            contents.chunks[chunk_index] = chunk._replace(state=ChunkState.VALIDATED)
+        new = [exception for exception in exceptions if exception.item_no not in contents.exceptions]
+        return await original(self, batch_id, chunk_index, new)
+
+    _replace(patches, MemorySettlementStore, "store_outcomes", store_outcomes)
+
+
+def _different_payload_taken_as_exists(patches: ExitStack) -> None:
+    codes = chunks.SETTLED_CODES | {CreditResultCode.EXISTS_WITH_DIFFERENT_PAYLOAD}
+    _replace(patches, chunks, "SETTLED_CODES", codes)
+
+
+def _rerun_plans_an_unknown_outcome_anew(patches: ExitStack) -> None:
+    def rerun_item(exception: StoredException, record: TransactionRecord | None) -> RerunItem:
+        return original(exception._replace(reason_code=ReasonCode.NOT_ATTEMPTED), record)
+
+    original = rerunning._rerun_item
+    _replace(patches, rerunning, "_rerun_item", rerun_item)
+
+
+def _refusal_not_stored(patches: ExitStack) -> None:
+    original = MemoryFundPlatform.post_credits
+
+    async def post_credits(self: MemoryFundPlatform, reference: str, requests: Sequence[CreditRequest]) -> Any:
+        codes = await original(self, reference, requests)
+        for key, stored in list(self.answers.items()):
+            if stored.code != CreditResultCode.CREATED:
+                del self.answers[key]
+        return codes
+
+    _replace(patches, MemoryFundPlatform, "post_credits", post_credits)
+
+
+def _claim_released_too_early(patches: ExitStack) -> None:
+    """A held item gives its claim back, as if nothing could come of it any more."""
+    _replace(patches, memory_store, "RELEASING_OUTCOMES", RELEASING_OUTCOMES | {Outcome.HELD})
+
+
+def _lower_claim_no_accepted(patches: ExitStack) -> None:
+    """A request under a lower claim number than the one that was refused is judged."""
+    original = MemoryFundPlatform.post_credits
+
+    async def post_credits(self: MemoryFundPlatform, reference: str, requests: Sequence[CreditRequest]) -> Any:
+        for request in requests:
+            stored = self.answers.get(request.idempotency_key)
+            if stored and stored.code != CreditResultCode.CREATED and stored.request.claim_no > request.claim_no:
+                del self.answers[request.idempotency_key]
+        return await original(self, reference, requests)
+
+    _replace(patches, MemoryFundPlatform, "post_credits", post_credits)
+
+
+def _aborted_rerun_forgets_the_unknown(patches: ExitStack) -> None:
+    """A chunk that is held before its validation is NOT_ATTEMPTED, also where an earlier credit may exist."""
+    original = MemorySettlementStore.hold_chunk
+
+    async def hold_chunk(self: MemorySettlementStore, batch_id: str, chunk_index: int, detail: str) -> OutcomeTotals:
+        contents, chunk = self._get_chunk(batch_id, chunk_index)
+        if chunk.state == ChunkState.PLANNED:
+            for item_no in range(chunk.item_start, chunk.item_end):
+                contents.items[item_no] = contents.items[item_no]._replace(inherits_unknown=False)
+        return await original(self, batch_id, chunk_index, detail)
+
+    _replace(patches, MemorySettlementStore, "hold_chunk", hold_chunk)
+
+
+PLANTED_BUGS: Mapping[str, Planting] = MappingProxyType(
+    {
+        "key includes the batch id": _key_includes_the_batch_id,
+        "timeout taken for failed": _timeout_taken_for(Outcome.FAILED),
+        "timeout taken for settled": _timeout_taken_for(Outcome.SETTLED),
+        "window slot leaked": _window_slot_leaked,
+        "continue-as-new repeats a chunk": _continue_as_new_moves_the_next_chunk(-1),
+        "continue-as-new loses a chunk": _continue_as_new_moves_the_next_chunk(1),
+        "late validate overwrites": _late_validate_overwrites,
+        "compare-and-set left out": _compare_and_set_left_out,
+        "different payload taken as exists": _different_payload_taken_as_exists,
+        "rerun plans an unknown outcome anew": _rerun_plans_an_unknown_outcome_anew,
+        "refusal not stored": _refusal_not_stored,
+        "claim released too early": _claim_released_too_early,
+        "lower claim_no accepted": _lower_claim_no_accepted,
+        "aborted rerun forgets the unknown": _aborted_rerun_forgets_the_unknown,
+    }
+)

@@ -1,0 +1,77 @@
+"""Running seeds, one after the other, on a test server of their own."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from tests.databases import cloned_database
+from tests.simulation.servers import temporal_test_server
+from tests.simulation.simulator import SeedReport, simulate
+from tests.simulation.world import Storage, memory_storage, postgres_storage
+
+# The guards of the last resort are in the database.
+POSTGRES_EVERY = 4
+
+
+def uses_postgres(seed: int) -> bool:
+    """Whether a seed's systems are on PostgreSQL; the others' are in memory."""
+    return seed % POSTGRES_EVERY == 0
+
+
+async def run_seeds(seeds: Iterable[int], database_url: str | None, tell: Callable[[SeedReport], None]) -> None:
+    """Run seeds.
+
+    Args:
+        seeds: which.
+        database_url: a PostgreSQL server with the migrated templates; None if no seed uses it.
+        tell: told how each went, as soon as it is over.
+    """
+    async with temporal_test_server() as client:
+        for seed in seeds:
+            async with storage_of(seed, database_url) as storage:
+                tell(await simulate(client, seed, storage))
+
+
+def storage_of(seed: int, database_url: str | None) -> AbstractAsyncContextManager[Storage]:
+    """Empty systems for a seed."""
+    if not uses_postgres(seed):
+        return memory_storage()
+    if database_url is None:
+        raise ValueError(f"Seed {seed} needs PostgreSQL, and none was given.")
+    return _cloned_storage(database_url)
+
+
+@asynccontextmanager
+async def _cloned_storage(database_url: str) -> AsyncIterator[Storage]:
+    with cloned_database(database_url, "template_all") as url:
+        async with postgres_storage(url) as storage:
+            yield storage
+
+
+def run_share(seeds: Sequence[int], database_url: str | None) -> list[SeedReport]:
+    """Run seeds in this process, and say how each went."""
+    logging.disable()
+    reports: list[SeedReport] = []
+
+    def tell(report: SeedReport) -> None:
+        reports.append(report)
+        sys.stdout.write(describe(report))
+        sys.stdout.flush()
+
+    asyncio.run(run_seeds(seeds, database_url, tell))
+    return reports
+
+
+def describe(report: SeedReport) -> str:
+    """A line on a seed, and more if it failed: what was wrong, and the command that runs it again."""
+    where = "PostgreSQL" if uses_postgres(report.seed) else "memory"
+    fate = "FAILED" if report.faults else "ok"
+    line = (
+        f"seed {report.seed} ({where}): {fate}; {report.order_count} orders, {report.batch_count} batches, "
+        f"{report.dealt.total()} faults\n"
+    )
+    if not report.faults:
+        return line
+    return "".join([line, *(f"  {fault}\n" for fault in report.faults), f"  again: make simulate SEED={report.seed}\n"])

@@ -1,0 +1,269 @@
+"""One seed: whole batches under faults, in the real workflows and activities, held against the model at each rest."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from datetime import timedelta
+from functools import partial
+from itertools import count
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from temporalio.client import Client
+from temporalio.common import RetryPolicy
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.workflow import Info
+
+from domain import limits
+from domain.errors import BatchNotOpenError
+from runtime.batch_starts import start_batch
+from runtime.settings import Settings
+from schemas.batches import FINAL_STATES, BatchOpening, BatchSource
+from schemas.orders import OrderRecord, OrderStatus
+from tests.settlements import CALENDAR, kafka_opening_of, rerun_opening_of
+from tests.simulation.chance import Chance
+from tests.simulation.checks import find_faults, find_stuck, find_unsettled
+from tests.simulation.fault_layer import FaultLayer, FaultyAttempts
+from tests.simulation.faults import Place
+from tests.simulation.operators import Operators, plan_acts
+from tests.simulation.orders import CUTOFF_AT, Kind, Order, plan_orders
+from tests.simulation.world import Storage, World
+from workers.settlement_worker import build_worker
+from workers.sweep import sweep
+from workflows import activity_options
+
+SWEEP_INTERVAL_S = 0.02
+# All waits are short here: when nothing is attempted for so long, what is not final is stuck.
+STUCK_S = 4.0
+PHASE_S_MAX = 60.0
+INTAKE_ATTEMPTS_MAX = 20
+
+_ROLES = ("first", "kafka", "rerun-first", "second")
+_serial = count()
+
+
+class SeedReport(NamedTuple):
+    """How a seed went."""
+
+    seed: int
+    faults: list[str]
+    dealt: Counter[str]
+    order_count: int
+    batch_count: int
+
+
+async def simulate(client: Client, seed: int, storage: Storage) -> SeedReport:
+    """Run one seed.
+
+    Args:
+        client: of Temporal's test server; several seeds may use it in turn.
+        seed: decides everything.
+        storage: empty systems.
+    """
+    with _hastened(Chance(seed)):
+        return await _Simulation(client, seed, storage).run()
+
+
+@contextmanager
+def _hastened(chance: Chance) -> Iterator[None]:
+    """Settle with short waits, and continuing as new after a few events.
+
+    Time is not skipped: an activity that is under way when its workflow is ended leaves the test server's clock
+    locked for good.
+    """
+    event_count = chance.pick((25, 60, 1_000_000), "events of a run")
+    retry_policy = RetryPolicy(initial_interval=timedelta(milliseconds=1), maximum_interval=timedelta(milliseconds=10))
+    with ExitStack() as patches:
+        for target, name, value in (
+            (limits, "UNKNOWN_ORDER_PAUSES_S", (0, 0)),
+            (limits, "SWEEP_GRACE_S", -1),
+            (limits, "CHUNK_READ_RETRY_INITIAL_S", 0.005),
+            (limits, "CHUNK_READ_RETRY_MAX_S", 0.05),
+            (limits, "CHUNK_READ_DEADLINES_S", (0.1, 0.2, 1, 5)),
+            (Info, "is_continue_as_new_suggested", lambda info: info.get_current_history_length() >= event_count),
+        ):
+            patches.enter_context(patch.object(target, name, value))
+        for options in (activity_options.CHUNK_ACTIVITY, activity_options.BATCH_ACTIVITY):
+            patches.enter_context(patch.dict(options, retry_policy=retry_policy))
+        patches.enter_context(patch("workers.settlement_worker.workflow_runner", UnsandboxedWorkflowRunner))
+        yield
+
+
+class _Simulation:
+    def __init__(self, client: Client, seed: int, storage: Storage) -> None:
+        self._client = client
+        self._seed = seed
+        self._chance = Chance(seed)
+        self._prefix = f"seed-{seed}-{next(_serial)}."
+        self._orders = plan_orders(self._chance)
+        self._late = [order for order in self._orders if self._comes_late(order)]
+        self._layer = FaultLayer(self._chance)
+        self._world = World(self._chance, storage, self._orders, self._layer)
+        self._openings: dict[str, BatchOpening] = {}
+        self._settings = Settings(task_queue=f"{self._prefix}queue")
+        self._operators = Operators(client, self._settings.task_queue, plan_acts(self._chance, _ROLES), self._openings)
+        self._layer.before_calls(self._operators.look)
+        self._layer.when_failed_for_good(self._note_failed_chunk)
+
+    async def run(self) -> SeedReport:
+        faults: list[str] = []
+        await self._world.fill()
+        async with self._worker():
+            for phase in (self._run_first, self._rerun, self._run_second, self._run_calm):
+                try:
+                    async with asyncio.timeout(PHASE_S_MAX):
+                        await phase()
+                        await self._layer.finish()
+                        faults = await find_faults(self._world, self._client, self._openings.values())
+                except TimeoutError:
+                    faults = await find_stuck(self._world, self._openings.values())
+                if faults:
+                    break
+            else:
+                faults = await find_unsettled(self._world, self._orders)
+        dealt = Counter({str(kind): number for kind, number in self._layer.dealt.items()})
+        dealt.update(map(str, self._operators.done))
+        return SeedReport(self._seed, faults, dealt, len(self._orders), len(self._openings))
+
+    @asynccontextmanager
+    async def _worker(self) -> AsyncIterator[None]:
+        attempts = FaultyAttempts(self._layer, lambda batch_id: batch_id.removeprefix(self._prefix))
+        with patch("workers.settlement_worker.Worker", partial(Worker, interceptors=[attempts])):
+            worker = build_worker(
+                self._client, self._settings.task_queue, *self._world.faulty, self._settings.batch_settings
+            )
+        async with worker:
+            yield
+
+    async def _run_first(self) -> None:
+        """A batch over the Order Center's orders, and at the same time one that intake fills."""
+        on_time = [order for order in self._orders if order not in self._late and order.kind != Kind.UNKNOWN]
+        await self._world.load([order.record for order in on_time])
+        await self._start(self._manual("first"))
+        if self._chance.happens(0.7, "kafka"):
+            await self._intake()
+        await self._await_final()
+
+    async def _rerun(self) -> None:
+        """Two reruns of the same items at the same time, and one of what intake took."""
+        await self._start(self._rerun_of("first", "rerun-first"))
+        if self._chance.happens(0.4, "rival rerun"):
+            await self._start(self._rerun_of("first", "rival-first"))
+        if "kafka" in self._openings:
+            await self._start(self._rerun_of("kafka", "rerun-kafka"))
+        await self._await_final()
+
+    async def _run_second(self) -> None:
+        """Records are repaired, change, or come late; another batch, and a rerun of the reruns."""
+        on_time = [order for order in self._orders if order not in self._late]
+        changed = [
+            order.record._replace(paid_minor=order.amount_minor + 5)
+            for order in on_time
+            if order.kind in (Kind.GOOD, Kind.ACCOUNT_WAVERS) and self._chance.happens(0.15, "changes", order.order_id)
+        ]
+        await self._world.load([*self._repaired(on_time), *changed, *(order.record for order in self._late)])
+        await self._start(self._manual("second"))
+        await self._start(self._rerun_of("rerun-first", "rerun-again"))
+        await self._await_final()
+
+    async def _run_calm(self) -> None:
+        """All faults are over, late attempts have their last go, accounts are open: what can be settled is."""
+        self._layer.is_calm = True
+        await self._layer.wake_all()
+        await self._world.load(self._repaired(self._orders))
+        for order in self._orders:
+            if order.kind in (Kind.ACCOUNT_CLOSED, Kind.ACCOUNT_WAVERS):
+                await self._world.open_account(order)
+        await self._start(self._manual("last"))
+        await self._await_final()
+        for role, opening in list(self._openings.items()):
+            exceptions = await self._world.systems.store.fetch_exceptions(opening.batch_id, -1, len(self._orders))
+            if any(exception.is_latest for exception in exceptions):
+                await self._start(self._rerun_of(role, f"last-{role}"))
+        await self._await_final()
+
+    def _note_failed_chunk(self, place: Place) -> None:
+        if place.chunk_index is not None:
+            self._world.model.may_be_held.add((self._prefix + place.batch, place.chunk_index))
+
+    def _comes_late(self, order: Order) -> bool:
+        """Whether the Order Center gets its record only before the second batch."""
+        may = order.kind != Kind.UNKNOWN and not order.is_credited_before
+        return may and self._chance.happens(0.2, "late", order.order_id)
+
+    def _repaired(self, orders: Sequence[Order]) -> list[OrderRecord]:
+        """The records of those that were disputed."""
+        return [order.record._replace(status=OrderStatus.COMPLETED) for order in orders if order.kind == Kind.DISPUTED]
+
+    def _is_announced_wrongly(self, order: Order) -> bool:
+        return not order.is_credited_before and self._chance.happens(0.1, "announced wrongly", order.order_id)
+
+    def _manual(self, role: str) -> BatchOpening:
+        return BatchOpening(
+            batch_id=self._prefix + role,
+            source=BatchSource.MANUAL,
+            business_date=CUTOFF_AT.date(),
+            cutoff_at=CUTOFF_AT,
+            **self._sizes(role),
+        )
+
+    def _rerun_of(self, role: str, rerun_role: str) -> BatchOpening:
+        return rerun_opening_of(self._prefix + rerun_role, self._prefix + role, **self._sizes(rerun_role))
+
+    def _sizes(self, role: str) -> dict[str, Any]:
+        return {
+            "chunk_size": self._chance.between(2, 5, role, "chunk size"),
+            "window": self._chance.between(1, 4, role, "window"),
+        }
+
+    async def _start(self, opening: BatchOpening) -> None:
+        self._openings[opening.batch_id.removeprefix(self._prefix)] = opening
+        await start_batch(self._client, self._settings.task_queue, opening)
+
+    async def _intake(self) -> None:
+        """Fill a batch as intake does, from the start after each fault; some orders are announced twice or wrongly."""
+        opening = kafka_opening_of(self._prefix + "kafka", **self._sizes("kafka"))
+        store = self._world.faulty.store
+        announced = [
+            order.announced(3 if self._is_announced_wrongly(order) else 0)
+            for order in self._orders
+            if order.kind == Kind.UNKNOWN or self._chance.happens(0.4, "announced", order.order_id)
+        ]
+
+        async def fill() -> None:
+            await store.open_batch(opening)
+            half = len(announced) // 2
+            for poll in (announced[: half + 1], announced[half:]):
+                await store.append_orders(opening.batch_id, poll)
+            await store.freeze_batch(opening.batch_id, CALENDAR)
+
+        await self._until_done(Place("intake", "kafka"), fill)
+        if self._chance.happens(0.5, "intake starts its batch"):
+            await self._start(opening)
+        self._openings["kafka"] = opening
+
+    async def _until_done(self, place: Place, body: Callable[[], Awaitable[None]]) -> None:
+        for _ in range(INTAKE_ATTEMPTS_MAX):
+            try:
+                await self._layer.run(place, body)
+            except BatchNotOpenError:
+                return
+            except Exception:  # noqa: BLE001, S112 (as intake does, whatever it is)
+                continue
+            else:
+                return
+        raise TimeoutError(f"{place} did not get done.")
+
+    async def _await_final(self) -> None:
+        """Wait until every batch is final; the sweep starts again what was ended."""
+        store = self._world.systems.store
+        while time.monotonic() < self._layer.latest_attempt_s + STUCK_S:
+            await sweep(self._client, self._settings, store)
+            batches = await store.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
+            final_ids = {batch.batch_id for batch in batches if batch.state in FINAL_STATES}
+            if final_ids == {opening.batch_id for opening in self._openings.values()}:
+                return
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+        raise TimeoutError

@@ -1,0 +1,183 @@
+"""The world of a seed: the three systems, what the model is told of them, and the ports that a worker gets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from database.pools import Pool, open_pool
+from domain.identifiers import credit_key
+from fund_platform.memory import MemoryFundPlatform
+from fund_platform.port import HOUSE_ACCOUNT_PREFIX
+from fund_platform.postgres import PostgresFundPlatform
+from order_center.memory import MemoryOrderCenter
+from order_center.postgres import PostgresOrderCenter
+from schemas.batches import AppendResult, OfferedOrder
+from schemas.ledger import CreditRequest, CreditResultCode
+from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
+from settlement_store.memory import MemorySettlementStore
+from settlement_store.postgres import PostgresSettlementStore
+from tests.databases import SCHEMA_BY_PACKAGE
+from tests.settlements import Systems, replaced
+from tests.simulation.chance import Chance
+from tests.simulation.fault_layer import Attempt, FaultLayer, current_attempt
+from tests.simulation.model import Credit, Model
+from tests.simulation.orders import CURRENCY, Kind, Order, plan_accounts
+
+# The ledger's credits as they are, without the code that Settle reads them with.
+_POSTINGS = "SELECT idempotency_key, account_id, amount_minor, currency FROM postings WHERE account_id NOT LIKE $1"
+
+Posting = tuple[str, str, int, str]
+
+
+class Storage(NamedTuple):
+    """The systems of a seed, and how the ledger's postings are read behind the port's back."""
+
+    systems: Systems
+    fetch_postings: Callable[[], Any]
+
+
+@asynccontextmanager
+async def memory_storage() -> AsyncIterator[Storage]:
+    """Systems in memory."""
+    fund_platform = MemoryFundPlatform()
+
+    async def fetch_postings() -> list[Posting]:
+        return [
+            (posting.idempotency_key or "", posting.account_id, posting.amount_minor, posting.currency)
+            for posting in fund_platform.postings
+            if not posting.account_id.startswith(HOUSE_ACCOUNT_PREFIX)
+        ]
+
+    yield Storage(Systems(MemoryOrderCenter(), MemorySettlementStore(), fund_platform), fetch_postings)
+
+
+@asynccontextmanager
+async def postgres_storage(url: str) -> AsyncIterator[Storage]:
+    """Systems on a database that has all three schemas, empty."""
+
+    async def open_one(package: str) -> Pool:
+        return await open_pool(url, schema=SCHEMA_BY_PACKAGE[package], application_name="simulation", size_max=8)
+
+    async with (
+        await open_one("order_center") as order_center,
+        await open_one("settlement_store") as store,
+        await open_one("fund_platform") as fund_platform,
+    ):
+
+        async def fetch_postings() -> list[Posting]:
+            return [tuple(row) for row in await fund_platform.fetch(_POSTINGS, f"{HOUSE_ACCOUNT_PREFIX}%")]
+
+        systems = Systems(
+            PostgresOrderCenter(order_center), PostgresSettlementStore(store), PostgresFundPlatform(fund_platform)
+        )
+        yield Storage(systems, fetch_postings)
+
+
+class World:
+    """What happens to the systems, told to the model in the order in which it happens."""
+
+    def __init__(self, chance: Chance, storage: Storage, orders: Sequence[Order], layer: FaultLayer) -> None:
+        self.model = Model()
+        self.systems = storage.systems
+        self.appended: list[tuple[str, AppendResult]] = []
+        self._chance = chance
+        self._layer = layer
+        self.fetch_postings = storage.fetch_postings
+        self._orders = {order.order_id: order for order in orders}
+        self._kind_of_account = {order.account_id: order.kind for order in orders}
+        self._closed_account_ids: set[str] = set()
+        self._crediting = asyncio.Lock()
+        order_center, store, fund_platform = storage.systems
+        self.faulty = Systems(
+            layer.watch(replaced(order_center, "fetch_records", self._fetch_records)),
+            layer.watch(replaced(store, "append_orders", self._append_orders)),
+            layer.watch(replaced(fund_platform, "post_credits", self._post_credits)),
+        )
+        layer.before_calls(self._note_requests)
+
+    @property
+    def order_ids(self) -> list[str]:
+        """All orders that there may be."""
+        return list(self._orders)
+
+    async def fill(self) -> None:
+        """Open the accounts, close some, and credit what was credited before Settle came."""
+        orders = self._orders.values()
+        await self.systems.fund_platform.open_accounts(plan_accounts(orders))
+        credited = {Kind.CREDITED_BEFORE: 0, Kind.CREDITED_OTHERWISE: 7}
+        for order in orders:
+            if order.kind in credited:
+                amount_minor = order.amount_minor + credited[order.kind]
+                request = CreditRequest(credit_key(order.order_id), 1, order.account_id, amount_minor, CURRENCY)
+                await self.systems.fund_platform.post_credits("before Settle", [request])
+                self.model.credit_before(order.order_id, Credit(*request[2:]))
+            if order.kind == Kind.ACCOUNT_CLOSED:
+                await self._set_account(order.account_id, is_open=False)
+
+    async def load(self, records: Sequence[OrderRecord]) -> None:
+        """Load records into the Order Center."""
+        for record in records:
+            self.model.load(record)
+        await self.systems.order_center.load_records(records)
+
+    async def open_account(self, order: Order) -> None:
+        """Open an order's account again."""
+        await self._set_account(order.account_id, is_open=True)
+
+    async def _set_account(self, account_id: str, *, is_open: bool) -> None:
+        platform = self.systems.fund_platform
+        await (platform.reopen_account if is_open else platform.close_account)(account_id)
+        (self._closed_account_ids.discard if is_open else self._closed_account_ids.add)(account_id)
+
+    async def _append_orders(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
+        for order in orders:
+            self.model.announce(order.order_id)
+        result = await self.systems.store.append_orders(batch_id, orders)
+        self.appended.append((batch_id, result))
+        return result
+
+    async def _fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
+        """Read records; those of orders that waver are changed first, by the attempt that reads them."""
+        for order_id in order_ids:
+            order = self._orders[order_id]
+            if order.kind == Kind.RECORD_WAVERS:
+                is_disputed = self._wavers("record", order_id)
+                status = OrderStatus.DISPUTED if is_disputed else OrderStatus.COMPLETED
+                await self.load([order.record._replace(status=status)])
+        return await self.systems.order_center.fetch_records(order_ids)
+
+    async def _note_requests(self, _attempt: Attempt, method: str, arguments: tuple[Any, ...]) -> None:
+        if method == "post_credits":
+            for request in arguments[1]:
+                self.model.ask(request)
+
+    def _wavers(self, *names: object) -> bool:
+        """Whether what wavers is in its bad state for the attempt that is being made here."""
+        attempt = current_attempt()
+        if attempt is None or self._layer.is_calm:
+            return False
+        return self._chance.happens(0.5, *names, *attempt.place, attempt.number)
+
+    async def _post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
+        """Post credits; accounts that waver are opened or closed first, by the attempt that asks.
+
+        One call at a time, so that the model is told of them in their order.
+        """
+        async with self._crediting:
+            for request in requests:
+                if self._kind_of_account[request.account_id] == Kind.ACCOUNT_WAVERS:
+                    is_open = not self._wavers("account", request.account_id)
+                    await self._set_account(request.account_id, is_open=is_open)
+            codes = await self.systems.fund_platform.post_credits(reference, requests)
+            for request in requests:
+                self.model.judge(request, self._account_state(request.account_id))
+            return codes
+
+    def _account_state(self, account_id: str) -> str:
+        kind = self._kind_of_account[account_id]
+        if kind == Kind.ACCOUNT_MISSING:
+            return "missing"
+        if account_id in self._closed_account_ids:
+            return "closed"
+        return "other currency" if kind == Kind.ACCOUNT_IN_OTHER_CURRENCY else "open"
