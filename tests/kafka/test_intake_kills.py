@@ -12,8 +12,7 @@ from domain.sample_orders import SampleOrder
 from messaging.announcing import plan_events
 from runtime.kafka import connection_arguments, create_topics
 from runtime.settings import Settings
-from schemas.batches import FINAL_STATES
-from tests.intakes import fetch_dead_letters, until_taken_in
+from tests.intakes import fetch_dead_letters, until_final, until_taken_in
 from tests.kafka.failing_intake import POINTS
 from tests.settle_processes import SettleProcesses
 from tests.settlements import NOW, Systems, eventually, require_clean, seed_orders
@@ -90,7 +89,7 @@ async def kill_and_leave_at_random(processes: SettleProcesses, settings: Setting
         processes.start_slow_intake(instance)
 
 
-@pytest.mark.timeout(DEADLINE_S + 60)
+@pytest.mark.timeout(DEADLINE_S * 2)
 async def test_kills_lose_no_order_and_no_bad_record_and_settle_nothing_twice(
     systems: Systems, kafka_settings: Settings, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -106,12 +105,7 @@ async def test_kills_lose_no_order_and_no_bad_record_and_settle_nothing_twice(
             processes.start_slow_intake(instance)
         await kill_and_leave_at_random(processes, kafka_settings, random.Random(SEED + 2))
         await until_taken_in(kafka_settings, DEADLINE_S)
-
-        async def are_final() -> bool:
-            return all(batch.state in FINAL_STATES for batch in await systems.store.fetch_batches(100))
-
-        await eventually(are_final, DEADLINE_S)
-
+        await until_final(systems, DEADLINE_S)
     report = await require_clean(systems, ORDER_COUNT)
     assert (report.settled, report.rejected) == (orders.settled, orders.rejected)
     assert report.duplicates >= DUPLICATE_COUNT

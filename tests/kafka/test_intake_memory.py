@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from runtime.kafka import create_topics
 from runtime.settings import Settings
 from tests.intakes import Record, send_records, until_taken_in
@@ -14,6 +16,7 @@ BULK_ORDER_COUNT = 1_000
 SINGLE_SHARE = 10  # one order in so many comes alone
 FEW, MANY = 30_000, 300_000
 GROWTH_MAX = 1.25
+DEADLINE_S = 150
 
 
 def plan_burst(order_count: int) -> Iterator[Record]:
@@ -35,12 +38,13 @@ async def measure_memory_bytes(
     name = f"intake of {order_count}"
     with SettleProcesses(directory, environment | {"SETTLE_TOPIC_PREFIX": settings.topic_prefix}) as processes:
         processes.start(name, "intake")
-        await until_taken_in(settings)
+        await until_taken_in(settings, DEADLINE_S)
         found = processes.memory_bytes_max(name)
         await processes.stop(name)
     return found
 
 
+@pytest.mark.timeout(DEADLINE_S * 2)
 async def test_ten_times_the_orders_on_the_topic_take_no_more_memory(
     kafka_settings: Settings, environment: dict[str, str], tmp_path: Path
 ) -> None:
