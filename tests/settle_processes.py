@@ -47,6 +47,10 @@ class SettleProcesses:
         """Start `settle COMMAND`."""
         self._start(name, [SETTLE, command])
 
+    def start_failing_worker(self, name: str, method: str, moment: str) -> None:
+        """Start a worker that kills itself before or after its first call of a method of the settlement store."""
+        self._start(name, [sys.executable, "-m", "tests.failing_worker", method, moment])
+
     def start_failing_intake(self, instance: str, point: str, count: int, end: signal.Signals = signal.SIGKILL) -> None:
         """Start a member of the intake's group that kills (or stops) itself the count-th time that it is at a point."""
         self._start(instance, [sys.executable, "-m", "tests.kafka.failing_intake", point, str(count), end.name])

@@ -17,6 +17,7 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowQueryRejectedError
 from temporalio.service import RPCError
 
+from database.pools import Pool
 from domain import limits
 from domain.identifiers import chunk_workflow_id
 from local_stack import LocalStack
@@ -182,6 +183,29 @@ async def test_a_batch_comes_to_its_close_after_an_operators_hand_on_a_workflow_
             await resume(client, batch_id)
         assert await until_final(systems, batch_id) == BatchState.CLOSED
     await require_done(systems, orders, held_count_max=CHUNK_SIZE if is_chunk else 0)
+
+
+async def test_a_batch_that_postgresql_knows_as_unclosed_although_its_workflow_completed_is_run_again(
+    stack: StackState,
+    client: Client,
+    systems: Systems,
+    pools: dict[str, Pool],
+    batch_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after PostgreSQL was put back to an older state; the ledger, on a server of its own, has the credits."""
+    monkeypatch.setenv("TEMPORAL_ADDRESS", stack.temporal_address)
+    orders = await seed_orders(systems, ORDER_COUNT, bad_rate=0)
+    async with serving(batch_id, systems):
+        await (await start_batch(client, batch_id, opening_of(batch_id, chunk_size=CHUNK_SIZE, window=2))).result()
+        await pools["settlement_store"].execute(
+            "DELETE FROM chunk_totals WHERE chunk_index = 1;"
+            "DELETE FROM outbox WHERE item_start = 10;"
+            "UPDATE chunk_states SET state = 'planned' WHERE chunk_index = 1;"
+            "UPDATE batches SET state = 'running', closed_at = NULL"
+        )
+        assert await until_final(systems, batch_id) == BatchState.CLOSED
+    await require_done(systems, orders, held_count_max=0)
 
 
 class OwnStack(NamedTuple):
