@@ -101,6 +101,11 @@ class World:
         """All orders that there may be."""
         return list(self._orders)
 
+    @property
+    def order_ids_credited_before(self) -> set[str]:
+        """Those whose credit is not Settle's."""
+        return {order.order_id for order in self._orders.values() if order.is_credited_before}
+
     async def fill(self) -> None:
         """Open the accounts, close some, and credit what was credited before Settle came."""
         orders = self._orders.values()
