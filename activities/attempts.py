@@ -3,17 +3,25 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from domain import limits
-from domain.errors import ChunkUnfinishedError, SettleError, TooManyBatchesError, UnavailableError
+from domain.errors import (
+    ChunkUnfinishedError,
+    DataError,
+    SettleError,
+    TooManyBatchesError,
+    UnansweredError,
+    UnansweredForTooLongError,
+    UnavailableError,
+)
 
-_RETRYABLE = (ChunkUnfinishedError, TooManyBatchesError, UnavailableError)
+_RETRYABLE = (ChunkUnfinishedError, TooManyBatchesError, UnansweredError, UnavailableError)
 # Their text says all; any other error is logged with where it came from.
 _EXPECTED = (SettleError, OSError, asyncio.CancelledError)
 
@@ -60,12 +68,13 @@ async def attempt(batch_id: str, chunk_index: int | None = None) -> AsyncIterato
         is_final = isinstance(error, SettleError) and not isinstance(error, _RETRYABLE)
         _log.warning(
             "activity attempt failed",
-            exc_info=not isinstance(error, _EXPECTED),
+            exc_info=not isinstance(_origin(error), _EXPECTED),
             extra=_fields(batch_id, chunk_index, started_s)
             | {"error": str(error) or type(error).__name__, "will_be_tried_again": not is_final},
         )
         if is_final:
-            raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from error
+            details = (error.item_start, error.item_end) if isinstance(error, DataError) else ()
+            raise ApplicationError(str(error), *details, type=type(error).__name__, non_retryable=True) from error
         raise
     else:
         _log.info("activity attempt done", extra=_fields(batch_id, chunk_index, started_s))
@@ -73,6 +82,38 @@ async def attempt(batch_id: str, chunk_index: int | None = None) -> AsyncIterato
         beats.cancel()
         with suppress(asyncio.CancelledError):
             await beats
+
+
+@contextmanager
+def answered_within(heartbeat: Heartbeat, deadline_s: float) -> Iterator[None]:
+    """Let attempts that get no answer from the Fund Platform be tried again for this long, counted from the first one.
+
+    The time is in the heartbeat's details. What fails for another reason in between begins the count anew: then the
+    Fund Platform was not asked, or has answered.
+
+    Raises:
+        UnansweredForTooLongError: there was no answer in all that time.
+    """
+    details = heartbeat.details_of_last_attempt
+    unanswered_since_s = details[0] if details else time.time()
+    try:
+        yield
+    except UnansweredError as error:
+        if time.time() - unanswered_since_s >= deadline_s:
+            raise UnansweredForTooLongError(
+                f"Asked again for {deadline_s:,.0f} s without an answer. {error}"
+            ) from error
+        heartbeat.tell(unanswered_since_s)
+        raise
+    except Exception:
+        heartbeat.tell()
+        raise
+
+
+def _origin(error: BaseException) -> BaseException:
+    """The error that Settle only passes on."""
+    is_passed_on = isinstance(error, DataError | UnansweredError | UnansweredForTooLongError)
+    return _origin(error.__cause__) if is_passed_on and error.__cause__ else error
 
 
 def _fields(batch_id: str, chunk_index: int | None, started_s: float) -> dict[str, Any]:

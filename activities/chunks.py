@@ -1,11 +1,13 @@
 """The two steps over a chunk: validate its orders, then credit those that may be credited."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
+from activities.data_errors import data_errors_of, describe, is_data_error
 from domain import limits
-from domain.errors import ChunkUnfinishedError, InvariantViolationError
+from domain.errors import ChunkUnfinishedError, DataError, InvariantViolationError, UnansweredError
 from domain.identifiers import chunk_workflow_id, credit_key
 from domain.order_rules import rejection_reason
 from fund_platform.port import FundPlatform
@@ -14,7 +16,7 @@ from schemas.batches import ChunkState, ExceptionItem, Item, OutcomeTotals
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
-from schemas.workflows import ChunkRef
+from schemas.workflows import ChunkRef, ItemRange, SetAside
 from settlement_store.port import SettlementStore
 
 SETTLED_CODES = frozenset({CreditResultCode.CREATED, CreditResultCode.EXISTS})
@@ -23,9 +25,12 @@ EXCEPTION_BY_CODE = MappingProxyType(
         CreditResultCode.ACCOUNT_NOT_FOUND: (Outcome.REJECTED, ReasonCode.ACCOUNT_NOT_FOUND),
         CreditResultCode.ACCOUNT_CLOSED: (Outcome.REJECTED, ReasonCode.ACCOUNT_CLOSED),
         CreditResultCode.CURRENCY_MISMATCH: (Outcome.REJECTED, ReasonCode.ACCOUNT_CURRENCY_DIFFERS),
+        CreditResultCode.WITHDRAWN: (Outcome.FAILED, ReasonCode.DATA_ERROR),
         CreditResultCode.EXISTS_WITH_DIFFERENT_PAYLOAD: (Outcome.HELD, ReasonCode.PAYLOAD_CONFLICT),
     }
 )
+
+_NOTHING_ASIDE = SetAside()
 
 # The announcement was at fault, not the order: the record is still to come in, as it says or when it is overdue.
 # And so a late attempt, which may have read a newer record than was validated, acknowledges none that differs from the
@@ -41,38 +46,84 @@ _OFFERED_AGAIN = frozenset(
 )
 
 
-async def validate_chunk(order_center: OrderCenter, store: SettlementStore, ref: ChunkRef) -> OutcomeTotals:
+# A method of the Fund Platform's port that answers credit requests.
+AskForCredits = Callable[[str, Sequence[CreditRequest]], Awaitable[Mapping[str, CreditResultCode]]]
+
+
+class Judged(NamedTuple):
+    """An item with its record, if there is one, and the reason to reject it, if there is one."""
+
+    item: Item
+    record: TransactionRecord | None
+    reason: ReasonCode | None
+
+
+async def validate_chunk(
+    order_center: OrderCenter, store: SettlementStore, ref: ChunkRef, set_aside: SetAside = _NOTHING_ASIDE
+) -> OutcomeTotals:
     """Validate a planned chunk's orders against the Order Center's records, and store the rejects.
 
     What counts is the payload that was frozen: a record that has changed since does not agree with it. An item that
     inherits the unknown is not validated. A chunk that is validated already is left as it is, and its stored totals
-    are returned.
+    are returned. Of what is set aside, items that stand alone are stored with their outcomes, and held items as not
+    attempted, in the same transaction.
 
     A chunk that acknowledges does so after its step is stored. A crash in between leaves its orders offered: a later
     run counts them as duplicates.
+
+    Raises:
+        DataError: the data of items that are not set aside make it fail; nothing was stored.
     """
     chunk = await store.fetch_chunk(ref.batch_id, ref.chunk_index)
     if chunk.state != ChunkState.PLANNED:
         return await store.store_validation(ref.batch_id, ref.chunk_index, [])
     pending = await store.fetch_pending_items(ref.batch_id, chunk)
-    items = [item for item in pending if not item.inherits_unknown]
-    record_by_order_id = await _fetch_records(order_center, [item.order_id for item in items])
-    judged = [(item, rejection_reason(item, record_by_order_id.get(item.order_id), ref.cutoff_at)) for item in items]
-    rejects = [ExceptionItem(item.item_no, Outcome.REJECTED, reason) for item, reason in judged if reason]
-    totals = await store.store_validation(ref.batch_id, ref.chunk_index, rejects)
+    items, exceptions = _set_aside(set_aside, items_to_judge(pending), ReasonCode.NOT_ATTEMPTED)
+    judged = await judge(order_center, ref, items, ItemRange(chunk.item_start, chunk.item_end))
+    exceptions += [ExceptionItem(each.item.item_no, Outcome.REJECTED, each.reason) for each in judged if each.reason]
+    totals = await store.store_validation(ref.batch_id, ref.chunk_index, exceptions)
     if ref.acknowledges:
-        answered = [record_by_order_id[item.order_id] for item, reason in judged if reason not in _OFFERED_AGAIN]
+        answered = [each.record for each in judged if each.record and each.reason not in _OFFERED_AGAIN]
         await order_center.acknowledge([(record.order_id, record.version) for record in answered])
     return totals
 
 
-async def _fetch_records(order_center: OrderCenter, order_ids: Sequence[str]) -> dict[str, TransactionRecord]:
-    """Read the orders' records; for those that are not known, ask again for a short while.
+def items_to_judge(pending: Sequence[Item]) -> list[Item]:
+    """The items that validation judges: not those that inherit the unknown."""
+    return [item for item in pending if not item.inherits_unknown]
+
+
+async def judge(
+    order_center: OrderCenter,
+    ref: ChunkRef,
+    items: Sequence[Item],
+    within: ItemRange,
+    unknown_order_pauses_s: Sequence[float] = limits.UNKNOWN_ORDER_PAUSES_S,
+) -> list[Judged]:
+    """Read the items' records and judge each by the rules; has no effect.
+
+    Raises:
+        DataError: the data of an item of the range `within` make it fail.
+    """
+    with data_errors_of(within):
+        order_ids = [item.order_id for item in items]
+        record_by_order_id = await _fetch_records(order_center, order_ids, unknown_order_pauses_s)
+        return [_judge(item, record_by_order_id.get(item.order_id), ref) for item in items]
+
+
+def _judge(item: Item, record: TransactionRecord | None, ref: ChunkRef) -> Judged:
+    return Judged(item, record, rejection_reason(item, record, ref.cutoff_at))
+
+
+async def _fetch_records(
+    order_center: OrderCenter, order_ids: Sequence[str], unknown_order_pauses_s: Sequence[float]
+) -> dict[str, TransactionRecord]:
+    """Read the orders' records; for those that are not known, ask again after each pause.
 
     An order's announcement can outrun the Order Center's own commit.
     """
     records = {record.order_id: record for record in await order_center.fetch_records(order_ids)}
-    for pause_s in limits.UNKNOWN_ORDER_PAUSES_S:
+    for pause_s in unknown_order_pauses_s:
         unknown = [order_id for order_id in order_ids if order_id not in records]
         if not unknown:
             break
@@ -81,14 +132,19 @@ async def _fetch_records(order_center: OrderCenter, order_ids: Sequence[str]) ->
     return records
 
 
-async def credit_chunk(store: SettlementStore, fund_platform: FundPlatform, ref: ChunkRef) -> OutcomeTotals:
+async def credit_chunk(
+    store: SettlementStore, fund_platform: FundPlatform, ref: ChunkRef, set_aside: SetAside = _NOTHING_ASIDE
+) -> OutcomeTotals:
     """Have a validated chunk's orders credited, then store their outcomes and close the chunk.
 
     A closed chunk is left as it is, and its stored totals are returned; also one that was closed while the Fund
-    Platform was asked, and whose orders have come in again since.
+    Platform was asked, and whose orders have come in again since. Of what is set aside nothing is requested: items
+    that stand alone are stored with their outcomes, and held items as of unknown outcome, in the same transaction.
 
     Raises:
         InvariantViolationError: the chunk was never validated, or a pending item's claim has moved on.
+        DataError: the data of items that are not set aside make it fail; nothing was stored.
+        UnansweredError: the Fund Platform gave no answer; the credits may exist.
     """
     chunk = await store.fetch_chunk(ref.batch_id, ref.chunk_index)
     if chunk.state == ChunkState.CLOSED:
@@ -98,22 +154,48 @@ async def credit_chunk(store: SettlementStore, fund_platform: FundPlatform, ref:
             f"Chunk {ref.chunk_index} of batch {ref.batch_id} is to be credited but has no stored validation. "
             "Nothing was requested; look at the chunk's workflow in the Temporal web UI."
         )
-    items = await store.fetch_pending_items(ref.batch_id, chunk)
-    codes = await fund_platform.post_credits(
-        chunk_workflow_id(ref.batch_id, ref.chunk_index),
-        [
-            CreditRequest(credit_key(item.order_id), item.claim_no, item.account_id, item.amount_minor, item.currency)
-            for item in items
-        ],
-    )
-    superseded = [item for item in items if codes[credit_key(item.order_id)] == CreditResultCode.SUPERSEDED]
+    pending = await store.fetch_pending_items(ref.batch_id, chunk)
+    items, exceptions = _set_aside(set_aside, pending, ReasonCode.OUTCOME_UNKNOWN)
+    codes = await ask_for_credits(fund_platform.post_credits, ref, items, ItemRange(chunk.item_start, chunk.item_end))
+    superseded = [item for item in items if codes[item.item_no] == CreditResultCode.SUPERSEDED]
     if superseded:
-        return await _fetch_totals_of_zombie(store, ref, superseded[0])
-    return await store.store_outcomes(ref.batch_id, ref.chunk_index, _plan_exceptions(items, codes))
+        return await fetch_totals_of_zombie(store, ref, superseded[0])
+    exceptions += [
+        ExceptionItem(item_no, *EXCEPTION_BY_CODE[code]) for item_no, code in codes.items() if code not in SETTLED_CODES
+    ]
+    return await store.store_outcomes(ref.batch_id, ref.chunk_index, exceptions)
 
 
-async def _fetch_totals_of_zombie(store: SettlementStore, ref: ChunkRef, superseded: Item) -> OutcomeTotals:
-    """The totals of a chunk that another run closed: only then can a later item have an order's claim."""
+async def ask_for_credits(
+    ask: AskForCredits, ref: ChunkRef, items: Sequence[Item], within: ItemRange
+) -> dict[int, CreditResultCode]:
+    """Have the Fund Platform answer for items, each under its order's key and its claim number; codes by `item_no`.
+
+    Raises:
+        DataError: the data of an item of the range `within` make it fail, or its answer makes no sense.
+        UnansweredError: it gave no answer; what was requested may exist.
+    """
+    requests = [
+        CreditRequest(credit_key(item.order_id), item.claim_no, item.account_id, item.amount_minor, item.currency)
+        for item in items
+    ]
+    try:
+        codes = await ask(chunk_workflow_id(ref.batch_id, ref.chunk_index), requests)
+        return {item.item_no: CreditResultCode(codes[credit_key(item.order_id)]) for item in items}
+    except Exception as error:
+        if is_data_error(error):
+            raise DataError(describe(error), *within) from error
+        raise UnansweredError(
+            f"The Fund Platform gave no answer for chunk {ref.chunk_index}: {describe(error)}"
+        ) from error
+
+
+async def fetch_totals_of_zombie(store: SettlementStore, ref: ChunkRef, superseded: Item) -> OutcomeTotals:
+    """The totals of a chunk that another run closed: only then can a later item have an order's claim.
+
+    Raises:
+        InvariantViolationError: the chunk is not closed.
+    """
     try:
         return await store.fetch_chunk_totals(ref.batch_id, ref.chunk_index)
     except ChunkUnfinishedError as error:
@@ -124,11 +206,21 @@ async def _fetch_totals_of_zombie(store: SettlementStore, ref: ChunkRef, superse
         ) from error
 
 
-def _plan_exceptions(items: Sequence[Item], codes: Mapping[str, CreditResultCode]) -> list[ExceptionItem]:
-    exceptions = []
-    for item in items:
-        code = codes[credit_key(item.order_id)]
-        if code in SETTLED_CODES:
-            continue
-        exceptions.append(ExceptionItem(item.item_no, *EXCEPTION_BY_CODE[code]))
-    return exceptions
+def _set_aside(
+    set_aside: SetAside, items: Sequence[Item], held_reason: ReasonCode
+) -> tuple[list[Item], list[ExceptionItem]]:
+    """The items that are left to process, and the outcomes of the others that are not settled."""
+    isolated_item_nos = {each.item_no for each in set_aside.isolated}
+    held_item_nos = {item_no for held in set_aside.held_ranges for item_no in range(*held)}
+    exceptions = [
+        ExceptionItem(each.item_no, each.outcome, each.reason_code, each.detail)
+        for each in set_aside.isolated
+        if each.reason_code
+    ]
+    exceptions += [
+        ExceptionItem(item.item_no, Outcome.HELD, held_reason, set_aside.held_detail)
+        for item in items
+        if item.item_no in held_item_nos
+    ]
+    left = [item for item in items if item.item_no not in isolated_item_nos | held_item_nos]
+    return left, exceptions

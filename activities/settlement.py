@@ -4,8 +4,9 @@ from datetime import datetime
 
 from temporalio import activity
 
-from activities import chunks
-from activities.attempts import Heartbeat, attempt
+from activities import chunks, probes
+from activities.aborting import hold_remaining_chunks
+from activities.attempts import Heartbeat, answered_within, attempt
 from activities.freezing import freeze_overdue_orders
 from activities.reconciliation import reconcile_batch
 from activities.rerunning import freeze_rerun
@@ -14,8 +15,17 @@ from domain.errors import BatchMismatchError
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
 from schemas.batches import BatchOpening, BatchPlan, BatchSource, BatchState, OutcomeTotals, ReconciliationReport
+from schemas.control import BatchControl, ControlRequest
 from schemas.orders import OverdueCursor
-from schemas.workflows import ChunkRef, HoldRequest, ScheduledRun
+from schemas.workflows import (
+    ChunkRef,
+    HoldRemainingRequest,
+    HoldRequest,
+    ProbeAnswer,
+    ProbeRequest,
+    ScheduledRun,
+    StepRequest,
+)
 from settlement_store.port import SettlementStore
 
 
@@ -87,27 +97,58 @@ class SettlementActivities:
 
     @activity.defn
     async def start_batch(self, batch_id: str) -> BatchPlan:
-        """Set a frozen batch running; its plan."""
+        """Set a frozen batch running; its plan, with the thresholds and bounds that hold for this run of it."""
         async with attempt(batch_id):
-            return await self._store.start_batch(batch_id)
+            plan = await self._store.start_batch(batch_id)
+            bounds = {
+                "thresholds": self._batch_settings.thresholds,
+                "credit_deadline_s": self._batch_settings.credit_deadline_s,
+            }
+            return plan.model_copy(update=bounds)
 
     @activity.defn
-    async def validate_chunk(self, ref: ChunkRef) -> OutcomeTotals:
+    async def control_batch(self, request: ControlRequest) -> BatchControl:
+        """Store what is asked of a batch; what holds now."""
+        async with attempt(request.batch_id):
+            return await self._store.control_batch(request)
+
+    @activity.defn
+    async def validate_chunk(self, request: StepRequest) -> OutcomeTotals:
         """Validate a chunk's orders; what is rejected so far."""
-        async with attempt(ref.batch_id, ref.chunk_index):
-            return await chunks.validate_chunk(self._order_center, self._store, ref)
+        async with attempt(request.batch_id, request.chunk_index):
+            return await chunks.validate_chunk(self._order_center, self._store, request, request.set_aside)
 
     @activity.defn
-    async def credit_chunk(self, ref: ChunkRef) -> OutcomeTotals:
+    async def probe_validation(self, request: ProbeRequest) -> ProbeAnswer:
+        """Try to validate a part of a chunk whose validation fails because of its data; has no effect."""
+        async with attempt(request.batch_id, request.chunk_index):
+            return await probes.probe_validation(self._order_center, self._store, request)
+
+    @activity.defn
+    async def credit_chunk(self, request: StepRequest) -> OutcomeTotals:
         """Credit a chunk's valid orders and close it; its control totals."""
-        async with attempt(ref.batch_id, ref.chunk_index):
-            return await chunks.credit_chunk(self._store, self._fund_platform, ref)
+        async with attempt(request.batch_id, request.chunk_index) as heartbeat:
+            with answered_within(heartbeat, request.credit_deadline_s):
+                return await chunks.credit_chunk(self._store, self._fund_platform, request, request.set_aside)
+
+    @activity.defn
+    async def probe_credits(self, request: ProbeRequest) -> ProbeAnswer:
+        """Credit a part of a chunk whose credits fail because of their data."""
+        async with attempt(request.batch_id, request.chunk_index) as heartbeat:
+            with answered_within(heartbeat, request.credit_deadline_s):
+                return await probes.probe_credits(self._store, self._fund_platform, request)
 
     @activity.defn
     async def hold_chunk(self, request: HoldRequest) -> OutcomeTotals:
         """Hold what a failed chunk workflow left without an outcome; the chunk's control totals."""
         async with attempt(request.batch_id, request.chunk_index):
             return await self._store.hold_chunk(request.batch_id, request.chunk_index, request.detail)
+
+    @activity.defn
+    async def hold_remaining_chunks(self, request: HoldRemainingRequest) -> OutcomeTotals:
+        """Hold all chunks of a batch that are not closed; the batch's control totals."""
+        async with attempt(request.batch_id) as heartbeat:
+            return await hold_remaining_chunks(self._store, request, on_slice=heartbeat.beat)
 
     @activity.defn
     async def fetch_chunk_totals(self, ref: ChunkRef) -> OutcomeTotals:

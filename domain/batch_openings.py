@@ -5,10 +5,12 @@ from typing import NamedTuple
 from zlib import crc32
 
 from domain import limits
+from domain.batch_control import DEFAULT_THRESHOLDS
 from domain.business_days import BusinessCalendar
 from domain.errors import InvariantViolationError, WrongCallError
 from domain.identifiers import is_batch_id, plan_batch_id, plan_kafka_batch_id
 from schemas.batches import Batch, BatchOpening, BatchSource, RerunSelection
+from schemas.control import FailureThresholds
 
 _YEAR_MIN = 1970
 
@@ -19,6 +21,8 @@ class BatchSettings(NamedTuple):
     calendar: BusinessCalendar
     chunk_size: int
     window: int
+    thresholds: FailureThresholds = DEFAULT_THRESHOLDS
+    credit_deadline_s: float = limits.CREDIT_DEADLINE_DEFAULT_S
 
 
 def plan_manual_opening(

@@ -7,13 +7,17 @@
     ├── BatchMismatchError        a batch with this id exists with other parameters
     ├── TooManyBatchesError       no more batches may be open or running; try again when one is closed
     ├── BatchPrunedError          the batch's items are pruned, or about to be
+    ├── ControlRefusedError       a pause, resume, abort or window makes no sense in the batch's state
     ├── AccountNotFoundError      the Fund Platform has no such account
     ├── SettingsError             a setting is malformed
     ├── WrongCallError            a command was called with values that make no sense
+    ├── DataError                 the orders' data, or a bug that they meet, made a step fail: isolate the bad ones
+    ├── UnansweredForTooLongError the Fund Platform gave no answer for as long as it is asked
+    ├── UnansweredError           the Fund Platform gave no answer; ask again
     ├── ChunkUnfinishedError      a chunk has no result yet; ask again
     └── UnavailableError          a server could not be reached, or its schema is not up to date
 
-Retrying helps against the last two and TooManyBatchesError; activities raise the others as non-retryable.
+Retrying helps against the last three and TooManyBatchesError; activities raise the others as non-retryable.
 """
 
 
@@ -45,6 +49,10 @@ class BatchPrunedError(SettleError):
     """The batch's items are pruned, or about to be."""
 
 
+class ControlRefusedError(SettleError):
+    """A pause, resume, abort or window makes no sense in the batch's state."""
+
+
 class AccountNotFoundError(SettleError):
     """The Fund Platform has no such account."""
 
@@ -55,6 +63,30 @@ class SettingsError(SettleError):
 
 class WrongCallError(SettleError):
     """A command was called with values that make no sense."""
+
+
+class DataError(SettleError):
+    """A step over items fails as long as their data or the code stay as they are; its cause is the error itself.
+
+    Args:
+        detail: what happened, for people to read.
+        item_start: the first of the items.
+        item_end: after the last of the items.
+    """
+
+    def __init__(self, detail: str, item_start: int, item_end: int) -> None:
+        super().__init__(f"Items {item_start} to {item_end - 1}, or some of them, cannot be processed: {detail}")
+        self.detail = detail
+        self.item_start = item_start
+        self.item_end = item_end
+
+
+class UnansweredForTooLongError(SettleError):
+    """The Fund Platform gave no answer for as long as it is asked; what was requested may exist."""
+
+
+class UnansweredError(SettleError):
+    """The Fund Platform gave no answer; what was requested may exist."""
 
 
 class ChunkUnfinishedError(SettleError):

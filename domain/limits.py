@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from domain.errors import InvariantViolationError
 from schemas import events
+from schemas.workflows import ChunkRef
 
 # Sizes. 5,000 orders a chunk: the orchestration costs per chunk, the SQL per order, and a failure hits a chunk.
 CHUNK_SIZE_DEFAULT = 5_000
@@ -35,7 +36,24 @@ AMOUNT_DIGIT_COUNT_MAX = 10  # of an amount in an order file
 ORDER_LINE_BYTES_MAX = 8_192  # of an order file; a slice keeps its lines in memory
 IDENTIFIER_LENGTH_MAX = 64  # an order or account id, in characters
 BATCH_ID_LENGTH_MAX = 100
+CONTROL_TEXT_LENGTH_MAX = 500  # of who asks for an action, and of the reason
+CONTROL_ACTIONS_SHOWN_MAX = 100  # the newest of a batch
+HOLD_SLICE_CHUNK_COUNT = 100  # of an aborted batch
+CHUNK_PROBE_COUNT_MAX = 400  # probes for bad items, in one chunk
+BATCH_PROBE_COUNT_MAX = 2_000  # and in one batch, until a person resumes it
+REJECTED_PERCENT_MAX_DEFAULT = 25
+REJECTED_COUNT_MAX_DEFAULT = 1_000
+FAILED_PERCENT_MAX_DEFAULT = 1
+FAILED_COUNT_MAX_DEFAULT = 100
 FAIRNESS_KEY_BYTES_MAX = 64  # Temporal's
+
+# Isolating the orders whose data make a chunk's step fail. See docs/decisions/0020.
+ISOLATION_ROUND_COUNT_MAX = 3  # of a step that goes on failing
+HISTORY_EVENTS_PER_ACTIVITY = 6  # its own three, and those of the workflow task that follows
+HISTORY_EVENT_COUNT_MAX = 10_000
+PAYLOAD_BYTES_MAX = 2_097_152  # Temporal's
+CHARACTER_BYTES_MAX = 4  # in UTF-8
+ISOLATED_ITEM_BYTES_MAX = 200  # as JSON, without its detail
 
 # The most that one order may credit, in minor units. A currency that is not here is not known to Settle.
 ORDER_AMOUNT_MINOR_MAX = MappingProxyType(
@@ -57,6 +75,7 @@ LOCK_TIMEOUT_S = 10
 IDLE_IN_TRANSACTION_TIMEOUT_S = 15
 TRANSACTION_TIMEOUT_S = 60
 TEMPORAL_CONNECT_TIMEOUT_S = 3
+CONTROL_ANSWER_TIMEOUT_S = 10  # of a worker, to a pause or the like
 TEMPORAL_RPC_TIMEOUT_S = 5  # one request of a command
 # A command says within the latter what it could not reach; the former is for its start, on a busy machine.
 COMMAND_START_S = 2.5
@@ -151,6 +170,7 @@ ACTIVITY_RETRY_BACKOFF = 2.0
 ACTIVITY_RETRY_MAX_S = 2
 RESUME_AFTER_OUTAGE_S = 5  # from a server's return until work goes on
 ACTIVITY_DEADLINE_S = 24 * 3600  # all the attempts of one activity together
+CREDIT_DEADLINE_DEFAULT_S = 3600  # of asking for credits that the Fund Platform does not answer
 CHUNK_READ_RETRY_INITIAL_S = 1
 CHUNK_READ_RETRY_MAX_S = 10
 # How long a chunk that runs under another parent is waited for before its start is tried again: an hour in all.
@@ -207,6 +227,20 @@ _RELATIONS = {
         RELAY_RENEW_INTERVAL_S + KAFKA_REQUEST_TIMEOUT_S < RELAY_LEASE_S
     ),
     "a relay that stops has time for the slice in hand": KAFKA_REQUEST_TIMEOUT_S < RELAY_GRACEFUL_STOP_S,
+    "credits are given up before the activity that asks for them": CREDIT_DEADLINE_DEFAULT_S < ACTIVITY_DEADLINE_S,
+    "a chunk gets by default the bounds that stand here": (
+        tuple(ChunkRef.model_fields[name].default for name in ("probe_count_max", "credit_deadline_s"))
+        == (CHUNK_PROBE_COUNT_MAX, CREDIT_DEADLINE_DEFAULT_S)
+    ),
+    "a batch has probes for several chunks": CHUNK_PROBE_COUNT_MAX < BATCH_PROBE_COUNT_MAX,
+    "a chunk's probes fit its history": (
+        (CHUNK_PROBE_COUNT_MAX + 2 * (ISOLATION_ROUND_COUNT_MAX + 2)) * HISTORY_EVENTS_PER_ACTIVITY
+        < HISTORY_EVENT_COUNT_MAX
+    ),
+    "a chunk's isolated items fit a payload": (
+        CHUNK_PROBE_COUNT_MAX * (EXCEPTION_DETAIL_LENGTH_MAX * CHARACTER_BYTES_MAX + ISOLATED_ITEM_BYTES_MAX)
+        < PAYLOAD_BYTES_MAX
+    ),
     "what can be imported can be announced": (
         (IDENTIFIER_LENGTH_MAX, 10**AMOUNT_DIGIT_COUNT_MAX - 1)
         == (events.IDENTIFIER_LENGTH_MAX, events.AMOUNT_MINOR_MAX)

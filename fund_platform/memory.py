@@ -1,13 +1,13 @@
 """The Fund Platform in memory, for tests. What the methods guarantee stands in `fund_platform.port`."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import NamedTuple
 
 from domain.control_totals import totals_of
-from domain.errors import AccountNotFoundError
+from domain.errors import AccountNotFoundError, InvariantViolationError
 from fund_platform.port import HOUSE_ACCOUNT_PREFIX, check_account_openings, check_credit_requests
 from schemas.batches import ControlTotals
 from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
@@ -77,21 +77,21 @@ class MemoryFundPlatform:
     async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
         """See `FundPlatform.post_credits`."""
         check_credit_requests(requests)
-        codes: dict[str, CreditResultCode] = {}
-        created: list[CreditRequest] = []
-        for request in requests:
-            key = request.idempotency_key
-            stored = self.answers.get(key)
-            if stored and (stored.code is CreditResultCode.CREATED or stored.request.claim_no >= request.claim_no):
-                codes[key] = _repeat_answer(stored, request)
-                continue
-            codes[key] = self._judge(request)
-            self.answers[key] = StoredAnswer(request, codes[key])
-            if codes[key] is CreditResultCode.CREATED:
-                created.append(request)
+        answers = self._answer(requests, self._judge)
+        created = [request for request in requests if answers[request.idempotency_key] is CreditResultCode.CREATED]
         if created:
             self._post(reference, created)
-        return codes
+        return answers
+
+    async def withdraw_credits(
+        self, reference: str, requests: Sequence[CreditRequest]
+    ) -> Mapping[str, CreditResultCode]:
+        """See `FundPlatform.withdraw_credits`."""
+        check_credit_requests(requests)
+        posted_keys = self._postings_by_key().keys()
+        if any(not self._is_answered(request) and request.idempotency_key in posted_keys for request in requests):
+            raise InvariantViolationError(f"A posting that no stored answer knows of is among those of {reference}.")
+        return self._answer(requests, lambda _: CreditResultCode.WITHDRAWN)
 
     async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:
         """See `FundPlatform.fetch_credit_totals`."""
@@ -125,6 +125,26 @@ class MemoryFundPlatform:
     def _replace_account(self, account: Account, **changes: object) -> Account:
         self.accounts[account.account_id] = account.model_copy(update=changes)
         return self.accounts[account.account_id]
+
+    def _answer(
+        self, requests: Sequence[CreditRequest], judge: Callable[[CreditRequest], CreditResultCode]
+    ) -> dict[str, CreditResultCode]:
+        """Answer from what is stored, or judge and store that: keys that are new or refused under a lower claim."""
+        answers: dict[str, CreditResultCode] = {}
+        for request in requests:
+            key = request.idempotency_key
+            if self._is_answered(request):
+                answers[key] = _repeat_answer(self.answers[key], request)
+            else:
+                answers[key] = judge(request)
+                self.answers[key] = StoredAnswer(request, answers[key])
+        return answers
+
+    def _is_answered(self, request: CreditRequest) -> bool:
+        stored = self.answers.get(request.idempotency_key)
+        return stored is not None and (
+            stored.code is CreditResultCode.CREATED or stored.request.claim_no >= request.claim_no
+        )
 
     def _judge(self, request: CreditRequest) -> CreditResultCode:
         account = self.accounts.get(request.account_id)

@@ -6,6 +6,7 @@ A platform without claim numbers can still stand behind this port if it holds a 
 order is then credited at most once all the same (`exists`, `exists_with_different_payload`). What is lost is
 the stored refusal: a request that was refused, delayed on the wire, and let through after the account was
 reopened would be judged anew, so that the credit of a rejected item could come to exist. Audit would name it.
+Nothing can be withdrawn there: `withdraw_credits` should raise, so that a bad item is held instead of failed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,8 +64,8 @@ class FundPlatform(Protocol):
         - key unknown, or only refused under a lower claim number: judged now; `created`, or a refusal that is
           stored (`account_not_found`, `account_closed`, `currency_mismatch`);
         - credited before: `exists`, or `exists_with_different_payload` if account, amount or currency differ;
-        - refused under this claim number: the stored refusal;
-        - refused under a higher claim number: `superseded`.
+        - refused or withdrawn under this claim number: the stored refusal;
+        - refused or withdrawn under a higher claim number: `superseded`.
 
         Args:
             reference: what the journal entry is for, for people to read.
@@ -73,6 +74,26 @@ class FundPlatform(Protocol):
         Raises:
             ValueError: the requests are not like that; nothing was looked at.
             InvariantViolationError: the ledger contradicts the stored answers; nothing was posted.
+        """
+
+    async def withdraw_credits(
+        self, reference: str, requests: Sequence[CreditRequest]
+    ) -> Mapping[str, CreditResultCode]:
+        """Refuse credits for good that were not answered yet, and answer every request by its idempotency key.
+
+        Atomic, and touches no account. After it a request that is still on the wire creates nothing under the same
+        or a lower claim number:
+
+        - key unknown, or only refused under a lower claim number: `withdrawn`, which is stored as a refusal;
+        - else as `post_credits` answers it: what was credited stays so, a refusal too.
+
+        Args:
+            reference: what the credits were for, for people to read.
+            requests: as for `post_credits`.
+
+        Raises:
+            ValueError: as for `post_credits`.
+            InvariantViolationError: the ledger holds a posting under a key without an answer; nothing was withdrawn.
         """
 
     async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:

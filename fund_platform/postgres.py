@@ -1,6 +1,6 @@
 """The Fund Platform on PostgreSQL. What the methods guarantee stands in `fund_platform.port`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 import asyncpg
@@ -20,6 +20,7 @@ _CLOSE_ACCOUNT = load_query("fund_platform", "close_account")
 _REOPEN_ACCOUNT = load_query("fund_platform", "reopen_account")
 _POST_CREDITS = load_query("fund_platform", "post_credits")
 _REFUSE_CREDITS = load_query("fund_platform", "refuse_credits")
+_WITHDRAW_CREDITS = load_query("fund_platform", "withdraw_credits")
 _FETCH_ANSWERS = load_query("fund_platform", "fetch_answers")
 _FETCH_CREDIT_TOTALS = load_query("fund_platform", "fetch_credit_totals")
 _FETCH_CREDITS = load_query("fund_platform", "fetch_credits")
@@ -86,6 +87,23 @@ class PostgresFundPlatform:
                 answers.update(await _fetch_answers(connection, requests, keys))
         return answers
 
+    async def withdraw_credits(
+        self, reference: str, requests: Sequence[CreditRequest]
+    ) -> Mapping[str, CreditResultCode]:
+        """See `FundPlatform.withdraw_credits`."""
+        check_credit_requests(requests)
+        if not requests:
+            return {}
+        # READ COMMITTED is relied on, as by `post_credits`.
+        async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
+            rows = await connection.fetch(_WITHDRAW_CREDITS, *zip(*requests, strict=True))
+            answered_before = {row["idempotency_key"] for row in rows}
+            answers = dict.fromkeys((request.idempotency_key for request in requests), CreditResultCode.WITHDRAWN)
+            await _require_no_posting(connection, reference, answers.keys() - answered_before)
+            if answered_before:
+                answers.update(await _fetch_answers(connection, requests, answered_before))
+        return answers
+
     async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:
         """See `FundPlatform.fetch_credit_totals`."""
         rows = await self._pool.fetch(_FETCH_CREDIT_TOTALS, idempotency_keys)
@@ -129,8 +147,16 @@ async def _post_credits(connection: Connection, reference: str, requests: Sequen
     return not_created
 
 
+async def _require_no_posting(connection: Connection, reference: str, withdrawn_keys: Set[str]) -> None:
+    if await connection.fetch(_FETCH_CREDIT_TOTALS, list(withdrawn_keys)):
+        raise InvariantViolationError(
+            f"The ledger holds a posting that no stored answer knows of, for one of the credits of {reference} that "
+            "were to be withdrawn. Nothing was withdrawn; run: settle audit"
+        )
+
+
 async def _fetch_answers(
-    connection: Connection, requests: Sequence[CreditRequest], keys: set[str]
+    connection: Connection, requests: Sequence[CreditRequest], keys: Set[str]
 ) -> dict[str, CreditResultCode]:
     """Answer the requests with these keys from what is stored; the keys are locked, so it can no longer change."""
     rows = await connection.fetch(_FETCH_ANSWERS, *_columns_of(requests, keys))
@@ -142,7 +168,7 @@ async def _fetch_answers(
     return {row["idempotency_key"]: CreditResultCode(row["result_code"]) for row in rows}
 
 
-def _columns_of(requests: Sequence[CreditRequest], keys: set[str]) -> Iterable[tuple[object, ...]]:
+def _columns_of(requests: Sequence[CreditRequest], keys: Set[str]) -> Iterable[tuple[object, ...]]:
     """The columns of the requests with these keys."""
     return zip(*(request for request in requests if request.idempotency_key in keys), strict=True)
 

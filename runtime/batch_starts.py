@@ -14,9 +14,16 @@ from workflows.settle_batch import SettleBatchWorkflow
 
 
 async def start_batch(
-    client: Client, task_queue: str, opening: BatchOpening
+    client: Client, task_queue: str, opening: BatchOpening, *, is_completed: bool = False
 ) -> WorkflowHandle[SettleBatchWorkflow, BatchResult]:
-    """Start the batch's workflow; one that runs or has completed is joined instead. Idempotent."""
+    """Start the batch's workflow; one that runs or has completed is joined instead. Idempotent.
+
+    Args:
+        client: of Temporal.
+        task_queue: the workers'.
+        opening: the batch.
+        is_completed: its workflow was seen to have completed while the batch is in no final state: then it runs again.
+    """
     workflow_id = batch_workflow_id(opening.batch_id)
     try:
         return await client.start_workflow(
@@ -24,7 +31,11 @@ async def start_batch(
             BatchRun(opening=opening),
             id=workflow_id,
             task_queue=task_queue,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            id_reuse_policy=(
+                WorkflowIDReusePolicy.ALLOW_DUPLICATE
+                if is_completed
+                else WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
+            ),
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             task_timeout=WORKFLOW_TASK_TIMEOUT,
             priority=Priority(fairness_key=fairness_key(opening.batch_id)),

@@ -17,6 +17,7 @@ from domain.business_days import BusinessCalendar
 from domain.errors import SettingsError, UnavailableError
 from messaging.topics import Topics, topics_of
 from runtime.stack_state import DEFAULT_STACK_DIR, fetch_stack_state
+from schemas.control import FailureThresholds
 
 _PORT = re.compile(r"[0-9]{1,5}")
 _PORT_MAX = 65_535
@@ -58,6 +59,11 @@ class Settings(BaseSettings):
     )
     retention_days: Annotated[int, Field(ge=1)] = limits.RETENTION_DAYS_DEFAULT
     window: Annotated[int, Field(ge=1, le=limits.WINDOW_MAX)] = limits.WINDOW_DEFAULT
+    rejected_percent_max: Annotated[float, Field(ge=0, le=100)] = limits.REJECTED_PERCENT_MAX_DEFAULT
+    rejected_count_max: Annotated[int, Field(ge=0)] = limits.REJECTED_COUNT_MAX_DEFAULT
+    credit_deadline_s: Annotated[float, Field(ge=1, lt=limits.ACTIVITY_DEADLINE_S)] = limits.CREDIT_DEADLINE_DEFAULT_S
+    failed_percent_max: Annotated[float, Field(ge=0, le=100)] = limits.FAILED_PERCENT_MAX_DEFAULT
+    failed_count_max: Annotated[int, Field(ge=0)] = limits.FAILED_COUNT_MAX_DEFAULT
 
     @field_validator("cutoff_time_local", "schedule_time_local")
     @classmethod
@@ -130,7 +136,13 @@ class Settings(BaseSettings):
     def batch_settings(self) -> BatchSettings:
         """What every new batch gets."""
         calendar = BusinessCalendar(self.cutoff_time_local, ZoneInfo(self.cutoff_timezone))
-        return BatchSettings(calendar, self.chunk_size, self.window)
+        thresholds = FailureThresholds(
+            rejected_percent_max=self.rejected_percent_max,
+            rejected_count_max=self.rejected_count_max,
+            failed_percent_max=self.failed_percent_max,
+            failed_count_max=self.failed_count_max,
+        )
+        return BatchSettings(calendar, self.chunk_size, self.window, thresholds, self.credit_deadline_s)
 
 
 def load_settings() -> Settings:

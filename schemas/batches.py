@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from schemas.control import BatchControl, FailureThresholds
 from schemas.reasons import Outcome, ReasonCode
 
 
@@ -20,16 +21,18 @@ class BatchSource(StrEnum):
 
 
 class BatchState(StrEnum):
-    """open -> frozen -> running -> closed or out_of_balance (the two final ones)."""
+    """open -> frozen -> running <-> paused -> closed, aborted or out_of_balance (the three final ones)."""
 
     OPEN = "open"
     FROZEN = "frozen"
     RUNNING = "running"
+    PAUSED = "paused"
     CLOSED = "closed"
+    ABORTED = "aborted"
     OUT_OF_BALANCE = "out_of_balance"
 
 
-FINAL_STATES = frozenset({BatchState.CLOSED, BatchState.OUT_OF_BALANCE})
+FINAL_STATES = frozenset({BatchState.CLOSED, BatchState.ABORTED, BatchState.OUT_OF_BALANCE})
 
 
 class ChunkState(StrEnum):
@@ -218,7 +221,11 @@ class StoreBreak(NamedTuple):
 
 
 class BatchPlan(BaseModel):
-    """What a running batch has to do."""
+    """What a running batch has to do.
+
+    `control` is what was asked for by the time that the batch was started, or started again. Without `thresholds` it
+    never pauses itself: so do batches that were started before there were any.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -229,6 +236,9 @@ class BatchPlan(BaseModel):
     business_date: date | None = None  # None in histories of version 0.1 only
     cutoff_at: AwareDatetime
     planned: ControlTotals
+    control: BatchControl = BatchControl()
+    thresholds: FailureThresholds | None = None
+    credit_deadline_s: float = 3600
 
 
 class Chunk(NamedTuple):

@@ -30,6 +30,7 @@ class CreditResultCode(StrEnum):
     ACCOUNT_NOT_FOUND = "account_not_found"
     ACCOUNT_CLOSED = "account_closed"
     CURRENCY_MISMATCH = "currency_mismatch"
+    WITHDRAWN = "withdrawn"
     SUPERSEDED = "superseded"
 
 

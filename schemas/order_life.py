@@ -108,6 +108,7 @@ class OrderLife(BaseModel):
     """All that is known of an order, and the answer to "why was I not paid?".
 
     `items` are oldest first. `breaks` are those that the audit would name; there are none unless something is wrong.
+    `order_error` says why the Order Center's record cannot be read; then `order` is None.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -117,6 +118,7 @@ class OrderLife(BaseModel):
     next_step: str | None
     breaks: list[AuditBreak]
     order: OrderStanding | None
+    order_error: str | None = None
     items: list[OrderItem]
     conflicts: list[ConflictingOffer]
     credit: CreditLife

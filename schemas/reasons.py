@@ -31,6 +31,7 @@ class ReasonCode(StrEnum):
     ACCOUNT_NOT_FOUND = "ACCOUNT_NOT_FOUND"
     ACCOUNT_CLOSED = "ACCOUNT_CLOSED"
     ACCOUNT_CURRENCY_DIFFERS = "ACCOUNT_CURRENCY_DIFFERS"
+    DATA_ERROR = "DATA_ERROR"
     PAYLOAD_CONFLICT = "PAYLOAD_CONFLICT"
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
     NOT_ATTEMPTED = "NOT_ATTEMPTED"
@@ -53,6 +54,7 @@ REASON_SENTENCES = MappingProxyType(
         ReasonCode.ACCOUNT_NOT_FOUND: "The Fund Platform has no such account.",
         ReasonCode.ACCOUNT_CLOSED: "The account is closed.",
         ReasonCode.ACCOUNT_CURRENCY_DIFFERS: "The account is kept in another currency than the order.",
+        ReasonCode.DATA_ERROR: "Settle could not process the order's data; no credit exists.",
         ReasonCode.PAYLOAD_CONFLICT: "This order was credited before with another account, amount or currency.",
         ReasonCode.OUTCOME_UNKNOWN: "A credit was possibly requested and its answer is not known; it may exist.",
         ReasonCode.NOT_ATTEMPTED: "The order was not processed; no credit was requested.",

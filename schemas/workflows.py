@@ -1,8 +1,19 @@
 """Inputs, state and results of workflows and activities: ids, ranges and totals, never lists of orders."""
 
+from typing import NamedTuple
+
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from schemas.batches import BatchOpening, BatchPlan, BatchState, ControlTotals, OutcomeTotals
+from schemas.control import BatchControl
+from schemas.reasons import Outcome, ReasonCode
+
+
+class ItemRange(NamedTuple):
+    """Items of a batch: from `item_start` (inclusive) to `item_end` (exclusive)."""
+
+    item_start: int
+    item_end: int
 
 
 class ChunkRef(BaseModel):
@@ -10,6 +21,9 @@ class ChunkRef(BaseModel):
 
     A chunk that `acknowledges` tells the Order Center what it validated: that of a Kafka batch, whose orders no
     freezing has acknowledged.
+
+    At most `probe_count_max` probes look for its bad items; its unknown outcomes are asked for again for
+    `credit_deadline_s`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -18,11 +32,77 @@ class ChunkRef(BaseModel):
     chunk_index: int
     cutoff_at: AwareDatetime
     acknowledges: bool = False
+    probe_count_max: int = 400
+    credit_deadline_s: float = 3600
+
+
+class IsolatedItem(BaseModel):
+    """An item that stands alone because a step could not process it, and its outcome, with the error as detail.
+
+    One that is settled after all has neither reason nor detail: its credit exists, but asking for it fails.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    item_no: int
+    outcome: Outcome
+    reason_code: ReasonCode | None
+    detail: str | None
+
+
+class SetAside(BaseModel):
+    """Items that a chunk's step does not process: those that stand alone have their outcome, ranges are held.
+
+    Both are bounded by the number of probes.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    isolated: tuple[IsolatedItem, ...] = ()
+    held_ranges: tuple[ItemRange, ...] = ()
+    held_detail: str | None = None
+
+
+class StepRequest(ChunkRef):
+    """A chunk's step over all its items but those that are set aside."""
+
+    set_aside: SetAside = SetAside()
+
+
+class ProbeRequest(ChunkRef):
+    """A part of a chunk to try a step on."""
+
+    items: ItemRange
+
+
+class ProbeAnswer(BaseModel):
+    """Whether a step fails over the items that were probed, because of their data; a single bad item's outcome."""
+
+    model_config = ConfigDict(frozen=True)
+
+    is_bad: bool
+    isolated: IsolatedItem | None = None
 
 
 class HoldRequest(ChunkRef):
     """A chunk to hold, and why, for people to read."""
 
+    detail: str
+
+
+class ChunkResult(OutcomeTotals):
+    """How a chunk ended: its totals, how many probes it took, and why its batch should pause, if it should."""
+
+    probe_count: int = 0
+    pause_reason: str | None = None
+
+
+class HoldRemainingRequest(BaseModel):
+    """A batch whose chunks that are not closed are to be held, and why, for people to read."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
     detail: str
 
 
@@ -36,7 +116,10 @@ class ScheduledRun(BaseModel):
 
 
 class BatchRunState(BaseModel):
-    """All that a batch workflow carries over when it continues as new."""
+    """All that a batch workflow carries over when it continues as new.
+
+    `probe_count` is that of all its chunks since a person resumed it last.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,6 +127,8 @@ class BatchRunState(BaseModel):
     chunk_index_next: int = 0
     chunk_closed_count: int = 0
     totals: OutcomeTotals = OutcomeTotals()
+    control: BatchControl = BatchControl()
+    probe_count: int = 0
     started_at: AwareDatetime
 
 

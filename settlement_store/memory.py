@@ -40,11 +40,11 @@ from schemas.batches import (
 from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.memory_contents import Claim, Contents
-from settlement_store.memory_unclosed import MemoryUnclosedBatches
+from settlement_store.memory_control import UNDER_WAY, MemoryBatchControl
 from settlement_store.port import RELEASING_OUTCOMES, batch_pruned, check_exceptions, check_offers, is_opened_as
 
 
-class MemorySettlementStore(MemoryUnclosedBatches):
+class MemorySettlementStore(MemoryBatchControl):
     """Batches in dictionaries; each method runs to its end without awaiting, so none sees another's half."""
 
     def __init__(self) -> None:
@@ -156,7 +156,7 @@ class MemorySettlementStore(MemoryUnclosedBatches):
         if batch.state == BatchState.OPEN:
             raise BatchNotOpenError(f"Batch {batch_id} is still open; it starts once it is frozen.")
         if batch.state == BatchState.FROZEN:
-            self._set_state(batch, BatchState.RUNNING, "started_at")
+            self._set_state(batch, self._running_state(batch), "started_at")
         return BatchPlan(
             state=self._batches[batch_id].state,
             chunk_count=len(contents.chunks),
@@ -165,6 +165,7 @@ class MemorySettlementStore(MemoryUnclosedBatches):
             business_date=batch.business_date,
             cutoff_at=batch.cutoff_at,
             planned=await self.fetch_planned_totals(batch_id),
+            control=await self.fetch_control(batch_id),
         )
 
     async def fetch_chunk(self, batch_id: str, chunk_index: int) -> Chunk:
@@ -178,12 +179,12 @@ class MemorySettlementStore(MemoryUnclosedBatches):
         return [item for item in items if item.item_no not in contents.exceptions]
 
     async def store_validation(
-        self, batch_id: str, chunk_index: int, rejects: Sequence[ExceptionItem]
+        self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
     ) -> OutcomeTotals:
         """See `SettlementStore.store_validation`."""
         contents, chunk = self._get_chunk(batch_id, chunk_index)
         if chunk.state == ChunkState.PLANNED:
-            self._store(batch_id, chunk, ChunkState.VALIDATED, rejects)
+            self._store(batch_id, chunk, ChunkState.VALIDATED, exceptions)
         return contents.totals_of(chunk)
 
     async def store_outcomes(
@@ -244,9 +245,10 @@ class MemorySettlementStore(MemoryUnclosedBatches):
         batch, contents = self._get(batch_id)
         if batch.state in FINAL_STATES:
             return batch
-        if batch.state != BatchState.RUNNING or any(chunk.state != ChunkState.CLOSED for chunk in contents.chunks):
+        if batch.state not in UNDER_WAY or any(chunk.state != ChunkState.CLOSED for chunk in contents.chunks):
             raise InvariantViolationError(f"Batch {batch_id} is {batch.state} and has chunks that are not closed.")
-        return self._set_state(batch, BatchState.CLOSED if balanced else BatchState.OUT_OF_BALANCE, "closed_at")
+        closed = BatchState.ABORTED if (await self.fetch_control(batch_id)).is_aborting else BatchState.CLOSED
+        return self._set_state(batch, closed if balanced else BatchState.OUT_OF_BALANCE, "closed_at")
 
     async def fetch_batch(self, batch_id: str) -> Batch:
         """See `SettlementStore.fetch_batch`."""
@@ -310,11 +312,6 @@ class MemorySettlementStore(MemoryUnclosedBatches):
     async def fetch_store_breaks(self, break_count_max: int) -> list[StoreBreak]:  # noqa: ARG002 (the port's)
         """See `SettlementStore.fetch_store_breaks`; totals are summed when asked for here, so nothing can differ."""
         return []
-
-    def _get(self, batch_id: str) -> tuple[Batch, Contents]:
-        if batch_id not in self._batches:
-            raise BatchNotFoundError(f"There is no batch {batch_id}.")
-        return self._batches[batch_id], self._contents[batch_id]
 
     def _get_open(self, batch_id: str) -> tuple[Batch, Contents]:
         batch, contents = self._get(batch_id)

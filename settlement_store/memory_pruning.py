@@ -11,6 +11,8 @@ from settlement_store.memory_contents import Claim
 from settlement_store.memory_outbox import MemoryOutbox
 from settlement_store.port import check_report
 
+_PRUNABLE = (BatchState.CLOSED, BatchState.ABORTED)
+
 
 class MemoryPruning(MemoryOutbox):
     """The part of the settlement store in memory that prunes; it has the state of all of it."""
@@ -29,7 +31,7 @@ class MemoryPruning(MemoryOutbox):
             (
                 self._retired(batch, batch.closed_at)
                 for batch in self._batches.values()
-                if batch.state == BatchState.CLOSED
+                if batch.state in _PRUNABLE
                 and batch.batch_id not in self._pruned_batch_ids
                 and batch.closed_at
                 and batch.closed_at < closed_before
@@ -44,7 +46,7 @@ class MemoryPruning(MemoryOutbox):
         check_report(report)
         batch = self._batches[report.batch_id]
         waits = self._unclosed_rerun_count(report.batch_id) or self._undelivered_count(report.batch_id)
-        if batch.state == BatchState.CLOSED and not waits:
+        if batch.state in _PRUNABLE and not waits:
             self._kept_reports.setdefault(report.batch_id, report)
         return report.batch_id in self._kept_reports
 

@@ -35,13 +35,14 @@ from schemas.batches import (
 )
 from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome
+from settlement_store.control_port import OperatorControl
 from settlement_store.outbox_port import Outbox
 
 RELEASING_OUTCOMES = frozenset({Outcome.REJECTED, Outcome.FAILED})
 
 
-class SettlementStore(Outbox, Protocol):
-    """Batches, items, claims, chunk states and exception items, and the outbox of their outcomes."""
+class SettlementStore(OperatorControl, Outbox, Protocol):
+    """Batches, items, claims, chunk states and exception items, operator control, and the outbox of outcomes."""
 
     async def open_batch(self, opening: BatchOpening) -> Batch:
         """Store a new, empty batch, or return the one that has this id. Idempotent.
@@ -131,9 +132,11 @@ class SettlementStore(Outbox, Protocol):
         """Read the chunk's items that have no stored outcome, in item_no order, by one indexed read."""
 
     async def store_validation(
-        self, batch_id: str, chunk_index: int, rejects: Sequence[ExceptionItem]
+        self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
     ) -> OutcomeTotals:
-        """Store a planned chunk's rejects, release their claims, and make it validated.
+        """Store what validation found of a planned chunk's items, release claims, and make it validated.
+
+        Claims of rejected and failed items are released; items that it holds keep theirs.
 
         Returns:
             The totals of the outcomes stored so far; the loser's are those that the winner stored.
@@ -183,7 +186,9 @@ class SettlementStore(Outbox, Protocol):
         """Group the items of a range by outcome and currency, in one snapshot, by one indexed read."""
 
     async def close_batch(self, batch_id: str, *, balanced: bool) -> Batch:
-        """Make a running batch closed, or out_of_balance; a final one stays as it is.
+        """Make a running batch closed, aborted if it is being aborted, or out_of_balance; a final one stays as it is.
+
+        A paused batch is a running one here.
 
         Raises:
             BatchNotFoundError: no batch has this id.
@@ -204,7 +209,9 @@ class SettlementStore(Outbox, Protocol):
         """Read the batches in no final state, oldest first; at most `limits.UNCLOSED_BATCH_COUNT_MAX`."""
 
     async def fetch_backlog_order_count(self, active_within_s: float) -> int:
-        """Count the items without an outcome in running batches that are not stuck; cheap enough to ask every second.
+        """Count the items without an outcome in running batches that are neither paused nor stuck.
+
+        Cheap enough to ask every second.
 
         Args:
             active_within_s: a batch that started, or stored a chunk's step, this long ago or longer is stuck.
@@ -223,7 +230,7 @@ class SettlementStore(Outbox, Protocol):
     async def fetch_retired_batches(
         self, closed_before: datetime, after: RetiredBatch | None, batch_count_max: int
     ) -> Sequence[RetiredBatch]:
-        """Read the next closed batches that were closed before a time and are not pruned yet, oldest first.
+        """Read the next closed or aborted batches that were closed before a time and are not pruned yet, oldest first.
 
         Args:
             closed_before: aware.
@@ -232,7 +239,9 @@ class SettlementStore(Outbox, Protocol):
         """
 
     async def keep_report(self, report: ReconciliationReport) -> bool:
-        """Keep a closed batch's reconciliation: from now on it may be pruned, and can no longer be rerun. Idempotent.
+        """Keep a closed or aborted batch's reconciliation: from now on it may be pruned, and no longer be rerun.
+
+        Idempotent.
 
         Returns:
             Whether a report is kept now; not if a batch that reruns this one is in no final state, or while an
@@ -316,7 +325,8 @@ class SettlementStore(Outbox, Protocol):
         - `exception_without_item` (item): an exception item without the item.
         - `outcome_too_early` (order): an outcome in a chunk without a stored validation, or one that only a closed
           chunk can have.
-        - `reason_impossible` (order): a held item without a reason for holding, or another one with such a reason.
+        - `reason_impossible` (order): a held item without a reason for holding, a failed one without that of failing,
+          or another one with such a reason.
         - `unknown_forgotten` (order): the credit of an order's earlier item may exist, but the next item does not
           inherit that, or was judged by a rule; or an item inherits what no earlier item left.
         - `closed_with_pending` (batch): the batch is final and has a chunk that is not closed.

@@ -31,6 +31,7 @@ from schemas.batches import (
 from schemas.reasons import ReasonCode
 from settlement_store.audit_reads import PostgresAuditReads
 from settlement_store.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
+from settlement_store.control import PostgresBatchControl
 from settlement_store.filling import PostgresBatchFilling
 from settlement_store.order_reads import PostgresOrderReads
 from settlement_store.outbox import PostgresOutbox
@@ -74,6 +75,7 @@ class _LockedChunk(NamedTuple):
 
 class PostgresSettlementStore(
     PostgresBatchFilling,
+    PostgresBatchControl,
     PostgresUnclosedBatches,
     PostgresPruning,
     PostgresOutbox,
@@ -102,6 +104,7 @@ class PostgresSettlementStore(
             business_date=batch.business_date,
             cutoff_at=batch.cutoff_at,
             planned=await self.fetch_planned_totals(batch_id),
+            control=await self.fetch_control(batch_id),
         )
 
     async def fetch_chunk(self, batch_id: str, chunk_index: int) -> Chunk:
@@ -117,15 +120,15 @@ class PostgresSettlementStore(
         return [Item._make(row) for row in rows]
 
     async def store_validation(
-        self, batch_id: str, chunk_index: int, rejects: Sequence[ExceptionItem]
+        self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
     ) -> OutcomeTotals:
         """See the port."""
         async with self._transaction() as connection:
             batch_no, chunk = await _read_chunk(connection, _Sql.lock_chunk, batch_id, chunk_index)
             if chunk.state != ChunkState.PLANNED:
                 return await _stored_chunk_totals(connection, batch_no, chunk_index)
-            await _store_exceptions(connection, batch_no, chunk, rejects)
-            if rejects:
+            await _store_exceptions(connection, batch_no, chunk, exceptions)
+            if exceptions:
                 await _store_outbox_row(connection, batch_no, chunk, ChunkState.VALIDATED)
             return await _move_chunk(
                 connection, batch_no, chunk, ChunkState.VALIDATED, store_totals=_Sql.store_reject_totals
@@ -190,9 +193,8 @@ class PostgresSettlementStore(
 
     async def close_batch(self, batch_id: str, *, balanced: bool) -> Batch:
         """See the port."""
-        state = BatchState.CLOSED if balanced else BatchState.OUT_OF_BALANCE
         async with self._pool.acquire() as connection:
-            await connection.execute(_Sql.set_batch_final, await fetch_batch_no(connection, batch_id), state)
+            await connection.execute(_Sql.set_batch_final, await fetch_batch_no(connection, batch_id), balanced)
         batch = await self.fetch_batch(batch_id)
         if batch.state not in FINAL_STATES:
             raise InvariantViolationError(f"Batch {batch_id} is {batch.state} and has chunks that are not closed.")

@@ -1,16 +1,23 @@
 """What every command that starts a batch does: start its workflow, say where to look, wait for its end."""
 
+import asyncio
+
 import typer
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
+from domain import limits
 from domain.identifiers import batch_workflow_id
+from runtime.adapters import open_settlement_store
 from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from schemas.batches import BatchOpening, BatchState
 from schemas.workflows import BatchResult
 from starters.console import EXIT_BAD_OUTCOME, fail
 from starters.report import fetch_report, print_report
+from workflows.search_attributes import BATCH_STATE
 from workflows.settle_batch import SettleBatchWorkflow
+
+BatchHandle = WorkflowHandle[SettleBatchWorkflow, BatchResult]
 
 
 async def start_and_follow(settings: Settings, client: Client, opening: BatchOpening, *, wait: bool) -> None:
@@ -32,15 +39,43 @@ def workflow_url(settings: Settings, client: Client, batch_id: str) -> str:
     return f"{settings.temporal_ui_url}/namespaces/{client.namespace}/workflows/{batch_workflow_id(batch_id)}"
 
 
-async def _wait(settings: Settings, handle: WorkflowHandle[SettleBatchWorkflow, BatchResult], batch_id: str) -> None:
+async def _wait(settings: Settings, handle: BatchHandle, batch_id: str) -> None:
+    """Wait for the batch's end, or for a pause: it may last until a person has seen to it.
+
+    Raises:
+        typer.Exit: the batch is paused, or its outcome is bad.
+    """
+    ended, paused = asyncio.create_task(handle.result()), asyncio.create_task(_until_paused(handle))
+    await asyncio.wait({ended, paused}, return_when=asyncio.FIRST_COMPLETED)
+    paused.cancel()
+    if not ended.done():
+        ended.cancel()
+        paused.result()
+        raise fail(await _describe_pause(settings, batch_id), EXIT_BAD_OUTCOME)
     try:
-        await handle.result()
+        ended.result()
     except WorkflowFailureError as error:
         raise fail(
             f"Batch {batch_id} did not end well: {error.cause}. Nothing is lost; look at its workflow in the web UI.",
             EXIT_BAD_OUTCOME,
         ) from error
     await tell_outcome(settings, batch_id)
+
+
+async def _until_paused(handle: BatchHandle) -> None:
+    while True:
+        if (await handle.describe()).typed_search_attributes.get(BATCH_STATE) == BatchState.PAUSED:
+            return
+        await asyncio.sleep(limits.WATCH_INTERVAL_S)
+
+
+async def _describe_pause(settings: Settings, batch_id: str) -> str:
+    async with open_settlement_store(settings) as store:
+        reason = (await store.fetch_control(batch_id)).reason
+    return (
+        f"Batch {batch_id} is paused: {reason or 'no reason was given.'} Who paused it: settle status {batch_id}; go "
+        f"on with: settle resume {batch_id}"
+    )
 
 
 async def tell_outcome(settings: Settings, batch_id: str) -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 from domain import limits
 from runtime.adapters import open_settlement_store
 from schemas.batches import FINAL_STATES, Batch, BatchProgress
+from schemas.control import BatchControl, StoredControlAction
 from settlement_store.port import SettlementStore
 from starters.console import BatchArgument, JsonOption, err, load_ready_settings, print_json, print_whole, run_command
 
@@ -23,12 +24,14 @@ class BatchList(BaseModel):
 
 
 class BatchStatus(BaseModel):
-    """A batch and how far it is."""
+    """A batch and how far it is, what holds for it, and the actions on it, oldest first."""
 
     model_config = ConfigDict(frozen=True)
 
     batch: Batch
     progress: BatchProgress
+    control: BatchControl
+    actions: list[StoredControlAction]
 
 
 def batches(as_json: JsonOption = False) -> None:
@@ -61,9 +64,16 @@ def status(batch_id: BatchArgument, as_json: JsonOption = False) -> None:
     typer.echo(f"{batch.batch_id} is {batch.state}: {_counts(progress)}.")
     typer.echo(
         f"{progress.chunk_closed_count:,} of {progress.chunk_count:,} chunks closed; chunk size {batch.chunk_size:,}, "
-        f"window {batch.window}; {_dates_of(batch)}; "
+        f"window {found.control.window}; {_dates_of(batch)}; "
         f"{batch.duplicate_count:,} duplicates, {batch.conflict_count:,} conflicts."
     )
+    for each in found.actions:
+        action = f"{each.action} {each.window}" if each.window else each.action
+        typer.echo(f"{each.stored_at:%Y-%m-%d %H:%M:%S} UTC: {action}, by {each.requested_by}: {each.reason or '-'}")
+    if found.control.is_paused:
+        typer.echo(f"Go on with: settle resume {batch.batch_id}, or give it up with: settle abort {batch.batch_id}")
+    elif found.control.is_aborting and batch.state not in FINAL_STATES:
+        typer.echo("It is being aborted: what is in flight finishes, the rest is held.")
 
 
 def _dates_of(batch: Batch) -> str:
@@ -85,7 +95,12 @@ async def _fetch_batches() -> BatchList:
 
 async def _fetch_status(batch_id: str) -> BatchStatus:
     async with open_settlement_store(await load_ready_settings()) as store:
-        return BatchStatus(batch=await store.fetch_batch(batch_id), progress=await store.fetch_progress(batch_id))
+        return BatchStatus(
+            batch=await store.fetch_batch(batch_id),
+            progress=await store.fetch_progress(batch_id),
+            control=await store.fetch_control(batch_id),
+            actions=await store.fetch_control_actions(batch_id),
+        )
 
 
 async def _watch(batch_id: str) -> BatchProgress:

@@ -9,6 +9,7 @@ from starters import (
     account,
     audit,
     batches,
+    control,
     dlq,
     import_orders,
     intake,
@@ -46,6 +47,10 @@ app.add_typer(schedule.app, name="schedule", help="The daily schedule.")
 app.command()(batches.batches)
 app.command()(batches.status)
 app.command()(batches.watch)
+app.command()(control.pause)
+app.command()(control.resume)
+app.command()(control.abort)
+app.command()(control.window)
 app.command()(order.order)
 app.command()(report.report)
 app.command("audit")(audit.audit_command)

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from activities.data_errors import describe, is_data_error
 from domain import limits
 from domain.errors import WrongCallError
 from domain.identifiers import credit_key
-from domain.order_answers import plan_answer, plan_breaks
+from domain.order_answers import OrderAnswer, plan_answer, plan_breaks
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
 from runtime.adapters import open_ports
@@ -62,27 +63,41 @@ async def fetch_order_life(
     Raises:
         WrongCallError: none of them knows the order.
     """
-    standing = await order_center.fetch_order(order_id)
+    standing, order_error = await _fetch_standing(order_center, order_id)
     items = await store.fetch_items_of_order(order_id)
     credit = await fund_platform.fetch_credit_life(credit_key(order_id))
     found = await find_break(store, fund_platform, order_id)
     breaks = [*([found] if found else []), *plan_breaks(order_id, items, credit)]
-    if not (standing or items or credit.answer or breaks):
+    if not (standing or order_error or items or credit.answer or breaks):
         raise WrongCallError(
             f"No system knows order {order_id}: neither the Order Center, nor a batch, nor the Fund Platform. "
             "Check its id."
         )
-    answer = plan_answer(order_id, standing, items, credit, is_broken=bool(breaks))
+    if order_error and not items:
+        answer = OrderAnswer(f"Order {order_id} is in no batch, and its record cannot be read.", "Repair the record.")
+    else:
+        answer = plan_answer(order_id, standing, items, credit, is_broken=bool(breaks))
     return OrderLife(
         order_id=order_id,
         answer=answer.sentence,
         next_step=answer.next_step,
         breaks=breaks,
         order=standing,
+        order_error=order_error,
         items=items,
         conflicts=await store.fetch_conflicts_of_order(order_id),
         credit=credit,
     )
+
+
+async def _fetch_standing(order_center: OrderCenter, order_id: str) -> tuple[OrderStanding | None, str | None]:
+    """The order as the Order Center has it, or why its record cannot be read: it may be what made an item fail."""
+    try:
+        return await order_center.fetch_order(order_id), None
+    except Exception as error:
+        if not is_data_error(error):
+            raise
+        return None, describe(error)
 
 
 def _print_order_life(life: OrderLife) -> None:
@@ -91,7 +106,7 @@ def _print_order_life(life: OrderLife) -> None:
         typer.echo(f"  {each.kind} {each.id}: {each.detail}")
     if life.next_step:
         typer.echo(life.next_step)
-    _print_section("Order Center", _standing_rows(life.order))
+    _print_section("Order Center", _standing_rows(life.order, life.order_error))
     for item in life.items:
         _print_section(f"Item {item.claim_no} of {life.items[-1].claim_no}", _item_rows(item))
     for conflict in life.conflicts:
@@ -116,9 +131,9 @@ def _print_section(title: str, rows: Rows) -> None:
         typer.echo("\n".join(lines))
 
 
-def _standing_rows(standing: OrderStanding | None) -> Rows:
+def _standing_rows(standing: OrderStanding | None, error: str | None) -> Rows:
     if standing is None:
-        return [("record", "none")]
+        return [("record", f"cannot be read: {error}" if error else "none")]
     version = "not acknowledged, so that it is offered" if standing.is_offered else "acknowledged"
     return [
         ("due", _payload_text(standing)),

@@ -40,13 +40,12 @@ from schemas.batches import (
     BatchState,
     ControlTotals,
     OfferedOrder,
-    OutcomeTotals,
     ReconciliationReport,
     RerunSelection,
 )
 from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord
-from schemas.workflows import BatchResult, ChunkRef
+from schemas.workflows import BatchResult, ChunkRef, ChunkResult
 from settlement_store.port import SettlementStore
 from starters.audit import audit
 from starters.rerun import EXCEPTION_OUTCOMES
@@ -193,7 +192,7 @@ async def settle(
 
 async def start_chunk_by_hand(
     client: Client, task_queue: str, opening: BatchOpening, chunk_index: int
-) -> WorkflowHandle[SettleChunkWorkflow, OutcomeTotals]:
+) -> WorkflowHandle[SettleChunkWorkflow, ChunkResult]:
     """Start a chunk's workflow without its batch's, under the id that the batch would give it."""
     return await client.start_workflow(
         SettleChunkWorkflow.run,

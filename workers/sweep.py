@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain import limits
@@ -18,7 +18,7 @@ from domain.errors import SettleError
 from domain.identifiers import batch_workflow_id
 from runtime.batch_starts import start_batch
 from runtime.settings import Settings
-from schemas.batches import Batch, BatchSource, BatchState, UnclosedBatch
+from schemas.batches import FINAL_STATES, Batch, BatchSource, BatchState, UnclosedBatch
 from settlement_store.port import SettlementStore
 
 _STOPPED_FROM_OUTSIDE = frozenset(
@@ -67,27 +67,38 @@ async def _freeze_and_start(
     if _is_filled_by_intake(batch):
         await store.freeze_batch(batch.batch_id, settings.batch_settings.calendar)
         _log.info("sweep froze a batch", extra=said)
-    if await _lacks_workflow(client, batch.batch_id):
-        await start_batch(client, settings.task_queue, stored_opening(batch))
+    found = await _describe_workflow(client, batch.batch_id)
+    if await _should_start(store, batch.batch_id, found):
+        is_completed = found is not None and found.status == WorkflowExecutionStatus.COMPLETED
+        await start_batch(client, settings.task_queue, stored_opening(batch), is_completed=is_completed)
         _log.info("sweep started a batch", extra=said)
 
 
-async def _lacks_workflow(client: Client, batch_id: str) -> bool:
-    """Whether no workflow runs for the batch, and one should.
-
-    A workflow that completed has given the batch its final state meanwhile. One that failed of itself gets a pause:
-    it may fail again.
-    """
+async def _describe_workflow(client: Client, batch_id: str) -> WorkflowExecutionDescription | None:
+    """The batch's latest workflow; None if Temporal knows none."""
     try:
-        found = await client.get_workflow_handle(batch_workflow_id(batch_id)).describe(
+        return await client.get_workflow_handle(batch_workflow_id(batch_id)).describe(
             rpc_timeout=timedelta(seconds=limits.TEMPORAL_RPC_TIMEOUT_S)
         )
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
+        return None
+
+
+async def _should_start(store: SettlementStore, batch_id: str, found: WorkflowExecutionDescription | None) -> bool:
+    """Whether no workflow runs for an unclosed batch, and one should.
+
+    One that failed of itself gets a pause: it may fail again. One that completed has most often given the batch its
+    final state since the batch was read, so this looks a second time; if it has not, PostgreSQL was put back to an
+    older state than Temporal's.
+    """
+    if found is None:
         return True
     if found.status == WorkflowExecutionStatus.FAILED and found.close_time:
         return datetime.now(UTC) - found.close_time > timedelta(seconds=limits.SWEEP_FAILED_PAUSE_S)
+    if found.status == WorkflowExecutionStatus.COMPLETED:
+        return (await store.fetch_batch(batch_id)).state not in FINAL_STATES
     return found.status in _STOPPED_FROM_OUTSIDE
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from schemas.batches import BatchOpening, BatchSource, RerunSelection
+from schemas.control import BatchControl
 from schemas.workflows import BatchRunProgress, BatchRunState
 
 _CHUNKS_NAMED_MAX = 20
@@ -87,8 +88,10 @@ def progress_of(phase: str, state: BatchRunState, chunks_in_flight: list[int]) -
     )
 
 
-def current_details(phase: str, state: BatchRunState | None, chunks_in_flight: list[int], now: datetime) -> str:
-    """The batch's live details: phase, counts, what is in flight, rate, and what it waits for."""
+def current_details(
+    phase: str, state: BatchRunState | None, control: BatchControl, chunks_in_flight: list[int], now: datetime
+) -> str:
+    """The batch's live details: phase, counts, what is in flight, rate, what it waits for, and why it is paused."""
     if state is None:
         return f"**{phase}**"
     progress = progress_of(phase, state, chunks_in_flight)
@@ -100,6 +103,9 @@ def current_details(phase: str, state: BatchRunState | None, chunks_in_flight: l
         f"{progress.planned:,} planned, **{progress.settled:,} settled**, {progress.rejected:,} rejected, "
         f"{progress.failed:,} failed, {progress.held:,} held; {answered / elapsed_s:,.0f} orders/s",
     ]
+    if control.is_paused or control.is_aborting:
+        what = "Paused, until somebody sends the update `resume` or `abort`" if control.is_paused else "Aborted"
+        lines += ["", f"{what}. Why: {control.reason or 'no reason was given'}"]
     if chunks_in_flight:
         named = ", ".join(str(index) for index in chunks_in_flight[:_CHUNKS_NAMED_MAX])
         more = "" if len(chunks_in_flight) <= _CHUNKS_NAMED_MAX else ", …"

@@ -1,11 +1,14 @@
 """One chunk: validate its orders, then credit those that may be credited."""
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 from activities.settlement import SettlementActivities
+from domain.errors import UnansweredForTooLongError
 from schemas.batches import OutcomeTotals
-from schemas.workflows import ChunkRef
+from schemas.workflows import ChunkRef, ChunkResult, HoldRequest
 from workflows.activity_options import CHUNK_ACTIVITY
+from workflows.chunk_steps import CREDITING, VALIDATION, ChunkStep, failure_of
 
 
 @workflow.defn
@@ -13,22 +16,49 @@ class SettleChunkWorkflow:
     """Runs a chunk's two steps; each is idempotent, and PostgreSQL decides what is left of it to do."""
 
     @workflow.run
-    async def run(self, ref: ChunkRef) -> OutcomeTotals:
+    async def run(self, ref: ChunkRef) -> ChunkResult:
         """Validate, then credit; the closed chunk's control totals."""
-        name = f"chunk {ref.chunk_index}"
         workflow.set_current_details("Validating: are the orders as announced, paid, undisputed, past their period?")
-        rejected = await workflow.execute_activity_method(
-            SettlementActivities.validate_chunk, ref, summary=f"validate {name}", **CHUNK_ACTIVITY
-        )
+        validation = ChunkStep(VALIDATION, ref, ref.probe_count_max)
+        rejected = await validation.run()
         workflow.set_current_details(
             f"Validated: {rejected.rejected.order_count:,} rejected. Crediting the others; "
             "if this takes long, look at the pending activity's last failure."
         )
-        totals = await workflow.execute_activity_method(
-            SettlementActivities.credit_chunk, ref, summary=f"credit {name}", **CHUNK_ACTIVITY
-        )
+        crediting = ChunkStep(CREDITING, ref, ref.probe_count_max - validation.probe_count)
+        pause_reasons = [validation.pause_reason]
+        try:
+            totals = await crediting.run()
+            pause_reasons.append(crediting.pause_reason)
+        except ActivityError as error:
+            failure = failure_of(error, UnansweredForTooLongError)
+            if failure is None:
+                raise
+            totals = await _hold(ref, failure.message)
+            pause_reasons.append(_unanswered_text(ref, totals, failure.message))
         workflow.set_current_details(
             f"Closed: {totals.settled.order_count:,} settled, {totals.rejected.order_count:,} rejected, "
-            f"{totals.held.order_count:,} held."
+            f"{totals.failed.order_count:,} failed, {totals.held.order_count:,} held."
         )
-        return totals
+        return ChunkResult(
+            **totals.model_dump(),
+            probe_count=validation.probe_count + crediting.probe_count,
+            pause_reason=" ".join(filter(None, pause_reasons)) or None,
+        )
+
+
+async def _hold(ref: ChunkRef, detail: str) -> OutcomeTotals:
+    return await workflow.execute_activity_method(
+        SettlementActivities.hold_chunk,
+        HoldRequest(**ref.model_dump(), detail=detail),
+        summary=f"hold what is left of chunk {ref.chunk_index}",
+        **CHUNK_ACTIVITY,
+    )
+
+
+def _unanswered_text(ref: ChunkRef, totals: OutcomeTotals, detail: str) -> str:
+    return (
+        f"Chunk {ref.chunk_index}: the outcome of its credits is not known, so that {totals.held.order_count:,} orders "
+        "are held. Bring the Fund Platform back, then settle resume BATCH, and settle rerun BATCH once it is closed. "
+        f"{detail}"
+    )

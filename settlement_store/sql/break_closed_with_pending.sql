@@ -4,7 +4,7 @@ SELECT
     batch_id AS id,
     format('The batch is %s, but %s of its chunks are not closed.', min(batch.state), count(*)) AS detail
 FROM batches AS batch JOIN chunk_states AS chunk USING (batch_no)
-WHERE batch.state IN ('closed', 'out_of_balance') AND chunk.state <> 'closed'
+WHERE batch.state IN ('closed', 'aborted', 'out_of_balance') AND chunk.state <> 'closed'
 GROUP BY batch_id
 ORDER BY batch_id
 LIMIT $1

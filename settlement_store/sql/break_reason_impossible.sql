@@ -1,4 +1,4 @@
--- An item is held without a reason for holding, or rejected or failed with such a reason.
+-- An item is held without a reason for holding, failed without that of failing, or another one has such a reason.
 SELECT
     'reason_impossible' AS kind,
     order_id AS id,
@@ -7,5 +7,6 @@ FROM all_exceptions
 JOIN all_items USING (batch_no, item_no)
 JOIN batches USING (batch_no)
 WHERE (outcome = 'held') <> (reason_code IN ('OUTCOME_UNKNOWN', 'NOT_ATTEMPTED', 'PAYLOAD_CONFLICT'))
+    OR (outcome = 'failed') <> (reason_code = 'DATA_ERROR')
 ORDER BY order_id
 LIMIT $1

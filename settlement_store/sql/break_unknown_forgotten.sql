@@ -24,7 +24,8 @@ WHERE (item.pruned_outcome IS NULL AND is_unknown <> coalesce(item.inherits_unkn
     OR (
         is_unknown
         AND exception.reason_code NOT IN (
-            'OUTCOME_UNKNOWN', 'PAYLOAD_CONFLICT', 'ACCOUNT_NOT_FOUND', 'ACCOUNT_CLOSED', 'ACCOUNT_CURRENCY_DIFFERS'
+            'OUTCOME_UNKNOWN', 'PAYLOAD_CONFLICT', 'ACCOUNT_NOT_FOUND', 'ACCOUNT_CLOSED', 'ACCOUNT_CURRENCY_DIFFERS',
+            'DATA_ERROR'
         )
     )
 ORDER BY item.order_id

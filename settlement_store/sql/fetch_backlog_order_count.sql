@@ -1,4 +1,4 @@
--- Count the items without an outcome in running batches that started, or stored a chunk's step, within an interval.
+-- Count the items without an outcome in batches that run and are not paused, and that started, or stored a chunk's step, within an interval.
 -- One row is read for each chunk; the totals only of those that are validated, which are no more than are in flight. A batch's chunks are named as a range, so that no statistics make scanning the table for each batch look cheap.
 SELECT coalesce(sum(batch.item_count - answered.item_count), 0)::bigint
 FROM batches AS batch
@@ -19,4 +19,6 @@ CROSS JOIN LATERAL (
     WHERE (chunk_states.batch_no, chunk_index) >= (batch.batch_no, 0)
         AND (chunk_states.batch_no, chunk_index) < (batch.batch_no, batch.item_count)
 ) AS answered
-WHERE batch.state = 'running' AND greatest(batch.started_at, answered.latest_step_at) > now() - $1::interval
+WHERE batch.state = 'running'
+    AND NOT batch.is_paused
+    AND greatest(batch.started_at, answered.latest_step_at) > now() - $1::interval

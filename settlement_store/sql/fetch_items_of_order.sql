@@ -2,7 +2,7 @@
 SELECT
     batch.batch_id,
     batch.source AS batch_source,
-    batch.state AS batch_state,
+    batch.shown_state AS batch_state,
     batch.business_date,
     item.item_no,
     coalesce(chunk.chunk_index, CASE WHEN item.pruned_outcome IS NOT NULL THEN place.item_no / batch.chunk_size END)
@@ -34,7 +34,7 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS item
 CROSS JOIN LATERAL (
-    SELECT batch_id, source, state, business_date, chunk_size FROM batches WHERE batches.batch_no = place.batch_no
+    SELECT batch_id, source, shown_state, business_date, chunk_size FROM batches WHERE batches.batch_no = place.batch_no
     OFFSET 0
 ) AS batch
 LEFT JOIN LATERAL (

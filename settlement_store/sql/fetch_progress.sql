@@ -1,6 +1,6 @@
 -- Count a batch's progress from its chunk states and their stored totals, without touching the items.
 SELECT
-    batch.state,
+    batch.shown_state AS state,
     batch.item_count AS planned,
     total.settled,
     total.rejected,

@@ -1,4 +1,4 @@
--- Read the oldest closed batches that are not pruned: how many of their items are still held, how many batches that rerun them are not closed, and how many outbox rows are not delivered.
+-- Read the oldest closed or aborted batches that are not pruned: how many of their items are still held, how many batches that rerun them are not closed, and how many outbox rows are not delivered.
 SELECT
     batch.batch_id,
     batch.closed_at,
@@ -11,7 +11,7 @@ SELECT
     (SELECT count(*) FROM outbox WHERE outbox.batch_no = batch.batch_no) AS undelivered_count
 FROM (
     SELECT batch_no, batch_id, closed_at, item_count FROM batches
-    WHERE state = 'closed' AND pruned_at IS NULL AND closed_at < $1 AND (closed_at, batch_id) > ($2, $3)
+    WHERE state IN ('closed', 'aborted') AND pruned_at IS NULL AND closed_at < $1 AND (closed_at, batch_id) > ($2, $3)
     ORDER BY closed_at, batch_id
     LIMIT $4
 ) AS batch

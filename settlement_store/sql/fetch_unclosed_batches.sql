@@ -1,6 +1,6 @@
 -- Read the oldest batches that are in no final state, and how old each is.
 SELECT
-    batch_no, batch_id, source, state, business_date, cutoff_at, chunk_size, window_size, item_count,
+    batch_no, batch_id, source, shown_state AS state, business_date, cutoff_at, chunk_size, window_size, item_count,
     duplicate_count, conflict_count, opened_at, frozen_at, started_at, closed_at,
     rerun_of, rerun_outcomes, rerun_reason_code,
     extract(epoch FROM now() - opened_at)::float8 AS age_s

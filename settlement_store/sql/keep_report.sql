@@ -3,7 +3,7 @@
 INSERT INTO kept_reports (batch_no, report)
 SELECT batch_no, $2 FROM batches
 WHERE batch_id = $1
-    AND state = 'closed'
+    AND state IN ('closed', 'aborted')
     AND NOT EXISTS (
         SELECT FROM batches AS rerun WHERE rerun.rerun_of = $1 AND rerun.state IN ('open', 'frozen', 'running')
     )

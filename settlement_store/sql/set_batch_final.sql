@@ -1,5 +1,7 @@
--- Give a running batch whose chunks are all closed its final state.
-UPDATE batches SET state = $2, closed_at = now()
+-- Give a running batch whose chunks are all closed its final state: by whether it is balanced, and whether it was aborted.
+UPDATE batches SET
+    state = CASE WHEN NOT $2::boolean THEN 'out_of_balance' WHEN is_aborting THEN 'aborted' ELSE 'closed' END,
+    closed_at = now()
 WHERE batch_no = $1
     AND state = 'running'
     AND NOT EXISTS (SELECT FROM chunk_states WHERE chunk_states.batch_no = $1 AND chunk_states.state <> 'closed')

@@ -46,7 +46,7 @@ def rejected(item_no: int) -> ExceptionItem:
 
 
 def failed(item_no: int) -> ExceptionItem:
-    return ExceptionItem(item_no, Outcome.FAILED, ReasonCode.ACCOUNT_NOT_FOUND)
+    return ExceptionItem(item_no, Outcome.FAILED, ReasonCode.DATA_ERROR)
 
 
 def held(item_no: int) -> ExceptionItem:

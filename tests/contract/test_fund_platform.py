@@ -8,7 +8,7 @@ import pytest
 
 from database.pools import Pool, open_pool
 from domain import limits
-from domain.errors import AccountNotFoundError
+from domain.errors import AccountNotFoundError, InvariantViolationError
 from fund_platform.memory import MemoryFundPlatform
 from fund_platform.port import FundPlatform
 from fund_platform.postgres import PostgresFundPlatform
@@ -25,6 +25,7 @@ DIFFERENT = CreditResultCode.EXISTS_WITH_DIFFERENT_PAYLOAD
 NOT_FOUND = CreditResultCode.ACCOUNT_NOT_FOUND
 CLOSED = CreditResultCode.ACCOUNT_CLOSED
 MISMATCH = CreditResultCode.CURRENCY_MISMATCH
+WITHDRAWN = CreditResultCode.WITHDRAWN
 SUPERSEDED = CreditResultCode.SUPERSEDED
 
 
@@ -55,6 +56,12 @@ def request_of(key: str, **changes: Any) -> CreditRequest:
 
 async def post(fund_platform: FundPlatform, *requests: CreditRequest) -> list[CreditResultCode]:
     answers = await fund_platform.post_credits("a test", requests)
+    assert list(answers) == [request.idempotency_key for request in requests]
+    return list(answers.values())
+
+
+async def withdraw(fund_platform: FundPlatform, *requests: CreditRequest) -> list[CreditResultCode]:
+    answers = await fund_platform.withdraw_credits("a test", requests)
     assert list(answers) == [request.idempotency_key for request in requests]
     return list(answers.values())
 
@@ -223,6 +230,45 @@ async def test_old_and_new_requests_in_one_call_are_each_answered_by_their_own_r
     assert await fetch_balances(fund_platform) == {"alice": 200, "bob": 100, "eve": 0}
 
 
+async def test_a_withdrawn_credit_is_refused_for_good_under_its_claim_number_and_judged_anew_under_a_higher_one(
+    fund_platform: FundPlatform,
+) -> None:
+    for _ in range(2):
+        assert await withdraw(fund_platform, request_of("k", claim_no=2)) == [WITHDRAWN]
+        assert await post(fund_platform, request_of("k", claim_no=2)) == [WITHDRAWN]
+    assert await post(fund_platform, request_of("k", claim_no=1)) == [SUPERSEDED]
+    assert (await fetch_balances(fund_platform))["alice"] == 0
+    assert await post(fund_platform, request_of("k", claim_no=3)) == [CREATED]
+    assert await fund_platform.fetch_ledger_breaks(10) == []
+
+
+async def test_what_was_answered_before_it_was_withdrawn_stays_answered(fund_platform: FundPlatform) -> None:
+    await post(
+        fund_platform, request_of("paid"), request_of("refused", claim_no=2, account_id="nobody"), request_of("other")
+    )
+    codes = await withdraw(
+        fund_platform,
+        request_of("new"),
+        request_of("paid", claim_no=2),
+        request_of("refused", claim_no=2, account_id="nobody"),
+        request_of("other", amount_minor=7),
+    )
+    assert codes == [WITHDRAWN, EXISTS, NOT_FOUND, DIFFERENT]
+    assert await withdraw(fund_platform, request_of("refused")) == [SUPERSEDED]
+    assert await withdraw(fund_platform, request_of("refused", claim_no=3)) == [WITHDRAWN]
+    assert (await fetch_balances(fund_platform))["alice"] == 200
+    assert await fund_platform.fetch_ledger_breaks(10) == []
+
+
+async def test_a_withdrawal_needs_no_account_and_tells_the_request_that_it_withdrew(
+    fund_platform: FundPlatform,
+) -> None:
+    assert await withdraw(fund_platform, request_of("k", claim_no=2, account_id="nobody")) == [WITHDRAWN]
+    life = await fund_platform.fetch_credit_life("k")
+    payload = {"account_id": "nobody", "amount_minor": 100, "currency": "USD"}
+    assert life == CreditLife(answer=CreditAnswer(result_code=WITHDRAWN, claim_no=2, **payload), postings=[])
+
+
 @pytest.mark.parametrize(
     "requests",
     [
@@ -238,8 +284,9 @@ async def test_old_and_new_requests_in_one_call_are_each_answered_by_their_own_r
 async def test_a_malformed_call_has_no_effect_at_all(
     fund_platform: FundPlatform, requests: list[CreditRequest]
 ) -> None:
-    with pytest.raises(ValueError):
-        await fund_platform.post_credits("a test", requests)
+    for ask in (fund_platform.post_credits, fund_platform.withdraw_credits):
+        with pytest.raises(ValueError):
+            await ask("a test", requests)
     assert await fund_platform.fetch_credits("", 10) == []
     assert await post(fund_platform, request_of("good")) == [CREATED]
 
@@ -302,6 +349,7 @@ async def test_a_key_that_was_never_asked_for_has_no_life(fund_platform: FundPla
 async def test_nothing_to_do_is_no_error(fund_platform: FundPlatform) -> None:
     await fund_platform.open_accounts([])
     assert await fund_platform.post_credits("a test", []) == {}
+    assert await fund_platform.withdraw_credits("a test", []) == {}
     assert await fund_platform.fetch_credit_totals([]) == ControlTotals()
     assert await fund_platform.fetch_credits("", 10) == []
     assert await fund_platform.fetch_ledger_breaks(10) == []
@@ -311,6 +359,16 @@ async def test_a_call_that_creates_nothing_leaves_no_journal_entry(fund_platform
     await post(fund_platform, request_of("k"))
     await post(fund_platform, request_of("k"), request_of("refused", account_id="nobody"))
     assert await fund_platform.fetch_ledger_breaks(10) == []
+
+
+async def test_the_one_in_memory_withdraws_nothing_where_a_posting_has_no_answer() -> None:
+    platform = MemoryFundPlatform()
+    await platform.open_accounts(OPENINGS)
+    await platform.post_credits("a test", [request_of("k")])
+    platform.answers.clear()
+    with pytest.raises(InvariantViolationError):
+        await platform.withdraw_credits("a test", [request_of("good"), request_of("k")])
+    assert platform.answers == {}
 
 
 def replace_answer(platform: MemoryFundPlatform, **changes: Any) -> None:

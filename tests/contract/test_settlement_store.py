@@ -31,6 +31,7 @@ from schemas.batches import (
     Item,
     OutcomeTotals,
 )
+from schemas.control import BatchControl
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (
@@ -290,6 +291,9 @@ class TestFreezingAndStarting:
             "window": 2,
             "business_date": date(2026, 11, 22),
             "cutoff_at": CUTOFF,
+            "control": BatchControl(window=2).model_dump(),
+            "thresholds": None,
+            "credit_deadline_s": 3600,
         }
         assert await everything_of(store, "B1") == before
 
@@ -335,6 +339,21 @@ class TestChunks:
         with pytest.raises(ChunkUnfinishedError):
             await store.fetch_chunk_totals("B1", 0)
 
+    async def test_validation_fails_and_holds_what_it_cannot_judge_and_only_the_failed_come_in_again(
+        self, store: SettlementStore
+    ) -> None:
+        await run_batch(store, orders_of(*ORDER_IDS))
+        not_attempted = ExceptionItem(2, Outcome.HELD, ReasonCode.NOT_ATTEMPTED, "too many are bad")
+        totals = await store.store_validation("B1", 0, [failed(1), not_attempted])
+        assert totals == outcome_totals_of([("failed", "USD", 1, 100), ("held", "USD", 1, 100)])
+        assert await store.fetch_store_breaks(10) == []
+        await store.open_batch(opening_of("B2"))
+        appended = await store.append_orders("B2", orders_of("O1", "O2"))
+        assert (appended.claimed_count, appended.duplicate_count) == (1, 1)
+        [held_item] = await store.fetch_items_of_order("O2")
+        assert (held_item.reason_code, held_item.detail) == (ReasonCode.NOT_ATTEMPTED, "too many are bad")
+        assert await store.fetch_store_breaks(10) == []
+
     async def test_outcomes_close_the_chunk_with_its_totals(self, store: SettlementStore) -> None:
         orders = [order_of("O0"), order_of("O1", amount_minor=7), order_of("O2", currency="EUR"), *orders_of("O3")]
         await run_chunk(store, [*orders, order_of("O4", amount_minor=30)])
@@ -353,7 +372,7 @@ class TestChunks:
         chunk = await store.fetch_chunk("B1", 0)
         assert chunk.state == ChunkState.CLOSED
         assert await store.fetch_reason_counts("B1") == {
-            "ACCOUNT_NOT_FOUND": 1,
+            "DATA_ERROR": 1,
             "ORDER_DISPUTED": 1,
             "PAYLOAD_CONFLICT": 1,
         }

@@ -64,7 +64,7 @@ async def test_each_step_has_a_row_with_exactly_the_outcomes_that_it_stored(stor
     closed = await read_row(store)
     assert (closed.batch_id, closed.item_start, closed.item_end, closed.step) == ("B1", 0, 5, "closed")
     assert await read_outcomes(store, closed) == {
-        "O0": ("failed", "ACCOUNT_NOT_FOUND"),
+        "O0": ("failed", "DATA_ERROR"),
         "O2": ("settled", None),
         "O3": ("held", "PAYLOAD_CONFLICT"),
         "O4": ("settled", None),

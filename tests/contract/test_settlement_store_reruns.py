@@ -27,7 +27,7 @@ from tests.settlements import CALENDAR
 ALL = (Outcome.REJECTED, Outcome.FAILED, Outcome.HELD)
 EXCEPTIONS = [
     ExceptionItem(1, Outcome.REJECTED, ReasonCode.ACCOUNT_CLOSED),
-    ExceptionItem(2, Outcome.FAILED, ReasonCode.ACCOUNT_NOT_FOUND),
+    ExceptionItem(2, Outcome.FAILED, ReasonCode.DATA_ERROR),
     ExceptionItem(3, Outcome.HELD, ReasonCode.PAYLOAD_CONFLICT),
 ]
 
@@ -82,7 +82,7 @@ async def test_exceptions_are_read_in_slices_in_their_order(store: SettlementSto
     assert [(each.order_id, each.outcome, each.reason_code) for each in found] == [
         ("O0", "rejected", "ORDER_DISPUTED"),
         ("O1", "rejected", "ACCOUNT_CLOSED"),
-        ("O2", "failed", "ACCOUNT_NOT_FOUND"),
+        ("O2", "failed", "DATA_ERROR"),
         ("O3", "held", "PAYLOAD_CONFLICT"),
     ]
     assert all(each.is_latest and each.claim_no == 1 and each.amount_minor == 100 for each in found)

@@ -147,7 +147,8 @@ def test_a_day_of_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
             subprocess.run([".venv/bin/settle", "stack", "down"], cwd=tmp_path, env=environment, check=True)
     said = log.read_text()
     assert exit_code == 0, said
-    assert said.count("Balanced: ") == 3  # the run, its report, the rerun
+    assert said.count("Balanced: ") == 4  # the run, its report, the reruns
+    assert "my-second-batch is aborted: 1,000 planned" in said
     assert "clean: no breaks" in said
     assert "was rejected in batch my-first-batch: The customer disputes the order." in said
     assert "Order S1-000000110 was settled in batch" in said

@@ -23,6 +23,7 @@ NO_PORT = 1  # nothing listens on a privileged port that is not in use
 RUN, BATCHES, AUDIT, MIGRATE, WORKER = ("run",), ("batches", "--json"), ("audit", "--json"), ("migrate",), ("worker",)
 STATUS, WATCH, REPORT = ("status", "some-batch", "--json"), ("watch", "some-batch"), ("report", "some-batch", "--json")
 RELAY, INTAKE, DLQ, PUBLISH = ("relay",), ("intake",), ("dlq", "list", "--json"), ("import", "orders.csv", "--publish")
+PAUSE, WINDOW = ("pause", "some-batch"), ("window", "some-batch", "3")
 ACCOUNT, IMPORT = ("account", "show", "A1", "--json"), ("import", "orders.csv", "--json")
 Fault = Callable[[], dict[str, str]]
 
@@ -166,6 +167,9 @@ SAID = {
         (DLQ, "Kafka's host is unknown"),
         (PUBLISH, "Kafka refuses"),
         (MIGRATE, "Kafka refuses"),
+        (PAUSE, "PostgreSQL refuses"),
+        (PAUSE, "Temporal is silent"),
+        (WINDOW, "the namespace is missing"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else value,
 )

@@ -34,7 +34,7 @@ NO_SCHEDULE = (
 )
 OUTCOMES = "should be one or more of failed, rejected, held, with commas between them."
 BY_ID = [
-    *(("status",), ("watch",), ("report",), ("rerun",), ("order",)),
+    *(("pause",), ("resume",), ("abort",), ("status",), ("watch",), ("report",), ("rerun",), ("order",)),
     *(("account", "show"), ("account", "close"), ("account", "reopen")),
 ]
 
@@ -62,6 +62,13 @@ WRONG_CALLS = [
     Wrong(("report", "nowhere"), NO_BATCH),
     Wrong(("report", "nowhere", "--json"), NO_BATCH),
     Wrong(("rerun", "nowhere"), NO_BATCH),
+    *(Wrong((command, "nowhere"), NO_BATCH) for command in ("pause", "resume", "abort")),
+    Wrong(("window", "nowhere", "3"), NO_BATCH),
+    Wrong(("window", "nowhere"), "Missing argument 'N'."),
+    Wrong(("window", NO_UTF8, "3"), f"settle: 'id-\\udcff' {NO_ID}"),
+    invalid(("window", "nowhere", "0"), "N", "Input should be greater than or equal to 1"),
+    invalid(("window", "nowhere", "201"), "N", "Input should be less than or equal to 200"),
+    invalid(("window", "nowhere", "wide"), "N", "Input should be a valid integer"),
     Wrong(("rerun", "nowhere", "--reason", "account_closed"), NO_BATCH),
     Wrong(("order", "nothing"), "settle: No system knows order nothing: neither the Order Center, nor a batch, nor"),
     Wrong(("account", "show", "nobody"), NO_ACCOUNT),
@@ -180,6 +187,10 @@ MALFORMED = {
     "SETTLE_CHUNK_SIZE": "10001",
     "SETTLE_RETENTION_DAYS": "-777",
     "SETTLE_WINDOW": "wide",
+    "SETTLE_REJECTED_PERCENT_MAX": "-1.5",
+    "SETTLE_REJECTED_COUNT_MAX": "-1111",
+    "SETTLE_FAILED_PERCENT_MAX": "100.5",
+    "SETTLE_FAILED_COUNT_MAX": "-2222",
     "SETTLE_TOPIC_PREFIX": "a/b",
     "SETTLE_INTAKE_INSTANCE_ID": "i" * 101,
     "SETTLE_INTAKE_BATCH_SIZE": "-888",
@@ -203,6 +214,7 @@ ON_THE_DATABASE = [
         ("prune",),
     ),
     *((*command, "some-id") for command in BY_ID),
+    ("window", "some-id", "3"),
     *(("schedule", "apply"), ("schedule", "show"), ("schedule", "trigger"), ("schedule", "delete")),
 ]
 

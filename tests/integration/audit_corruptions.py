@@ -193,11 +193,23 @@ OUTCOMES = {
     "a rejected item is made failed": in_store(
         f"UPDATE exception_items SET outcome = 'failed' WHERE {item_of('O02', 'B1')}",
         ("chunk_totals_differ", "B1.chunk-000000"),
+        ("reason_impossible", "O02"),
     ),
     "a rejected item of a chunk not yet closed is made failed": in_store(
         f"UPDATE exception_items SET outcome = 'failed' WHERE {item_of('O22', 'B3')}",
         ("chunk_totals_differ", "B3.chunk-000001"),
         ("outcome_too_early", "O22"),
+        ("reason_impossible", "O22"),
+    ),
+    "a rejected item of a chunk not yet closed is made one of unknown outcome": in_store(
+        "UPDATE exception_items SET (outcome, reason_code) = ('held', 'OUTCOME_UNKNOWN') "
+        f"WHERE {item_of('O22', 'B3')}; UPDATE claims SET is_held = true WHERE order_id = 'O22'",
+        ("chunk_totals_differ", "B3.chunk-000001"),
+        ("outcome_too_early", "O22"),
+    ),
+    "a rejected item has the reason of a failed one": in_store(
+        f"UPDATE exception_items SET reason_code = 'DATA_ERROR' WHERE {item_of('O02', 'B1')}",
+        ("reason_impossible", "O02"),
     ),
     "a settled item is made rejected": in_store(
         "INSERT INTO exception_items (batch_no, item_no, outcome, reason_code) "

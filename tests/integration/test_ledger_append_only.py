@@ -49,6 +49,14 @@ async def test_a_key_whose_answer_was_lost_is_not_paid_again(fund_platform: Post
     assert await pool.fetchval("SELECT count(*) FROM credit_answers") == 0
 
 
+async def test_a_key_whose_answer_was_lost_is_not_withdrawn(fund_platform: PostgresFundPlatform, pool: Pool) -> None:
+    await pool.execute("DELETE FROM credit_answers")
+    other = CreditRequest("other", 1, "alice", 5, "USD")
+    with pytest.raises(InvariantViolationError, match="settle audit"):
+        await fund_platform.withdraw_credits("a test", [other, REQUEST])
+    assert await pool.fetchval("SELECT count(*) FROM credit_answers") == 0
+
+
 async def test_a_balance_too_big_for_the_ledger_is_an_error_and_posts_nothing(
     fund_platform: PostgresFundPlatform,
 ) -> None:

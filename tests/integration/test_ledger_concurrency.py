@@ -139,6 +139,32 @@ async def test_a_credit_that_waited_for_a_rivals_refusal_of_its_key_obeys_the_cl
     assert await fund_platform.fetch_ledger_breaks(10) == []
 
 
+@pytest.mark.parametrize(
+    ("claim_no", "stored_code", "code"),
+    [
+        (1, "account_closed", CreditResultCode.WITHDRAWN),
+        (2, "account_closed", CreditResultCode.ACCOUNT_CLOSED),
+        (3, "withdrawn", CreditResultCode.SUPERSEDED),
+        (1, "created", CreditResultCode.EXISTS),
+    ],
+)
+async def test_a_withdrawal_that_waited_for_a_rivals_answer_to_its_key_leaves_what_stands(
+    fund_platform: PostgresFundPlatform, pool: Pool, claim_no: int, stored_code: str, code: CreditResultCode
+) -> None:
+    async with rival(pool, STORE_ANSWER, claim_no, stored_code):
+        [task] = await start_and_see_blocked(pool, fund_platform.withdraw_credits("a test", [REQUEST]))
+    assert await task == {"k": code}
+
+
+async def test_a_credit_that_waited_for_its_withdrawal_creates_nothing(
+    fund_platform: PostgresFundPlatform, pool: Pool
+) -> None:
+    async with rival(pool, STORE_ANSWER, 2, "withdrawn"):
+        [task] = await start_and_see_blocked(pool, fund_platform.post_credits("late", [REQUEST]))
+    assert await task == {"k": CreditResultCode.WITHDRAWN}
+    assert await balance_of(fund_platform) == 0
+
+
 async def test_the_same_credit_in_calls_that_wait_for_each_other_is_created_once(
     fund_platform: PostgresFundPlatform, pool: Pool
 ) -> None:

@@ -77,6 +77,7 @@ def calls_of(prefix: str) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
         "fetch_credit_life": [((f"credit:{prefix}{n}",), 1) for n in ("000000007", "unknown")],
         "post_credits": [],
         "refuse_credits": [],
+        "withdraw_credits": [],
         "fetch_answers": [],
         "fetch_credit_totals": [],
     }
@@ -89,8 +90,9 @@ def calls_of(prefix: str) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
             calls[name].append(((old_keys, claim_nos, account_ids, amounts_minor, currencies), count))
         calls["fetch_credit_totals"].append(((old_keys,), count))
         for keys in (old_keys, new_keys, [*old_keys[::2], *new_keys[1::2]]):
-            arguments = ("a test", keys, claim_nos, account_ids, amounts_minor, currencies)
-            calls["post_credits"].append((arguments, count))
+            columns = (keys, claim_nos, account_ids, amounts_minor, currencies)
+            calls["post_credits"].append((("a test", *columns), count))
+            calls["withdraw_credits"].append((columns, count))
     return calls
 
 

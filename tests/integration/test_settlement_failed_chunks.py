@@ -88,14 +88,13 @@ async def test_a_chunk_that_fails_for_good_is_held_and_the_others_are_settled(
 ) -> None:
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=BAD_RATE)
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=2)
-    bad_order_id = orders.records[BAD_CHUNK_INDEX * CHUNK_SIZE].order_id
 
-    async def fetch_records(order_ids: list[str]) -> object:
-        if bad_order_id in order_ids:
-            raise InvariantViolationError("The record contradicts itself.")
-        return await systems.order_center.fetch_records(order_ids)
+    async def fetch_chunk(batch_id: str, chunk_index: int) -> object:
+        if chunk_index == BAD_CHUNK_INDEX:
+            raise InvariantViolationError("The chunk's state contradicts itself.")
+        return await systems.store.fetch_chunk(batch_id, chunk_index)
 
-    broken = systems._replace(order_center=replaced(systems.order_center, "fetch_records", fetch_records))
+    broken = systems._replace(store=replaced(systems.store, "fetch_chunk", fetch_chunk))
     async with running_worker(client, batch_id, broken):
         _, result = await settle(client, batch_id, opening)
     await require_held(systems, result, orders, reason=ReasonCode.NOT_ATTEMPTED, credited=ControlTotals())

@@ -23,6 +23,7 @@ ORDER_LIFE_READ_COUNT = 2  # an order's item and its earlier one
 ROW_COUNT_MIN = 2_000  # what may be read without harm whatever it is about: all of a few chunks, some times over
 READS_ALL_CHUNKS = {
     "fetch_backlog_order_count",
+    "fetch_outcome_totals",
     "fetch_progress",
     "set_batch_final",
 }  # of a batch, which may be most of their tables
@@ -283,14 +284,19 @@ def calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
                 yield statement, (order_id, limits.ORDER_LIFE_ROW_COUNT_MAX), ORDER_LIFE_READ_COUNT
         for statement in ("fetch_chunk", "lock_chunk"):
             yield statement, (batch_id, 7), 1
-        for statement in ("fetch_batch", "lock_batch"):
+        for statement in ("fetch_batch", "lock_batch", "fetch_control"):
             yield statement, (batch_id,), 1
         yield "fetch_progress", (batch_id,), 2 * CHUNK_COUNT  # every chunk, and its totals
     for batch_no in (filled.small, filled.big, filled.open):
         for statement in ("fetch_planned_totals", "set_batch_running"):
             yield statement, (batch_no,), 10
         yield "set_batch_frozen", (batch_no, CUTOFF.date()), 1
-        yield "set_batch_final", (batch_no, "closed"), CHUNK_COUNT
+        yield "set_batch_final", (batch_no, True), CHUNK_COUNT
+        yield "fetch_unclosed_chunks", (batch_no, -1, limits.HOLD_SLICE_CHUNK_COUNT), CHUNK_COUNT
+        yield "fetch_outcome_totals", (batch_no,), CHUNK_COUNT
+        yield "set_control", (batch_no, True, False, 1), 1
+        yield "store_control_action", (batch_no, 1, "pause", None, "ann", "why"), 1
+        yield "fetch_control_actions", (batch_no, limits.CONTROL_ACTIONS_SHOWN_MAX), 1
         yield "count_appended", (batch_no, 1, 1, 1), 1
         yield "count_conflicts", (batch_no, 1), 1
     yield "store_chunks", (filled.open, ITEM_COUNT, SMALL_CHUNK_SIZE), CHUNK_COUNT

@@ -21,7 +21,12 @@ from tests.databases import cloned_database
 
 CONNECTION_COUNT = 8
 CREATED = CreditResultCode.CREATED
-REFUSALS = {CreditResultCode.ACCOUNT_NOT_FOUND, CreditResultCode.ACCOUNT_CLOSED, CreditResultCode.CURRENCY_MISMATCH}
+REFUSALS = {
+    CreditResultCode.ACCOUNT_NOT_FOUND,
+    CreditResultCode.ACCOUNT_CLOSED,
+    CreditResultCode.CURRENCY_MISMATCH,
+    CreditResultCode.WITHDRAWN,
+}
 
 # The database is one for all the examples of a test: each takes keys and accounts of its own.
 seeded = settings(
@@ -91,21 +96,26 @@ async def open_some(fund_platform: FundPlatform, rng: random.Random, shape: Shap
 
 
 async def post_calls(
-    fund_platform: FundPlatform, calls: Sequence[Sequence[CreditRequest]]
+    fund_platform: FundPlatform, calls: Sequence[Sequence[CreditRequest]], withdrawing: random.Random | None = None
 ) -> list[tuple[CreditRequest, CreditResultCode]]:
+    """Make the calls one after the other; a third of them withdraw if `withdrawing` is given."""
     answered = []
     for requests in calls:
-        answers = await fund_platform.post_credits("random", requests)
+        is_withdrawal = withdrawing is not None and withdrawing.random() < 1 / 3
+        ask = fund_platform.withdraw_credits if is_withdrawal else fund_platform.post_credits
+        answers = await ask("random", requests)
         answered += [(request, answers[request.idempotency_key]) for request in requests]
     return answered
 
 
 async def post_at_once(
-    fund_platform: FundPlatform, lists_of_calls: Sequence[Sequence[Sequence[CreditRequest]]]
+    fund_platform: FundPlatform,
+    lists_of_calls: Sequence[Sequence[Sequence[CreditRequest]]],
+    withdrawing: random.Random | None = None,
 ) -> dict[str, list[tuple[CreditRequest, CreditResultCode]]]:
     """Make each list's calls one after the other, all lists at the same time; return the answers by key."""
     by_key: defaultdict[str, list[tuple[CreditRequest, CreditResultCode]]] = defaultdict(list)
-    for answered in await asyncio.gather(*(post_calls(fund_platform, calls) for calls in lists_of_calls)):
+    for answered in await asyncio.gather(*(post_calls(fund_platform, calls, withdrawing) for calls in lists_of_calls)):
         for request, code in answered:
             by_key[request.idempotency_key].append((request, code))
     return by_key
@@ -179,7 +189,7 @@ async def test_rivals_with_crossed_payloads_and_claims_pay_a_key_once_and_never_
             await fund_platform.close_account(f"{prefix}account-0")
             await fund_platform.reopen_account(f"{prefix}account-0")
 
-    answers, _ = await asyncio.gather(post_at_once(fund_platform, lists_of_calls), close_and_reopen())
+    answers, _ = await asyncio.gather(post_at_once(fund_platform, lists_of_calls, rng), close_and_reopen())
 
     paid = []
     for answered in answers.values():
@@ -208,6 +218,7 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("post"), calls),
         st.tuples(st.just("post"), calls),
+        st.tuples(st.just("withdraw"), calls),
         st.tuples(st.sampled_from(["close", "reopen"]), st.sampled_from(["alice", "bob"])),
         st.tuples(st.just("open"), st.builds(AccountOpening, account_names, currencies)),
     ),
@@ -217,11 +228,12 @@ steps = st.lists(
 
 
 async def take_step(fund_platform: FundPlatform, prefix: str, verb: str, argument: Any) -> Any:
-    if verb == "post":
+    if verb in ("post", "withdraw"):
         requests = [
             r._replace(idempotency_key=prefix + r.idempotency_key, account_id=prefix + r.account_id) for r in argument
         ]
-        return await fund_platform.post_credits("random", requests)
+        ask = fund_platform.post_credits if verb == "post" else fund_platform.withdraw_credits
+        return await ask("random", requests)
     if verb == "open":
         return await fund_platform.open_accounts([argument._replace(account_id=prefix + argument.account_id)])
     change = fund_platform.close_account if verb == "close" else fund_platform.reopen_account

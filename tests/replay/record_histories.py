@@ -10,7 +10,6 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from enum import Enum, auto
 from pathlib import Path
@@ -29,14 +28,15 @@ from fund_platform.memory import MemoryFundPlatform
 from order_center.memory import MemoryOrderCenter
 from runtime.batch_starts import start_batch
 from runtime.settings import Settings
-from schemas.batches import BatchOpening, BatchSource, OfferedOrder, RerunSelection
+from schemas.batches import BatchOpening, BatchSource, Chunk, OfferedOrder, RerunSelection
 from schemas.ledger import AccountOpening
-from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
+from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import Outcome
 from schemas.workflows import BatchRun
 from settlement_store.memory import MemorySettlementStore
 from starters.daily_schedule import apply_schedule, trigger_schedule
 from starters.migrate import add_search_attributes
+from tests.replay.poisoned_chunks import CHUNK_SHAPES, settle_chunk
 from workers.settlement_worker import build_worker
 from workflows.settle_batch import SettleBatchWorkflow
 
@@ -45,7 +45,6 @@ TASK_QUEUE = "record"
 BATCH_SETTINGS = BatchSettings(BusinessCalendar(time(), ZoneInfo("UTC")), chunk_size=2, window=3)
 CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
 WORKERS_NAME = re.compile(r"\d+@[\w.-]+")  # of its sticky task queue
-POISON_ORDER_ID = "order-00003"
 
 
 class Begun(Enum):
@@ -58,30 +57,30 @@ class Begun(Enum):
     BY_KAFKA = auto()
 
 
-class PoisonedOrderCenter(MemoryOrderCenter):
-    """Fails for good for the chunk that holds the poison order."""
+class BrokenStore(MemorySettlementStore):
+    """Fails for good for the second chunk."""
 
-    async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
-        if POISON_ORDER_ID in order_ids:
-            raise InvariantViolationError("The poison order cannot be read.")
-        return await super().fetch_records(order_ids)
+    async def fetch_chunk(self, batch_id: str, chunk_index: int) -> Chunk:
+        if chunk_index == 1:
+            raise InvariantViolationError("The second chunk cannot be read.")
+        return await super().fetch_chunk(batch_id, chunk_index)
 
 
-SHAPES: dict[str, tuple[MemoryOrderCenter, int, Begun]] = {
-    "batch-closed": (MemoryOrderCenter(), 5, Begun.BY_HAND),
-    "batch-empty": (MemoryOrderCenter(), 0, Begun.BY_HAND),
-    "batch-continued-as-new": (MemoryOrderCenter(), 40, Begun.BY_HAND),
-    "batch-with-a-failed-chunk": (PoisonedOrderCenter(), 5, Begun.BY_HAND),
-    "batch-started-again": (MemoryOrderCenter(), 5, Begun.AGAIN),
-    "batch-rerun": (MemoryOrderCenter(), 5, Begun.AS_RERUN),
-    "batch-scheduled": (MemoryOrderCenter(), 5, Begun.BY_SCHEDULE),
-    "batch-kafka": (MemoryOrderCenter(), 5, Begun.BY_KAFKA),
+SHAPES: dict[str, tuple[MemorySettlementStore, int, Begun]] = {
+    "batch-closed": (MemorySettlementStore(), 5, Begun.BY_HAND),
+    "batch-empty": (MemorySettlementStore(), 0, Begun.BY_HAND),
+    "batch-continued-as-new": (MemorySettlementStore(), 40, Begun.BY_HAND),
+    "batch-with-a-failed-chunk": (BrokenStore(), 5, Begun.BY_HAND),
+    "batch-started-again": (MemorySettlementStore(), 5, Begun.AGAIN),
+    "batch-rerun": (MemorySettlementStore(), 5, Begun.AS_RERUN),
+    "batch-scheduled": (MemorySettlementStore(), 5, Begun.BY_SCHEDULE),
+    "batch-kafka": (MemorySettlementStore(), 5, Begun.BY_KAFKA),
 }
 
 
 async def main() -> None:
     HISTORIES_DIR.mkdir(exist_ok=True)
-    missing = [shape for shape in SHAPES if not list(HISTORIES_DIR.glob(f"{shape}*.json"))]
+    missing = [shape for shape in (*SHAPES, *CHUNK_SHAPES) if not list(HISTORIES_DIR.glob(f"{shape}*.json"))]
     if not missing:
         sys.stdout.write("Every shape has been recorded.\n")
         return
@@ -92,13 +91,16 @@ async def main() -> None:
     ) as environment:
         await add_search_attributes(environment.client)
         for shape in missing:
-            await record(environment.client, shape, *SHAPES[shape])
+            if shape in CHUNK_SHAPES:
+                await save(environment.client, await settle_chunk(environment.client, shape), None, shape)
+            else:
+                await record(environment.client, shape, *SHAPES[shape])
             sys.stdout.write(f"{shape}: recorded\n")
 
 
-async def record(client: Client, name: str, order_center: MemoryOrderCenter, order_count: int, begun: Begun) -> None:
+async def record(client: Client, name: str, store: MemorySettlementStore, order_count: int, begun: Begun) -> None:
     """Settle one batch in chunks of 2, and keep the history of each of its runs and of its second chunk."""
-    store, fund_platform = MemorySettlementStore(), MemoryFundPlatform()
+    order_center, fund_platform = MemoryOrderCenter(), MemoryFundPlatform()
     await fund_platform.open_accounts([AccountOpening("account-1", "USD")])
     await order_center.load_records([order(number) for number in range(order_count)])
     opening = BatchOpening(

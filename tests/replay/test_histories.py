@@ -15,7 +15,8 @@ from temporalio.workflow import NondeterminismError
 from activities.settlement import SettlementActivities
 from runtime.temporal import workflow_runner
 from schemas.batches import OutcomeTotals
-from schemas.workflows import ChunkRef
+from schemas.workflows import StepRequest
+from tests.replay.poisoned_chunks import CHUNK_SHAPES
 from tests.replay.record_histories import HISTORIES_DIR, SHAPES
 from workers.settlement_worker import WORKFLOWS
 from workflows.activity_options import CHUNK_ACTIVITY
@@ -34,9 +35,9 @@ class ReorderedChunkWorkflow:
     """SettleChunkWorkflow with its activities the wrong way round."""
 
     @workflow.run
-    async def run(self, ref: ChunkRef) -> OutcomeTotals:
-        await workflow.execute_activity_method(SettlementActivities.credit_chunk, ref, **CHUNK_ACTIVITY)
-        return await workflow.execute_activity_method(SettlementActivities.validate_chunk, ref, **CHUNK_ACTIVITY)
+    async def run(self, request: StepRequest) -> OutcomeTotals:
+        await workflow.execute_activity_method(SettlementActivities.credit_chunk, request, **CHUNK_ACTIVITY)
+        return await workflow.execute_activity_method(SettlementActivities.validate_chunk, request, **CHUNK_ACTIVITY)
 
 
 def history_of(path: Path) -> WorkflowHistory:
@@ -84,7 +85,26 @@ def test_the_recorded_shapes_are_all_there() -> None:
     assert "open_scheduled_batch" in (HISTORIES_DIR / "batch-scheduled-0.json").read_text()
 
 
+def activities_of(path: Path) -> list[str]:
+    return [
+        event["activityTaskScheduledEventAttributes"]["activityType"]["name"]
+        for event in json.loads(path.read_text())["events"]
+        if event["eventType"] == "EVENT_TYPE_ACTIVITY_TASK_SCHEDULED"
+    ]
+
+
+def test_the_recorded_chunks_isolated_held_and_gave_up() -> None:
+    recorded = {shape: activities_of(HISTORIES_DIR / f"{shape}.json") for shape in CHUNK_SHAPES}
+    assert recorded == {
+        "chunk-poisoned-in-validation": ["validate_chunk", *["probe_validation"] * 5, "validate_chunk", "credit_chunk"],
+        "chunk-poisoned-in-crediting": ["validate_chunk", "credit_chunk", *["probe_credits"] * 5, "credit_chunk"],
+        "chunk-past-the-bound": ["validate_chunk", *["probe_validation"] * 3, "validate_chunk", "credit_chunk"],
+        "chunk-unanswered": ["validate_chunk", "credit_chunk", "hold_chunk"],
+    }
+
+
 def test_every_shape_that_can_be_recorded_is_recorded() -> None:
     names = {path.stem for path in HISTORIES}
-    assert {name for name in names if not name.startswith(tuple(SHAPES))} == set()
-    assert [shape for shape in SHAPES if not any(name.startswith(shape) for name in names)] == []
+    all_shapes = (*SHAPES, *CHUNK_SHAPES)
+    assert {name for name in names if not name.startswith(all_shapes)} == set()
+    assert [shape for shape in all_shapes if not any(name.startswith(shape) for name in names)] == []

@@ -1,19 +1,32 @@
 """How an activity attempt ended is logged, with what a person needs to find it."""
 
 import asyncio
+import dataclasses
 import logging
+import time
 
 import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.attempts import attempt
-from domain.errors import BatchNotFoundError, UnavailableError
+from activities.attempts import answered_within, attempt
+from domain.errors import (
+    BatchNotFoundError,
+    DataError,
+    UnansweredError,
+    UnansweredForTooLongError,
+    UnavailableError,
+)
 
 
 async def fail_with(error: BaseException) -> None:
     async with attempt("a-batch", 3):
         raise error
+
+
+def caused_by(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
 
 
 async def succeed() -> None:
@@ -29,6 +42,15 @@ async def succeed() -> None:
         (BatchNotFoundError("There is no batch x."), "There is no batch x.", True, False),
         (KeyError("surprise"), "'surprise'", False, True),
         (asyncio.CancelledError(), "CancelledError", False, False),
+        (caused_by(UnansweredError("No answer."), OSError("away")), "No answer.", False, False),
+        (caused_by(UnansweredError("No answer."), RuntimeError("odd")), "No answer.", False, True),
+        (caused_by(UnansweredForTooLongError("None."), UnansweredError("No answer.")), "None.", True, False),
+        (
+            caused_by(DataError("KeyError: 'x'", 3, 5), KeyError("x")),
+            "Items 3 to 4, or some of them, cannot be processed: KeyError: 'x'",
+            True,
+            True,
+        ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
@@ -58,3 +80,48 @@ async def test_an_attempt_that_is_done_says_of_which_batch(caplog: pytest.LogCap
     assert vars(record)["batch_id"] == "a-batch"
     assert "chunk_index" not in vars(record)
     assert vars(record)["elapsed_s"] >= 0
+
+
+async def test_an_error_of_the_data_tells_the_workflow_of_which_items() -> None:
+    with pytest.raises(ApplicationError) as told:
+        await ActivityEnvironment().run(fail_with, DataError("KeyError: 'x'", 3, 5))
+    assert (told.value.type, told.value.details, told.value.non_retryable) == ("DataError", (3, 5), True)
+
+
+async def ask(error: Exception, deadline_s: float) -> None:
+    async with attempt("a-batch", 3) as heartbeat:
+        with answered_within(heartbeat, deadline_s):
+            raise error
+
+
+async def run_attempt(error: Exception, details: tuple[float, ...], told: list[tuple[object, ...]]) -> None:
+    environment = ActivityEnvironment()
+    environment.info = dataclasses.replace(environment.info, heartbeat_details=details)
+    environment.on_heartbeat = lambda *details: told.append(details)
+    await environment.run(ask, error, 60.0)
+
+
+async def test_the_fund_platform_is_asked_until_the_deadline_from_the_first_attempt_without_an_answer() -> None:
+    told: list[tuple[object, ...]] = []
+    before_s = time.time()
+    with pytest.raises(UnansweredError):
+        await run_attempt(UnansweredError("No answer."), (), told)
+    [(since_s,)] = told
+    assert isinstance(since_s, float)
+    assert before_s <= since_s <= time.time()
+
+    for passed_s in (1, 59):
+        since_s = time.time() - passed_s
+        with pytest.raises(UnansweredError):
+            await run_attempt(UnansweredError("No answer."), (since_s,), told)
+        assert told[-1] == (since_s,)
+    with pytest.raises(ApplicationError, match="Asked again for 60 s without an answer") as ended:
+        await run_attempt(UnansweredError("No answer."), (time.time() - 61,), told)
+    assert (ended.value.type, ended.value.non_retryable) == ("UnansweredForTooLongError", True)
+
+
+async def test_another_failure_in_between_begins_the_deadline_anew() -> None:
+    told: list[tuple[object, ...]] = []
+    with pytest.raises(ConnectionResetError):
+        await run_attempt(ConnectionResetError("the store hung up"), (time.time() - 3_600,), told)
+    assert told == [()]

@@ -52,6 +52,14 @@ BREAKING = {
     "the amounts of a full batch, good or bad, fit a 64-bit sum": ("AMOUNT_DIGIT_COUNT_MAX", 18),
     "a relay keeps its lease while it waits for Kafka": ("RELAY_LEASE_S", limits.KAFKA_REQUEST_TIMEOUT_S),
     "a relay that stops has time for the slice in hand": ("RELAY_GRACEFUL_STOP_S", limits.KAFKA_REQUEST_TIMEOUT_S),
+    "a chunk gets by default the bounds that stand here": ("CHUNK_PROBE_COUNT_MAX", limits.CHUNK_PROBE_COUNT_MAX - 1),
+    "a batch has probes for several chunks": ("BATCH_PROBE_COUNT_MAX", limits.CHUNK_PROBE_COUNT_MAX),
+    "a chunk's probes fit its history": ("HISTORY_EVENT_COUNT_MAX", 6 * limits.CHUNK_PROBE_COUNT_MAX),
+    "a chunk's isolated items fit a payload": ("EXCEPTION_DETAIL_LENGTH_MAX", 2_000),
+    "credits are given up before the activity that asks for them": (
+        "CREDIT_DEADLINE_DEFAULT_S",
+        limits.ACTIVITY_DEADLINE_S,
+    ),
     "what can be imported can be announced": ("IDENTIFIER_LENGTH_MAX", limits.IDENTIFIER_LENGTH_MAX + 1),
 }
 

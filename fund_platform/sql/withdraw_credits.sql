@@ -1,0 +1,23 @@
+-- Refuse requests for good whose key is new or was refused under a lower claim number, and return the keys of the others: these were answered before.
+-- Keys are locked in key order, as post_credits does.
+WITH request AS MATERIALIZED (
+    SELECT *
+    FROM unnest($1::text[] COLLATE "C", $2::integer[], $3::text[] COLLATE "C", $4::bigint[], $5::text[] COLLATE "C")
+        AS offered (idempotency_key, claim_no, account_id, amount_minor, currency)
+), withdrawn AS (
+    INSERT INTO credit_answers AS stored (idempotency_key, claim_no, result_code, account_id, amount_minor, currency)
+    SELECT idempotency_key, claim_no, 'withdrawn', account_id, amount_minor, currency
+    FROM request
+    ORDER BY idempotency_key
+    ON CONFLICT (idempotency_key) DO UPDATE SET
+        claim_no = excluded.claim_no,
+        result_code = excluded.result_code,
+        account_id = excluded.account_id,
+        amount_minor = excluded.amount_minor,
+        currency = excluded.currency
+    WHERE stored.result_code <> 'created' AND stored.claim_no < excluded.claim_no
+    RETURNING idempotency_key
+)
+SELECT request.idempotency_key
+FROM request LEFT JOIN withdrawn ON withdrawn.idempotency_key = request.idempotency_key
+WHERE withdrawn.idempotency_key IS NULL

@@ -1,0 +1,56 @@
+"""Operator control, a part of the settlement store's contract: what is asked of a batch, and who asked."""
+
+from typing import Protocol
+
+from schemas.batches import OutcomeTotals
+from schemas.control import BatchControl, ControlRequest, StoredControlAction
+
+
+class OperatorControl(Protocol):
+    """Pausing, resuming and aborting batches, and the rest of one that is aborted."""
+
+    async def control_batch(self, request: ControlRequest) -> BatchControl:
+        """Pause, resume or abort a batch, or set its window; an action that changes nothing is not kept. Idempotent.
+
+        Atomic, under the batch's row lock. The action is kept with who asked for it, when and why.
+
+        Returns:
+            What holds now.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+            ControlRefusedError: the action makes no sense: the batch is final, or is being aborted.
+        """
+
+    async def fetch_control(self, batch_id: str) -> BatchControl:
+        """Read what the actions on a batch come to.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+        """
+
+    async def fetch_control_actions(self, batch_id: str) -> list[StoredControlAction]:
+        """Read the newest `limits.CONTROL_ACTIONS_SHOWN_MAX` actions on a batch, oldest first.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+        """
+
+    async def fetch_unclosed_chunks(self, batch_id: str, after_chunk_index: int, chunk_count_max: int) -> list[int]:
+        """Read the indexes of a batch's next chunks that are not closed, in their order.
+
+        Args:
+            batch_id: whose chunks.
+            after_chunk_index: the last one of the slice before; -1 for the first one.
+            chunk_count_max: the slice's bound.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+        """
+
+    async def fetch_outcome_totals(self, batch_id: str) -> OutcomeTotals:
+        """Add up the stored control totals of a batch's chunks.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+        """

@@ -1,0 +1,108 @@
+"""Chunks whose data make a step fail, or whose credits are not answered, to be recorded by `record_histories`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from temporalio.client import Client
+
+from domain.batch_openings import BatchSettings
+from domain.business_days import BusinessCalendar
+from domain.identifiers import chunk_workflow_id
+from fund_platform.memory import MemoryFundPlatform
+from order_center.memory import MemoryOrderCenter
+from schemas.batches import BatchOpening, BatchSource, OfferedOrder
+from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
+from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
+from schemas.workflows import ChunkRef
+from settlement_store.memory import MemorySettlementStore
+from workers.settlement_worker import build_worker
+from workflows.settle_chunk import SettleChunkWorkflow
+
+TASK_QUEUE = "record-chunks"
+BATCH_SETTINGS = BatchSettings(BusinessCalendar(time(), ZoneInfo("UTC")), chunk_size=8, window=1)
+CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
+ORDER_COUNT = 8
+POISON_ORDER_ID = "order-5"
+
+
+class PoisonedOrderCenter(MemoryOrderCenter):
+    """Cannot read the poison orders."""
+
+    def __init__(self, *poison_order_ids: str) -> None:
+        super().__init__()
+        self._poison_order_ids = poison_order_ids
+
+    async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
+        if not set(order_ids).isdisjoint(self._poison_order_ids):
+            raise ValueError("The poison order cannot be read.")
+        return await super().fetch_records(order_ids)
+
+
+class PoisonedFundPlatform(MemoryFundPlatform):
+    """Cannot credit the poison order, or is away."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__()
+        self._error = error
+
+    async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
+        if self._error and any(request.idempotency_key.endswith(POISON_ORDER_ID) for request in requests):
+            raise self._error
+        return await super().post_credits(reference, requests)
+
+
+class ChunkShape(NamedTuple):
+    """The systems that a recorded chunk meets, and its bounds."""
+
+    order_center: MemoryOrderCenter
+    fund_platform: MemoryFundPlatform
+    probe_count_max: int = 400
+    credit_deadline_s: float = 3600
+
+
+CHUNK_SHAPES: dict[str, ChunkShape] = {
+    "chunk-poisoned-in-validation": ChunkShape(PoisonedOrderCenter(POISON_ORDER_ID), PoisonedFundPlatform()),
+    "chunk-poisoned-in-crediting": ChunkShape(MemoryOrderCenter(), PoisonedFundPlatform(ValueError("It is poison."))),
+    "chunk-past-the-bound": ChunkShape(
+        PoisonedOrderCenter(*(f"order-{n}" for n in range(ORDER_COUNT))), PoisonedFundPlatform(), probe_count_max=3
+    ),
+    "chunk-unanswered": ChunkShape(
+        MemoryOrderCenter(), PoisonedFundPlatform(ConnectionResetError("It hung up.")), credit_deadline_s=0
+    ),
+}
+
+
+async def settle_chunk(client: Client, name: str) -> str:
+    """Settle one batch's only chunk by its workflow alone; the workflow's id."""
+    order_center, fund_platform, probe_count_max, credit_deadline_s = CHUNK_SHAPES[name]
+    store = MemorySettlementStore()
+    await fund_platform.open_accounts([AccountOpening("account-1", "USD")])
+    records = [
+        OrderRecord(f"order-{n}", "account-1", 1000 + n, 0, "USD", OrderStatus.COMPLETED, CUTOFF_AT, CUTOFF_AT)
+        for n in range(ORDER_COUNT)
+    ]
+    await order_center.load_records(records)
+    opening = BatchOpening(
+        batch_id=name, source=BatchSource.KAFKA, business_date=None, cutoff_at=None, chunk_size=ORDER_COUNT, window=1
+    )
+    await store.open_batch(opening)
+    await store.append_orders(name, [OfferedOrder(*record[:3], record.currency) for record in records])
+    await store.freeze_batch(name, BATCH_SETTINGS.calendar)
+    plan = await store.start_batch(name)
+    async with build_worker(client, TASK_QUEUE, order_center, store, fund_platform, BATCH_SETTINGS):
+        handle = await client.start_workflow(
+            SettleChunkWorkflow.run,
+            ChunkRef(
+                batch_id=name,
+                chunk_index=0,
+                cutoff_at=plan.cutoff_at,
+                probe_count_max=probe_count_max,
+                credit_deadline_s=credit_deadline_s,
+            ),
+            id=chunk_workflow_id(name, 0),
+            task_queue=TASK_QUEUE,
+        )
+        await handle.result()
+    return handle.id

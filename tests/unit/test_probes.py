@@ -1,0 +1,263 @@
+"""What becomes of a single order whose credit cannot be asked for: only the Fund Platform's answer makes it certain."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from activities.chunks import credit_chunk, validate_chunk
+from activities.probes import probe_credits, probe_validation
+from domain.errors import DataError, InvariantViolationError, UnansweredError
+from domain.identifiers import credit_key
+from fund_platform.memory import MemoryFundPlatform
+from fund_platform.port import FundPlatform
+from order_center.memory import MemoryOrderCenter
+from schemas.batches import OfferedOrder, RerunItem
+from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
+from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
+from schemas.reasons import Outcome, ReasonCode
+from schemas.workflows import ChunkRef, IsolatedItem, ItemRange, ProbeAnswer, ProbeRequest, SetAside
+from settlement_store.memory import MemorySettlementStore
+from tests.settlements import CALENDAR, replaced
+from tests.settlements import kafka_opening_of as opening_of
+
+ENDED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+REF = ChunkRef(batch_id="b", chunk_index=0, cutoff_at=datetime(2026, 2, 1, tzinfo=UTC))
+POISON = "o2"  # item 2 of the chunk
+GOOD = ProbeAnswer(is_bad=False)
+
+
+class CursedOrderCenter(MemoryOrderCenter):
+    """Cannot read the poison order's record."""
+
+    async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
+        if POISON in order_ids:
+            raise KeyError("status")
+        return await super().fetch_records(order_ids)
+
+
+class CursedFundPlatform(MemoryFundPlatform):
+    """Fails at the poison order's credit, before or after its effect; and at its withdrawal, if it is to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_cursed = True
+        self.has_effect = False
+        self.withdraws = True
+
+    async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Any:
+        is_poison = self.is_cursed and any(request.idempotency_key == credit_key(POISON) for request in requests)
+        if is_poison and not self.has_effect:
+            raise ValueError("cursed")
+        answers = await super().post_credits(reference, requests)
+        return {} if is_poison else answers
+
+    async def withdraw_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Any:
+        if not self.withdraws:
+            raise ArithmeticError("cursed again")
+        return await super().withdraw_credits(reference, requests)
+
+
+@pytest.fixture
+async def order_center() -> MemoryOrderCenter:
+    order_center = CursedOrderCenter()
+    await order_center.load_records(
+        [OrderRecord(f"o{n}", "a", 100 + n, 0, "USD", OrderStatus.COMPLETED, ENDED_AT, ENDED_AT) for n in range(4)]
+    )
+    return order_center
+
+
+@pytest.fixture
+async def store() -> MemorySettlementStore:
+    """A running batch of one chunk of four orders."""
+    store = MemorySettlementStore()
+    await store.open_batch(opening_of("b", chunk_size=4))
+    await store.append_orders("b", [OfferedOrder(f"o{n}", "a", 100 + n, "USD") for n in range(4)])
+    await store.freeze_batch("b", CALENDAR)
+    await store.start_batch("b")
+    return store
+
+
+@pytest.fixture
+async def fund_platform() -> CursedFundPlatform:
+    fund_platform = CursedFundPlatform()
+    await fund_platform.open_accounts([AccountOpening("a", "USD")])
+    return fund_platform
+
+
+def request_of(start: int, end: int) -> ProbeRequest:
+    return ProbeRequest(**REF.model_dump(), items=ItemRange(start, end))
+
+
+def isolated_of(outcome: Outcome, reason_code: ReasonCode | None, detail: str | None) -> ProbeAnswer:
+    isolated = IsolatedItem(item_no=2, outcome=outcome, reason_code=reason_code, detail=detail)
+    return ProbeAnswer(is_bad=True, isolated=isolated)
+
+
+async def balance_of(fund_platform: FundPlatform) -> int:
+    return (await fund_platform.fetch_account("a")).balance_minor
+
+
+async def test_validation_fails_only_the_order_that_it_cannot_judge(
+    order_center: MemoryOrderCenter, store: MemorySettlementStore
+) -> None:
+    with pytest.raises(DataError) as told:
+        await validate_chunk(order_center, store, REF)
+    assert (told.value.item_start, told.value.item_end) == (0, 4)
+    assert await probe_validation(order_center, store, request_of(0, 2)) == GOOD
+    assert await probe_validation(order_center, store, request_of(2, 4)) == ProbeAnswer(is_bad=True)
+    found = await probe_validation(order_center, store, request_of(2, 3))
+    assert found == isolated_of(Outcome.FAILED, ReasonCode.DATA_ERROR, "KeyError: 'status'")
+    assert found.isolated
+    totals = await validate_chunk(
+        order_center,
+        store,
+        REF,
+        SetAside(isolated=(found.isolated,), held_ranges=(ItemRange(3, 4),), held_detail="too many"),
+    )
+    assert (totals.failed.order_count, totals.held.order_count) == (1, 1)
+    assert await store.fetch_reason_counts("b") == {ReasonCode.DATA_ERROR: 1, ReasonCode.NOT_ATTEMPTED: 1}
+    assert [item.order_id for item in await store.fetch_pending_items("b", await store.fetch_chunk("b", 0))] == [
+        "o0",
+        "o1",
+    ]
+    assert await probe_validation(order_center, store, request_of(2, 3)) == GOOD, "another run has validated the chunk"
+
+
+async def test_an_order_that_inherits_the_unknown_is_neither_judged_nor_held_by_validation(
+    order_center: MemoryOrderCenter, store: MemorySettlementStore
+) -> None:
+    await store.hold_chunk("b", 0, "lost")
+    await store.open_batch(opening_of("again", chunk_size=4))
+    await store.append_rerun_items("again", [RerunItem(POISON, 1, "a", 102, "USD", inherits_unknown=True)])
+    await store.freeze_batch("again", CALENDAR)
+    await store.start_batch("again")
+    again = REF.model_copy(update={"batch_id": "again"})
+    await validate_chunk(order_center, store, again, SetAside(held_ranges=(ItemRange(0, 1),)))
+    [pending] = await store.fetch_pending_items("again", await store.fetch_chunk("again", 0))
+    assert pending.order_id == POISON
+
+
+@pytest.fixture
+async def validated(store: MemorySettlementStore) -> MemorySettlementStore:
+    await store.store_validation("b", 0, [])
+    return store
+
+
+async def credit_without(
+    store: MemorySettlementStore, fund_platform: FundPlatform, found: ProbeAnswer
+) -> tuple[int, dict[str, int]]:
+    """Take the whole step without the order that stands alone; how many are settled, and the reasons of the others."""
+    assert found.isolated
+    totals = await credit_chunk(store, fund_platform, REF, SetAside(isolated=(found.isolated,)))
+    return totals.settled.order_count, await store.fetch_reason_counts("b")
+
+
+async def test_a_credit_that_cannot_be_asked_for_is_withdrawn_and_its_late_request_creates_nothing(
+    validated: MemorySettlementStore, fund_platform: CursedFundPlatform
+) -> None:
+    with pytest.raises(DataError):
+        await credit_chunk(validated, fund_platform, REF)
+    assert await probe_credits(validated, fund_platform, request_of(0, 2)) == GOOD
+    assert await probe_credits(validated, fund_platform, request_of(2, 4)) == ProbeAnswer(is_bad=True)
+    found = await probe_credits(validated, fund_platform, request_of(2, 3))
+    assert found == isolated_of(Outcome.FAILED, ReasonCode.DATA_ERROR, "ValueError: cursed")
+    assert await credit_without(validated, fund_platform, found) == (3, {ReasonCode.DATA_ERROR: 1})
+    fund_platform.is_cursed = False
+    late = CreditRequest(credit_key(POISON), 1, "a", 102, "USD")
+    assert await fund_platform.post_credits("late", [late]) == {late.idempotency_key: CreditResultCode.WITHDRAWN}
+    assert await balance_of(fund_platform) == 100 + 101 + 103
+
+
+async def test_a_step_that_finds_an_order_withdrawn_fails_it_without_being_told(
+    validated: MemorySettlementStore, fund_platform: CursedFundPlatform
+) -> None:
+    """The workflow was terminated after the withdrawal, the bug was repaired, and the chunk started again."""
+    await probe_credits(validated, fund_platform, request_of(2, 3))
+    fund_platform.is_cursed = False
+    totals = await credit_chunk(validated, fund_platform, REF)
+    assert (totals.settled.order_count, totals.failed.order_count) == (3, 1)
+
+
+async def test_an_order_whose_credit_exists_is_settled_although_its_answer_cannot_be_read(
+    validated: MemorySettlementStore, fund_platform: CursedFundPlatform
+) -> None:
+    fund_platform.has_effect = True
+    found = await probe_credits(validated, fund_platform, request_of(2, 3))
+    assert found == isolated_of(Outcome.SETTLED, None, None)
+    assert await credit_without(validated, fund_platform, found) == (4, {})
+    assert await balance_of(fund_platform) == 100 + 101 + 102 + 103
+
+
+async def test_an_order_that_can_be_neither_credited_nor_withdrawn_stays_unknown(
+    validated: MemorySettlementStore, fund_platform: CursedFundPlatform
+) -> None:
+    fund_platform.withdraws = False
+    found = await probe_credits(validated, fund_platform, request_of(2, 3))
+    detail = "ValueError: cursed; and its withdrawal: ArithmeticError: cursed again"
+    assert found == isolated_of(Outcome.HELD, ReasonCode.OUTCOME_UNKNOWN, detail)
+    assert await credit_without(validated, fund_platform, found) == (3, {ReasonCode.OUTCOME_UNKNOWN: 1})
+
+
+@pytest.mark.parametrize(
+    ("stored", "outcome", "reason_code"),
+    [
+        ({"account_id": "nobody"}, Outcome.REJECTED, ReasonCode.ACCOUNT_NOT_FOUND),
+        ({"amount_minor": 1}, Outcome.HELD, ReasonCode.PAYLOAD_CONFLICT),
+    ],
+    ids=["refused", "credited with another payload"],
+)
+async def test_an_order_that_was_answered_before_keeps_that_answer(
+    validated: MemorySettlementStore,
+    fund_platform: CursedFundPlatform,
+    stored: dict[str, Any],
+    outcome: Outcome,
+    reason_code: ReasonCode,
+) -> None:
+    request = CreditRequest(credit_key(POISON), 1, "a", 102, "USD")._replace(**stored)
+    await MemoryFundPlatform.post_credits(fund_platform, "before", [request])
+    found = await probe_credits(validated, fund_platform, request_of(2, 3))
+    assert found == isolated_of(outcome, reason_code, "ValueError: cursed")
+    assert await credit_without(validated, fund_platform, found) == (3, {reason_code: 1})
+
+
+async def test_an_order_whose_claim_has_moved_on_is_good_only_if_its_chunk_is_closed(
+    validated: MemorySettlementStore, fund_platform: CursedFundPlatform
+) -> None:
+    higher = CreditRequest(credit_key(POISON), 2, "nobody", 102, "USD")
+    await MemoryFundPlatform.post_credits(fund_platform, "a later item", [higher])
+    with pytest.raises(InvariantViolationError, match="superseded"):
+        await probe_credits(validated, fund_platform, request_of(2, 3))
+
+    async def fetch_chunk(batch_id: str, chunk_index: int) -> object:
+        chunk = await validated.fetch_chunk(batch_id, chunk_index)
+        await validated.hold_chunk(batch_id, chunk_index, "closed after this look")
+        return chunk
+
+    items = await validated.fetch_pending_items("b", await validated.fetch_chunk("b", 0))
+
+    async def fetch_pending_items(*_: object) -> object:
+        return items[2:3]
+
+    late = replaced(replaced(validated, "fetch_chunk", fetch_chunk), "fetch_pending_items", fetch_pending_items)
+    assert await probe_credits(late, fund_platform, request_of(2, 3)) == GOOD
+
+
+async def test_a_chunk_that_another_run_closed_is_not_asked_for(
+    validated: MemorySettlementStore, fund_platform: CursedFundPlatform
+) -> None:
+    await validated.hold_chunk("b", 0, "terminated")
+    assert await probe_credits(validated, fund_platform, request_of(2, 3)) == GOOD
+    assert fund_platform.answers == {}
+
+
+@pytest.mark.parametrize("method", ["post_credits", "withdraw_credits"])
+async def test_a_fund_platform_that_is_away_says_nothing_about_the_order(
+    validated: MemorySettlementStore, fund_platform: CursedFundPlatform, method: str
+) -> None:
+    async def away(*_: object) -> object:
+        raise ConnectionResetError("hung up")
+
+    with pytest.raises(UnansweredError, match="hung up"):
+        await probe_credits(validated, replaced(fund_platform, method, away), request_of(2, 3))

@@ -1,0 +1,72 @@
+"""Running one chunk's child workflow to its end, whatever that is."""
+
+from temporalio import workflow
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import ActivityError, ChildWorkflowError, WorkflowAlreadyStartedError
+
+from activities.settlement import SettlementActivities
+from domain import limits
+from domain.identifiers import chunk_workflow_id
+from schemas.batches import OutcomeTotals
+from schemas.workflows import ChunkRef, ChunkResult, HoldRequest
+from workflows import batch_details
+from workflows.activity_options import CHUNK_ACTIVITY, WORKFLOW_TASK_TIMEOUT, chunk_read_activity
+from workflows.search_attributes import chunk_search_attributes
+from workflows.settle_chunk import SettleChunkWorkflow
+
+
+async def run_chunk(ref: ChunkRef) -> ChunkResult:
+    """Run one chunk's child workflow to its end; a failed or terminated one is an outcome, its items held.
+
+    An id that is taken is an answer: the chunk is closed, or the child that has the id is about to close it. If
+    neither comes true in time, the start is tried again: that child may have failed, which frees the id; or it
+    completed, but PostgreSQL is older than Temporal and knows nothing of it, so that it has to run a second time.
+    """
+    id_reuse_policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
+    for deadline_s in limits.CHUNK_READ_DEADLINES_S:
+        try:
+            return await _run_child(ref, id_reuse_policy)
+        except WorkflowAlreadyStartedError:
+            totals = await _read_totals(ref, deadline_s)
+            if totals:
+                return ChunkResult(**dict(totals))
+            id_reuse_policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE
+        except ChildWorkflowError as error:
+            return await _hold(ref, f"The chunk's workflow did not complete: {error.cause or error}")
+    return await _hold(ref, "The chunk's workflow ran under another batch workflow and did not end in time.")
+
+
+async def _run_child(ref: ChunkRef, id_reuse_policy: WorkflowIDReusePolicy) -> ChunkResult:
+    return await workflow.execute_child_workflow(
+        SettleChunkWorkflow.run,
+        ref,
+        id=chunk_workflow_id(ref.batch_id, ref.chunk_index),
+        id_reuse_policy=id_reuse_policy,
+        task_timeout=WORKFLOW_TASK_TIMEOUT,
+        search_attributes=chunk_search_attributes(ref.batch_id),
+        static_summary=f"chunk {ref.chunk_index} of batch {ref.batch_id}",
+        static_details=batch_details.CHUNK_STATIC_DETAILS,
+    )
+
+
+async def _read_totals(ref: ChunkRef, deadline_s: float) -> OutcomeTotals | None:
+    """The totals of a chunk that another run closes; None if it is not closed by the deadline."""
+    try:
+        return await workflow.execute_activity_method(
+            SettlementActivities.fetch_chunk_totals,
+            ref,
+            summary=f"read chunk {ref.chunk_index}, settled before",
+            **chunk_read_activity(deadline_s),
+        )
+    except ActivityError:
+        return None
+
+
+async def _hold(ref: ChunkRef, detail: str) -> ChunkResult:
+    totals = await workflow.execute_activity_method(
+        SettlementActivities.hold_chunk,
+        HoldRequest(**ref.model_dump(), detail=detail),
+        summary=f"hold what is left of chunk {ref.chunk_index}",
+        **CHUNK_ACTIVITY,
+    )
+    return ChunkResult(**dict(totals))

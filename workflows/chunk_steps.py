@@ -1,0 +1,129 @@
+"""One step over a chunk: over all its items at once or, where their data make it fail, without those that do.
+
+The step itself stores all outcomes in one transaction, as ever; probes only find out what it has to leave out. So what
+is known of a chunk stands in its state row, and a chunk that is started again from there loses nothing but probes.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from activities.settlement import SettlementActivities
+from domain import limits
+from domain.errors import DataError, SettleError
+from domain.isolation import Isolation
+from schemas.batches import OutcomeTotals
+from schemas.workflows import ChunkRef, ItemRange, ProbeAnswer, ProbeRequest, SetAside, StepRequest
+from workflows.activity_options import CHUNK_ACTIVITY
+
+
+class Step(NamedTuple):
+    """A step over a chunk, and how it is tried on a part of it."""
+
+    verb: str
+    participle: str
+    whole: Callable[[SettlementActivities, StepRequest], Awaitable[OutcomeTotals]]
+    probe: Callable[[SettlementActivities, ProbeRequest], Awaitable[ProbeAnswer]]
+
+
+VALIDATION = Step("validate", "validated", SettlementActivities.validate_chunk, SettlementActivities.probe_validation)
+CREDITING = Step("credit", "credited", SettlementActivities.credit_chunk, SettlementActivities.probe_credits)
+
+
+class ChunkStep:
+    """A chunk's step, bounded in probes and, once it asks for parts of its credits, in time."""
+
+    def __init__(self, step: Step, ref: ChunkRef, probe_count_max: int) -> None:
+        self._step = step
+        self._ref = ref
+        self._probe_count_max = probe_count_max
+        self._set_aside = SetAside()
+        self._failed_at: datetime | None = None
+        self._error = ""
+        self.probe_count = 0
+
+    @property
+    def pause_reason(self) -> str | None:
+        """Why the batch should pause: more items are bad than could be isolated."""
+        if not self._set_aside.held_ranges:
+            return None
+        held_count = sum(end - start for start, end in self._set_aside.held_ranges)
+        isolated_count = len(self._set_aside.isolated)
+        return (
+            f"Chunk {self._ref.chunk_index}: {self.probe_count} probes isolated {isolated_count:,} orders that could "
+            f"not be {self._step.participle} because of their data, but not all; up to {held_count:,} others are held. "
+            f"Repair the cause, then settle resume BATCH, and settle rerun BATCH once it is closed. {self._error}"
+        )
+
+    async def run(self) -> OutcomeTotals:
+        """Take the step, over all items or without those that make it fail; the chunk's totals so far.
+
+        A step that goes on failing is probed again, for what had not failed then; in the last round all that is left is
+        held.
+
+        Raises:
+            ActivityError: it failed for good, by an error that is not of the data.
+        """
+        isolation: Isolation | None = None
+        round_no = 0
+        while True:
+            try:
+                return await self._take()
+            except ActivityError as error:
+                failure = failure_of(error, DataError)
+                if failure is None or round_no == limits.ISOLATION_ROUND_COUNT_MAX:
+                    raise
+            round_no += 1
+            self._failed_at = self._failed_at or workflow.now()
+            self._error = failure.message
+            isolation = isolation or Isolation(ItemRange(*failure.details))
+            isolation.begin()
+            if round_no < limits.ISOLATION_ROUND_COUNT_MAX:
+                await self._probe(isolation)
+            held_ranges = tuple(isolation.suspected())
+            self._set_aside = self._set_aside.model_copy(
+                update={"held_ranges": held_ranges, "held_detail": self._error[: limits.EXCEPTION_DETAIL_LENGTH_MAX]}
+            )
+
+    async def _take(self) -> OutcomeTotals:
+        isolated_count, held_range_count = len(self._set_aside.isolated), len(self._set_aside.held_ranges)
+        without = f" without {isolated_count} orders and {held_range_count} ranges" if self._failed_at else ""
+        return await workflow.execute_activity_method(
+            self._step.whole,
+            StepRequest(**self._fields(), set_aside=self._set_aside),
+            summary=f"{self._step.verb} chunk {self._ref.chunk_index}{without}",
+            **CHUNK_ACTIVITY,
+        )
+
+    async def _probe(self, isolation: Isolation) -> None:
+        """Probe parts of the chunk until each bad item stands alone, or no more probes may be made."""
+        while self.probe_count < self._probe_count_max and (items := isolation.next_probe()):
+            self.probe_count += 1
+            workflow.set_current_details(
+                f"The chunk could not be {self._step.participle} because of its data. Looking for the orders that are "
+                f"the cause: {self.probe_count} probes, {len(self._set_aside.isolated)} orders found. {self._error}"
+            )
+            answer = await workflow.execute_activity_method(
+                self._step.probe,
+                ProbeRequest(**self._fields(), items=items),
+                summary=f"try to {self._step.verb} items {items.item_start} to {items.item_end - 1}",
+                **CHUNK_ACTIVITY,
+            )
+            isolation.answer(is_bad=answer.is_bad)
+            if answer.isolated:
+                isolated = (*self._set_aside.isolated, answer.isolated)
+                self._set_aside = self._set_aside.model_copy(update={"isolated": isolated})
+
+    def _fields(self) -> dict[str, Any]:
+        """The chunk, with the time that is left for credits without an answer."""
+        passed_s = (workflow.now() - self._failed_at).total_seconds() if self._failed_at else 0.0
+        return self._ref.model_dump() | {"credit_deadline_s": max(self._ref.credit_deadline_s - passed_s, 0.0)}
+
+
+def failure_of(error: ActivityError, kind: type[SettleError]) -> ApplicationError | None:
+    """The failure by which an activity ended for good, if it is of this kind."""
+    cause = error.cause
+    return cause if isinstance(cause, ApplicationError) and cause.type == kind.__name__ else None
