@@ -9,6 +9,7 @@ from activities.reconciliation import reconcile_batch
 from domain.control_totals import outcome_totals_of, sum_totals
 from domain.identifiers import batch_workflow_id
 from schemas.batches import FINAL_STATES, BatchOpening, BatchState, OutcomeTotals
+from schemas.control import ControlAction
 from schemas.order_life import OrderItem
 from schemas.reasons import Outcome
 from starters.audit import audit
@@ -64,11 +65,13 @@ async def _find_batch_faults(
     planned = sum_totals(getattr(totals, outcome) for outcome in Outcome)
     report = await reconcile_batch(world.systems.store, world.systems.fund_platform, opening.batch_id)
     result = await client.get_workflow_handle_for(SettleBatchWorkflow.run, batch_workflow_id(opening.batch_id)).result()
+    actions = await world.systems.store.fetch_control_actions(opening.batch_id)
+    is_aborted = any(action.action == ControlAction.ABORT for action in actions)
     appended = [result for batch_id, result in world.appended if batch_id == opening.batch_id]
     conflict_count = sum(len(each.conflict_order_ids) for each in appended)
     conflict_count += sum(item.reason_code == "PAYLOAD_CONFLICT" for item in items)
     checks = {
-        "its state": (batch.state, BatchState.CLOSED),
+        "its state": (batch.state, BatchState.ABORTED if is_aborted else BatchState.CLOSED),
         "its stored plan": (report.planned, planned),
         "its report": (OutcomeTotals(**{outcome: getattr(report, outcome) for outcome in Outcome}), totals),
         "its workflow's result": (result.totals, totals),

@@ -16,10 +16,11 @@ from schemas.batches import ChunkState, ExceptionItem, OutcomeTotals, RerunItem,
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
-from schemas.workflows import BatchRun, ChunkRef
+from schemas.workflows import BatchRun, ChunkRef, ChunkResult
 from settlement_store import memory as memory_store
 from settlement_store.memory import MemorySettlementStore
 from settlement_store.port import RELEASING_OUTCOMES, SettlementStore
+from workflows import chunk_runs
 from workflows.settle_batch import SettleBatchWorkflow
 
 Planting = Callable[[ExitStack], None]
@@ -79,12 +80,12 @@ def _timeout_taken_for(outcome: Outcome) -> Planting:
 
 def _window_slot_leaked(patches: ExitStack) -> None:
     """A chunk that had to be held never frees its slot."""
-    hold, has_room = SettleBatchWorkflow._hold, SettleBatchWorkflow._has_room
+    hold, has_room = chunk_runs._hold, SettleBatchWorkflow._has_room
     leaks: dict[str, int] = {}
 
-    async def leaking_hold(self: SettleBatchWorkflow, ref: ChunkRef, detail: str) -> OutcomeTotals:
+    async def leaking_hold(ref: ChunkRef, detail: str) -> ChunkResult:
         leaks[ref.batch_id] = leaks.get(ref.batch_id, 0) + 1
-        return await hold(self, ref, detail)
+        return await hold(ref, detail)
 
     def leaking_has_room(self: SettleBatchWorkflow, state: Any) -> bool:
         assert self._opening
@@ -92,7 +93,7 @@ def _window_slot_leaked(patches: ExitStack) -> None:
         narrower = state.model_copy(update={"plan": state.plan.model_copy(update={"window": window})})
         return has_room(self, narrower)
 
-    _replace(patches, SettleBatchWorkflow, "_hold", leaking_hold)
+    _replace(patches, chunk_runs, "_hold", leaking_hold)
     _replace(patches, SettleBatchWorkflow, "_has_room", leaking_has_room)
 
 
