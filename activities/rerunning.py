@@ -1,7 +1,8 @@
 """Freezing exception items of an earlier batch into a rerun, slice by slice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from activities.data_errors import is_data_error
 from domain import limits
 from domain.business_days import BusinessCalendar
 from domain.errors import BatchNotOpenError, InvariantViolationError
@@ -79,7 +80,7 @@ async def _take(
     after-sale period is not over will be rejected now, and offered when it is.
     """
     read_afresh = [each.order_id for each in exceptions if each.reason_code != ReasonCode.OUTCOME_UNKNOWN]
-    records = {record.order_id: record for record in await order_center.fetch_records(read_afresh)}
+    records = {record.order_id: record for record in await _fetch_readable(order_center, read_afresh)}
     frozen = {each.order_id: _record_to_freeze(each, records.get(each.order_id)) for each in exceptions}
     items = [_rerun_item(each, frozen[each.order_id]) for each in exceptions]
     taken = await store.append_rerun_items(batch.batch_id, items)
@@ -91,6 +92,23 @@ async def _take(
         ]
     )
     return len(taken)
+
+
+async def _fetch_readable(order_center: OrderCenter, order_ids: Sequence[str]) -> list[TransactionRecord]:
+    """Read the orders' records but those that cannot be read, which are looked for by halves.
+
+    An order that failed because of its record is frozen as before; validation isolates it again.
+    """
+    try:
+        return await order_center.fetch_records(order_ids)
+    except Exception as error:
+        if not is_data_error(error):
+            raise
+    if len(order_ids) == 1:
+        return []
+    middle = len(order_ids) // 2
+    halves = (order_ids[:middle], order_ids[middle:])
+    return [record for half in halves for record in await _fetch_readable(order_center, half)]
 
 
 def _record_to_freeze(exception: StoredException, record: TransactionRecord | None) -> TransactionRecord | None:

@@ -9,6 +9,7 @@ from activities.reconciliation import reconcile_batch
 from domain.control_totals import outcome_totals_of, sum_totals
 from domain.identifiers import batch_workflow_id
 from schemas.batches import FINAL_STATES, BatchOpening, BatchState, OutcomeTotals
+from schemas.control import ControlAction
 from schemas.order_life import OrderItem
 from schemas.reasons import Outcome
 from starters.audit import audit
@@ -36,7 +37,12 @@ async def find_faults(world: World, client: Client, openings: Iterable[BatchOpen
     """Where the systems are not as the model, Settle's own audit or a batch's workflow says."""
     store = world.systems.store
     report = await audit(store, world.systems.fund_platform)
-    faults = [f"audit: {each.kind} {each.id}: {each.detail}" for each in report.breaks]
+    faults = [
+        f"audit: {each.kind} {each.id}: {each.detail}"
+        for each in report.breaks
+        # It was credited before Settle came, so that it has a credit also while it is held unattempted.
+        if (each.kind, each.id in world.order_ids_credited_before) != ("credit_of_unattempted", True)
+    ]
     faults += world.model.find_ledger_faults(await world.fetch_postings())
     items: defaultdict[str, list[OrderItem]] = defaultdict(list)
     batches = [await store.fetch_batch(opening.batch_id) for opening in openings]
@@ -59,11 +65,13 @@ async def _find_batch_faults(
     planned = sum_totals(getattr(totals, outcome) for outcome in Outcome)
     report = await reconcile_batch(world.systems.store, world.systems.fund_platform, opening.batch_id)
     result = await client.get_workflow_handle_for(SettleBatchWorkflow.run, batch_workflow_id(opening.batch_id)).result()
+    actions = await world.systems.store.fetch_control_actions(opening.batch_id)
+    is_aborted = any(action.action == ControlAction.ABORT for action in actions)
     appended = [result for batch_id, result in world.appended if batch_id == opening.batch_id]
     conflict_count = sum(len(each.conflict_order_ids) for each in appended)
     conflict_count += sum(item.reason_code == "PAYLOAD_CONFLICT" for item in items)
     checks = {
-        "its state": (batch.state, BatchState.CLOSED),
+        "its state": (batch.state, BatchState.ABORTED if is_aborted else BatchState.CLOSED),
         "its stored plan": (report.planned, planned),
         "its report": (OutcomeTotals(**{outcome: getattr(report, outcome) for outcome in Outcome}), totals),
         "its workflow's result": (result.totals, totals),

@@ -122,7 +122,7 @@ class FaultLayer:
         self.dealt: Counter[FaultKind] = Counter()
         self._chance = chance
         self._before_call: list[BeforeCall] = []
-        self._when_failed_for_good: list[Callable[[Place], None]] = []
+        self._when_dealt: list[Callable[[Place, Fault], None]] = []
         self._attempts: list[Attempt] = []
         self._numbers: Counter[Place] = Counter()
 
@@ -130,9 +130,9 @@ class FaultLayer:
         """Have something done before each call of an attempt that is not thought dead: (attempt, method, arguments)."""
         self._before_call.append(act)
 
-    def when_failed_for_good(self, tell: Callable[[Place], None]) -> None:
-        """Have it told where an attempt fails for good."""
-        self._when_failed_for_good.append(tell)
+    def when_dealt(self, tell: Callable[[Place, Fault], None]) -> None:
+        """Have it told of each fault that is dealt."""
+        self._when_dealt.append(tell)
 
     def watch(self, port: Port) -> Port:
         """The port behind this layer."""
@@ -197,14 +197,14 @@ class FaultLayer:
         if fault is None:
             return await call()
         self.dealt[fault.kind] += 1
+        for tell in self._when_dealt:
+            tell(attempt.place, fault)
         return await self._deal(attempt, fault, call)
 
     async def _deal(self, attempt: Attempt, fault: Fault, call: Call) -> Any:
         names = (*attempt.place, attempt.number)
         match fault.kind:
             case FaultKind.FAILED_FOR_GOOD:
-                for tell in self._when_failed_for_good:
-                    tell(attempt.place)
                 raise InvariantViolationError("Something is wrong that no retry mends.")
             case FaultKind.REQUEST_DROPPED:
                 raise self._chance.pick(_WORLD_ERRORS, "error", *names)
@@ -270,7 +270,9 @@ class FaultyAttempts(Interceptor):
     def place_of(self, step: str, argument: Any) -> Place:
         """Where an activity works."""
         batch_id = argument if isinstance(argument, str) else argument.batch_id
-        return Place(step, self._name_of_batch(batch_id), getattr(argument, "chunk_index", None))
+        items = getattr(argument, "items", None)
+        name = self._name_of_batch(batch_id)
+        return Place(step, name, getattr(argument, "chunk_index", None), tuple(items) if items else None)
 
     async def run(self, place: Place, body: Callable[[], Awaitable[Any]]) -> Any:
         return await self._layer.run(place, body)

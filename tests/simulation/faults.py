@@ -16,14 +16,16 @@ class Place(NamedTuple):
     step: str
     batch: str
     chunk_index: int | None = None
+    items: tuple[int, int] | None = None  # of a probe
 
     def __str__(self) -> str:
         chunk = "" if self.chunk_index is None else f" chunk {self.chunk_index}"
-        return f"{self.step} of {self.batch}{chunk}"
+        items = "" if self.items is None else f" items {self.items[0]} to {self.items[1] - 1}"
+        return f"{self.step} of {self.batch}{chunk}{items}"
 
     def is_over_range_of(self, other: "Place") -> bool:
         """Whether both are over the same range."""
-        return self[1:] == other[1:]
+        return self[1:3] == other[1:3]
 
 
 class FaultKind(StrEnum):
@@ -80,7 +82,12 @@ _CALLS = MappingProxyType(
             "store_outcomes",
             "store_outcomes",
         ),
+        "probe_validation": ("fetch_chunk", "fetch_pending_items", "fetch_records"),
+        "probe_credits": ("fetch_pending_items", "post_credits", "post_credits", "withdraw_credits"),
         "hold_chunk": ("hold_chunk",),
+        "hold_remaining_chunks": ("fetch_unclosed_chunks", "hold_chunk", "hold_chunk", "fetch_outcome_totals"),
+        "control_batch": ("control_batch",),
+        "fetch_control": ("fetch_control",),
         "fetch_chunk_totals": ("fetch_chunk_totals",),
         "close_batch": ("fetch_batch", "fetch_item_groups", "fetch_credit_totals", "close_batch"),
         "intake": ("open_batch", "append_orders", "freeze_batch"),
@@ -104,7 +111,7 @@ _WEIGHT_BY_WAKE = {
     Wake.LATER_CREDIT: 20,
     Wake.END: 5,
 }
-_CHUNK_STEPS = frozenset({"validate_chunk", "credit_chunk"})
+_CHUNK_STEPS = frozenset({"validate_chunk", "credit_chunk", "probe_validation", "probe_credits"})
 _PARTIAL_METHODS = frozenset({"post_credits", "fetch_records", "fetch_overdue_slice"})
 _SEVERITIES = (0.2, 0.35, 0.5)
 

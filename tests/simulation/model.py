@@ -10,7 +10,6 @@ from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
 
-from schemas.batches import BatchState
 from schemas.ledger import CreditRequest
 from schemas.order_life import OrderItem
 from schemas.orders import OrderRecord
@@ -25,9 +24,11 @@ _REASON_BY_REFUSAL = {
     "missing": "ACCOUNT_NOT_FOUND",
     "closed": "ACCOUNT_CLOSED",
     "other currency": "ACCOUNT_CURRENCY_DIFFERS",
+    "withdrawn": "DATA_ERROR",
 }
 # An order's one credit: the frozen format of its key.
 _KEY_OF_ORDER = "credit:{}"
+_FINAL_STATES = ("closed", "aborted", "out_of_balance")
 _MAY_BE_CREDITED = ("OUTCOME_UNKNOWN", "PAYLOAD_CONFLICT")
 
 
@@ -48,7 +49,10 @@ class Model:
         self._records: defaultdict[str, list[OrderRecord | None]] = defaultdict(list)
         self._claims_asked_for: set[tuple[str, int]] = set()
         self._answers: dict[tuple[str, int], str] = {}
-        self.may_be_held: set[tuple[str, int]] = set()
+        self.may_be_held: set[tuple[str, int | None]] = set()
+        self.may_fail: set[tuple[str, int | None]] = set()
+        self.unreadable_order_ids: set[str] = set()
+        self.unanswerable_order_ids: set[str] = set()
 
     def load(self, record: OrderRecord) -> None:
         """A record came into the Order Center."""
@@ -68,7 +72,10 @@ class Model:
         self._claims_asked_for.add(request[:2])
 
     def judge(self, request: CreditRequest, account: str) -> None:
-        """A request for a credit arrived at the Fund Platform, whose account is `open` or in another state."""
+        """A request for a credit arrived at the Fund Platform, whose account is `open` or in another state.
+
+        Or one to withdraw it; then the state is `withdrawn`.
+        """
         key, claim_no, payload = request.idempotency_key, request.claim_no, Credit(*request[2:])
         credited = self._credits.get(key)
         if credited:
@@ -113,26 +120,35 @@ class Model:
         claim = (_KEY_OF_ORDER.format(order_id), item.claim_no)
         outcome = item.outcome if item.outcome in ("settled", "pending") else str(item.reason_code)
         if outcome == "pending":
-            return "its batch is final" if item.batch_state in (BatchState.CLOSED, BatchState.OUT_OF_BALANCE) else None
+            return "its batch is final" if item.batch_state in _FINAL_STATES else None
         if item.outcome == "held" and outcome != "PAYLOAD_CONFLICT":
-            if (item.batch_id, item.chunk_index) not in self.may_be_held:
-                return "nothing ended its chunk"
-            if outcome == "NOT_ATTEMPTED" and claim in self._claims_asked_for:
-                return "its credit was asked for"
-            if outcome == "NOT_ATTEMPTED" and item.inherits_unknown:
-                return "an earlier credit may exist"
-            return None
+            return self._find_fault_of_held(item, order_id)
         answer = self._answers.get(claim)
         if answer:
             return None if outcome == answer else f"the answer was {answer}"
         verdicts = set() if item.inherits_unknown else self._verdicts(item, order_id, cutoff_at)
-        if item.outcome != "rejected" or outcome not in verdicts:
+        if (item.outcome, outcome) not in verdicts:
             return f"no answer came, and its records give {sorted(map(str, verdicts))}"
         return "its credit was asked for" if claim in self._claims_asked_for else None
 
-    def _verdicts(self, item: OrderItem, order_id: str, cutoff_at: datetime) -> set[str | None]:
-        """What the rules say of the item by each record that there ever was."""
-        return {_verdict(item, record, cutoff_at) for record in self._records[order_id]}
+    def _find_fault_of_held(self, item: OrderItem, order_id: str) -> str | None:
+        chunk = (item.batch_id, item.chunk_index)
+        if item.reason_code == "OUTCOME_UNKNOWN":
+            may_be = chunk in self.may_be_held or order_id in self.unanswerable_order_ids
+            return None if may_be else "nothing ended its chunk"
+        if chunk not in self.may_be_held:
+            return "nothing ended its chunk"
+        if (_KEY_OF_ORDER.format(order_id), item.claim_no) in self._claims_asked_for:
+            return "its credit was asked for"
+        return "an earlier credit may exist" if item.inherits_unknown else None
+
+    def _verdicts(self, item: OrderItem, order_id: str, cutoff_at: datetime) -> set[tuple[str, str]]:
+        """What validation may say of the item by each record that there ever was."""
+        reasons = {_verdict(item, record, cutoff_at) for record in self._records[order_id]}
+        verdicts = {("rejected", reason) for reason in reasons if reason}
+        if order_id in self.unreadable_order_ids or (item.batch_id, item.chunk_index) in self.may_fail:
+            verdicts.add(("failed", "DATA_ERROR"))
+        return verdicts
 
 
 def _verdict(item: OrderItem, record: OrderRecord | None, cutoff_at: datetime) -> str | None:

@@ -1,23 +1,28 @@
 """What people do to batches while they run, at calls that the seed chooses."""
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.service import RPCError
 
+from domain.errors import ControlRefusedError, UnavailableError
 from domain.identifiers import chunk_workflow_id
+from runtime.batch_control import control_batch
 from schemas.batches import BatchOpening
+from schemas.control import ControlAction, ControlRequest
 from schemas.workflows import BatchRun
+from settlement_store.port import SettlementStore
 from tests.simulation.chance import Chance
 from tests.simulation.fault_layer import Attempt
 from tests.simulation.faults import Place
 from workflows.settle_batch import SettleBatchWorkflow
 
-_CHUNK_COUNT_MAX = 30
+CHUNK_COUNT_MAX = 30
 _METHODS = MappingProxyType(
     {
         "validate_chunk": ("fetch_chunk", "fetch_records", "store_validation"),
@@ -33,6 +38,12 @@ class Act(StrEnum):
     TERMINATE_ALONE = "batch terminated without its chunks"  # they end later, on a busy server
     CANCEL = "batch cancelled"
     TWIN = "second workflow of the batch"  # as after Temporal's database was lost
+    PAUSE = "batch paused"
+    ABORT = "batch aborted"
+    WINDOW = "window set"
+
+
+_ENDING = frozenset({Act.TERMINATE, Act.TERMINATE_ALONE, Act.CANCEL, Act.TWIN})
 
 
 class Plan(NamedTuple):
@@ -46,32 +57,93 @@ class Plan(NamedTuple):
 def plan_acts(chance: Chance, batches: Sequence[str]) -> list[Plan]:
     """What is done to the batches of a seed."""
     plans = []
-    for number in range(chance.between(0, 3, "act count")):
+    for number in range(chance.between(0, 4, "act count")):
         names = ("act", number)
         step = chance.pick(tuple(_METHODS), *names, "step")
-        place = Place(step, chance.pick(batches, *names, "batch"), chance.between(0, 5, *names, "chunk"))
+        place = Place(step, chance.pick(batches, *names, "batch"), chance.between(0, 4, *names, "chunk"))
         plans.append(Plan(chance.pick(tuple(Act), *names), place, chance.pick(_METHODS[step], *names, "method")))
     return plans
 
 
 class Operators:
-    """Do each planned act once, if its call comes about."""
+    """Do each planned act once, if its call comes about; `faults` are where a batch did not do as it was asked."""
 
     def __init__(
-        self, client: Client, task_queue: str, plans: Sequence[Plan], openings: Mapping[str, BatchOpening]
+        self,
+        client: Client,
+        task_queue: str,
+        store: SettlementStore,
+        plans: Sequence[Plan],
+        openings: Mapping[str, BatchOpening],
     ) -> None:
         self.done: list[Act] = []
+        self.faults: list[str] = []
         self._client = client
         self._task_queue = task_queue
+        self._store = store
         self._plans = list(plans)
         self._openings = openings
+        self._begun: defaultdict[str, set[int]] = defaultdict(set)
+        self._begun_at_abort: dict[str, frozenset[int]] = {}
+        self._may_begin: dict[str, frozenset[int]] = {}
+        self._is_ended: set[str] = set()
 
     async def look(self, attempt: Attempt, method: str, _arguments: tuple[Any, ...]) -> None:
         """Act, if something is planned for this call."""
+        self._look_at_chunk(attempt.place)
         for plan in [plan for plan in self._plans if (plan.place, plan.method) == (attempt.place, method)]:
             self._plans.remove(plan)
             self.done.append(plan.act)
-            await self._acts[plan.act](self, self._openings[plan.place.batch])
+            await self._do(plan.act, plan.place.batch)
+
+    def chunks_that_an_abort_may_hold(self, batch: str) -> set[int]:
+        """The chunks of a batch that were not in flight when it was aborted; none if it was not."""
+        if batch not in self._begun_at_abort:
+            return set()
+        in_flight: frozenset[int] = frozenset() if batch in self._is_ended else self._begun_at_abort[batch]
+        return set(range(CHUNK_COUNT_MAX)) - in_flight
+
+    async def ask(self, batch: str, action: ControlAction, window: int | None = None) -> None:
+        """Ask for an action as the commands do; what makes no sense is refused."""
+        opening = self._openings[batch]
+        if action != ControlAction.PAUSE:
+            self._may_begin.pop(batch, None)
+        stored = await self._store.fetch_batch(opening.batch_id)
+        request = ControlRequest(batch_id=opening.batch_id, action=action, requested_by="operator", window=window)
+        with suppress(ControlRefusedError, UnavailableError):
+            await control_batch(self._client, self._task_queue, self._store, stored, request)
+            if action == ControlAction.ABORT:
+                self._begun_at_abort.setdefault(batch, frozenset(self._begun[batch]))
+            if action == ControlAction.PAUSE:
+                await self._note_pause(batch, opening)
+
+    async def _do(self, act: Act, batch: str) -> None:
+        if act in _ENDING:
+            self._is_ended.add(batch)
+            self._may_begin.pop(batch, None)
+            await self._endings[act](self, self._openings[batch])
+        elif act == Act.WINDOW:
+            await self.ask(batch, ControlAction.WINDOW, window=2)
+        else:
+            await self.ask(batch, ControlAction.PAUSE if act == Act.PAUSE else ControlAction.ABORT)
+
+    def _look_at_chunk(self, place: Place) -> None:
+        if place.chunk_index is None or place.chunk_index in self._begun[place.batch]:
+            return
+        self._begun[place.batch].add(place.chunk_index)
+        may_begin = self._may_begin.get(place.batch)
+        if may_begin is not None and place.chunk_index not in may_begin:
+            self.faults.append(f"chunk {place.chunk_index} of {place.batch} was begun while the batch was paused")
+
+    async def _note_pause(self, batch: str, opening: BatchOpening) -> None:
+        """From now on only what is in flight may be attempted."""
+        if batch in self._is_ended:
+            return
+        handle = self._client.get_workflow_handle_for(SettleBatchWorkflow.run, opening.batch_id)
+        with suppress(RPCError, WorkflowQueryFailedError):
+            progress = await handle.query(SettleBatchWorkflow.progress)
+            in_flight = progress.chunks_in_flight if progress else []
+            self._may_begin[batch] = frozenset([*self._begun[batch], *in_flight])
 
     async def _terminate(self, opening: BatchOpening) -> None:
         await self._terminate_alone(opening)
@@ -89,7 +161,7 @@ class Operators:
 
     async def _end_chunks(self, opening: BatchOpening) -> None:
         """What the server does when a workflow ends; the test server does not."""
-        for chunk_index in range(_CHUNK_COUNT_MAX):
+        for chunk_index in range(CHUNK_COUNT_MAX):
             with suppress(RPCError):
                 await self._client.get_workflow_handle(chunk_workflow_id(opening.batch_id, chunk_index)).terminate()
 
@@ -98,7 +170,7 @@ class Operators:
             SettleBatchWorkflow.run, BatchRun(opening=opening), id=_twin_id(opening), task_queue=self._task_queue
         )
 
-    _acts: Mapping[Act, Callable[["Operators", BatchOpening], Awaitable[None]]] = MappingProxyType(
+    _endings: Mapping[Act, Callable[["Operators", BatchOpening], Awaitable[None]]] = MappingProxyType(
         {
             Act.TERMINATE: _terminate,
             Act.TERMINATE_ALONE: _terminate_alone,

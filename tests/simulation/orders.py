@@ -30,6 +30,10 @@ class Kind(StrEnum):
     ACCOUNT_IN_OTHER_CURRENCY = "account in another currency"
     ACCOUNT_WAVERS = "account wavers"  # is closed or open each time that a credit is asked for
     RECORD_WAVERS = "record wavers"  # is disputed or completed each time that it is read
+    RECORD_IS_POISON = "record cannot be read"
+    CREDIT_IS_POISON = "credit makes the Fund Platform raise"
+    ANSWER_IS_POISON = "answer to its credit cannot be read"
+    ALL_IS_POISON = "neither its credit nor the withdrawal can be asked for"
     CREDITED_BEFORE = "credited before"
     CREDITED_OTHERWISE = "credited otherwise"  # with another amount, under the same key
 
@@ -45,6 +49,10 @@ _WEIGHTS = {
     Kind.ACCOUNT_IN_OTHER_CURRENCY: 3,
     Kind.ACCOUNT_WAVERS: 18,
     Kind.RECORD_WAVERS: 12,
+    Kind.RECORD_IS_POISON: 3,
+    Kind.CREDIT_IS_POISON: 3,
+    Kind.ANSWER_IS_POISON: 3,
+    Kind.ALL_IS_POISON: 2,
     Kind.CREDITED_BEFORE: 3,
     Kind.CREDITED_OTHERWISE: 4,
 }

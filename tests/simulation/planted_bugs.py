@@ -12,14 +12,15 @@ from unittest.mock import patch
 from activities import chunks, rerunning
 from fund_platform.memory import MemoryFundPlatform
 from fund_platform.port import FundPlatform
-from schemas.batches import ChunkState, ExceptionItem, OutcomeTotals, RerunItem, StoredException
+from schemas.batches import BatchOpening, ChunkState, ExceptionItem, OutcomeTotals, RerunItem, StoredException
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
-from schemas.workflows import BatchRun, ChunkRef
+from schemas.workflows import BatchRun, BatchRunState, ChunkRef, ChunkResult
 from settlement_store import memory as memory_store
 from settlement_store.memory import MemorySettlementStore
 from settlement_store.port import RELEASING_OUTCOMES, SettlementStore
+from workflows import chunk_runs
 from workflows.settle_batch import SettleBatchWorkflow
 
 Planting = Callable[[ExitStack], None]
@@ -79,20 +80,20 @@ def _timeout_taken_for(outcome: Outcome) -> Planting:
 
 def _window_slot_leaked(patches: ExitStack) -> None:
     """A chunk that had to be held never frees its slot."""
-    hold, has_room = SettleBatchWorkflow._hold, SettleBatchWorkflow._has_room
+    hold, has_room = chunk_runs._hold, SettleBatchWorkflow._has_room
     leaks: dict[str, int] = {}
 
-    async def leaking_hold(self: SettleBatchWorkflow, ref: ChunkRef, detail: str) -> OutcomeTotals:
+    async def leaking_hold(ref: ChunkRef, detail: str) -> ChunkResult:
         leaks[ref.batch_id] = leaks.get(ref.batch_id, 0) + 1
-        return await hold(self, ref, detail)
+        return await hold(ref, detail)
 
-    def leaking_has_room(self: SettleBatchWorkflow, state: Any) -> bool:
+    def leaking_has_room(self: SettleBatchWorkflow, state: BatchRunState) -> bool:
         assert self._opening
         window = state.plan.window - leaks.get(self._opening.batch_id, 0)
         narrower = state.model_copy(update={"plan": state.plan.model_copy(update={"window": window})})
         return has_room(self, narrower)
 
-    _replace(patches, SettleBatchWorkflow, "_hold", leaking_hold)
+    _replace(patches, chunk_runs, "_hold", leaking_hold)
     _replace(patches, SettleBatchWorkflow, "_has_room", leaking_has_room)
 
 
@@ -146,6 +147,25 @@ def _compare_and_set_left_out(patches: ExitStack) -> None:
 def _different_payload_taken_as_exists(patches: ExitStack) -> None:
     codes = chunks.SETTLED_CODES | {CreditResultCode.EXISTS_WITH_DIFFERENT_PAYLOAD}
     _replace(patches, chunks, "SETTLED_CODES", codes)
+
+
+def _abort_holds_a_chunk_in_flight(patches: ExitStack) -> None:
+    """The rest is held at once, without waiting for the chunks that run."""
+    has_news, take_results = SettleBatchWorkflow._has_news, SettleBatchWorkflow._take_results
+
+    def hasty_has_news(self: SettleBatchWorkflow, state: BatchRunState) -> bool:
+        return self._control.is_aborting or has_news(self, state)
+
+    async def hasty_take_results(
+        self: SettleBatchWorkflow, opening: BatchOpening, state: BatchRunState
+    ) -> BatchRunState:
+        state = await take_results(self, opening, state)
+        if self._control.is_aborting:
+            self._in_flight.clear()
+        return state
+
+    _replace(patches, SettleBatchWorkflow, "_has_news", hasty_has_news)
+    _replace(patches, SettleBatchWorkflow, "_take_results", hasty_take_results)
 
 
 def _rerun_plans_an_unknown_outcome_anew(patches: ExitStack) -> None:
@@ -213,6 +233,7 @@ PLANTED_BUGS: Mapping[str, Planting] = MappingProxyType(
         "late validate overwrites": _late_validate_overwrites,
         "compare-and-set left out": _compare_and_set_left_out,
         "different payload taken as exists": _different_payload_taken_as_exists,
+        "abort holds a chunk in flight": _abort_holds_a_chunk_in_flight,
         "rerun plans an unknown outcome anew": _rerun_plans_an_unknown_outcome_anew,
         "refusal not stored": _refusal_not_stored,
         "claim released too early": _claim_released_too_early,

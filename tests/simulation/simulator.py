@@ -16,17 +16,19 @@ from temporalio.common import RetryPolicy
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.workflow import Info
 
+from activities import chunks
 from domain import limits
 from domain.errors import BatchNotOpenError
 from runtime.batch_starts import start_batch
 from runtime.settings import Settings
-from schemas.batches import FINAL_STATES, BatchOpening, BatchSource
+from schemas.batches import FINAL_STATES, BatchOpening, BatchSource, BatchState
+from schemas.control import ControlAction, FailureThresholds
 from schemas.orders import OrderRecord, OrderStatus
 from tests.settlements import CALENDAR, kafka_opening_of, rerun_opening_of
 from tests.simulation.chance import Chance
 from tests.simulation.checks import find_faults, find_stuck, find_unsettled
 from tests.simulation.fault_layer import FaultLayer, FaultyAttempts
-from tests.simulation.faults import Place
+from tests.simulation.faults import Fault, FaultKind, Place
 from tests.simulation.operators import Operators, plan_acts
 from tests.simulation.orders import CUTOFF_AT, Kind, Order, plan_orders
 from tests.simulation.world import Storage, World
@@ -40,6 +42,11 @@ STUCK_S = 4.0
 PHASE_S_MAX = 60.0
 INTAKE_ATTEMPTS_MAX = 20
 
+_LOW_THRESHOLDS = FailureThresholds(
+    rejected_percent_max=20, rejected_count_max=2, failed_percent_max=1, failed_count_max=1
+)
+_SHORT_CREDIT_DEADLINE_S = 0.05
+_SEEN_COUNT = 3
 _ROLES = ("first", "kafka", "rerun-first", "second")
 _serial = count()
 
@@ -77,8 +84,10 @@ def _hastened(chance: Chance) -> Iterator[None]:
     retry_policy = RetryPolicy(initial_interval=timedelta(milliseconds=1), maximum_interval=timedelta(milliseconds=10))
     with ExitStack() as patches:
         for target, name, value in (
-            (limits, "UNKNOWN_ORDER_PAUSES_S", (0, 0)),
+            (chunks.judge, "__defaults__", ((0, 0),)),
+            (limits, "CONTROL_ANSWER_TIMEOUT_S", 5),
             (limits, "SWEEP_GRACE_S", -1),
+            (limits, "CHUNK_PROBE_COUNT_MAX", 3 if _has_few_probes(chance) else limits.CHUNK_PROBE_COUNT_MAX),
             (limits, "CHUNK_READ_RETRY_INITIAL_S", 0.005),
             (limits, "CHUNK_READ_RETRY_MAX_S", 0.05),
             (limits, "CHUNK_READ_DEADLINES_S", (0.1, 0.2, 1, 5)),
@@ -89,6 +98,11 @@ def _hastened(chance: Chance) -> Iterator[None]:
             patches.enter_context(patch.dict(options, retry_policy=retry_policy))
         patches.enter_context(patch("workers.settlement_worker.workflow_runner", UnsandboxedWorkflowRunner))
         yield
+
+
+def _has_few_probes(chance: Chance) -> bool:
+    """Whether chunks may make a few probes only, so that some items are held at the bound."""
+    return chance.happens(0.25, "few probes")
 
 
 class _Simulation:
@@ -103,9 +117,17 @@ class _Simulation:
         self._world = World(self._chance, storage, self._orders, self._layer)
         self._openings: dict[str, BatchOpening] = {}
         self._settings = Settings(task_queue=f"{self._prefix}queue")
-        self._operators = Operators(client, self._settings.task_queue, plan_acts(self._chance, _ROLES), self._openings)
+        plans = plan_acts(self._chance, _ROLES)
+        self._operators = Operators(client, self._settings.task_queue, storage.systems.store, plans, self._openings)
         self._layer.before_calls(self._operators.look)
-        self._layer.when_failed_for_good(self._note_failed_chunk)
+        self._layer.when_dealt(self._note_fault)
+        self._pauses_seen: Counter[str] = Counter()
+        self._batch_settings = self._settings.batch_settings
+        if self._chance.happens(0.3, "thresholds"):
+            self._batch_settings = self._batch_settings._replace(thresholds=_LOW_THRESHOLDS)
+        self._is_impatient = self._chance.happens(0.2, "impatient")
+        if self._is_impatient:
+            self._batch_settings = self._batch_settings._replace(credit_deadline_s=_SHORT_CREDIT_DEADLINE_S)
 
     async def run(self) -> SeedReport:
         faults: list[str] = []
@@ -116,7 +138,10 @@ class _Simulation:
                     async with asyncio.timeout(PHASE_S_MAX):
                         await phase()
                         await self._layer.finish()
-                        faults = await find_faults(self._world, self._client, self._openings.values())
+                        self._note_what_may_be_held()
+                        faults = self._operators.faults or await find_faults(
+                            self._world, self._client, self._openings.values()
+                        )
                 except TimeoutError:
                     faults = await find_stuck(self._world, self._openings.values())
                 if faults:
@@ -131,9 +156,7 @@ class _Simulation:
     async def _worker(self) -> AsyncIterator[None]:
         attempts = FaultyAttempts(self._layer, lambda batch_id: batch_id.removeprefix(self._prefix))
         with patch("workers.settlement_worker.Worker", partial(Worker, interceptors=[attempts])):
-            worker = build_worker(
-                self._client, self._settings.task_queue, *self._world.faulty, self._settings.batch_settings
-            )
+            worker = build_worker(self._client, self._settings.task_queue, *self._world.faulty, self._batch_settings)
         async with worker:
             yield
 
@@ -184,9 +207,25 @@ class _Simulation:
                 await self._start(self._rerun_of(role, f"last-{role}"))
         await self._await_final()
 
-    def _note_failed_chunk(self, place: Place) -> None:
-        if place.chunk_index is not None:
-            self._world.model.may_be_held.add((self._prefix + place.batch, place.chunk_index))
+    def _note_fault(self, place: Place, fault: Fault) -> None:
+        """What fails for good ends a chunk, or one order of it, as an error of the data does.
+
+        So does an answer that lacks a part; and asking is given up early by the impatient.
+        """
+        chunk = (self._prefix + place.batch, place.chunk_index)
+        is_of_data = fault.kind in (FaultKind.FAILED_FOR_GOOD, FaultKind.PARTIAL_ANSWER)
+        if is_of_data or (self._is_impatient and fault.method in ("post_credits", "withdraw_credits")):
+            self._world.model.may_be_held.add(chunk)
+        if fault.kind == FaultKind.FAILED_FOR_GOOD and fault.method == "fetch_records":
+            self._world.model.may_fail.add(chunk)
+
+    def _note_what_may_be_held(self) -> None:
+        may_be_held = self._world.model.may_be_held
+        if _has_few_probes(self._chance):
+            may_be_held.update((self._prefix + batch, chunk_index) for batch, chunk_index in self._world.poisoned)
+        for role, opening in self._openings.items():
+            held = self._operators.chunks_that_an_abort_may_hold(role)
+            may_be_held.update((opening.batch_id, chunk_index) for chunk_index in held)
 
     def _comes_late(self, order: Order) -> bool:
         """Whether the Order Center gets its record only before the second batch."""
@@ -265,5 +304,16 @@ class _Simulation:
             final_ids = {batch.batch_id for batch in batches if batch.state in FINAL_STATES}
             if final_ids == {opening.batch_id for opening in self._openings.values()}:
                 return
+            for batch in batches:
+                if batch.state == BatchState.PAUSED:
+                    await self._decide_on(batch.batch_id.removeprefix(self._prefix))
             await asyncio.sleep(SWEEP_INTERVAL_S)
         raise TimeoutError
+
+    async def _decide_on(self, role: str) -> None:
+        """Resume a paused batch when it has been seen a few times, or abort it."""
+        self._pauses_seen[role] += 1
+        seen_count = self._pauses_seen[role]
+        if seen_count % _SEEN_COUNT == 0:
+            is_given_up = not self._layer.is_calm and self._chance.happens(0.3, "given up", role, seen_count)
+            await self._operators.ask(role, ControlAction.ABORT if is_given_up else ControlAction.RESUME)

@@ -1,12 +1,14 @@
 """The world of a seed: the three systems, what the model is told of them, and the ports that a worker gets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+import asyncpg
+
 from database.pools import Pool, open_pool
-from domain.identifiers import credit_key
+from domain.identifiers import credit_key, order_id_of_credit_key
 from fund_platform.memory import MemoryFundPlatform
 from fund_platform.port import HOUSE_ACCOUNT_PREFIX
 from fund_platform.postgres import PostgresFundPlatform
@@ -80,19 +82,28 @@ class World:
     def __init__(self, chance: Chance, storage: Storage, orders: Sequence[Order], layer: FaultLayer) -> None:
         self.model = Model()
         self.systems = storage.systems
+        self.poisoned: set[tuple[str, int | None]] = set()
         self.appended: list[tuple[str, AppendResult]] = []
         self._chance = chance
         self._layer = layer
         self.fetch_postings = storage.fetch_postings
         self._orders = {order.order_id: order for order in orders}
         self._kind_of_account = {order.account_id: order.kind for order in orders}
+        self.model.unreadable_order_ids = {o.order_id for o in orders if o.kind == Kind.RECORD_IS_POISON}
+        self.model.unanswerable_order_ids = {o.order_id for o in orders if o.kind == Kind.ALL_IS_POISON}
         self._closed_account_ids: set[str] = set()
         self._crediting = asyncio.Lock()
         order_center, store, fund_platform = storage.systems
         self.faulty = Systems(
             layer.watch(replaced(order_center, "fetch_records", self._fetch_records)),
             layer.watch(replaced(store, "append_orders", self._append_orders)),
-            layer.watch(replaced(fund_platform, "post_credits", self._post_credits)),
+            layer.watch(
+                replaced(
+                    replaced(fund_platform, "post_credits", self._post_credits),
+                    "withdraw_credits",
+                    self._withdraw_credits,
+                )
+            ),
         )
         layer.before_calls(self._note_requests)
 
@@ -100,6 +111,11 @@ class World:
     def order_ids(self) -> list[str]:
         """All orders that there may be."""
         return list(self._orders)
+
+    @property
+    def order_ids_credited_before(self) -> set[str]:
+        """Those whose credit is not Settle's."""
+        return {order.order_id for order in self._orders.values() if order.is_credited_before}
 
     async def fill(self) -> None:
         """Open the accounts, close some, and credit what was credited before Settle came."""
@@ -139,6 +155,7 @@ class World:
 
     async def _fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
         """Read records; those of orders that waver are changed first, by the attempt that reads them."""
+        self._raise_for(order_ids, {Kind.RECORD_IS_POISON}, ValueError("A record cannot be read."))
         for order_id in order_ids:
             order = self._orders[order_id]
             if order.kind == Kind.RECORD_WAVERS:
@@ -148,7 +165,7 @@ class World:
         return await self.systems.order_center.fetch_records(order_ids)
 
     async def _note_requests(self, _attempt: Attempt, method: str, arguments: tuple[Any, ...]) -> None:
-        if method == "post_credits":
+        if method in ("post_credits", "withdraw_credits"):
             for request in arguments[1]:
                 self.model.ask(request)
 
@@ -164,6 +181,9 @@ class World:
 
         One call at a time, so that the model is told of them in their order.
         """
+        order_ids = [order_id_of_credit_key(request.idempotency_key) for request in requests]
+        error = asyncpg.RaiseError("A trigger of the Fund Platform has found something.")
+        self._raise_for(order_ids, {Kind.CREDIT_IS_POISON, Kind.ALL_IS_POISON}, error)
         async with self._crediting:
             for request in requests:
                 if self._kind_of_account[request.account_id] == Kind.ACCOUNT_WAVERS:
@@ -172,7 +192,29 @@ class World:
             codes = await self.systems.fund_platform.post_credits(reference, requests)
             for request in requests:
                 self.model.judge(request, self._account_state(request.account_id))
+        self._raise_for(order_ids, {Kind.ANSWER_IS_POISON}, ValueError("The answer cannot be read."))
+        return codes
+
+    async def _withdraw_credits(
+        self, reference: str, requests: Sequence[CreditRequest]
+    ) -> Mapping[str, CreditResultCode]:
+        order_ids = [order_id_of_credit_key(request.idempotency_key) for request in requests]
+        self._raise_for(order_ids, {Kind.ALL_IS_POISON}, asyncpg.RaiseError("The withdrawal fails, too."))
+        async with self._crediting:
+            codes = await self.systems.fund_platform.withdraw_credits(reference, requests)
+            for request in requests:
+                self.model.judge(request, "withdrawn")
             return codes
+
+    def _raise_for(self, order_ids: Iterable[str], kinds: set[Kind], error: Exception) -> None:
+        """Raise if one of the orders is poison, as long as it is."""
+        if self._layer.is_calm:
+            return
+        if any(order_id in self._orders and self._orders[order_id].kind in kinds for order_id in order_ids):
+            attempt = current_attempt()
+            if attempt:
+                self.poisoned.add((attempt.place.batch, attempt.place.chunk_index))
+            raise error
 
     def _account_state(self, account_id: str) -> str:
         kind = self._kind_of_account[account_id]

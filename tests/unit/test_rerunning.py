@@ -1,0 +1,74 @@
+"""A rerun is frozen although some of its orders' records cannot be read."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from activities.rerunning import freeze_rerun
+from domain.errors import UnavailableError
+from order_center.memory import MemoryOrderCenter
+from schemas.batches import BatchState, ExceptionItem, OfferedOrder
+from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
+from schemas.reasons import Outcome, ReasonCode
+from settlement_store.memory import MemorySettlementStore
+from tests.settlements import CALENDAR, kafka_opening_of, rerun_opening_of
+
+ENDED_AT = datetime(2020, 1, 1, tzinfo=UTC)
+ORDER_IDS = [f"order-{number:02d}" for number in range(32)]
+UNREADABLE = frozenset({"order-03", "order-04", "order-31"})
+FROZEN_MINOR = 100
+REPAIRED_MINOR = 200
+
+
+class PartlyUnreadableOrderCenter(MemoryOrderCenter):
+    """Fails for some records, and counts how often it is asked."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.read_count = 0
+        self._error = error
+
+    async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
+        self.read_count += 1
+        if UNREADABLE.intersection(order_ids):
+            raise self._error
+        return await super().fetch_records(order_ids)
+
+
+async def freeze_after_repair(order_center: MemoryOrderCenter) -> MemorySettlementStore:
+    """Fail every order of a batch, repair every record, and freeze the rerun of them all."""
+    store = MemorySettlementStore()
+    await store.open_batch(kafka_opening_of("failed"))
+    await store.append_orders("failed", [OfferedOrder(each, "account-1", FROZEN_MINOR, "USD") for each in ORDER_IDS])
+    await store.freeze_batch("failed", CALENDAR)
+    await store.start_batch("failed")
+    failures = [ExceptionItem(number, Outcome.FAILED, ReasonCode.DATA_ERROR) for number in range(len(ORDER_IDS))]
+    await store.store_validation("failed", 0, failures)
+    await order_center.load_records(
+        [
+            OrderRecord(each, "account-1", REPAIRED_MINOR, 0, "USD", OrderStatus.COMPLETED, ENDED_AT, ENDED_AT)
+            for each in ORDER_IDS
+        ]
+    )
+    opening = rerun_opening_of("rerun", "failed")
+    await freeze_rerun(order_center, store, opening, CALENDAR, after_item_no=-1, on_slice=lambda _: None)
+    return store
+
+
+async def test_records_that_cannot_be_read_do_not_keep_the_others_from_their_rerun() -> None:
+    order_center = PartlyUnreadableOrderCenter(ValueError("The row makes no sense."))
+    store = await freeze_after_repair(order_center)
+    assert (await store.fetch_batch("rerun")).state == BatchState.FROZEN
+    items = await store.fetch_pending_items("rerun", await store.fetch_chunk("rerun", 0))
+    assert {item.order_id: item.amount_minor for item in items} == {
+        each: FROZEN_MINOR if each in UNREADABLE else REPAIRED_MINOR for each in ORDER_IDS
+    }
+    assert order_center.read_count <= 1 + 2 * 5 * len(UNREADABLE), "five halvings of 32 orders for each"
+
+
+async def test_an_order_center_that_is_away_is_asked_once_and_then_waited_for() -> None:
+    order_center = PartlyUnreadableOrderCenter(UnavailableError("The Order Center is away."))
+    with pytest.raises(UnavailableError):
+        await freeze_after_repair(order_center)
+    assert order_center.read_count == 1
