@@ -10,13 +10,15 @@ from typing import Any
 from unittest.mock import patch
 
 from activities import chunks, rerunning
+from activities.credit_turns import CreditTurns
+from domain.errors import UnansweredError
 from fund_platform.memory import MemoryFundPlatform
 from fund_platform.port import FundPlatform
 from schemas.batches import BatchOpening, ChunkState, ExceptionItem, OutcomeTotals, RerunItem, StoredException
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
-from schemas.workflows import BatchRun, BatchRunState, ChunkRef, ChunkResult
+from schemas.workflows import BatchRun, BatchRunState, ChunkRef, ChunkResult, SetAside
 from settlement_store import memory as memory_store
 from settlement_store.memory import MemorySettlementStore
 from settlement_store.port import RELEASING_OUTCOMES, SettlementStore
@@ -51,8 +53,11 @@ def _key_includes_the_batch_id(patches: ExitStack) -> None:
             codes = await self._fund_platform.post_credits(reference, renamed)
             return {key.removesuffix(end): code for key, code in codes.items()}
 
-    async def credit_chunk(store: SettlementStore, fund_platform: FundPlatform, ref: ChunkRef) -> OutcomeTotals:
-        return await original(store, KeysByBatch(fund_platform, ref.batch_id), ref)  # type: ignore[arg-type]
+    async def credit_chunk(
+        store: SettlementStore, fund_platform: FundPlatform, turns: CreditTurns, ref: ChunkRef, *rest: SetAside
+    ) -> OutcomeTotals:
+        renaming = KeysByBatch(fund_platform, ref.batch_id)
+        return await original(store, renaming, turns, ref, *rest)  # type: ignore[arg-type]
 
     _replace(patches, chunks, "credit_chunk", credit_chunk)
 
@@ -63,10 +68,12 @@ def _timeout_taken_for(outcome: Outcome) -> Planting:
     def plant(patches: ExitStack) -> None:
         original = chunks.credit_chunk
 
-        async def credit_chunk(store: SettlementStore, fund_platform: FundPlatform, ref: ChunkRef) -> OutcomeTotals:
+        async def credit_chunk(
+            store: SettlementStore, fund_platform: FundPlatform, turns: CreditTurns, ref: ChunkRef, *rest: SetAside
+        ) -> OutcomeTotals:
             try:
-                return await original(store, fund_platform, ref)
-            except OSError:  # a timeout is one
+                return await original(store, fund_platform, turns, ref, *rest)
+            except UnansweredError:
                 chunk = await store.fetch_chunk(ref.batch_id, ref.chunk_index)
                 items = await store.fetch_pending_items(ref.batch_id, chunk)
                 failed = [ExceptionItem(item.item_no, Outcome.FAILED, ReasonCode.NOT_ATTEMPTED) for item in items]
