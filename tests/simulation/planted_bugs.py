@@ -10,18 +10,17 @@ from typing import Any
 from unittest.mock import patch
 
 from activities import chunks, rerunning
-from activities.credit_turns import CreditTurns
+from activities.chunks import AskForCredits
 from domain.errors import UnansweredError
 from fund_platform.memory import MemoryFundPlatform
-from fund_platform.port import FundPlatform
-from schemas.batches import BatchOpening, ChunkState, ExceptionItem, OutcomeTotals, RerunItem, StoredException
+from schemas.batches import BatchOpening, ChunkState, ExceptionItem, Item, OutcomeTotals, RerunItem, StoredException
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
-from schemas.workflows import BatchRun, BatchRunState, ChunkRef, ChunkResult, SetAside
+from schemas.workflows import BatchRun, BatchRunState, ChunkRef, ChunkResult, ItemRange
 from settlement_store import memory as memory_store
 from settlement_store.memory import MemorySettlementStore
-from settlement_store.port import RELEASING_OUTCOMES, SettlementStore
+from settlement_store.port import RELEASING_OUTCOMES
 from workflows import chunk_runs
 from workflows.settle_batch import SettleBatchWorkflow
 
@@ -41,46 +40,36 @@ def _replace(patches: ExitStack, target: object, name: str, value: object) -> No
 
 
 def _key_includes_the_batch_id(patches: ExitStack) -> None:
-    original = chunks.credit_chunk
+    original = chunks.ask_for_credits
 
-    class KeysByBatch:
-        def __init__(self, fund_platform: FundPlatform, batch_id: str) -> None:
-            self._fund_platform, self._batch_id = fund_platform, batch_id
+    async def ask_for_credits(ask: AskForCredits, ref: ChunkRef, *arguments: Any) -> dict[int, CreditResultCode]:
+        end = f"@{ref.batch_id}"
 
-        async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, Any]:
-            end = f"@{self._batch_id}"
+        async def ask_by_batch(reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
             renamed = [request._replace(idempotency_key=request.idempotency_key + end) for request in requests]
-            codes = await self._fund_platform.post_credits(reference, renamed)
+            codes = await ask(reference, renamed)
             return {key.removesuffix(end): code for key, code in codes.items()}
 
-    async def credit_chunk(
-        store: SettlementStore, fund_platform: FundPlatform, turns: CreditTurns, ref: ChunkRef, *rest: SetAside
-    ) -> OutcomeTotals:
-        renaming = KeysByBatch(fund_platform, ref.batch_id)
-        return await original(store, renaming, turns, ref, *rest)  # type: ignore[arg-type]
+        return await original(ask_by_batch, ref, *arguments)
 
-    _replace(patches, chunks, "credit_chunk", credit_chunk)
+    _replace(patches, chunks, "ask_for_credits", ask_for_credits)
 
 
-def _timeout_taken_for(outcome: Outcome) -> Planting:
-    """An error of the Fund Platform's answer becomes an outcome at once."""
+def _timeout_taken_for(code: CreditResultCode) -> Planting:
+    """Where the Fund Platform does not answer, it is taken to have answered this."""
 
     def plant(patches: ExitStack) -> None:
-        original = chunks.credit_chunk
+        original = chunks.ask_for_credits
 
-        async def credit_chunk(
-            store: SettlementStore, fund_platform: FundPlatform, turns: CreditTurns, ref: ChunkRef, *rest: SetAside
-        ) -> OutcomeTotals:
+        async def ask_for_credits(
+            ask: AskForCredits, ref: ChunkRef, items: Sequence[Item], within: ItemRange
+        ) -> dict[int, CreditResultCode]:
             try:
-                return await original(store, fund_platform, turns, ref, *rest)
+                return await original(ask, ref, items, within)
             except UnansweredError:
-                chunk = await store.fetch_chunk(ref.batch_id, ref.chunk_index)
-                items = await store.fetch_pending_items(ref.batch_id, chunk)
-                failed = [ExceptionItem(item.item_no, Outcome.FAILED, ReasonCode.NOT_ATTEMPTED) for item in items]
-                exceptions = failed if outcome == Outcome.FAILED else []
-                return await store.store_outcomes(ref.batch_id, ref.chunk_index, exceptions)
+                return {item.item_no: code for item in items}
 
-        _replace(patches, chunks, "credit_chunk", credit_chunk)
+        _replace(patches, chunks, "ask_for_credits", ask_for_credits)
 
     return plant
 
@@ -232,8 +221,8 @@ def _aborted_rerun_forgets_the_unknown(patches: ExitStack) -> None:
 PLANTED_BUGS: Mapping[str, Planting] = MappingProxyType(
     {
         "key includes the batch id": _key_includes_the_batch_id,
-        "timeout taken for failed": _timeout_taken_for(Outcome.FAILED),
-        "timeout taken for settled": _timeout_taken_for(Outcome.SETTLED),
+        "timeout taken for failed": _timeout_taken_for(CreditResultCode.WITHDRAWN),
+        "timeout taken for settled": _timeout_taken_for(CreditResultCode.CREATED),
         "window slot leaked": _window_slot_leaked,
         "continue-as-new repeats a chunk": _continue_as_new_moves_the_next_chunk(-1),
         "continue-as-new loses a chunk": _continue_as_new_moves_the_next_chunk(1),

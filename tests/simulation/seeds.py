@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from tests.databases import cloned_database
@@ -20,18 +20,18 @@ def uses_postgres(seed: int) -> bool:
     return seed % POSTGRES_EVERY == 0
 
 
-async def run_seeds(seeds: Iterable[int], database_url: str | None, tell: Callable[[SeedReport], None]) -> None:
-    """Run seeds.
+async def run_seeds(seeds: Iterable[int], database_url: str | None) -> AsyncGenerator[SeedReport, None]:
+    """Run seeds, one after the other; how each went, as soon as it is over.
 
     Args:
         seeds: which.
         database_url: a PostgreSQL server with the migrated templates; None if no seed uses it.
-        tell: told how each went, as soon as it is over.
     """
     async with temporal_test_server() as client:
         for seed in seeds:
             async with storage_of(seed, database_url) as storage:
-                tell(await simulate(client, seed, storage))
+                report = await simulate(client, seed, storage)
+            yield report
 
 
 def storage_of(seed: int, database_url: str | None) -> AbstractAsyncContextManager[Storage]:
@@ -53,15 +53,16 @@ async def _cloned_storage(database_url: str) -> AsyncIterator[Storage]:
 def run_share(seeds: Sequence[int], database_url: str | None) -> list[SeedReport]:
     """Run seeds in this process, and say how each went."""
     logging.disable()
-    reports: list[SeedReport] = []
 
-    def tell(report: SeedReport) -> None:
-        reports.append(report)
-        sys.stdout.write(describe(report))
-        sys.stdout.flush()
+    async def run() -> list[SeedReport]:
+        reports = []
+        async for report in run_seeds(seeds, database_url):
+            reports.append(report)
+            sys.stdout.write(describe(report))
+            sys.stdout.flush()
+        return reports
 
-    asyncio.run(run_seeds(seeds, database_url, tell))
-    return reports
+    return asyncio.run(run())
 
 
 def describe(report: SeedReport) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import warnings
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -83,6 +84,9 @@ def _hastened(chance: Chance) -> Iterator[None]:
     event_count = chance.pick((25, 60, 1_000_000), "events of a run")
     retry_policy = RetryPolicy(initial_interval=timedelta(milliseconds=1), maximum_interval=timedelta(milliseconds=10))
     with ExitStack() as patches:
+        patches.enter_context(warnings.catch_warnings())
+        # The SDK's, when a cancellation and the end of its activity cross.
+        warnings.filterwarnings("ignore", message="Cannot find activity to cancel")
         for target, name, value in (
             (chunks.judge, "__defaults__", ((0, 0),)),
             (limits, "CONTROL_ANSWER_TIMEOUT_S", 5),
