@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 ORDERS ?= 100000
 ROUNDS ?= 20
+SEEDS ?= 100
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock check format test test-kafka chaos demo incident bench bench-intake up down
+.PHONY: help setup lock check format test test-kafka simulate chaos demo incident bench bench-intake up down
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,6 +42,9 @@ test: .venv/.ready ## all the tests but those of test-kafka, on real servers
 
 test-kafka: .venv/.ready ## the tests of Kafka on Apache Kafka itself; needs Java 17 and Maven
 	$(BIN)/pytest -m kafka --broker apache --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+simulate: .venv/.ready ## SEEDS seeds of whole batches under faults, held against a model, by date or from SEED
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(if $(SEED),--seed $(SEED))
 
 chaos: .venv/.ready ## ROUNDS rounds of kills, pauses, restarts and cut connections, by date or from SEED; needs Java 17 and Maven
 	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))

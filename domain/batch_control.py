@@ -16,12 +16,14 @@ DEFAULT_THRESHOLDS = FailureThresholds(
 
 
 def plan_control(state: BatchState, control: BatchControl, request: ControlRequest) -> BatchControl:
-    """What holds after an action; what holds already, unchanged, if the action changes nothing.
+    """What holds after an action; what holds already, unchanged, if the action changes nothing, or comes too late.
 
     Raises:
         ControlRefusedError: the action makes no sense in this state, or as it is asked for.
     """
     _check(request)
+    if request.action_no_seen is not None and control.action_no > request.action_no_seen:
+        return control
     if state in FINAL_STATES:
         raise refused(request, f"the batch is {state}, which is final")
     if control.is_aborting and request.action != ControlAction.ABORT:
@@ -29,17 +31,28 @@ def plan_control(state: BatchState, control: BatchControl, request: ControlReque
     match request.action:
         case ControlAction.PAUSE:
             changes: dict[str, object] = {"is_paused": True, "reason": request.reason}
-            is_so = control.is_paused
         case ControlAction.RESUME:
             changes = {"is_paused": False, "is_resumed": True, "reason": None}
-            is_so = not control.is_paused
         case ControlAction.ABORT:
             changes = {"is_paused": False, "is_aborting": True, "reason": request.reason}
-            is_so = control.is_aborting
         case ControlAction.WINDOW:
             changes = {"window": request.window}
-            is_so = control.window == request.window
-    return control if is_so else control.model_copy(update={**changes, "action_no": control.action_no + 1})
+    if is_in_effect(control, request):
+        return control
+    return control.model_copy(update={**changes, "action_no": control.action_no + 1})
+
+
+def is_in_effect(control: BatchControl, request: ControlRequest) -> bool:
+    """Whether what is asked for holds already."""
+    match request.action:
+        case ControlAction.PAUSE:
+            return control.is_paused
+        case ControlAction.RESUME:
+            return not control.is_paused
+        case ControlAction.ABORT:
+            return control.is_aborting
+        case ControlAction.WINDOW:
+            return control.window == request.window
 
 
 def passed_threshold(thresholds: FailureThresholds, totals: OutcomeTotals) -> str | None:

@@ -34,11 +34,16 @@ class WindowInput(ControlInput):
 
 
 class ControlRequest(ControlInput):
-    """An action with who asks for it and why; `window` belongs to the action of that name."""
+    """An action with who asks for it and why; `window` belongs to the action of that name.
+
+    `action_no_seen` is the last action that the asker knew of: a late attempt, after which others have acted, changes
+    nothing any more.
+    """
 
     batch_id: str
     action: ControlAction
     window: int | None = None
+    action_no_seen: int | None = None
 
 
 class StoredControlAction(ControlInput):

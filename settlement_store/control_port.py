@@ -12,7 +12,8 @@ class OperatorControl(Protocol):
     async def control_batch(self, request: ControlRequest) -> BatchControl:
         """Pause, resume or abort a batch, or set its window; an action that changes nothing is not kept. Idempotent.
 
-        Atomic, under the batch's row lock. The action is kept with who asked for it, when and why.
+        Atomic, under the batch's row lock. The action is kept with who asked for it, when and why. A late attempt, one
+        that comes after an action that its asker did not know of, changes nothing.
 
         Returns:
             What holds now.

@@ -29,7 +29,7 @@ class MemoryBatchControl(MemoryUnclosedBatches):
         after = plan_control(batch.state, before, request)
         if after.action_no > before.action_no:
             self._controls[request.batch_id] = after
-            action = request.model_dump(exclude={"batch_id"})
+            action = request.model_dump(exclude={"batch_id", "action_no_seen"})
             self._control_actions[request.batch_id].append(
                 StoredControlAction(**action, action_no=after.action_no, stored_at=datetime.now(UTC))
             )

@@ -11,12 +11,12 @@ PlanNode = dict[str, Any]
 
 
 async def executed_nodes(
-    connection: Connection, package: str, name: str, arguments: Sequence[object]
+    connection: Connection, package: str, name: str, arguments: Sequence[object], *, is_timed: bool = False
 ) -> list[PlanNode]:
     """Run a statement of an adapter under EXPLAIN ANALYZE and undo it; timing its nodes would take longer than they."""
     transaction = connection.transaction()
     await transaction.start()
-    explain = "EXPLAIN (ANALYZE, TIMING OFF, BUFFERS OFF, FORMAT JSON)"
+    explain = f"EXPLAIN (ANALYZE, TIMING {is_timed}, BUFFERS OFF, FORMAT JSON)"
     explained = await connection.fetchval(f"{explain} {load_query(package, name)}", *arguments)
     await transaction.rollback()
     return list(_nodes_of(json.loads(explained)[0]["Plan"]))

@@ -9,7 +9,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.settlement import SettlementActivities
 from domain import limits
-from domain.batch_control import passed_threshold, plan_control, plan_own_pause, refused
+from domain.batch_control import is_in_effect, passed_threshold, plan_control, plan_own_pause, refused
 from domain.control_totals import sum_outcome_totals
 from schemas.batches import BatchOpening, BatchSource, BatchState
 from schemas.control import BatchControl, ControlAction, ControlInput, ControlRequest, WindowInput
@@ -48,6 +48,7 @@ class SettleBatchWorkflow:
         self._control = run.state.control if run.state else BatchControl()
         self._probe_count = run.state.probe_count if run.state else 0
         self._is_closing = False
+        self._asking = asyncio.Lock()
         self._phase = "starting"
         self._in_flight: dict[asyncio.Task[ChunkResult], int] = {}
 
@@ -290,15 +291,22 @@ class SettleBatchWorkflow:
             raise refused(request, "all its chunks have ended, and it is being closed")
 
     async def _ask(self, request: ControlRequest) -> BatchControl:
-        """Store an action, and do as it says; what holds now."""
-        if not self._is_closing:
-            control = await workflow.execute_activity_method(
-                SettlementActivities.control_batch,
-                request,
-                summary=f"{request.action}, asked for by {request.requested_by}",
-                **CHUNK_ACTIVITY,
-            )
-            self._apply(control)
+        """Store an action, and do as it says; what holds now.
+
+        One at a time: an attempt that is made again must not undo what another action has changed since.
+        """
+        async with self._asking:
+            while not self._is_closing:
+                seen = {"action_no_seen": self._control.action_no}
+                control = await workflow.execute_activity_method(
+                    SettlementActivities.control_batch,
+                    request.model_copy(update=seen),
+                    summary=f"{request.action}, asked for by {request.requested_by}",
+                    **CHUNK_ACTIVITY,
+                )
+                self._apply(control)
+                if is_in_effect(control, request):
+                    break
         return self._control
 
     def _apply(self, control: BatchControl) -> None:

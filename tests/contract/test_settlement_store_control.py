@@ -57,6 +57,15 @@ class TestControl:
         assert plan.control == await store.fetch_control("B1") == BatchControl(window=2)
         assert await store.fetch_control_actions("B1") == []
 
+    async def test_an_attempt_made_again_does_not_undo_what_was_asked_for_since(self, store: SettlementStore) -> None:
+        await store.start_batch(await run_batch(store, orders_of("O0")))
+        pause = request_of(PAUSE, action_no_seen=0)
+        paused = await store.control_batch(pause)
+        assert await store.control_batch(pause) == paused
+        resumed = await store.control_batch(request_of(RESUME, action_no_seen=paused.action_no))
+        assert await store.control_batch(pause) == resumed
+        assert [action for _, action, *_ in await actions_of(store)] == [PAUSE, RESUME]
+
     async def test_a_pause_shows_everywhere_and_is_over_after_a_resume(self, store: SettlementStore) -> None:
         await run_batch(store, orders_of("O0"))
         paused = await store.control_batch(request_of(PAUSE))

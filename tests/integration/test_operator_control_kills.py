@@ -110,11 +110,12 @@ async def test_an_abort_holds_the_rest_although_its_worker_is_killed_while_it_do
         assert await asyncio.to_thread(processes.exit_code, "doomed") == -9
         processes.start("next", "worker")
         assert await until_state(systems, *FINAL_STATES) == BatchState.ABORTED
+        totals = (await handle.result()).totals
         await processes.stop("next")
     report = await reconcile_batch(systems.store, systems.fund_platform, batch_id)
     assert report.settled.order_count + report.held.order_count == ORDER_COUNT
     assert report.held.order_count == report.reasons["NOT_ATTEMPTED"] > 0
-    assert (await handle.result()).totals.held == report.held
+    assert totals.held == report.held
     await require_clean(systems, ORDER_COUNT)
 
 

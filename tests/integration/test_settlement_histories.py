@@ -117,16 +117,16 @@ async def test_every_timeout_in_the_histories_is_the_configured_one(
     client: Client, systems: Systems, batch_id: str
 ) -> None:
     """A batch of three chunks that meets everything: one ran before, one fails, one is clean."""
-    orders = await seed_orders(systems, 30)
+    await seed_orders(systems, 30)
 
-    async def fetch_records(order_ids: list[str]) -> object:
-        if orders.records[10].order_id in order_ids:
-            raise InvariantViolationError("The record contradicts itself.")
-        return await systems.order_center.fetch_records(order_ids)
+    async def fetch_chunk(batch_id: str, chunk_index: int) -> object:
+        if chunk_index == 1:
+            raise InvariantViolationError("The chunk contradicts itself.")
+        return await systems.store.fetch_chunk(batch_id, chunk_index)
 
     opening = opening_of(batch_id, chunk_size=10, window=3)
     await freeze(systems, opening)
-    broken = systems._replace(order_center=replaced(systems.order_center, "fetch_records", fetch_records))
+    broken = systems._replace(store=replaced(systems.store, "fetch_chunk", fetch_chunk))
     async with running_worker(client, batch_id, broken) as worker:
         await (await start_chunk_by_hand(client, batch_id, opening, chunk_index=0)).result()
         await settle(client, batch_id, opening)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import nullcontext
+from datetime import UTC, datetime
 
 from tests.simulation.seeds import run_share, uses_postgres
 from tests.simulation.servers import postgresql_server
@@ -21,15 +22,22 @@ SEED_COUNT_AT_A_TIME = 10
 def main() -> None:
     """Run the seeds that were asked for."""
     parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=100, help="how many seeds, from 1 on")
-    parser.add_argument("--seed", type=int, help="this one only")
+    parser.add_argument("--seeds", type=int, required=True, help="how many")
+    parser.add_argument("--seed", type=int, default=seed_of(datetime.now(UTC)), help="the first one; default: by date")
     arguments = parser.parse_args()
-    seeds = [arguments.seed] if arguments.seed is not None else list(range(1, arguments.seeds + 1))
+    seeds = range(arguments.seed, arguments.seed + arguments.seeds)
+    sys.stdout.write(f"Seeds {seeds.start} to {seeds.stop - 1}.\n")
+    sys.stdout.flush()
     started_s = time.monotonic()
     with postgresql_server() if any(map(uses_postgres, seeds)) else nullcontext() as database_url:
         reports = _run_all(seeds, database_url)
     _say_result(reports, time.monotonic() - started_s)
     sys.exit(1 if any(report.faults for report in reports) else 0)
+
+
+def seed_of(today: datetime) -> int:
+    """The first seed of a date: those of two dates share none, up to a thousand."""
+    return int(f"{today:%Y%m%d}000")
 
 
 def _run_all(seeds: Sequence[int], database_url: str | None) -> list[SeedReport]:

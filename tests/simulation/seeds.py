@@ -75,4 +75,6 @@ def describe(report: SeedReport) -> str:
     )
     if not report.faults:
         return line
-    return "".join([line, *(f"  {fault}\n" for fault in report.faults), f"  again: make simulate SEED={report.seed}\n"])
+    return "".join(
+        [line, *(f"  {fault}\n" for fault in report.faults), f"  again: make simulate SEEDS=1 SEED={report.seed}\n"]
+    )
