@@ -324,9 +324,32 @@ async def test_an_abort_while_the_batch_pauses_itself_wins(client: Client, syste
     async with strict_worker(client, batch_id, slow, rejected_count_max=CHUNK_SIZE - 1):
         handle = await start_batch(client, batch_id, opening)
         await gate.reached()
-        await abort(handle)
+        aborting = asyncio.create_task(abort(handle))
         await gate.open()
+        assert (await aborting).is_aborting
         result = await handle.result()
+    await require_aborted(systems, result, orders.sample[:CHUNK_SIZE], orders.sample[CHUNK_SIZE:])
+    await require_clean(systems, ORDER_COUNT)
+
+
+async def test_a_batch_that_would_pause_itself_while_it_is_aborted_does_not(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    orders = await seed_orders(systems, ORDER_COUNT, bad_rate=1)
+    chunk_gate, abort_gate = Gate(), Gate()
+    store = held(systems.store, "store_outcomes", chunk_gate)
+    slow = systems._replace(store=held(store, "control_batch", abort_gate))
+    async with strict_worker(client, batch_id, slow, rejected_count_max=CHUNK_SIZE - 1):
+        handle = await start_batch(client, batch_id, opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1))
+        await chunk_gate.reached()
+        aborting = asyncio.create_task(abort(handle))
+        await abort_gate.reached()
+        await chunk_gate.open()
+        assert await until_idle(handle) == 1
+        await abort_gate.open()
+        assert (await aborting).is_aborting
+        result = await handle.result()
+    assert [action for action, *_ in await actions_of(systems, batch_id)] == [ABORT]
     await require_aborted(systems, result, orders.sample[:CHUNK_SIZE], orders.sample[CHUNK_SIZE:])
     await require_clean(systems, ORDER_COUNT)
 

@@ -48,7 +48,7 @@ class Wake(StrEnum):
     STEP_DONE = "a later attempt has done the step"
     CHUNK_CLOSED = "the chunk is closed"
     BATCH_FINAL = "the batch is final"
-    LATER_CREDIT = "a chunk of another batch is credited"
+    LATER_CREDIT = "another batch has asked for one of its credits"
     END = "the end"
 
 

@@ -147,7 +147,10 @@ class _Simulation:
                             self._world, self._client, self._openings.values()
                         )
                 except TimeoutError:
-                    faults = await find_stuck(self._world, self._openings.values())
+                    faults = [
+                        f"{phase.__name__} did not end in time; under way: {self._layer.under_way() or 'nothing'}",
+                        *await find_stuck(self._world, self._openings.values()),
+                    ]
                 if faults:
                     break
             else:
