@@ -29,8 +29,9 @@ _FINALLY = {
 
 async def find_stuck(world: World, openings: Iterable[BatchOpening]) -> list[str]:
     """Batches that are in no final state."""
-    batches = [await world.systems.store.fetch_batch(opening.batch_id) for opening in openings]
-    return [f"batch {batch.batch_id} is stuck: {batch.state}" for batch in batches if batch.state not in FINAL_STATES]
+    state_by_id = {batch.batch_id: batch.state for batch in await world.systems.store.fetch_batches(100)}
+    states = [(opening.batch_id, state_by_id.get(opening.batch_id, "not there")) for opening in openings]
+    return [f"batch {batch_id} is stuck: {state}" for batch_id, state in states if state not in FINAL_STATES]
 
 
 async def find_faults(world: World, client: Client, openings: Iterable[BatchOpening]) -> list[str]:

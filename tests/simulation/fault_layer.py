@@ -34,10 +34,14 @@ class LostAttemptError(Exception):
 
 
 class Moment(NamedTuple):
-    """Something that happens in an attempt: it is about to make a call, or (without a method) has done its step."""
+    """Something that happens in an attempt: it is about to make a call, or (without a method) has done its step.
+
+    `keys` are those of the credits that it asked for.
+    """
 
     place: Place
     method: str | None = None
+    keys: frozenset[str] = frozenset()
 
 
 class Attempt:
@@ -46,10 +50,12 @@ class Attempt:
     def __init__(self, place: Place, number: int, fault: Fault | None) -> None:
         self.place = place
         self.number = number
+        self.keys: frozenset[str] = frozenset()
         self._fault = fault
         self._sleeps: Fault | None = None
         self.is_killed = False
         self.thought_dead = asyncio.Event()
+        self.is_at_rest = asyncio.Event()  # asleep, or over
         self._woken = asyncio.Event()
         self._stopped = asyncio.Event()
 
@@ -64,7 +70,9 @@ class Attempt:
         """Be thought dead, until someone wakes it."""
         self._sleeps = fault
         self.thought_dead.set()
+        self.is_at_rest.set()
         await self._woken.wait()
+        self.is_at_rest.clear()
         self._sleeps = None
 
     @property
@@ -75,21 +83,18 @@ class Attempt:
     async def wake(self) -> None:
         """Let it go on, to its end."""
         self._woken.set()
-        await self.has_stopped()
-
-    async def has_stopped(self) -> None:
-        """Wait for its end."""
         await self._stopped.wait()
 
     def stop(self) -> None:
         """Say that it has ended."""
         self._stopped.set()
+        self.is_at_rest.set()
 
     def wakes_at(self, moment: Moment) -> bool:
         """Whether it is asleep until this moment."""
         if self._sleeps is None:
             return False
-        place, method = moment
+        place, method, keys = moment
         same_range = place.is_over_range_of(self.place)
         match self._sleeps.wake:
             case Wake.NEXT_CALL:
@@ -101,7 +106,7 @@ class Attempt:
             case Wake.BATCH_FINAL:
                 return method is None and place.batch == self.place.batch and place.step == "close_batch"
             case Wake.LATER_CREDIT:
-                return method is None and place.step == "credit_chunk" and place.batch != self.place.batch
+                return method is None and place.batch != self.place.batch and bool(keys & self.keys)
         return False
 
 
@@ -157,7 +162,7 @@ class FaultLayer:
             running.add_done_callback(_retrieve)
             raise LostAttemptError(f"Attempt {number} to {place} fell silent.")
         answer = await running
-        await self.tell(Moment(place))
+        await self.tell(Moment(place, keys=attempt.keys))
         return answer
 
     async def _run_to_end(self, attempt: Attempt, body: Callable[[], Awaitable[Any]]) -> Any:
@@ -173,6 +178,10 @@ class FaultLayer:
         for attempt in [attempt for attempt in self._attempts if attempt.wakes_at(moment)]:
             await attempt.wake()
 
+    def under_way(self) -> str:
+        """The attempts that have not ended, for people to read."""
+        return ", ".join(f"{each.place}{' (asleep)' if each.is_asleep else ''}" for each in self._attempts)
+
     async def wake_all(self) -> None:
         """Let every attempt that is thought dead go on to its end."""
         for attempt in [attempt for attempt in self._attempts if attempt.is_asleep]:
@@ -180,13 +189,15 @@ class FaultLayer:
 
     async def finish(self) -> None:
         """Wait for the attempts that nobody waits for: those of a batch that was ended under them."""
-        for attempt in [attempt for attempt in self._attempts if not attempt.is_asleep]:
-            await attempt.has_stopped()
+        for attempt in list(self._attempts):
+            await attempt.is_at_rest.wait()
 
     async def _pass(self, method: str, arguments: tuple[Any, ...], call: Call) -> Any:
         attempt = _current.get()
         if attempt is None:
             return await call()
+        if method == "post_credits":
+            attempt.keys = frozenset(request.idempotency_key for request in arguments[1])
         if not attempt.thought_dead.is_set():
             await self.tell(Moment(attempt.place, method))
             for act in self._before_call:

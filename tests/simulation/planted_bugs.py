@@ -124,8 +124,7 @@ def _late_validate_overwrites(patches: ExitStack) -> None:
 
 
 def _compare_and_set_left_out(patches: ExitStack) -> None:
-    """Whoever comes last stores its outcomes, whatever state the chunk is in."""
-
+    """Whoever comes last stores its outcomes, over those that another one stored."""
     original = MemorySettlementStore.store_outcomes
 
     async def store_outcomes(
@@ -134,8 +133,9 @@ def _compare_and_set_left_out(patches: ExitStack) -> None:
         contents, chunk = self._get_chunk(batch_id, chunk_index)
         if chunk.state == ChunkState.CLOSED:
             contents.chunks[chunk_index] = chunk._replace(state=ChunkState.VALIDATED)
-        new = [exception for exception in exceptions if exception.item_no not in contents.exceptions]
-        return await original(self, batch_id, chunk_index, new)
+            for exception in exceptions:
+                contents.exceptions.pop(exception.item_no, None)
+        return await original(self, batch_id, chunk_index, exceptions)
 
     _replace(patches, MemorySettlementStore, "store_outcomes", store_outcomes)
 

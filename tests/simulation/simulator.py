@@ -39,7 +39,7 @@ from workflows import activity_options
 
 SWEEP_INTERVAL_S = 0.02
 # All waits are short here: when nothing is attempted for so long, what is not final is stuck.
-STUCK_S = 4.0
+STUCK_S = 6.0
 PHASE_S_MAX = 60.0
 INTAKE_ATTEMPTS_MAX = 20
 
@@ -147,7 +147,10 @@ class _Simulation:
                             self._world, self._client, self._openings.values()
                         )
                 except TimeoutError:
-                    faults = await find_stuck(self._world, self._openings.values())
+                    faults = [
+                        f"{phase.__name__} did not end in time; under way: {self._layer.under_way() or 'nothing'}",
+                        *await find_stuck(self._world, self._openings.values()),
+                    ]
                 if faults:
                     break
             else:
@@ -196,13 +199,13 @@ class _Simulation:
         await self._await_final()
 
     async def _run_calm(self) -> None:
-        """All faults are over, late attempts have their last go, accounts are open: what can be settled is."""
+        """All faults are over, accounts are open, late attempts have their last go: what can be settled is."""
         self._layer.is_calm = True
-        await self._layer.wake_all()
         await self._world.load(self._repaired(self._orders))
         for order in self._orders:
             if order.kind in (Kind.ACCOUNT_CLOSED, Kind.ACCOUNT_WAVERS):
                 await self._world.open_account(order)
+        await self._layer.wake_all()
         await self._start(self._manual("last"))
         await self._await_final()
         for role, opening in list(self._openings.items()):
@@ -302,7 +305,7 @@ class _Simulation:
     async def _await_final(self) -> None:
         """Wait until every batch is final; the sweep starts again what was ended."""
         store = self._world.systems.store
-        while time.monotonic() < self._layer.latest_attempt_s + STUCK_S:
+        while True:
             await sweep(self._client, self._settings, store)
             batches = await store.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
             final_ids = {batch.batch_id for batch in batches if batch.state in FINAL_STATES}
@@ -311,8 +314,9 @@ class _Simulation:
             for batch in batches:
                 if batch.state == BatchState.PAUSED:
                     await self._decide_on(batch.batch_id.removeprefix(self._prefix))
+            if time.monotonic() > self._layer.latest_attempt_s + STUCK_S:
+                raise TimeoutError
             await asyncio.sleep(SWEEP_INTERVAL_S)
-        raise TimeoutError
 
     async def _decide_on(self, role: str) -> None:
         """Resume a paused batch when it has been seen a few times, or abort it."""
