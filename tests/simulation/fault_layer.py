@@ -85,6 +85,12 @@ class Attempt:
         self._woken.set()
         await self._stopped.wait()
 
+    def kill(self) -> None:
+        """Let it be dead: what it has asked for may still take effect, it does nothing more."""
+        self.is_killed = True
+        self.thought_dead.set()
+        self.is_at_rest.set()
+
     def stop(self) -> None:
         """Say that it has ended."""
         self._stopped.set()
@@ -129,6 +135,7 @@ class FaultLayer:
         self._before_call: list[BeforeCall] = []
         self._when_dealt: list[Callable[[Place, Fault], None]] = []
         self._attempts: list[Attempt] = []
+        self._bodies: set[asyncio.Task[Any]] = set()
         self._numbers: Counter[Place] = Counter()
 
     def before_calls(self, act: BeforeCall) -> None:
@@ -155,11 +162,13 @@ class FaultLayer:
         attempt = Attempt(place, number, None if self.is_calm else plan_fault(self._chance, place, number))
         self._attempts.append(attempt)
         running = asyncio.create_task(self._run_to_end(attempt, body))
+        running.add_done_callback(_retrieve)
+        self._bodies.add(running)
+        running.add_done_callback(self._bodies.discard)
         silent = asyncio.create_task(attempt.thought_dead.wait())
         await asyncio.wait({running, silent}, return_when=asyncio.FIRST_COMPLETED)
         silent.cancel()
         if attempt.thought_dead.is_set():
-            running.add_done_callback(_retrieve)
             raise LostAttemptError(f"Attempt {number} to {place} fell silent.")
         answer = await running
         await self.tell(Moment(place, keys=attempt.keys))
@@ -180,7 +189,8 @@ class FaultLayer:
 
     def under_way(self) -> str:
         """The attempts that have not ended, for people to read."""
-        return ", ".join(f"{each.place}{' (asleep)' if each.is_asleep else ''}" for each in self._attempts)
+        alive = [attempt for attempt in self._attempts if not attempt.is_killed]
+        return ", ".join(f"{each.place}{' (asleep)' if each.is_asleep else ''}" for each in alive)
 
     async def wake_all(self) -> None:
         """Let every attempt that is thought dead go on to its end."""
@@ -191,6 +201,13 @@ class FaultLayer:
         """Wait for the attempts that nobody waits for: those of a batch that was ended under them."""
         for attempt in list(self._attempts):
             await attempt.is_at_rest.wait()
+
+    async def end(self) -> None:
+        """End what is left of all attempts."""
+        bodies = list(self._bodies)
+        for body in bodies:
+            body.cancel()
+        await asyncio.gather(*bodies, return_exceptions=True)
 
     async def _pass(self, method: str, arguments: tuple[Any, ...], call: Call) -> Any:
         attempt = _current.get()
@@ -203,7 +220,7 @@ class FaultLayer:
             for act in self._before_call:
                 await act(attempt, method, arguments)
         if attempt.is_killed:
-            raise LostAttemptError(f"The worker of attempt {attempt.number} to {attempt.place} was killed.")
+            await _never()
         fault = attempt.take_fault(method)
         if fault is None:
             return await call()
@@ -231,13 +248,14 @@ class FaultLayer:
                 return _part_of(answer)
             case FaultKind.WORKER_KILLED:
                 self._kill_worker()
-                raise LostAttemptError(f"The worker of attempt {attempt.number} to {attempt.place} was killed.")
+                await _never()
         return answer
 
     def _kill_worker(self) -> None:
         """Kill all attempts that are under way; those thought dead are another worker's."""
         for attempt in self._attempts:
-            attempt.is_killed = attempt.is_killed or not attempt.thought_dead.is_set()
+            if not attempt.thought_dead.is_set():
+                attempt.kill()
 
 
 class _WatchedPort:
@@ -254,6 +272,11 @@ class _WatchedPort:
             return await self._pass(method, arguments, lambda: function(*arguments, **options))
 
         return call
+
+
+async def _never() -> None:
+    """Wait until the simulation ends."""
+    await asyncio.Event().wait()
 
 
 def _part_of(answer: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -138,19 +139,7 @@ class _Simulation:
         await self._world.fill()
         async with self._worker():
             for phase in (self._run_first, self._rerun, self._run_second, self._run_calm):
-                try:
-                    async with asyncio.timeout(PHASE_S_MAX):
-                        await phase()
-                        await self._layer.finish()
-                        self._note_what_may_be_held()
-                        faults = self._operators.faults or await find_faults(
-                            self._world, self._client, self._openings.values()
-                        )
-                except TimeoutError:
-                    faults = [
-                        f"{phase.__name__} did not end in time; under way: {self._layer.under_way() or 'nothing'}",
-                        *await find_stuck(self._world, self._openings.values()),
-                    ]
+                faults = await self._run_phase(phase)
                 if faults:
                     break
             else:
@@ -164,8 +153,28 @@ class _Simulation:
         attempts = FaultyAttempts(self._layer, lambda batch_id: batch_id.removeprefix(self._prefix))
         with patch("workers.settlement_worker.Worker", partial(Worker, interceptors=[attempts])):
             worker = build_worker(self._client, self._settings.task_queue, *self._world.faulty, self._batch_settings)
-        async with worker:
-            yield
+        try:
+            async with worker:
+                yield
+        finally:
+            await self._layer.end()
+
+    async def _run_phase(self, phase: Callable[[], Awaitable[None]]) -> list[str]:
+        """Run a phase to its rest; what is wrong then."""
+        try:
+            async with asyncio.timeout(PHASE_S_MAX):
+                await phase()
+                await self._layer.finish()
+                self._note_what_may_be_held()
+                openings = self._openings.values()
+                return self._operators.faults or await find_faults(self._world, self._client, openings)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the seed has failed)
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            return [
+                f"{phase.__name__} ended with {error!r} at {where.name}; "
+                f"under way: {self._layer.under_way() or 'nothing'}",
+                *await find_stuck(self._world, self._openings.values()),
+            ]
 
     async def _run_first(self) -> None:
         """A batch over the Order Center's orders, and at the same time one that intake fills."""
@@ -305,6 +314,7 @@ class _Simulation:
     async def _await_final(self) -> None:
         """Wait until every batch is final; the sweep starts again what was ended."""
         store = self._world.systems.store
+        begun_s = time.monotonic()
         while True:
             await sweep(self._client, self._settings, store)
             batches = await store.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
@@ -314,8 +324,8 @@ class _Simulation:
             for batch in batches:
                 if batch.state == BatchState.PAUSED:
                     await self._decide_on(batch.batch_id.removeprefix(self._prefix))
-            if time.monotonic() > self._layer.latest_attempt_s + STUCK_S:
-                raise TimeoutError
+            if time.monotonic() > max(begun_s, self._layer.latest_attempt_s) + STUCK_S:
+                raise TimeoutError(f"Nothing was attempted for {STUCK_S} s.")
             await asyncio.sleep(SWEEP_INTERVAL_S)
 
     async def _decide_on(self, role: str) -> None:
