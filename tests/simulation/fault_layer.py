@@ -26,7 +26,6 @@ _WORLD_ERRORS = (
     asyncpg.DeadlockDetectedError("deadlock detected"),
     asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
 )
-_POLL_INTERVAL_S = 0.002
 _CHUNK_CLOSING_STEPS = frozenset({"credit_chunk", "hold_chunk"})
 
 
@@ -56,6 +55,7 @@ class Attempt:
         self._sleeps: Fault | None = None
         self.is_killed = False
         self.thought_dead = asyncio.Event()
+        self.is_at_rest = asyncio.Event()  # asleep, or over
         self._woken = asyncio.Event()
         self._stopped = asyncio.Event()
 
@@ -70,7 +70,9 @@ class Attempt:
         """Be thought dead, until someone wakes it."""
         self._sleeps = fault
         self.thought_dead.set()
+        self.is_at_rest.set()
         await self._woken.wait()
+        self.is_at_rest.clear()
         self._sleeps = None
 
     @property
@@ -83,9 +85,16 @@ class Attempt:
         self._woken.set()
         await self._stopped.wait()
 
+    def kill(self) -> None:
+        """Let it be dead: what it has asked for may still take effect, it does nothing more."""
+        self.is_killed = True
+        self.thought_dead.set()
+        self.is_at_rest.set()
+
     def stop(self) -> None:
         """Say that it has ended."""
         self._stopped.set()
+        self.is_at_rest.set()
 
     def wakes_at(self, moment: Moment) -> bool:
         """Whether it is asleep until this moment."""
@@ -126,6 +135,7 @@ class FaultLayer:
         self._before_call: list[BeforeCall] = []
         self._when_dealt: list[Callable[[Place, Fault], None]] = []
         self._attempts: list[Attempt] = []
+        self._bodies: set[asyncio.Task[Any]] = set()
         self._numbers: Counter[Place] = Counter()
 
     def before_calls(self, act: BeforeCall) -> None:
@@ -152,11 +162,13 @@ class FaultLayer:
         attempt = Attempt(place, number, None if self.is_calm else plan_fault(self._chance, place, number))
         self._attempts.append(attempt)
         running = asyncio.create_task(self._run_to_end(attempt, body))
+        running.add_done_callback(_retrieve)
+        self._bodies.add(running)
+        running.add_done_callback(self._bodies.discard)
         silent = asyncio.create_task(attempt.thought_dead.wait())
         await asyncio.wait({running, silent}, return_when=asyncio.FIRST_COMPLETED)
         silent.cancel()
         if attempt.thought_dead.is_set():
-            running.add_done_callback(_retrieve)
             raise LostAttemptError(f"Attempt {number} to {place} fell silent.")
         answer = await running
         await self.tell(Moment(place, keys=attempt.keys))
@@ -177,7 +189,8 @@ class FaultLayer:
 
     def under_way(self) -> str:
         """The attempts that have not ended, for people to read."""
-        return ", ".join(f"{each.place}{' (asleep)' if each.is_asleep else ''}" for each in self._attempts)
+        alive = [attempt for attempt in self._attempts if not attempt.is_killed]
+        return ", ".join(f"{each.place}{' (asleep)' if each.is_asleep else ''}" for each in alive)
 
     async def wake_all(self) -> None:
         """Let every attempt that is thought dead go on to its end."""
@@ -186,8 +199,15 @@ class FaultLayer:
 
     async def finish(self) -> None:
         """Wait for the attempts that nobody waits for: those of a batch that was ended under them."""
-        while not all(attempt.is_asleep for attempt in self._attempts):  # noqa: ASYNC110 (either may come)
-            await asyncio.sleep(_POLL_INTERVAL_S)
+        for attempt in list(self._attempts):
+            await attempt.is_at_rest.wait()
+
+    async def end(self) -> None:
+        """End what is left of all attempts."""
+        bodies = list(self._bodies)
+        for body in bodies:
+            body.cancel()
+        await asyncio.gather(*bodies, return_exceptions=True)
 
     async def _pass(self, method: str, arguments: tuple[Any, ...], call: Call) -> Any:
         attempt = _current.get()
@@ -200,7 +220,7 @@ class FaultLayer:
             for act in self._before_call:
                 await act(attempt, method, arguments)
         if attempt.is_killed:
-            raise LostAttemptError(f"The worker of attempt {attempt.number} to {attempt.place} was killed.")
+            await _never()
         fault = attempt.take_fault(method)
         if fault is None:
             return await call()
@@ -228,13 +248,14 @@ class FaultLayer:
                 return _part_of(answer)
             case FaultKind.WORKER_KILLED:
                 self._kill_worker()
-                raise LostAttemptError(f"The worker of attempt {attempt.number} to {attempt.place} was killed.")
+                await _never()
         return answer
 
     def _kill_worker(self) -> None:
         """Kill all attempts that are under way; those thought dead are another worker's."""
         for attempt in self._attempts:
-            attempt.is_killed = attempt.is_killed or not attempt.thought_dead.is_set()
+            if not attempt.thought_dead.is_set():
+                attempt.kill()
 
 
 class _WatchedPort:
@@ -251,6 +272,11 @@ class _WatchedPort:
             return await self._pass(method, arguments, lambda: function(*arguments, **options))
 
         return call
+
+
+async def _never() -> None:
+    """Wait until the simulation ends."""
+    await asyncio.Event().wait()
 
 
 def _part_of(answer: Any) -> Any:

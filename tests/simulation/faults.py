@@ -60,7 +60,7 @@ class Fault(NamedTuple):
     wake: Wake
 
 
-# The calls at which a step can be hit, the ones that matter most twice.
+# The calls at which a step can be hit, the ones that matter most more than once.
 _CALLS = MappingProxyType(
     {
         "freeze_batch": ("open_batch", "append_orders", "append_rerun_items", "acknowledge", "freeze_batch"),
@@ -93,6 +93,14 @@ _CALLS = MappingProxyType(
         "intake": ("open_batch", "append_orders", "freeze_batch"),
     }
 )
+# The calls that it matters to make late: they have an effect, or what they read is acted upon.
+_LATE_CALLS = MappingProxyType(
+    {
+        "validate_chunk": ("fetch_records", "store_validation", "store_validation"),
+        "credit_chunk": ("post_credits", "post_credits", "store_outcomes"),
+        "probe_credits": ("post_credits", "withdraw_credits"),
+    }
+)
 _WEIGHT_BY_KIND = {
     FaultKind.REQUEST_DROPPED: 14,
     FaultKind.RESPONSE_DROPPED: 20,
@@ -108,8 +116,8 @@ _WEIGHT_BY_WAKE = {
     Wake.STEP_DONE: 20,
     Wake.CHUNK_CLOSED: 20,
     Wake.BATCH_FINAL: 10,
-    Wake.LATER_CREDIT: 20,
-    Wake.END: 5,
+    Wake.LATER_CREDIT: 25,
+    Wake.END: 15,
 }
 _CHUNK_STEPS = frozenset({"validate_chunk", "credit_chunk", "probe_validation", "probe_credits"})
 _PARTIAL_METHODS = frozenset({"post_credits", "fetch_records", "fetch_overdue_slice"})
@@ -128,7 +136,9 @@ def plan_fault(chance: Chance, place: Place, attempt_no: int) -> Fault | None:
     if not chance.happens(severity, "is faulty", *names):
         return None
     kind = chance.weighted(chance.swarmed(_WEIGHT_BY_KIND, "kinds of faults"), "kind of fault", *names)
-    method = chance.pick(_CALLS[place.step], "faulty call", *names)
+    is_late = kind in (FaultKind.LATE_REQUEST, FaultKind.LATE_RESPONSE)
+    methods = _LATE_CALLS.get(place.step, _CALLS[place.step]) if is_late else _CALLS[place.step]
+    method = chance.pick(methods, "faulty call", *names)
     wake = chance.weighted(_WEIGHT_BY_WAKE, "wake", *names)
     if kind == FaultKind.FAILED_FOR_GOOD and place.step not in _CHUNK_STEPS:
         kind = FaultKind.REQUEST_DROPPED

@@ -109,7 +109,7 @@ class Model:
         for item in items:
             fault = self._find_item_fault(item, order_id, cutoff_by_batch[item.batch_id])
             if fault:
-                faults.append(f"{item.outcome} for {item.reason_code} in {item.batch_id}, but {fault}")
+                faults.append(f"{item.outcome} for {item.reason_code} in {item.batch_id}, but {fault}; {item.detail}")
         for before, item in pairwise(items):
             fault = _find_fault_of_succession(before, item)
             if fault:

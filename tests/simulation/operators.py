@@ -1,5 +1,6 @@
 """What people do to batches while they run, at calls that the seed chooses."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -87,6 +88,7 @@ class Operators:
         self._begun_at_abort: dict[str, frozenset[int]] = {}
         self._may_begin: dict[str, frozenset[int]] = {}
         self._is_ended: set[str] = set()
+        self._asking = asyncio.Lock()
 
     async def look(self, attempt: Attempt, method: str, _arguments: tuple[Any, ...]) -> None:
         """Act, if something is planned for this call."""
@@ -106,16 +108,21 @@ class Operators:
     async def ask(self, batch: str, action: ControlAction, window: int | None = None) -> None:
         """Ask for an action as the commands do; what makes no sense is refused."""
         opening = self._openings[batch]
-        if action != ControlAction.PAUSE:
-            self._may_begin.pop(batch, None)
-        stored = await self._store.fetch_batch(opening.batch_id)
         request = ControlRequest(batch_id=opening.batch_id, action=action, requested_by="operator", window=window)
-        with suppress(ControlRefusedError, UnavailableError):
-            await control_batch(self._client, self._task_queue, self._store, stored, request)
-            if action == ControlAction.ABORT:
-                self._begun_at_abort.setdefault(batch, frozenset(self._begun[batch]))
-            if action == ControlAction.PAUSE:
-                await self._note_pause(batch, opening)
+        # One after the other, so that it is known whether a batch is paused.
+        async with self._asking:
+            if action != ControlAction.PAUSE:
+                self._may_begin.pop(batch, None)
+            with suppress(ControlRefusedError, UnavailableError):
+                await self._ask(batch, opening, request)
+
+    async def _ask(self, batch: str, opening: BatchOpening, request: ControlRequest) -> None:
+        stored = await self._store.fetch_batch(opening.batch_id)
+        await control_batch(self._client, self._task_queue, self._store, stored, request)
+        if request.action == ControlAction.ABORT:
+            self._begun_at_abort.setdefault(batch, frozenset(self._begun[batch]))
+        if request.action == ControlAction.PAUSE:
+            await self._note_pause(batch, opening)
 
     async def _do(self, act: Act, batch: str) -> None:
         if act in _ENDING:

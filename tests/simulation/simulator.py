@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -39,7 +40,7 @@ from workflows import activity_options
 
 SWEEP_INTERVAL_S = 0.02
 # All waits are short here: when nothing is attempted for so long, what is not final is stuck.
-STUCK_S = 4.0
+STUCK_S = 6.0
 PHASE_S_MAX = 60.0
 INTAKE_ATTEMPTS_MAX = 20
 
@@ -138,19 +139,7 @@ class _Simulation:
         await self._world.fill()
         async with self._worker():
             for phase in (self._run_first, self._rerun, self._run_second, self._run_calm):
-                try:
-                    async with asyncio.timeout(PHASE_S_MAX):
-                        await phase()
-                        await self._layer.finish()
-                        self._note_what_may_be_held()
-                        faults = self._operators.faults or await find_faults(
-                            self._world, self._client, self._openings.values()
-                        )
-                except TimeoutError:
-                    faults = [
-                        f"{phase.__name__} did not end in time; under way: {self._layer.under_way() or 'nothing'}",
-                        *await find_stuck(self._world, self._openings.values()),
-                    ]
+                faults = await self._run_phase(phase)
                 if faults:
                     break
             else:
@@ -164,8 +153,28 @@ class _Simulation:
         attempts = FaultyAttempts(self._layer, lambda batch_id: batch_id.removeprefix(self._prefix))
         with patch("workers.settlement_worker.Worker", partial(Worker, interceptors=[attempts])):
             worker = build_worker(self._client, self._settings.task_queue, *self._world.faulty, self._batch_settings)
-        async with worker:
-            yield
+        try:
+            async with worker:
+                yield
+        finally:
+            await self._layer.end()
+
+    async def _run_phase(self, phase: Callable[[], Awaitable[None]]) -> list[str]:
+        """Run a phase to its rest; what is wrong then."""
+        try:
+            async with asyncio.timeout(PHASE_S_MAX):
+                await phase()
+                await self._layer.finish()
+                self._note_what_may_be_held()
+                openings = self._openings.values()
+                return self._operators.faults or await find_faults(self._world, self._client, openings)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the seed has failed)
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            return [
+                f"{phase.__name__} ended with {error!r} at {where.name}; "
+                f"under way: {self._layer.under_way() or 'nothing'}",
+                *await find_stuck(self._world, self._openings.values()),
+            ]
 
     async def _run_first(self) -> None:
         """A batch over the Order Center's orders, and at the same time one that intake fills."""
@@ -199,13 +208,13 @@ class _Simulation:
         await self._await_final()
 
     async def _run_calm(self) -> None:
-        """All faults are over, late attempts have their last go, accounts are open: what can be settled is."""
+        """All faults are over, accounts are open, late attempts have their last go: what can be settled is."""
         self._layer.is_calm = True
-        await self._layer.wake_all()
         await self._world.load(self._repaired(self._orders))
         for order in self._orders:
             if order.kind in (Kind.ACCOUNT_CLOSED, Kind.ACCOUNT_WAVERS):
                 await self._world.open_account(order)
+        await self._layer.wake_all()
         await self._start(self._manual("last"))
         await self._await_final()
         for role, opening in list(self._openings.items()):
@@ -305,7 +314,8 @@ class _Simulation:
     async def _await_final(self) -> None:
         """Wait until every batch is final; the sweep starts again what was ended."""
         store = self._world.systems.store
-        while time.monotonic() < self._layer.latest_attempt_s + STUCK_S:
+        begun_s = time.monotonic()
+        while True:
             await sweep(self._client, self._settings, store)
             batches = await store.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
             final_ids = {batch.batch_id for batch in batches if batch.state in FINAL_STATES}
@@ -314,8 +324,9 @@ class _Simulation:
             for batch in batches:
                 if batch.state == BatchState.PAUSED:
                     await self._decide_on(batch.batch_id.removeprefix(self._prefix))
+            if time.monotonic() > max(begun_s, self._layer.latest_attempt_s) + STUCK_S:
+                raise TimeoutError(f"Nothing was attempted for {STUCK_S} s.")
             await asyncio.sleep(SWEEP_INTERVAL_S)
-        raise TimeoutError
 
     async def _decide_on(self, role: str) -> None:
         """Resume a paused batch when it has been seen a few times, or abort it."""
