@@ -78,6 +78,13 @@ async def until_idle(handle: Handle) -> int:
     return await eventually(closed_count)
 
 
+async def until_paused(handle: Handle) -> None:
+    async def is_paused() -> bool:
+        return (await handle.query(SettleBatchWorkflow.control)).is_paused
+
+    await eventually(is_paused)
+
+
 async def refusal_of(asked: "asyncio.Future[BatchControl]") -> str:
     with pytest.raises(WorkflowUpdateFailedError) as refused:
         await asked
@@ -373,6 +380,7 @@ async def test_a_chunk_can_pause_its_batch_each_time_and_its_probes_count_until_
         handle = await start_batch(client, batch_id, opening_of(batch_id, chunk_size=CHUNK_SIZE, window=3))
         for closed_count in (3, 6):
             assert await until_idle(handle) == closed_count
+            await until_paused(handle)
             [*_, (action, requested_by, reason)] = await actions_of(systems, batch_id)
             assert (action, requested_by, reason) == (PAUSE, "settle", "bad data; 400 probes were allowed")
             control = await resume(handle)
