@@ -8,9 +8,10 @@ from activities.settlement import SettlementActivities
 from domain import limits
 from domain.identifiers import chunk_workflow_id
 from schemas.batches import OutcomeTotals
-from schemas.workflows import ChunkRef, ChunkResult, HoldRequest
+from schemas.workflows import ChunkRef, ChunkResult
 from workflows import batch_details
-from workflows.activity_options import CHUNK_ACTIVITY, WORKFLOW_TASK_TIMEOUT, chunk_read_activity
+from workflows.activity_options import WORKFLOW_TASK_TIMEOUT, chunk_read_activity
+from workflows.chunk_steps import hold_chunk
 from workflows.search_attributes import chunk_search_attributes
 from workflows.settle_chunk import SettleChunkWorkflow
 
@@ -32,8 +33,10 @@ async def run_chunk(ref: ChunkRef) -> ChunkResult:
                 return ChunkResult(**dict(totals))
             id_reuse_policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE
         except ChildWorkflowError as error:
-            return await _hold(ref, f"The chunk's workflow did not complete: {error.cause or error}")
-    return await _hold(ref, "The chunk's workflow ran under another batch workflow and did not end in time.")
+            totals = await hold_chunk(ref, f"The chunk's workflow did not complete: {error.cause or error}")
+            return ChunkResult(**dict(totals))
+    totals = await hold_chunk(ref, "The chunk's workflow ran under another batch workflow and did not end in time.")
+    return ChunkResult(**dict(totals))
 
 
 async def _run_child(ref: ChunkRef, id_reuse_policy: WorkflowIDReusePolicy) -> ChunkResult:
@@ -60,13 +63,3 @@ async def _read_totals(ref: ChunkRef, deadline_s: float) -> OutcomeTotals | None
         )
     except ActivityError:
         return None
-
-
-async def _hold(ref: ChunkRef, detail: str) -> ChunkResult:
-    totals = await workflow.execute_activity_method(
-        SettlementActivities.hold_chunk,
-        HoldRequest(**ref.model_dump(), detail=detail),
-        summary=f"hold what is left of chunk {ref.chunk_index}",
-        **CHUNK_ACTIVITY,
-    )
-    return ChunkResult(**dict(totals))

@@ -17,7 +17,16 @@ from domain import limits
 from domain.errors import DataError, SettleError
 from domain.isolation import Isolation
 from schemas.batches import OutcomeTotals
-from schemas.workflows import CapAnswer, ChunkRef, ItemRange, ProbeAnswer, ProbeRequest, SetAside, StepRequest
+from schemas.workflows import (
+    CapAnswer,
+    ChunkRef,
+    HoldRequest,
+    ItemRange,
+    ProbeAnswer,
+    ProbeRequest,
+    SetAside,
+    StepRequest,
+)
 from workflows.activity_options import CHUNK_ACTIVITY
 
 
@@ -152,3 +161,13 @@ def failure_of(error: ActivityError, kind: type[SettleError]) -> ApplicationErro
     """The failure by which an activity ended for good, if it is of this kind."""
     cause = error.cause
     return cause if isinstance(cause, ApplicationError) and cause.type == kind.__name__ else None
+
+
+async def hold_chunk(ref: ChunkRef, detail: str) -> OutcomeTotals:
+    """Hold what a chunk has left without an outcome; its control totals."""
+    return await workflow.execute_activity_method(
+        SettlementActivities.hold_chunk,
+        HoldRequest(**ref.model_dump(), detail=detail),
+        summary=f"hold what is left of chunk {ref.chunk_index}",
+        **CHUNK_ACTIVITY,
+    )

@@ -3,12 +3,10 @@
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
-from activities.settlement import SettlementActivities
 from domain.errors import UnansweredForTooLongError
 from schemas.batches import OutcomeTotals
-from schemas.workflows import ChunkRef, ChunkResult, HoldRequest
-from workflows.activity_options import CHUNK_ACTIVITY
-from workflows.chunk_steps import CREDITING, VALIDATION, ChunkStep, failure_of
+from schemas.workflows import ChunkRef, ChunkResult
+from workflows.chunk_steps import CREDITING, VALIDATION, ChunkStep, failure_of, hold_chunk
 
 
 @workflow.defn
@@ -34,7 +32,7 @@ class SettleChunkWorkflow:
             failure = failure_of(error, UnansweredForTooLongError)
             if failure is None:
                 raise
-            totals = await _hold(ref, failure.message)
+            totals = await hold_chunk(ref, failure.message)
             pause_reasons.append(_unanswered_text(ref, totals, failure.message))
         workflow.set_current_details(
             f"Closed: {totals.settled.order_count:,} settled, {totals.rejected.order_count:,} rejected, "
@@ -45,15 +43,6 @@ class SettleChunkWorkflow:
             probe_count=validation.probe_count + crediting.probe_count,
             pause_reason=" ".join(filter(None, pause_reasons)) or None,
         )
-
-
-async def _hold(ref: ChunkRef, detail: str) -> OutcomeTotals:
-    return await workflow.execute_activity_method(
-        SettlementActivities.hold_chunk,
-        HoldRequest(**ref.model_dump(), detail=detail),
-        summary=f"hold what is left of chunk {ref.chunk_index}",
-        **CHUNK_ACTIVITY,
-    )
 
 
 def _unanswered_text(ref: ChunkRef, totals: OutcomeTotals, detail: str) -> str:

@@ -17,11 +17,11 @@ from schemas.batches import BatchOpening, ChunkState, ExceptionItem, Item, Outco
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
-from schemas.workflows import BatchRun, BatchRunState, ChunkRef, ChunkResult, ItemRange
+from schemas.workflows import BatchRun, BatchRunState, ChunkRef, ItemRange
 from settlement_store import memory as memory_store
 from settlement_store.memory import MemorySettlementStore
 from settlement_store.port import RELEASING_OUTCOMES
-from workflows import chunk_runs
+from workflows import chunk_runs, chunk_steps
 from workflows.settle_batch import SettleBatchWorkflow
 
 Planting = Callable[[ExitStack], None]
@@ -76,10 +76,10 @@ def _timeout_taken_for(code: CreditResultCode) -> Planting:
 
 def _window_slot_leaked(patches: ExitStack) -> None:
     """A chunk that had to be held never frees its slot."""
-    hold, has_room = chunk_runs._hold, SettleBatchWorkflow._has_room
+    hold, has_room = chunk_steps.hold_chunk, SettleBatchWorkflow._has_room
     leaks: dict[str, int] = {}
 
-    async def leaking_hold(ref: ChunkRef, detail: str) -> ChunkResult:
+    async def leaking_hold(ref: ChunkRef, detail: str) -> OutcomeTotals:
         leaks[ref.batch_id] = leaks.get(ref.batch_id, 0) + 1
         return await hold(ref, detail)
 
@@ -89,7 +89,7 @@ def _window_slot_leaked(patches: ExitStack) -> None:
         narrower = state.model_copy(update={"plan": state.plan.model_copy(update={"window": window})})
         return has_room(self, narrower)
 
-    _replace(patches, chunk_runs, "_hold", leaking_hold)
+    _replace(patches, chunk_runs, "hold_chunk", leaking_hold)
     _replace(patches, SettleBatchWorkflow, "_has_room", leaking_has_room)
 
 
