@@ -7,10 +7,10 @@ SEEDS ?= 100
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock check format test test-kafka simulate chaos demo incident bench bench-intake up down
+.PHONY: help setup lock check format test test-kafka test-simulator simulate chaos demo incident bench bench-kill bench-intake up down
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: .venv/.ready ## make .venv from the lock file
 
@@ -37,11 +37,14 @@ format: .venv/.ready ## format and apply the safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: .venv/.ready ## all the tests but those of test-kafka, on real servers
-	$(BIN)/pytest -m 'not kafka' --numprocesses 3 --dist loadfile --no-loadscope-reorder
+test: .venv/.ready ## all the tests but the next two, on real servers
+	$(BIN)/pytest -m 'not kafka and not simulation' --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-kafka: .venv/.ready ## the tests of Kafka on Apache Kafka itself; needs Java 17 and Maven
 	$(BIN)/pytest -m kafka --broker apache --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-simulator: .venv/.ready ## the simulator catches each bug that is planted for it
+	$(BIN)/pytest -m simulation
 
 simulate: .venv/.ready ## SEEDS seeds of whole batches under faults, held against a model, by date or from SEED
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(if $(SEED),--seed $(SEED))
@@ -55,7 +58,10 @@ demo: .venv/.ready ## settle ORDERS orders on a fresh stack, with a worker kille
 incident: .venv/.ready ## replay the morning that Settle was made for, for the design that failed and for Settle
 	$(BIN)/python -m bench.incident.replay
 
-bench: .venv/.ready ## measure: one set-based statement, Settle, and Settle with a worker killed
+bench: .venv/.ready ## measure: Settle beside the bounds and its peers, then a million orders; QUICK=1 is one round
+	$(BIN)/python -m bench.compare $(if $(QUICK),--quick)
+
+bench-kill: .venv/.ready ## measure: what a killed worker costs
 	$(BIN)/python -m bench.kill_cost
 
 bench-intake: .venv/.ready ## measure: from topic to durable items, beside the bare bound; needs Java 17 and Maven
