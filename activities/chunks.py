@@ -51,12 +51,17 @@ _OFFERED_AGAIN = frozenset(
 AskForCredits = Callable[[str, Sequence[CreditRequest]], Awaitable[Mapping[str, CreditResultCode]]]
 
 
-class Judged(NamedTuple):
-    """An item with its record, if there is one, and the reason to reject it, if there is one."""
+class Judgement(NamedTuple):
+    """The items that are to be rejected, with the reason, and the records that were found, by order id."""
 
-    item: Item
-    record: TransactionRecord | None
-    reason: ReasonCode | None
+    rejects: list[tuple[Item, ReasonCode]]
+    record_by_order_id: Mapping[str, TransactionRecord]
+
+    def read_versions(self) -> list[tuple[str, int]]:
+        """The records that are answered for, to be acknowledged in the version that was read."""
+        offered_again = {item.order_id for item, reason in self.rejects if reason in _OFFERED_AGAIN}
+        records = self.record_by_order_id.values()
+        return [(record.order_id, record.version) for record in records if record.order_id not in offered_again]
 
 
 async def validate_chunk(
@@ -80,12 +85,11 @@ async def validate_chunk(
         return await store.store_validation(ref.batch_id, ref.chunk_index, [])
     pending = await store.fetch_pending_items(ref.batch_id, chunk)
     items, exceptions = _set_aside(set_aside, items_to_judge(pending), ReasonCode.NOT_ATTEMPTED)
-    judged = await judge(order_center, ref, items, ItemRange(chunk.item_start, chunk.item_end))
-    exceptions += [ExceptionItem(each.item.item_no, Outcome.REJECTED, each.reason) for each in judged if each.reason]
+    judgement = await judge(order_center, ref, items, ItemRange(chunk.item_start, chunk.item_end))
+    exceptions += [ExceptionItem(item.item_no, Outcome.REJECTED, reason) for item, reason in judgement.rejects]
     totals = await store.store_validation(ref.batch_id, ref.chunk_index, exceptions)
     if ref.acknowledges:
-        answered = [each.record for each in judged if each.record and each.reason not in _OFFERED_AGAIN]
-        await order_center.acknowledge([(record.order_id, record.version) for record in answered])
+        await order_center.acknowledge(judgement.read_versions())
     return totals
 
 
@@ -100,7 +104,7 @@ async def judge(
     items: Sequence[Item],
     within: ItemRange,
     unknown_order_pauses_s: Sequence[float] = limits.UNKNOWN_ORDER_PAUSES_S,
-) -> list[Judged]:
+) -> Judgement:
     """Read the items' records and judge each by the rules; has no effect.
 
     Raises:
@@ -109,11 +113,12 @@ async def judge(
     with data_errors_of(within):
         order_ids = [item.order_id for item in items]
         record_by_order_id = await _fetch_records(order_center, order_ids, unknown_order_pauses_s)
-        return [_judge(item, record_by_order_id.get(item.order_id), ref) for item in items]
-
-
-def _judge(item: Item, record: TransactionRecord | None, ref: ChunkRef) -> Judged:
-    return Judged(item, record, rejection_reason(item, record, ref.cutoff_at))
+        rejects = [
+            (item, reason)
+            for item in items
+            if (reason := rejection_reason(item, record_by_order_id.get(item.order_id), ref.cutoff_at))
+        ]
+    return Judgement(rejects, record_by_order_id)
 
 
 async def _fetch_records(
@@ -164,9 +169,9 @@ async def credit_chunk(
     items, exceptions = _set_aside(set_aside, pending, ReasonCode.OUTCOME_UNKNOWN)
     await turns.take(ref, len(items))
     codes = await ask_for_credits(fund_platform.post_credits, ref, items, ItemRange(chunk.item_start, chunk.item_end))
-    superseded = [item for item in items if codes[item.item_no] == CreditResultCode.SUPERSEDED]
-    if superseded:
-        return await fetch_totals_of_zombie(store, ref, superseded[0])
+    if CreditResultCode.SUPERSEDED in codes.values():
+        superseded = next(item for item in items if codes[item.item_no] == CreditResultCode.SUPERSEDED)
+        return await fetch_totals_of_zombie(store, ref, superseded)
     exceptions += [
         ExceptionItem(item_no, *EXCEPTION_BY_CODE[code]) for item_no, code in codes.items() if code not in SETTLED_CODES
     ]
@@ -188,7 +193,10 @@ async def ask_for_credits(
     ]
     try:
         codes = await ask(chunk_workflow_id(ref.batch_id, ref.chunk_index), requests)
-        return {item.item_no: CreditResultCode(codes[credit_key(item.order_id)]) for item in items}
+        known = {code: CreditResultCode(code) for code in set(codes.values())}
+        return {
+            item.item_no: known[codes[request.idempotency_key]] for item, request in zip(items, requests, strict=True)
+        }
     except Exception as error:
         if is_data_error(error):
             raise DataError(describe(error), *within) from error

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from typing import NamedTuple
 
 from domain import limits
 from domain.batch_openings import required_cutoff
@@ -10,8 +11,11 @@ from domain.business_days import BusinessCalendar
 from domain.errors import BatchNotOpenError
 from order_center.port import OrderCenter
 from schemas.batches import BatchOpening, OfferedOrder
-from schemas.orders import OverdueCursor, OverdueOrder
+from schemas.orders import OverdueCursor
 from settlement_store.port import SettlementStore
+
+# An overdue order begins with the payload that is offered.
+_OFFER_FIELD_COUNT = len(OfferedOrder._fields)
 
 
 async def freeze_overdue_orders(
@@ -45,18 +49,18 @@ async def freeze_overdue_orders(
         while offered:
             # Three systems work at a time: this slice is appended while the one before is acknowledged and the
             # next one is read.
-            cursor = OverdueCursor(offered[-1].after_sale_ends_at, offered[-1].order_id)
+            room -= len(offered.orders)
             result, following, _ = await asyncio.gather(
-                store.append_orders(opening.batch_id, [_offer(order) for order in offered]),
-                _fetch_slice(order_center, cutoff_at, cursor, room - len(offered)),
+                store.append_orders(opening.batch_id, offered.orders),
+                _fetch_slice(order_center, cutoff_at, offered.cursor, room),
                 order_center.acknowledge(acknowledgeable),
             )
             if after:
                 on_slice(after)
-            after = cursor
-            room -= len(offered)
-            unanswered = set(result.unanswered_conflict_order_ids)
-            acknowledgeable = [(order.order_id, order.version) for order in offered if order.order_id not in unanswered]
+            after = offered.cursor
+            acknowledgeable = offered.versions
+            if unanswered := set(result.unanswered_conflict_order_ids):
+                acknowledgeable = [version for version in acknowledgeable if version[0] not in unanswered]
             offered = following
         await order_center.acknowledge(acknowledgeable)
     except BatchNotOpenError:
@@ -64,13 +68,25 @@ async def freeze_overdue_orders(
     await store.freeze_batch(opening.batch_id, calendar)
 
 
+class _Slice(NamedTuple):
+    """Overdue orders as the store and the Order Center take them, made ready while another slice is appended."""
+
+    orders: list[OfferedOrder]
+    versions: list[tuple[str, int]]
+    cursor: OverdueCursor
+
+
 async def _fetch_slice(
     order_center: OrderCenter, cutoff_at: datetime, after: OverdueCursor | None, room: int
-) -> list[OverdueOrder]:
+) -> _Slice | None:
+    """The next overdue orders; None if there is none, or no room for it."""
     if room <= 0:
-        return []
-    return await order_center.fetch_overdue_slice(cutoff_at, after, min(room, limits.FREEZE_SLICE_ORDER_COUNT))
-
-
-def _offer(order: OverdueOrder) -> OfferedOrder:
-    return OfferedOrder(order.order_id, order.account_id, order.amount_minor, order.currency)
+        return None
+    overdue = await order_center.fetch_overdue_slice(cutoff_at, after, min(room, limits.FREEZE_SLICE_ORDER_COUNT))
+    if not overdue:
+        return None
+    return _Slice(
+        orders=[OfferedOrder._make(order[:_OFFER_FIELD_COUNT]) for order in overdue],
+        versions=[(order.order_id, order.version) for order in overdue],
+        cursor=OverdueCursor(overdue[-1].after_sale_ends_at, overdue[-1].order_id),
+    )

@@ -37,13 +37,20 @@ async def _sum_batch(store: SettlementStore, fund_platform: FundPlatform, batch_
     batch = await store.fetch_batch(batch_id)
     items: defaultdict[str, list[ControlTotals]] = defaultdict(list)
     ledger: defaultdict[str, list[ControlTotals]] = defaultdict(list)
-    starts = range(0, batch.item_count, limits.RECONCILE_SLICE_ITEM_COUNT)
-    for first in range(0, len(starts), limits.RECONCILE_SLICES_AT_A_TIME):
-        some = starts[first : first + limits.RECONCILE_SLICES_AT_A_TIME]
-        found = await asyncio.gather(*(_fetch_slice(store, fund_platform, batch_id, start) for start in some))
-        for outcome, items_total, ledger_total in chain.from_iterable(found):
-            items[outcome].append(items_total)
-            ledger[outcome].append(ledger_total)
+    starts = iter(range(0, batch.item_count, limits.RECONCILE_SLICE_ITEM_COUNT))
+
+    async def sum_slices() -> None:
+        for start in starts:
+            for outcome, items_total, ledger_total in await _fetch_slice(store, fund_platform, batch_id, start):
+                items[outcome].append(items_total)
+                ledger[outcome].append(ledger_total)
+
+    sums = [asyncio.create_task(sum_slices()) for _ in range(limits.RECONCILE_SLICES_AT_A_TIME)]
+    try:
+        await asyncio.gather(*sums)
+    finally:
+        for each in sums:
+            each.cancel()
     by_outcome = {outcome: sum_totals(items[outcome]) for outcome in (*Outcome, PENDING)}
     # An open batch grows while it is read: its plan so far is what was read.
     planned = (

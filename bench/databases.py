@@ -1,14 +1,24 @@
 """Copies of an imported database, so that every contestant starts from the same rows."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
 
+from runtime.settings import Settings
 
-def clone_database(database_url: str, name: str) -> str:
-    """Copy a database that nobody is connected to, to a new one on the same server; the copy's URL."""
-    template = urlsplit(database_url).path.removeprefix("/")
+
+def clone_database(database_url: str, name: str, template: str | None = None) -> str:
+    """Copy a database that nobody is connected to, to a new one on the same server; the copy's URL.
+
+    Args:
+        database_url: the database, or one on the server of the template.
+        name: the copy's.
+        template: what is copied instead.
+    """
+    template = template or urlsplit(database_url).path.removeprefix("/")
     with psycopg.connect(_url_of(database_url, "template1"), autocommit=True) as connection:
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
@@ -22,6 +32,30 @@ def drop_database(database_url: str) -> None:
     with psycopg.connect(_url_of(database_url, "template1"), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
         connection.execute("CHECKPOINT")
+
+
+@contextmanager
+def own_database(settings: Settings, name: str) -> Iterator[Settings]:
+    """The settings of a run on a copy of the database of these, with a task queue of its own."""
+    url = clone_database(settings.database_url, name)
+    yield settings_of(settings, url, task_queue=name)
+    drop_database(url)
+
+
+def settings_of(settings: Settings, database_url: str, task_queue: str) -> Settings:
+    """The settings with all three systems on one database."""
+    urls = dict.fromkeys(("database_url", "order_center_url", "fund_platform_url"), database_url)
+    return settings.model_copy(update={**urls, "task_queue": task_queue})
+
+
+def keep_orders(database_url: str, order_count: int) -> None:
+    """Let only so many of the overdue orders be overdue."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "DELETE FROM order_center.unacknowledged_orders WHERE order_id NOT IN "
+            "(SELECT order_id FROM order_center.unacknowledged_orders ORDER BY order_id LIMIT %s)",
+            [order_count],
+        )
 
 
 def _url_of(database_url: str, name: str) -> str:

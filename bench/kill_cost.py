@@ -1,33 +1,31 @@
-"""`make bench`: what orchestration costs over one set-based statement, and what a worker's crash costs.
+"""`make bench-kill`: what orchestration costs over one set-based statement, and what a worker's crash costs.
 
 Pairs of runs, with and without a kill, interleaved with the one statement, each on a fresh copy of the same
 imported database on one PostgreSQL; and runs whose only worker is killed and replaced. Prints every run and the
-medians; writes `.settle/bench.json`.
+medians; writes `.settle/bench-kill.json`.
 """
 
 import argparse
 import asyncio
 import json
 import statistics
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from bench.databases import clone_database, drop_database
+from bench.databases import clone_database, drop_database, own_database
 from bench.fresh_stack import fresh_stack, run_settle, say
 from bench.one_statement import run_one_statement
 from bench.only_worker import replace_only_worker
 from bench.settlement_run import SettlementRun, settle_one_batch
 from runtime.settings import Settings
 
-BENCH_DIR = Path(".settle/bench")
-RESULT_FILE = Path(".settle/bench.json")
+BENCH_DIR = Path(".settle/bench-kill")
+RESULT_FILE = Path(".settle/bench-kill.json")
 SAMPLE_SEED = 1
 
 
 def main() -> None:
     """Run the pairs."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make bench-kill", description=__doc__)
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--pairs", type=int, default=3)
     arguments = parser.parse_args()
@@ -77,7 +75,7 @@ def _one_statement(settings: Settings, pair: int) -> float:
 
 def _settle(settings: Settings, pair: int, *, kill: bool) -> SettlementRun:
     name = f"pair-{pair}-{'kill' if kill else 'plain'}"
-    with _own_database(settings, name) as own:
+    with own_database(settings, name) as own:
         run = asyncio.run(settle_one_batch(own, BENCH_DIR / "logs" / name, batch_id=name, kill=kill))
     hit = f", {len(run.kill.chunk_workflow_ids)} activities in flight at the kill" if run.kill else ""
     say(f"pair {pair}: Settle {'with' if kill else 'without'} a kill {run.settle_s:.2f} s{hit}")
@@ -86,21 +84,12 @@ def _settle(settings: Settings, pair: int, *, kill: bool) -> SettlementRun:
 
 def _replace(settings: Settings, pair: int) -> float:
     name = f"pair-{pair}-replaced"
-    with _own_database(settings, name) as own:
+    with own_database(settings, name) as own:
         replaced_s = asyncio.run(replace_only_worker(own, BENCH_DIR / "logs" / name, batch_id=name))
     say(
         f"pair {pair}: the only worker killed: {replaced_s:.2f} s from its replacement's start to the next closed chunk"
     )
     return replaced_s
-
-
-@contextmanager
-def _own_database(settings: Settings, name: str) -> Iterator[Settings]:
-    """The settings of a run on a copy of the imported database, with a task queue of its own."""
-    url = clone_database(settings.database_url, name)
-    urls = dict.fromkeys(("database_url", "order_center_url", "fund_platform_url"), url)
-    yield settings.model_copy(update={**urls, "task_queue": name})
-    drop_database(url)
 
 
 if __name__ == "__main__":

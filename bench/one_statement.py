@@ -49,3 +49,14 @@ def count_rows(database_url: str) -> dict[str, int]:
             "SELECT coalesce(sum(balance_minor), 0)::bigint FROM fund_platform.accounts"
         ).fetchone()
         return {table: int(count or 0) for table, count in counts.items()}
+
+
+def require_rows(database_url: str, expected: dict[str, int]) -> None:
+    """Make sure that a run wrote what the one statement writes.
+
+    Raises:
+        RuntimeError: it did not; its time says nothing.
+    """
+    found = count_rows(database_url)
+    if found != expected:
+        raise RuntimeError(f"A contestant wrote {found}, but the one statement {expected}.")

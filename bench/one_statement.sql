@@ -58,6 +58,14 @@ WITH batch AS (
 ), excepted AS (
     INSERT INTO settlement.exception_items
     SELECT batch_no, item_no, 'rejected', reason_code, NULL, now() FROM judged WHERE reason_code IS NOT NULL
+), told AS (
+    INSERT INTO settlement.outbox (batch_no, item_start, item_end, step)
+    SELECT batch_no, min(item_no), max(item_no) + 1, 'validated'
+    FROM judged
+    GROUP BY batch_no, chunk_index
+    HAVING count(reason_code) > 0
+    UNION ALL
+    SELECT batch_no, min(item_no), max(item_no) + 1, 'closed' FROM judged GROUP BY batch_no, chunk_index
 ), answered AS (
     INSERT INTO fund_platform.credit_answers
     SELECT

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from temporalio.client import Client
 
@@ -19,6 +20,8 @@ from settlement_store.port import SettlementStore
 from starters.batches import follow_batch, settlement_progress_bar
 
 WORKER_COUNT = 2
+Role = Literal["all", "workflows", "activities"]
+DEFAULT_ROLES: Sequence[Role] = ["all"] * WORKER_COUNT
 KILL_AT_FRACTION = 0.4
 _POLL_INTERVAL_S = 0.02
 READY_TIMEOUT_S = 30
@@ -30,6 +33,7 @@ class SettlementRun(NamedTuple):
 
     batch_id: str
     settle_s: float
+    worker_rss_mb_max: float
     kill: Kill | None
     kill_cost: KillCost | None
 
@@ -43,19 +47,25 @@ def environment_of(settings: Settings) -> dict[str, str]:
     }
 
 
-async def settle_one_batch(settings: Settings, log_dir: Path, *, batch_id: str, kill: bool) -> SettlementRun:
-    """Start two workers and settle all overdue orders as one batch, with a progress bar.
+async def settle_one_batch(
+    settings: Settings, log_dir: Path, *, batch_id: str, kill: bool, roles: Sequence[Role] = DEFAULT_ROLES
+) -> SettlementRun:
+    """Start workers and settle all overdue orders as one batch, with a progress bar.
 
     Args:
         settings: the databases, the Temporal server and a task queue of this run's own.
         log_dir: where the workers' logs go.
         batch_id: names the batch.
         kill: SIGKILL the worker with most activities in flight at `KILL_AT_FRACTION`, and start another.
+        roles: a worker for each.
     """
     client = await connect_temporal(settings)
     with SettleProcesses(log_dir, environment_of(settings)) as workers:
-        for _ in range(WORKER_COUNT):
-            workers.start("worker")
+        for role in roles:
+            if role == "all":
+                workers.start("worker")
+            else:
+                workers.start_module("bench.worker", role)
         await workers.wait_until_workers_serve(READY_TIMEOUT_S)  # so that the run's clock does not count their start
         async with asyncio.timeout(RUN_TIMEOUT_S), open_settlement_store(settings) as store:
             opening = plan_manual_opening(settings.batch_settings, datetime.now(UTC), batch_id=batch_id)
@@ -69,7 +79,20 @@ async def settle_one_batch(settings: Settings, log_dir: Path, *, batch_id: str, 
                 settle_s = time.perf_counter() - started
                 await following
         hit = await killing if killing else None
-        return SettlementRun(batch_id, settle_s, hit, await fetch_kill_cost(client, hit) if hit else None)
+        rss_mb_max = max(read_peak_rss_mb(pid) for pid in workers.pids)
+        return SettlementRun(batch_id, settle_s, rss_mb_max, hit, await fetch_kill_cost(client, hit) if hit else None)
+
+
+def run_settlement(settings: Settings, log_dir: Path, *, roles: Sequence[Role] = DEFAULT_ROLES) -> SettlementRun:
+    """Settle all overdue orders as one batch, which is named after its task queue; nobody is killed."""
+    return asyncio.run(settle_one_batch(settings, log_dir, batch_id=settings.task_queue, kill=False, roles=roles))
+
+
+def read_peak_rss_mb(pid: int) -> float:
+    """The most memory that a process had resident so far, in MB; Linux alone tells."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    peak_kb = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(peak_kb) * 1024 / 1e6
 
 
 async def _kill_at_fraction(

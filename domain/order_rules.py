@@ -25,7 +25,7 @@ def account_differs(item: Item, record: TransactionRecord, _cutoff_at: datetime)
 
 def amount_differs(item: Item, record: TransactionRecord, _cutoff_at: datetime) -> bool:
     """The announced amount is not what the record gives."""
-    return item.amount_minor != credit_amount_minor(record)
+    return item.amount_minor != record.paid_minor - record.refunded_minor
 
 
 def currency_differs(item: Item, record: TransactionRecord, _cutoff_at: datetime) -> bool:
@@ -75,26 +75,39 @@ def is_amount_over_limit(_item: Item, record: TransactionRecord, _cutoff_at: dat
 
 Rule = Callable[[Item, TransactionRecord, datetime], bool]
 
-RULES: tuple[tuple[Rule, ReasonCode], ...] = (
+ANNOUNCEMENT_RULES: tuple[tuple[Rule, ReasonCode], ...] = (
     (account_differs, ReasonCode.ACCOUNT_DIFFERS),
     (amount_differs, ReasonCode.AMOUNT_DIFFERS),
     (currency_differs, ReasonCode.CURRENCY_DIFFERS),
+)
+# Looked at only if the order is not payable, as few are not.
+STATUS_RULES: tuple[tuple[Rule, ReasonCode], ...] = (
     (is_cancelled, ReasonCode.ORDER_CANCELLED),
     (is_unpaid, ReasonCode.ORDER_UNPAID),
     (is_disputed, ReasonCode.ORDER_DISPUTED),
     (is_refund_in_progress, ReasonCode.REFUND_IN_PROGRESS),
+)
+CREDIT_RULES: tuple[tuple[Rule, ReasonCode], ...] = (
     (is_after_sale_open, ReasonCode.AFTER_SALE_NOT_OVER),
     (is_fully_refunded, ReasonCode.FULLY_REFUNDED),
     (is_amount_not_positive, ReasonCode.AMOUNT_NOT_POSITIVE),
     (is_amount_over_limit, ReasonCode.AMOUNT_OVER_LIMIT),
 )
+RULES = (*ANNOUNCEMENT_RULES, *STATUS_RULES, *CREDIT_RULES)
 
 
 def rejection_reason(item: Item, record: TransactionRecord | None, cutoff_at: datetime) -> ReasonCode | None:
     """The first failing rule's reason, or None for an order that may be credited."""
     if record is None:
         return ReasonCode.ORDER_UNKNOWN
-    for fails, reason_code in RULES:
+    for fails, reason_code in ANNOUNCEMENT_RULES:
+        if fails(item, record, cutoff_at):
+            return reason_code
+    if record.status != OrderStatus.COMPLETED:
+        for fails, reason_code in STATUS_RULES:
+            if fails(item, record, cutoff_at):
+                return reason_code
+    for fails, reason_code in CREDIT_RULES:
         if fails(item, record, cutoff_at):
             return reason_code
     return None

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from database.columns import integer_column, text_column
 from database.pools import Connection, Pool, Row
 from database.queries import load_query
 from domain.control_totals import totals_of
@@ -18,6 +19,7 @@ _OPEN_ACCOUNTS = load_query("fund_platform", "open_accounts")
 _FETCH_ACCOUNT = load_query("fund_platform", "fetch_account")
 _CLOSE_ACCOUNT = load_query("fund_platform", "close_account")
 _REOPEN_ACCOUNT = load_query("fund_platform", "reopen_account")
+_POST_NEW_CREDITS = load_query("fund_platform", "post_new_credits")
 _POST_CREDITS = load_query("fund_platform", "post_credits")
 _REFUSE_CREDITS = load_query("fund_platform", "refuse_credits")
 _WITHDRAW_CREDITS = load_query("fund_platform", "withdraw_credits")
@@ -69,8 +71,9 @@ class PostgresFundPlatform:
     async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
         """See `FundPlatform.post_credits`.
 
-        One statement does all the work of a call that meets no rival and no earlier answer. Accounts that were
-        closed while it ran, and keys that were answered before, cost one more statement each.
+        One statement does all the work of a call that meets no rival and no earlier answer. A key that was answered
+        before has it undone, and another one do the work for all keys; such keys, and accounts that were closed while
+        it ran, cost one more statement each.
         """
         check_credit_requests(requests)
         if not requests:
@@ -81,7 +84,7 @@ class PostgresFundPlatform:
             answers = dict.fromkeys((request.idempotency_key for request in requests), CreditResultCode.CREATED)
             answers.update(not_created.refused)
             if keys := not_created.closed_meanwhile:
-                await connection.execute(_REFUSE_CREDITS, *_columns_of(requests, keys))
+                await connection.execute(_REFUSE_CREDITS, *_columns_of(_with_keys(requests, keys)))
                 answers.update(dict.fromkeys(keys, CreditResultCode.ACCOUNT_CLOSED))
             if keys := not_created.answered_before:
                 answers.update(await _fetch_answers(connection, requests, keys))
@@ -96,7 +99,7 @@ class PostgresFundPlatform:
             return {}
         # READ COMMITTED is relied on, as by `post_credits`.
         async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
-            rows = await connection.fetch(_WITHDRAW_CREDITS, *zip(*requests, strict=True))
+            rows = await connection.fetch(_WITHDRAW_CREDITS, *_columns_of(requests))
             answered_before = {row["idempotency_key"] for row in rows}
             answers = dict.fromkeys((request.idempotency_key for request in requests), CreditResultCode.WITHDRAWN)
             await _require_no_posting(connection, reference, answers.keys() - answered_before)
@@ -106,7 +109,7 @@ class PostgresFundPlatform:
 
     async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:
         """See `FundPlatform.fetch_credit_totals`."""
-        rows = await self._pool.fetch(_FETCH_CREDIT_TOTALS, idempotency_keys)
+        rows = await self._pool.fetch(_FETCH_CREDIT_TOTALS, text_column(list(dict.fromkeys(idempotency_keys))))
         return totals_of((row["currency"], row["order_count"], row["amount_minor"]) for row in rows)
 
     async def fetch_credits(self, after_key: str, credit_count_max: int) -> list[LedgerCredit]:
@@ -129,8 +132,11 @@ class PostgresFundPlatform:
 
 
 async def _post_credits(connection: Connection, reference: str, requests: Sequence[CreditRequest]) -> _NotCreated:
+    columns = _columns_of(requests)
     try:
-        rows = await connection.fetch(_POST_CREDITS, reference, *zip(*requests, strict=True))
+        rows = await _post_new_credits(connection, reference, columns)
+        if rows is None:
+            rows = await connection.fetch(_POST_CREDITS, reference, *columns)
     except asyncpg.UniqueViolationError as error:
         raise InvariantViolationError(
             f"The ledger holds a posting that no stored answer knows of, for one of the credits of {reference}: "
@@ -147,8 +153,17 @@ async def _post_credits(connection: Connection, reference: str, requests: Sequen
     return not_created
 
 
+async def _post_new_credits(connection: Connection, reference: str, columns: Sequence[str]) -> list[Row] | None:
+    """Post credits none of which was ever answered, as almost always; None if one was, and then nothing."""
+    try:
+        async with connection.transaction():
+            return await connection.fetch(_POST_NEW_CREDITS, reference, *columns)
+    except asyncpg.UniqueViolationError:
+        return None
+
+
 async def _require_no_posting(connection: Connection, reference: str, withdrawn_keys: Set[str]) -> None:
-    if await connection.fetch(_FETCH_CREDIT_TOTALS, list(withdrawn_keys)):
+    if await connection.fetch(_FETCH_CREDIT_TOTALS, text_column(list(withdrawn_keys))):
         raise InvariantViolationError(
             f"The ledger holds a posting that no stored answer knows of, for one of the credits of {reference} that "
             "were to be withdrawn. Nothing was withdrawn; run: settle audit"
@@ -159,7 +174,7 @@ async def _fetch_answers(
     connection: Connection, requests: Sequence[CreditRequest], keys: Set[str]
 ) -> dict[str, CreditResultCode]:
     """Answer the requests with these keys from what is stored; the keys are locked, so it can no longer change."""
-    rows = await connection.fetch(_FETCH_ANSWERS, *_columns_of(requests, keys))
+    rows = await connection.fetch(_FETCH_ANSWERS, *_columns_of(_with_keys(requests, keys)))
     if len(rows) != len(keys):
         raise InvariantViolationError(
             f"{len(keys) - len(rows)} keys were answered before but have no stored answer. Nothing was posted; "
@@ -168,9 +183,20 @@ async def _fetch_answers(
     return {row["idempotency_key"]: CreditResultCode(row["result_code"]) for row in rows}
 
 
-def _columns_of(requests: Sequence[CreditRequest], keys: Set[str]) -> Iterable[tuple[object, ...]]:
-    """The columns of the requests with these keys."""
-    return zip(*(request for request in requests if request.idempotency_key in keys), strict=True)
+def _columns_of(requests: Iterable[CreditRequest]) -> tuple[str, str, str, str, str]:
+    """The columns of at least one request."""
+    keys, claim_nos, account_ids, amounts_minor, currencies = zip(*requests, strict=True)
+    return (
+        text_column(keys),
+        integer_column(claim_nos),
+        text_column(account_ids),
+        integer_column(amounts_minor),
+        text_column(currencies),
+    )
+
+
+def _with_keys(requests: Iterable[CreditRequest], keys: Set[str]) -> Iterable[CreditRequest]:
+    return (request for request in requests if request.idempotency_key in keys)
 
 
 def _posting_of(row: Row) -> CreditPosting:

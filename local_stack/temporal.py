@@ -13,6 +13,14 @@ from local_stack.processes import clean_environment
 _GRPC_PORT = "temporal_grpc"
 _UI_PORT = "temporal_ui"
 _HEALTH_TIMEOUT_S = 5.0
+_DYNAMIC_CONFIG = (
+    # Tasks of different fairness keys take turns; without it a small batch queues behind a big one.
+    "matching.enableFairness=true",
+    # The server reads each of its queues 20 times a second by default, so that every step of a workflow waits 50 ms.
+    "history.transferProcessorMaxPollRPS=1000",
+    "history.timerProcessorMaxPollRPS=1000",
+    "history.visibilityProcessorMaxPollRPS=1000",
+)
 
 
 class TemporalServer:
@@ -56,8 +64,7 @@ class TemporalServer:
                 *("--ip", LOOPBACK),
                 *("--port", str(self._ports.reserve(_GRPC_PORT))),
                 *("--ui-port", str(self._ports.reserve(_UI_PORT))),
-                # Tasks of different fairness keys take turns; without it a small batch queues behind a big one.
-                *("--dynamic-config-value", "matching.enableFairness=true"),
+                *(word for setting in _DYNAMIC_CONFIG for word in ("--dynamic-config-value", setting)),
                 *("--log-level", "warn"),
                 *self._arguments,
             ]

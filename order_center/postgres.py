@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from database.columns import integer_column, text_column
 from database.pools import Pool
 from database.queries import load_query
 from order_center.port import check_records
@@ -34,17 +35,18 @@ class PostgresOrderCenter:
         """See `OrderCenter.fetch_overdue_slice`."""
         ends_at, order_id = after or (None, None)
         rows = await self._pool.fetch(_FETCH_OVERDUE_SLICE, cutoff_at, ends_at, order_id, order_count_max)
-        return [OverdueOrder(*row) for row in rows]
+        return list(map(OverdueOrder._make, rows))
 
     async def acknowledge(self, versions: Sequence[tuple[str, int]]) -> None:
         """See `OrderCenter.acknowledge`."""
         if versions:
-            await self._pool.execute(_ACKNOWLEDGE, *zip(*versions, strict=True))
+            order_ids, read_versions = zip(*versions, strict=True)
+            await self._pool.execute(_ACKNOWLEDGE, text_column(order_ids), integer_column(read_versions))
 
     async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
         """See `OrderCenter.fetch_records`."""
-        rows = await self._pool.fetch(_FETCH_RECORDS, order_ids)
-        return [TransactionRecord(*row) for row in rows]
+        rows = await self._pool.fetch(_FETCH_RECORDS, text_column(order_ids))
+        return list(map(TransactionRecord._make, rows))
 
     async def fetch_order(self, order_id: str) -> OrderStanding | None:
         """See `OrderCenter.fetch_order`."""

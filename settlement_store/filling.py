@@ -3,6 +3,9 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import asyncpg
+
+from database.columns import integer_column, text_column
 from database.pools import Connection, Pool, Row
 from database.queries import load_query
 from domain import limits
@@ -31,6 +34,7 @@ _QUEUE_TO_OPEN = load_query("settlement_store", "queue_to_open")
 _FETCH_UNCLOSED_BATCHES = load_query("settlement_store", "fetch_unclosed_batches")
 _APPEND_ALONE = load_query("settlement_store", "append_alone")
 _APPEND_BESIDE_OTHERS = load_query("settlement_store", "append_beside_others")
+_APPEND_NEW_ORDERS = load_query("settlement_store", "append_new_orders")
 _APPEND_ORDERS = load_query("settlement_store", "append_orders")
 _APPEND_RERUN_ITEMS = load_query("settlement_store", "append_rerun_items")
 _COUNT_APPENDED = load_query("settlement_store", "count_appended")
@@ -88,32 +92,27 @@ class PostgresBatchFilling:
     async def append_orders(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
         """See the port."""
         check_offers(orders)
+        order_ids, account_ids, amounts_minor, currencies = (
+            zip(*orders, strict=True) if orders else [()] * len(OfferedOrder._fields)
+        )
+        columns = (
+            text_column(order_ids),
+            text_column(account_ids),
+            integer_column(amounts_minor),
+            text_column(currencies),
+        )
 
         async def append(connection: Connection, batch: Row) -> AppendResult:
-            row = await connection.fetchrow(
-                _APPEND_ORDERS,
-                batch["batch_no"],
-                batch["item_count"],
-                [order.order_id for order in orders],
-                [order.account_id for order in orders],
-                [order.amount_minor for order in orders],
-                [order.currency for order in orders],
-            )
-            if row is None or row["claimed_count"] != row["numbered_count"]:
-                raise _claim_race(batch_id)
+            result = await _append_new_orders(connection, batch, len(orders), columns)
+            result = result or await _append_others_too(connection, batch_id, batch, columns)
             await connection.execute(
                 _COUNT_APPENDED,
                 batch["batch_no"],
-                row["claimed_count"],
-                row["duplicate_count"],
-                len(row["conflict_order_ids"]),
+                result.claimed_count,
+                result.duplicate_count,
+                len(result.conflict_order_ids),
             )
-            return AppendResult(
-                claimed_count=row["claimed_count"],
-                duplicate_count=row["duplicate_count"],
-                conflict_order_ids=tuple(row["conflict_order_ids"]),
-                unanswered_conflict_order_ids=tuple(row["unanswered_conflict_order_ids"]),
-            )
+            return result
 
         return await self._append(batch_id, append)
 
@@ -166,6 +165,30 @@ class PostgresBatchFilling:
             await connection.execute(
                 _SET_BATCH_FROZEN, batch["batch_no"], calendar.latest_business_date(batch["locked_at"])
             )
+
+
+async def _append_new_orders(
+    connection: Connection, batch: Row, order_count: int, columns: Sequence[str]
+) -> AppendResult | None:
+    """Append orders none of which was ever offered, as almost always: half the work. None if one was; then nothing."""
+    try:
+        async with connection.transaction():
+            await connection.execute(_APPEND_NEW_ORDERS, batch["batch_no"], batch["item_count"], *columns)
+    except asyncpg.UniqueViolationError:
+        return None
+    return AppendResult(order_count, 0, (), ())
+
+
+async def _append_others_too(connection: Connection, batch_id: str, batch: Row, columns: Sequence[str]) -> AppendResult:
+    row = await connection.fetchrow(_APPEND_ORDERS, batch["batch_no"], batch["item_count"], *columns)
+    if row is None or row["claimed_count"] != row["numbered_count"]:
+        raise _claim_race(batch_id)
+    return AppendResult(
+        claimed_count=row["claimed_count"],
+        duplicate_count=row["duplicate_count"],
+        conflict_order_ids=tuple(row["conflict_order_ids"]),
+        unanswered_conflict_order_ids=tuple(row["unanswered_conflict_order_ids"]),
+    )
 
 
 def _claim_race(batch_id: str) -> _ClaimRaceError:

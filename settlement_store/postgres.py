@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from database.columns import values_of
 from database.pools import Connection
 from database.queries import load_query
 from domain import limits
@@ -119,7 +120,7 @@ class PostgresSettlementStore(
         async with self._pool.acquire() as connection:
             batch_no = await fetch_batch_no(connection, batch_id)
             rows = await connection.fetch(_Sql.fetch_pending_items, batch_no, chunk.item_start, chunk.item_end)
-        return [Item._make(row) for row in rows]
+        return list(map(Item._make, rows))
 
     async def store_validation(
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
@@ -191,7 +192,7 @@ class PostgresSettlementStore(
             rows = await connection.fetch(
                 _Sql.fetch_item_groups, batch["batch_no"], item_start, item_end, batch["chunk_size"]
             )
-        return [ItemGroup._make(row) for row in rows]
+        return [ItemGroup._make(row)._replace(order_ids=values_of(row["order_ids"])) for row in rows]
 
     async def close_batch(self, batch_id: str, *, balanced: bool) -> Batch:
         """See the port."""

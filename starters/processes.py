@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from runtime.adapters import require_migrated
+from runtime.garbage import collect_garbage_seldom
 from runtime.logs import configure_logs
 from runtime.settings import Settings, load_settings
 from starters.console import run_command
@@ -26,6 +27,7 @@ def run_process(serve: Serve, needs: Mapping[str, Callable[[Settings], Awaitable
         needs: by its name, how to see that what the process needs answers, beside the databases; for readiness.
     """
     configure_logs()
+    collect_garbage_seldom()
     run_command(_run(serve, {"PostgreSQL": require_migrated, **needs}))
 
 

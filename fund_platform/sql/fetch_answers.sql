@@ -10,7 +10,8 @@ SELECT
         ELSE 'exists_with_different_payload'
     END AS result_code
 FROM unnest(
-    $1::text[] COLLATE "C", $2::integer[], $3::text[] COLLATE "C", $4::bigint[], $5::text[] COLLATE "C"
+    string_to_array($1, E'\x1f') COLLATE "C", $2::text::integer[], string_to_array($3, E'\x1f') COLLATE "C", $4::text::bigint[],
+    string_to_array($5, E'\x1f') COLLATE "C"
 ) AS request (idempotency_key, claim_no, account_id, amount_minor, currency)
 CROSS JOIN LATERAL (
     SELECT claim_no, result_code, account_id, amount_minor, currency FROM credit_answers

@@ -22,8 +22,10 @@ WITH request AS MATERIALIZED (
         offered.account_id,
         offered.amount_minor,
         offered.currency
-    FROM unnest($2::text[] COLLATE "C", $3::integer[], $4::text[] COLLATE "C", $5::bigint[], $6::text[] COLLATE "C")
-        AS offered (idempotency_key, claim_no, account_id, amount_minor, currency)
+    FROM unnest(
+        string_to_array($2, E'\x1f') COLLATE "C", $3::text::integer[], string_to_array($4, E'\x1f') COLLATE "C", $5::text::bigint[],
+        string_to_array($6, E'\x1f') COLLATE "C"
+    ) AS offered (idempotency_key, claim_no, account_id, amount_minor, currency)
     LEFT JOIN LATERAL (
         SELECT account_id, currency, closed_at FROM accounts WHERE accounts.account_id = offered.account_id OFFSET 0
     ) AS account ON true

@@ -2,7 +2,10 @@
 -- Keys are locked in key order, as post_credits does.
 WITH request AS MATERIALIZED (
     SELECT *
-    FROM unnest($1::text[] COLLATE "C", $2::integer[], $3::text[] COLLATE "C", $4::bigint[], $5::text[] COLLATE "C")
+    FROM unnest(
+        string_to_array($1, E'\x1f') COLLATE "C", $2::text::integer[], string_to_array($3, E'\x1f') COLLATE "C", $4::text::bigint[],
+        string_to_array($5, E'\x1f') COLLATE "C"
+    )
         AS offered (idempotency_key, claim_no, account_id, amount_minor, currency)
 ), withdrawn AS (
     INSERT INTO credit_answers AS stored (idempotency_key, claim_no, result_code, account_id, amount_minor, currency)

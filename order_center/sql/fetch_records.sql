@@ -8,7 +8,7 @@ SELECT
     record.status,
     record.after_sale_ends_at,
     record.version
-FROM unnest($1::text[]) AS wanted (order_id)
+FROM unnest(string_to_array($1, E'\x1f')) AS wanted (order_id)
 CROSS JOIN LATERAL (
     SELECT * FROM orders WHERE order_id = wanted.order_id OFFSET 0
 ) AS record

@@ -2,8 +2,9 @@
 -- Orders that a rival claims between the look and the insert leave fewer claimed than numbered: the caller then rolls back and tries again, since item numbers must have no gap.
 WITH offered AS MATERIALIZED (
     SELECT order_id, account_id, amount_minor, currency
-    FROM unnest($3::text[] COLLATE "C", $4::text[] COLLATE "C", $5::bigint[], $6::text[] COLLATE "C")
-        AS o (order_id, account_id, amount_minor, currency)
+    FROM unnest(
+        string_to_array($3, E'\x1f') COLLATE "C", string_to_array($4, E'\x1f') COLLATE "C", $5::text::bigint[], string_to_array($6, E'\x1f') COLLATE "C"
+    ) AS o (order_id, account_id, amount_minor, currency)
 ), live AS MATERIALIZED (
     SELECT
         offered.*,

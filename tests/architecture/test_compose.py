@@ -3,6 +3,7 @@
 No Docker engine runs in the tests: what the images do with it is taken from their documentation.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from temporalio.envconfig import ClientConfigProfile
 from typer.core import TyperGroup
 from typer.main import get_command
@@ -128,10 +130,12 @@ def test_every_image_has_a_version() -> None:
     assert [image for image in images if not re.search(r":\d+\.\d+", image)] == []
 
 
-def test_temporal_lets_batches_take_turns_as_the_embedded_one_does() -> None:
-    config = (ROOT / "deploy/temporal/dynamic_config.yaml").read_text()
-    assert "matching.enableFairness:\n  - value: true\n" in config
-    assert "matching.enableFairness=true" in (ROOT / "local_stack/temporal.py").read_text()
+def test_temporal_has_the_dynamic_configuration_of_the_embedded_one() -> None:
+    config = yaml.safe_load((ROOT / "deploy/temporal/dynamic_config.yaml").read_text())
+    composed = {f"{name}={json.dumps(values[0]['value'])}" for name, values in config.items()}
+    embedded = (ROOT / "local_stack/temporal.py").read_text()
+    assert set(re.findall(r'"((?:matching|history)\.\w+=\w+)"', embedded)) == composed
+    assert "matching.enableFairness=true" in composed
 
 
 def test_postgresql_is_initialized_as_the_embedded_one_is() -> None:

@@ -124,8 +124,9 @@ def test_the_domain_draws_from_no_random_generator_but_one_that_is_handed_in() -
 
 
 def requirements_of(lock_file: str) -> set[str]:
-    """Each with its version and hashes, without what it is needed by."""
-    text = re.sub(r"(?m)^ +#.*\n", "", (ROOT / lock_file).read_text())
+    """Each with its version and hashes, without what it is needed by and on which system."""
+    text = re.sub(r"(?m)^ +#.*\n| ; [^\\\n]+(?=\\)", "", (ROOT / lock_file).read_text())
+    text = re.sub(r"(==\S+)\s*\\", r"\1 \\", text)
     return {requirement.strip() for requirement in re.split(r"(?m)^(?=[A-Za-z0-9])", text)[1:]}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from database.columns import text_column
 from database.pools import Pool
 from domain.sample_orders import plan_sample_orders
 from order_center.postgres import PostgresOrderCenter
@@ -30,7 +31,11 @@ async def pool(pools: dict[str, Pool]) -> Pool:
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
-    [("fetch_records", (IDS,)), ("fetch_order", (IDS[0],)), ("fetch_overdue_slice", (CUTOFF, None, None, 50))],
+    [
+        ("fetch_records", (text_column(IDS),)),
+        ("fetch_order", (IDS[0],)),
+        ("fetch_overdue_slice", (CUTOFF, None, None, 50)),
+    ],
 )
 async def test_a_statement_sleeps_once_however_many_orders_it_reads(
     name: str, arguments: tuple[object, ...], pool: Pool

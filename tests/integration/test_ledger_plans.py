@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from database.columns import integer_column, text_column
 from database.pools import open_pool
 from domain import limits
 from runtime.stack_state import StackState
@@ -87,6 +88,7 @@ def calls_of(prefix: str) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
             ((after, size), size) for after in ("", f"credit:{prefix}000100000") for size in (100, slice_size)
         ],
         "fetch_credit_life": [((f"credit:{prefix}{n}",), 1) for n in ("000000007", "unknown")],
+        "post_new_credits": [],
         "post_credits": [],
         "refuse_credits": [],
         "withdraw_credits": [],
@@ -97,12 +99,14 @@ def calls_of(prefix: str) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
         account_ids = account_ids_of(prefix, count)
         old_keys = [f"credit:{prefix}{n * 7919 % ROW_COUNT:09d}" for n in range(count)]
         new_keys = [f"credit:new-{n:09d}" for n in range(count)]
-        claim_nos, amounts_minor, currencies = [1] * count, [100] * count, ["USD"] * count
+        payloads = (text_column(account_ids), integer_column([100] * count), text_column(["USD"] * count))
+        claim_nos = integer_column([1] * count)
         for name in ("fetch_answers", "refuse_credits"):
-            calls[name].append(((old_keys, claim_nos, account_ids, amounts_minor, currencies), count))
-        calls["fetch_credit_totals"].append(((old_keys,), count))
+            calls[name].append(((text_column(old_keys), claim_nos, *payloads), count))
+        calls["fetch_credit_totals"].append(((text_column(old_keys),), count))
+        calls["post_new_credits"].append((("a test", text_column(new_keys), claim_nos, *payloads), count))
         for keys in (old_keys, new_keys, [*old_keys[::2], *new_keys[1::2]]):
-            columns = (keys, claim_nos, account_ids, amounts_minor, currencies)
+            columns = (text_column(keys), claim_nos, *payloads)
             calls["post_credits"].append((("a test", *columns), count))
             calls["withdraw_credits"].append((columns, count))
     return calls

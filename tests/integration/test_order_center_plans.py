@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 
+from database.columns import integer_column, text_column
 from database.pools import open_pool
 from domain import limits
 from runtime.stack_state import StackState
@@ -98,8 +99,10 @@ def calls_of(filled: Filled) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
             ((CUTOFF, filled.middle, "S1-0", slice_size), slice_size),
             ((FIRST_END, None, None, slice_size), slice_size),
         ],
-        "acknowledge": [((ids, numbers(len(ids))), len(ids)), ((ids[:10], numbers(10)), 10)],
-        "fetch_records": [((ids,), len(ids)), ((ids[: limits.CHUNK_SIZE_DEFAULT],), limits.CHUNK_SIZE_DEFAULT)],
+        "acknowledge": [
+            ((text_column(ids[:count]), integer_column(numbers(count))), count) for count in (len(ids), 10)
+        ],
+        "fetch_records": [((text_column(ids[:count]),), count) for count in (len(ids), limits.CHUNK_SIZE_DEFAULT)],
         "fetch_order": [((order_id,), 1) for order_id in (*ids[:3], "unknown")],
         "load_records": [
             ((ids[:load_count], *changed), load_count),

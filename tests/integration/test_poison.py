@@ -63,7 +63,8 @@ def break_a_rule(monkeypatch: pytest.MonkeyPatch, order_ids: Sequence[str]) -> N
     def fails(item: Item, _record: TransactionRecord, _cutoff_at: datetime) -> bool:
         return item.order_id in order_ids and 1 // 0 > 0
 
-    monkeypatch.setattr(order_rules, "RULES", (*order_rules.RULES, (fails, ReasonCode.AMOUNT_OVER_LIMIT)))
+    rules = (*order_rules.CREDIT_RULES, (fails, ReasonCode.AMOUNT_OVER_LIMIT))
+    monkeypatch.setattr(order_rules, "CREDIT_RULES", rules)
 
 
 async def stop(fund_platform: Pool, table: str, order_ids: Sequence[str]) -> None:

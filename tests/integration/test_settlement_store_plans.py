@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 
+from database.columns import integer_column, text_column
 from database.pools import open_pool
 from domain import limits
 from runtime.stack_state import StackState
@@ -201,10 +202,15 @@ def filled(request: pytest.FixtureRequest, stack: StackState) -> Iterator[Filled
         yield Filled(url, prefix, small, big, open_, small_chunk_size, stored_at)
 
 
-def offers_of(order_ids: list[str], amount_minor: int = 100) -> tuple[list[Any], ...]:
+def offers_of(order_ids: list[str], amount_minor: int = 100) -> tuple[str, ...]:
     """The order arguments of an append; with another amount, known orders are conflicts."""
     count = len(order_ids)
-    return order_ids, ["A1"] * count, [amount_minor] * count, ["USD"] * count
+    return (
+        text_column(order_ids),
+        text_column(["A1"] * count),
+        integer_column([amount_minor] * count),
+        text_column(["USD"] * count),
+    )
 
 
 def range_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
@@ -243,6 +249,7 @@ def order_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
             ):
                 for amount_minor in (100, 101):
                     yield "append_orders", (filled.open, 0, *offers_of(order_ids, amount_minor)), count
+        yield "append_new_orders", (filled.open, 0, *offers_of([f"new-{n}" for n in range(count)])), count
     for count in (10, limits.AUDIT_SLICE_ORDER_COUNT):
         for after in ("", *(f"{filled.prefix}{place}" for place in AUDIT_PLACES)):
             yield "fetch_latest_items", (after, count), count

@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from temporalio.client import Client
 from temporalio.common import RetryPolicy
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Worker
 from temporalio.workflow import Info
 
 from activities import chunks
@@ -101,7 +101,6 @@ def _hastened(chance: Chance) -> Iterator[None]:
             patches.enter_context(patch.object(target, name, value))
         for options in (activity_options.CHUNK_ACTIVITY, activity_options.BATCH_ACTIVITY):
             patches.enter_context(patch.dict(options, retry_policy=retry_policy))
-        patches.enter_context(patch("workers.settlement_worker.workflow_runner", UnsandboxedWorkflowRunner))
         yield
 
 

@@ -1,0 +1,120 @@
+"""`python -m bench.children`: the shape of ten million orders, 2,000 chunks, without their work.
+
+The real batch and chunk workflows on the real server, with activities that do nothing; then every history is looked at.
+Prints how many runs and events it took; exits with 1 if a history is too long for invariant 9.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from bench.fresh_stack import fresh_stack, say
+from domain.batch_openings import plan_manual_opening
+from runtime.batch_starts import start_batch
+from runtime.settings import Settings
+from runtime.temporal import connect_temporal
+from schemas.batches import BatchOpening, BatchPlan, BatchState, ControlTotals, OutcomeTotals
+from schemas.workflows import CreditAnswer, StepRequest
+from workers.settlement_worker import WORKFLOWS
+
+BENCH_DIR = Path(".settle/children")
+HISTORY_EVENT_COUNT_MAX = 10_000
+
+
+class NoActivities:
+    """Settle's activities by name, without an effect."""
+
+    def __init__(self, chunk_count: int) -> None:
+        self._chunk_count = chunk_count
+
+    @activity.defn
+    async def freeze_batch(self, _opening: BatchOpening) -> None:
+        """Freeze nothing."""
+
+    @activity.defn
+    async def start_batch(self, _batch_id: str) -> BatchPlan:
+        """A plan of so many chunks."""
+        now = datetime.now(UTC)
+        return BatchPlan(
+            state=BatchState.RUNNING,
+            chunk_count=self._chunk_count,
+            chunk_size=5_000,
+            window=8,
+            business_date=now.date(),
+            cutoff_at=now,
+            planned=ControlTotals(),
+        )
+
+    @activity.defn
+    async def validate_chunk(self, _request: StepRequest) -> OutcomeTotals:
+        """Reject nothing."""
+        return OutcomeTotals()
+
+    @activity.defn
+    async def credit_chunk(self, _request: StepRequest) -> CreditAnswer:
+        """Credit nothing."""
+        return CreditAnswer()
+
+    @activity.defn
+    async def close_batch(self, _batch_id: str) -> BatchState:
+        """Close nothing."""
+        return BatchState.CLOSED
+
+
+def main() -> None:
+    """Run the batch."""
+    parser = argparse.ArgumentParser(prog="python -m bench.children", description=__doc__)
+    parser.add_argument("--chunks", type=int, default=2_000)
+    chunk_count = parser.parse_args().chunks
+    with fresh_stack(BENCH_DIR) as settings:
+        event_counts, took_s = asyncio.run(_run(settings, chunk_count))
+    longest = max(event_counts)
+    say(
+        f"{chunk_count:,} chunks in {took_s:.0f} s, {chunk_count / took_s:.1f} chunks/s; {len(event_counts):,} runs, "
+        f"{sum(event_counts):,} events, the longest history has {longest:,}"
+    )
+    sys.exit(1 if longest > HISTORY_EVENT_COUNT_MAX else 0)
+
+
+async def _run(settings: Settings, chunk_count: int) -> tuple[list[int], float]:
+    client = await connect_temporal(settings)
+    none = NoActivities(chunk_count)
+    activities: list[Callable[..., Any]] = [
+        none.freeze_batch,
+        none.start_batch,
+        none.validate_chunk,
+        none.credit_chunk,
+        none.close_batch,
+    ]
+    opening = plan_manual_opening(settings.batch_settings, datetime.now(UTC), batch_id="children")
+    async with Worker(
+        client,
+        task_queue=settings.task_queue,
+        workflows=WORKFLOWS,
+        activities=activities,
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    ):
+        started_s = time.monotonic()
+        handle = await start_batch(client, settings.task_queue, opening)
+        await handle.result()
+        took_s = time.monotonic() - started_s
+    return await fetch_history_event_counts(client, opening.batch_id), took_s
+
+
+async def fetch_history_event_counts(client: Client, batch_id: str) -> list[int]:
+    """The events of each run of a batch's workflow and of its chunks'."""
+    runs = client.list_workflows(f"WorkflowId STARTS_WITH '{batch_id}'")
+    return [run.history_length async for run in runs]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""`make bench`: Settle beside the bounds and its peers, on the same orders, in one run.
+
+Every contestant settles the same overdue orders on a fresh copy of one imported database, on one PostgreSQL with its
+durability on. The clock runs from the first order that is frozen until all are acknowledged and final; for the lean
+bound, over its one statement. Rounds are interleaved: each has every contestant once, beginning with another one.
+Then Settle settles ten times as many orders. Prints a table; writes `bench/out/latest.json` and `bench/out/plot.md`.
+"""
+
+import argparse
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.comparison_report import Figures, print_table, write_plot
+from bench.contestants.chunked_sql import run_chunked_sql
+from bench.contestants.dbos_queue import run_dbos
+from bench.contestants.lean_bound import run_lean_bound
+from bench.contestants.per_order_sql import run_per_order_sql
+from bench.databases import clone_database, drop_database, keep_orders, own_database
+from bench.environment import describe_environment
+from bench.fresh_stack import fresh_stack, run_settle, say
+from bench.million import measure_million
+from bench.one_statement import count_rows, require_rows, run_one_statement
+from bench.settlement_run import run_settlement
+from domain.batch_openings import plan_manual_opening
+from runtime.settings import Settings
+from schemas.batches import BatchOpening
+
+BENCH_DIR = Path(".settle/bench")
+OUT_DIR = Path("bench/out")
+SAMPLE_SEED = 1
+ROUND_COUNT = 5
+CHUNK_SIZES = (1_000, 2_500, 5_000)
+PER_ORDER_SQL_SAMPLE = 10_000
+PER_ORDER_WORKFLOW_SAMPLE = 200
+PER_ORDER_WORKFLOW_WINDOW = 100
+
+
+class Contestant(NamedTuple):
+    """Someone who settles orders; `run` gives the seconds."""
+
+    name: str
+    chunk_size: int | None
+    order_count: int
+    run: Callable[[Settings], float]
+
+    @property
+    def title(self) -> str:
+        """Its name, with its chunk size if it has several."""
+        return f"{self.name}, chunks of {self.chunk_size:,}" if self.chunk_size else self.name
+
+
+def main() -> None:
+    """Run all rounds."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--orders", type=int, default=100_000)
+    parser.add_argument("--quick", action="store_true", help="one round, and no million orders")
+    arguments = parser.parse_args()
+    order_file = BENCH_DIR / "orders.csv"
+    with fresh_stack(BENCH_DIR) as settings:
+        empty_url = clone_database(settings.database_url, "empty")
+        run_settle("sample", str(order_file), "--orders", str(arguments.orders), "--seed", str(SAMPLE_SEED))
+        run_settle("import", str(order_file))
+        rss_mb: list[float] = []
+        with own_database(settings, "warm-up") as own:
+            _bound(own)
+            rows = count_rows(own.database_url)
+        contestants = _contestants(arguments.orders, rows, rss_mb)
+        elapsed_s = _run_rounds(settings, contestants, 1 if arguments.quick else ROUND_COUNT)
+        million = None if arguments.quick else measure_million(settings, empty_url, BENCH_DIR, max(rss_mb))
+        environment = describe_environment(settings)
+    figures = [
+        Figures(each.title, [each.order_count / took_s for took_s in elapsed_s[each.title]]) for each in contestants
+    ]
+    result = _summarise(arguments.orders, settings, figures) | {"million": million, "environment": environment}
+    OUT_DIR.mkdir(exist_ok=True)
+    (OUT_DIR / "latest.json").write_text(json.dumps(result, indent=2) + "\n")
+    write_plot(figures, OUT_DIR / "plot.md")
+    print_table(figures)
+    say(f"All figures: {OUT_DIR / 'latest.json'}; the plot: {OUT_DIR / 'plot.md'}")
+
+
+def _contestants(order_count: int, rows: dict[str, int], rss_mb: list[float]) -> list[Contestant]:
+    chunked = [
+        Contestant(name, chunk_size, order_count, partial(run, rows, chunk_size))
+        for chunk_size in CHUNK_SIZES
+        for name, run in (
+            ("chunked SQL", partial(_chunked_sql, order_count)),
+            ("Settle", partial(_settle, rss_mb)),
+            ("DBOS", _dbos),
+        )
+    ]
+    return [
+        Contestant("bound", None, order_count, _bound),
+        Contestant("lean bound", None, order_count, lambda own: run_lean_bound(own.database_url)),
+        *chunked,
+        Contestant("a transaction per order", None, PER_ORDER_SQL_SAMPLE, _per_order_sql),
+        Contestant("a workflow per order", None, PER_ORDER_WORKFLOW_SAMPLE, _per_order_workflow),
+    ]
+
+
+def _run_rounds(
+    settings: Settings, contestants: Sequence[Contestant], round_count: int
+) -> defaultdict[str, list[float]]:
+    elapsed_s: defaultdict[str, list[float]] = defaultdict(list)
+    for number in range(round_count):
+        start = number * len(contestants) // round_count
+        for place, contestant in enumerate([*contestants[start:], *contestants[:start]]):
+            with own_database(settings, f"round-{number}-{place}") as own:
+                took_s = contestant.run(own)
+            elapsed_s[contestant.title].append(took_s)
+            say(f"round {number + 1}: {contestant.title}: {contestant.order_count / took_s:,.0f} orders/s")
+    return elapsed_s
+
+
+def _bound(own: Settings) -> float:
+    return run_one_statement(own.database_url, own.chunk_size)
+
+
+def _settle(rss_mb: list[float], rows: dict[str, int], chunk_size: int, own: Settings) -> float:
+    run = run_settlement(_with_chunk_size(own, chunk_size), BENCH_DIR / "logs" / own.task_queue)
+    if chunk_size == own.chunk_size:
+        rss_mb.append(run.worker_rss_mb_max)
+    require_rows(own.database_url, rows)
+    return run.settle_s
+
+
+def _chunked_sql(order_count: int, rows: dict[str, int], chunk_size: int, own: Settings) -> float:
+    took_s = run_chunked_sql(own, _opening(own, chunk_size), -(-order_count // chunk_size))
+    require_rows(own.database_url, rows)
+    return took_s
+
+
+def _dbos(rows: dict[str, int], chunk_size: int, own: Settings) -> float:
+    system_database_url = clone_database(own.database_url, f"{own.task_queue}-dbos", template="template0")
+    took_s = run_dbos(own, _opening(own, chunk_size), system_database_url)
+    drop_database(system_database_url)
+    require_rows(own.database_url, rows)
+    return took_s
+
+
+def _per_order_sql(own: Settings) -> float:
+    keep_orders(own.database_url, PER_ORDER_SQL_SAMPLE)
+    return run_per_order_sql(own.database_url)
+
+
+def _per_order_workflow(own: Settings) -> float:
+    """Settle itself, with chunks of one order: a workflow with two activities for each."""
+    keep_orders(own.database_url, PER_ORDER_WORKFLOW_SAMPLE)
+    own = own.model_copy(update={"window": PER_ORDER_WORKFLOW_WINDOW})
+    return run_settlement(_with_chunk_size(own, 1), BENCH_DIR / "logs" / own.task_queue).settle_s
+
+
+def _with_chunk_size(settings: Settings, chunk_size: int) -> Settings:
+    return settings.model_copy(update={"chunk_size": chunk_size})
+
+
+def _opening(settings: Settings, chunk_size: int) -> BatchOpening:
+    return plan_manual_opening(
+        settings.batch_settings, datetime.now(UTC), batch_id=settings.task_queue, chunk_size=chunk_size
+    )
+
+
+def _summarise(order_count: int, settings: Settings, figures: Sequence[Figures]) -> dict[str, object]:
+    per_s = {each.title: statistics.median(each.orders_per_s) for each in figures}
+    shipped = f"chunks of {settings.chunk_size:,}"
+
+    def best(name: str) -> float:
+        return max(rate for title, rate in per_s.items() if title.startswith(name))
+
+    bound, lean, settle = per_s["bound"], per_s["lean bound"], per_s[f"Settle, {shipped}"]
+    return {
+        "orders": order_count,
+        "chunk_size": settings.chunk_size,
+        "window": settings.window,
+        "bound_orders_per_s": bound,
+        "lean_bound_orders_per_s": lean,
+        "chunked_sql_orders_per_s": per_s[f"chunked SQL, {shipped}"],
+        "settle_orders_per_s": settle,
+        "settle_best_orders_per_s": best("Settle"),
+        "dbos_orders_per_s": per_s[f"DBOS, {shipped}"],
+        "dbos_best_orders_per_s": best("DBOS"),
+        "per_order_sql_orders_per_s": per_s["a transaction per order"],
+        "per_order_workflow_orders_per_s": per_s["a workflow per order"],
+        "settle_of_bound": settle / bound,
+        "settle_of_lean_bound": settle / lean,
+        "settle_of_dbos": settle / per_s[f"DBOS, {shipped}"],
+        "all_orders_per_s": {each.title: each.orders_per_s for each in figures},
+    }
+
+
+if __name__ == "__main__":
+    main()

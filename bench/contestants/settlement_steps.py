@@ -1,0 +1,65 @@
+"""Settle's own steps and SQL, for peers that orchestrate them otherwise, or not at all."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from activities import chunks
+from activities.credit_turns import CreditTurns
+from activities.freezing import freeze_overdue_orders
+from activities.reconciliation import reconcile_batch
+from domain.batch_openings import required_cutoff
+from fund_platform.port import FundPlatform
+from order_center.port import OrderCenter
+from runtime.adapters import open_ports
+from runtime.settings import Settings
+from schemas.batches import BatchOpening
+from schemas.workflows import ChunkRef
+from settlement_store.port import SettlementStore
+
+
+class SettlementSteps:
+    """The steps of one batch."""
+
+    def __init__(
+        self, settings: Settings, opening: BatchOpening, ports: tuple[OrderCenter, SettlementStore, FundPlatform]
+    ) -> None:
+        self._calendar = settings.batch_settings.calendar
+        self._opening = opening
+        self._order_center, self._store, self._fund_platform = ports
+        self._turns = CreditTurns(self._store, None)
+
+    async def freeze(self) -> int:
+        """Freeze all overdue orders into the batch and start it; how many chunks it has."""
+        await freeze_overdue_orders(
+            self._order_center, self._store, self._opening, self._calendar, after=None, on_slice=lambda _cursor: None
+        )
+        return (await self._store.start_batch(self._opening.batch_id)).chunk_count
+
+    async def validate(self, chunk_index: int) -> None:
+        """Validate a chunk."""
+        await chunks.validate_chunk(self._order_center, self._store, self._ref(chunk_index))
+
+    async def credit(self, chunk_index: int) -> None:
+        """Credit a chunk and close it."""
+        await chunks.credit_chunk(self._store, self._fund_platform, self._turns, self._ref(chunk_index))
+
+    async def close(self) -> None:
+        """Reconcile the batch and close it."""
+        batch_id = self._opening.batch_id
+        report = await reconcile_batch(self._store, self._fund_platform, batch_id)
+        await self._store.close_batch(batch_id, balanced=report.balanced)
+
+    def _ref(self, chunk_index: int) -> ChunkRef:
+        return ChunkRef(
+            batch_id=self._opening.batch_id,
+            chunk_index=chunk_index,
+            cutoff_at=required_cutoff(self._opening),
+            acknowledges=False,
+        )
+
+
+@asynccontextmanager
+async def settlement_steps(settings: Settings, opening: BatchOpening) -> AsyncIterator[SettlementSteps]:
+    """The steps of one batch, on connections of their own."""
+    async with open_ports(settings) as ports:
+        yield SettlementSteps(settings, opening, ports)

@@ -1,0 +1,189 @@
+"""What a chunk and an order cost in statements and rows, exactly: what a slower machine does not change.
+
+A change here is a decision, not a repair of the test: see docs/performance.md.
+"""
+
+import re
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from activities.chunks import credit_chunk, validate_chunk
+from activities.credit_turns import CreditTurns
+from activities.freezing import freeze_overdue_orders
+from activities.reconciliation import reconcile_batch
+from database.pools import Pool
+from domain import limits
+from schemas.workflows import ChunkRef
+from tests.settlements import CALENDAR, Systems, opening_of, seed_orders
+
+ROOT = Path(__file__).parents[2]
+TABLES = {
+    "order_center": ("unacknowledged_orders",),
+    "fund_platform": ("credit_answers", "postings", "journal_entries"),
+    "settlement_store": (
+        "items",
+        "claims",
+        "earlier_items",
+        "exception_items",
+        "chunk_states",
+        "outbox",
+        "chunk_totals",
+        "planned_totals",
+    ),
+}
+ORDER_COUNT = 60
+CHUNK_SIZE = 20
+VALIDATION = [
+    "fetch_chunk",
+    "fetch_batch",
+    "fetch_pending_items",
+    "fetch_records",
+    "BEGIN",
+    "lock_chunk",
+    "set_chunk_state",
+    "store_reject_totals",
+    "COMMIT",
+]
+CREDITING = [
+    "fetch_chunk",
+    "fetch_batch",
+    "fetch_pending_items",
+    "fetch_batch",
+    "BEGIN",
+    "SAVEPOINT",
+    "post_new_credits",
+    "RELEASE",
+    "COMMIT",
+    "BEGIN",
+    "lock_chunk",
+    "store_outbox_row",
+    "set_chunk_state",
+    "store_chunk_totals",
+    "COMMIT",
+]
+FREEZING = [
+    "BEGIN",
+    "queue_to_open",
+    "open_batch",
+    "fetch_unclosed_batches",
+    "fetch_batch",
+    "COMMIT",
+    "fetch_overdue_slice",
+    "fetch_overdue_slice",
+    "BEGIN",
+    "lock_batch",
+    "append_beside_others",
+    "SAVEPOINT",
+    "append_new_orders",
+    "RELEASE",
+    "count_appended",
+    "COMMIT",
+    "acknowledge",
+    "BEGIN",
+    "lock_batch",
+    "store_chunks",
+    "set_batch_frozen",
+    "COMMIT",
+]
+# What the driver says of its own: when a connection comes back to its pool, and once of each type.
+_OF_THE_DRIVER = re.compile(r"SELECT pg_advisory_unlock_all|\s*WITH RECURSIVE typeinfo_tree")
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the statements that are run from now on, each once it is done."""
+    told: list[str] = []
+
+    async def log_queries(connection: Any) -> None:
+        connection.add_query_logger(lambda query: _tell(told, query.query))
+
+    monkeypatch.setattr(asyncpg, "create_pool", partial(asyncpg.create_pool, init=log_queries))
+    return told
+
+
+def _tell(told: list[str], query: str) -> None:
+    if not _OF_THE_DRIVER.match(query):
+        told.append(NAME_BY_QUERY.get(query) or query.split(" ")[0].rstrip(";"))
+
+
+NAME_BY_QUERY = {file.read_text(): file.stem for package in TABLES for file in (ROOT / package / "sql").glob("*.sql")}
+
+
+async def test_freezing_validating_and_crediting_run_these_statements_and_no_other(
+    statements: list[str], systems: Systems, batch_id: str
+) -> None:
+    order_center, store, fund_platform = systems
+    opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
+    await seed_orders(systems, ORDER_COUNT, bad_rate=0)
+    await store.open_batch(opening)
+    statements.clear()
+    await freeze_overdue_orders(order_center, store, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
+    assert Counter(statements) == Counter(FREEZING), statements
+    await store.start_batch(batch_id)
+    assert opening.cutoff_at
+    for chunk_index in range(ORDER_COUNT // CHUNK_SIZE):
+        ref = ChunkRef(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at)
+        statements.clear()
+        await validate_chunk(order_center, store, ref)
+        assert statements == VALIDATION, statements
+        statements.clear()
+        await credit_chunk(store, fund_platform, CreditTurns(store, None), ref)
+        assert statements == CREDITING, statements
+
+
+async def test_an_order_costs_these_rows_and_a_chunk_those(
+    pools: dict[str, Pool], systems: Systems, batch_id: str
+) -> None:
+    order_center, store, fund_platform = systems
+    opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
+    seeded = await seed_orders(systems, ORDER_COUNT, bad_rate=0)
+    await freeze_overdue_orders(order_center, store, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
+    await store.start_batch(batch_id)
+    assert opening.cutoff_at
+    chunk_count = ORDER_COUNT // CHUNK_SIZE
+    currency_counts = Counter[int]()
+    for chunk_index in range(chunk_count):
+        ref = ChunkRef(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at)
+        await validate_chunk(order_center, store, ref)
+        totals = await credit_chunk(store, fund_platform, CreditTurns(store, None), ref)
+        currency_counts[chunk_index] = len(totals.settled.amount_minor)
+    rows = {
+        (package, table): await pool.fetchval(f"SELECT count(*) FROM {table}")
+        for package, pool in pools.items()
+        for table in TABLES[package]
+    }
+    per_currency = currency_counts.total()
+    assert rows == {
+        ("order_center", "unacknowledged_orders"): 0,
+        ("settlement_store", "items"): ORDER_COUNT,
+        ("settlement_store", "claims"): ORDER_COUNT,
+        ("settlement_store", "earlier_items"): 0,
+        ("settlement_store", "exception_items"): 0,
+        ("settlement_store", "chunk_states"): chunk_count,
+        ("settlement_store", "outbox"): chunk_count,
+        ("settlement_store", "chunk_totals"): per_currency,
+        ("settlement_store", "planned_totals"): len(seeded.planned.amount_minor),
+        ("fund_platform", "credit_answers"): ORDER_COUNT,
+        ("fund_platform", "postings"): ORDER_COUNT + per_currency,
+        ("fund_platform", "journal_entries"): chunk_count,
+    }
+
+
+async def test_reconciling_reads_each_slice_once(
+    statements: list[str], systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_center, store, fund_platform = systems
+    opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
+    await seed_orders(systems, ORDER_COUNT, bad_rate=0)
+    await freeze_overdue_orders(order_center, store, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
+    monkeypatch.setattr(limits, "RECONCILE_SLICE_ITEM_COUNT", CHUNK_SIZE)
+    statements.clear()
+    await reconcile_batch(store, fund_platform, batch_id)
+    slice_count = ORDER_COUNT // CHUNK_SIZE
+    assert Counter(statements)["fetch_item_groups"] == slice_count
+    assert Counter(statements)["fetch_credit_totals"] == slice_count
