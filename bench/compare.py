@@ -70,13 +70,11 @@ def main() -> None:
         with own_database(settings, "warm-up") as own:
             _bound(own)
             rows = count_rows(own.database_url)
-        contestants = _contestants(arguments.orders, rows, rss_mb)
-        elapsed_s = _run_rounds(settings, contestants, 1 if arguments.quick else ROUND_COUNT)
+        runners = contestants(arguments.orders, CHUNK_SIZES, rows, rss_mb)
+        elapsed_s = _run_rounds(settings, runners, 1 if arguments.quick else ROUND_COUNT)
         million = None if arguments.quick else measure_million(settings, empty_url, BENCH_DIR, max(rss_mb))
         environment = describe_environment(settings)
-    figures = [
-        Figures(each.title, [each.order_count / took_s for took_s in elapsed_s[each.title]]) for each in contestants
-    ]
+    figures = [Figures(each.title, [each.order_count / took_s for took_s in elapsed_s[each.title]]) for each in runners]
     result = _summarise(arguments.orders, settings, figures) | {"million": million, "environment": environment}
     OUT_DIR.mkdir(exist_ok=True)
     (OUT_DIR / "latest.json").write_text(json.dumps(result, indent=2) + "\n")
@@ -85,10 +83,20 @@ def main() -> None:
     say(f"All figures: {OUT_DIR / 'latest.json'}; the plot: {OUT_DIR / 'plot.md'}")
 
 
-def _contestants(order_count: int, rows: dict[str, int], rss_mb: list[float]) -> list[Contestant]:
+def contestants(
+    order_count: int, chunk_sizes: Sequence[int], rows: dict[str, int], rss_mb: list[float]
+) -> list[Contestant]:
+    """All of them.
+
+    Args:
+        order_count: how many orders there are.
+        chunk_sizes: of those that work in chunks.
+        rows: what each must have written, as `count_rows` gives it.
+        rss_mb: where the most memory of a worker is put, run by run.
+    """
     chunked = [
         Contestant(name, chunk_size, order_count, partial(run, rows, chunk_size))
-        for chunk_size in CHUNK_SIZES
+        for chunk_size in chunk_sizes
         for name, run in (
             ("chunked SQL", partial(_chunked_sql, order_count)),
             ("Settle", partial(_settle, rss_mb)),
@@ -104,13 +112,11 @@ def _contestants(order_count: int, rows: dict[str, int], rss_mb: list[float]) ->
     ]
 
 
-def _run_rounds(
-    settings: Settings, contestants: Sequence[Contestant], round_count: int
-) -> defaultdict[str, list[float]]:
+def _run_rounds(settings: Settings, runners: Sequence[Contestant], round_count: int) -> defaultdict[str, list[float]]:
     elapsed_s: defaultdict[str, list[float]] = defaultdict(list)
     for number in range(round_count):
-        start = number * len(contestants) // round_count
-        for place, contestant in enumerate([*contestants[start:], *contestants[:start]]):
+        start = number * len(runners) // round_count
+        for place, contestant in enumerate([*runners[start:], *runners[:start]]):
             with own_database(settings, f"round-{number}-{place}") as own:
                 took_s = contestant.run(own)
             elapsed_s[contestant.title].append(took_s)

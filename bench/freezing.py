@@ -12,6 +12,7 @@ from bench.contestants.settlement_steps import settlement_steps
 from bench.databases import own_database
 from bench.fresh_stack import say
 from domain.batch_openings import plan_manual_opening
+from runtime.garbage import collect_garbage_seldom
 from runtime.settings import Settings
 
 ROUND_COUNT = 5
@@ -25,6 +26,7 @@ def measure_freezing(settings: Settings, order_count: int) -> dict[str, float]:
         settings: lead to the database, which stays as it is.
         order_count: how many orders it has.
     """
+    collect_garbage_seldom()
     freeze_s, bare_s = [], []
     for number in range(ROUND_COUNT):
         with own_database(settings, f"freeze-{number}") as own:
