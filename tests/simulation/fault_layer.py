@@ -67,7 +67,9 @@ class Attempt:
         return fault
 
     async def sleep(self, fault: Fault) -> None:
-        """Be thought dead, until someone wakes it."""
+        """Be thought dead, until someone wakes it; one that was killed during its call never goes on."""
+        if self.is_killed:
+            await _never()
         self._sleeps = fault
         self.thought_dead.set()
         self.is_at_rest.set()

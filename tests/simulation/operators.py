@@ -88,6 +88,7 @@ class Operators:
         self._begun_at_abort: dict[str, frozenset[int]] = {}
         self._may_begin: dict[str, frozenset[int]] = {}
         self._is_ended: set[str] = set()
+        self.batch_ids_with_twin: set[str] = set()
         self._asking = asyncio.Lock()
 
     async def look(self, attempt: Attempt, method: str, _arguments: tuple[Any, ...]) -> None:
@@ -173,6 +174,7 @@ class Operators:
                 await self._client.get_workflow_handle(chunk_workflow_id(opening.batch_id, chunk_index)).terminate()
 
     async def _start_twin(self, opening: BatchOpening) -> None:
+        self.batch_ids_with_twin.add(opening.batch_id)
         await self._client.start_workflow(
             SettleBatchWorkflow.run, BatchRun(opening=opening), id=_twin_id(opening), task_queue=self._task_queue
         )

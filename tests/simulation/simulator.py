@@ -166,12 +166,15 @@ class _Simulation:
                 await self._layer.finish()
                 self._note_what_may_be_held()
                 openings = self._openings.values()
-                return self._operators.faults or await find_faults(self._world, self._client, openings)
+                return self._operators.faults or await find_faults(
+                    self._world, self._client, openings, self._operators.batch_ids_with_twin
+                )
         except Exception as error:  # noqa: BLE001 (whatever it is, the seed has failed)
-            where = traceback.extract_tb(error.__traceback__)[-1]
+            # Where a phase was that took too long, the cancellation knows.
+            frames = traceback.extract_tb((error.__cause__ or error).__traceback__)
+            where = " > ".join(frame.name for frame in frames[-4:])
             return [
-                f"{phase.__name__} ended with {error!r} at {where.name}; "
-                f"under way: {self._layer.under_way() or 'nothing'}",
+                f"{phase.__name__} ended with {error!r} at {where}; under way: {self._layer.under_way() or 'nothing'}",
                 *await find_stuck(self._world, self._openings.values()),
             ]
 
