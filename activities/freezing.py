@@ -1,10 +1,12 @@
 """Freezing the overdue orders of the Order Center into a batch, slice by slice."""
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
+from activities.side_by_side import run_side_by_side
 from domain import limits
 from domain.batch_openings import required_cutoff
 from domain.business_days import BusinessCalendar
@@ -32,61 +34,78 @@ async def freeze_overdue_orders(
     acknowledged only after the transaction that made its fate durable. An attempt that finds the batch frozen
     acknowledges nothing.
 
+    A slice is read, appended, acknowledged; several slices are in hand at a time, each in another of these steps, so
+    that the systems work side by side. Those that an attempt had in hand when it ended are offered again to the next.
+
     Args:
         order_center: offers the overdue orders.
         store: holds the batch.
         opening: the batch, opened here if it is not there yet.
         calendar: gives business dates.
         after: where an earlier attempt got to.
-        on_slice: told the cursor after each slice that is durable and acknowledged.
+        on_slice: told each cursor up to which all slices are durable and acknowledged.
     """
-    cutoff_at = required_cutoff(opening)
     batch = await store.open_batch(opening)
     room = limits.batch_order_count_max(opening.chunk_size) - batch.item_count
-    offered = await _fetch_slice(order_center, cutoff_at, after, room)
-    acknowledgeable: list[tuple[str, int]] = []
+    slices = _OverdueSlices(order_center, required_cutoff(opening), after, room)
+
+    async def take_slices() -> None:
+        while offered := await slices.fetch_next():
+            result = await store.append_orders(opening.batch_id, offered.orders)
+            unanswered = set(result.unanswered_conflict_order_ids)
+            await order_center.acknowledge([version for version in offered.versions if version[0] not in unanswered])
+            for cursor in slices.take(offered.cursor):
+                on_slice(cursor)
+
     try:
-        while offered:
-            # Three systems work at a time: this slice is appended while the one before is acknowledged and the
-            # next one is read.
-            room -= len(offered.orders)
-            result, following, _ = await asyncio.gather(
-                store.append_orders(opening.batch_id, offered.orders),
-                _fetch_slice(order_center, cutoff_at, offered.cursor, room),
-                order_center.acknowledge(acknowledgeable),
-            )
-            if after:
-                on_slice(after)
-            after = offered.cursor
-            acknowledgeable = offered.versions
-            if unanswered := set(result.unanswered_conflict_order_ids):
-                acknowledgeable = [version for version in acknowledgeable if version[0] not in unanswered]
-            offered = following
-        await order_center.acknowledge(acknowledgeable)
+        await run_side_by_side(limits.FREEZE_SLICES_AT_A_TIME, take_slices)
     except BatchNotOpenError:
         return
     await store.freeze_batch(opening.batch_id, calendar)
 
 
 class _Slice(NamedTuple):
-    """Overdue orders as the store and the Order Center take them, made ready while another slice is appended."""
+    """Overdue orders as the store and the Order Center take them."""
 
     orders: list[OfferedOrder]
     versions: list[tuple[str, int]]
     cursor: OverdueCursor
 
 
-async def _fetch_slice(
-    order_center: OrderCenter, cutoff_at: datetime, after: OverdueCursor | None, room: int
-) -> _Slice | None:
-    """The next overdue orders; None if there is none, or no room for it."""
-    if room <= 0:
-        return None
-    overdue = await order_center.fetch_overdue_slice(cutoff_at, after, min(room, limits.FREEZE_SLICE_ORDER_COUNT))
-    if not overdue:
-        return None
-    return _Slice(
-        orders=[OfferedOrder._make(order[:_OFFER_FIELD_COUNT]) for order in overdue],
-        versions=[(order.order_id, order.version) for order in overdue],
-        cursor=OverdueCursor(overdue[-1].after_sale_ends_at, overdue[-1].order_id),
-    )
+class _OverdueSlices:
+    """The overdue orders, slice by slice, for several that take them side by side."""
+
+    def __init__(self, order_center: OrderCenter, cutoff_at: datetime, after: OverdueCursor | None, room: int) -> None:
+        self._order_center = order_center
+        self._cutoff_at = cutoff_at
+        self._after = after
+        self._room = room
+        self._reading = asyncio.Lock()
+        self._in_hand: deque[OverdueCursor] = deque()
+        self._taken: set[OverdueCursor] = set()
+
+    async def fetch_next(self) -> _Slice | None:
+        """The next overdue orders; None if there is none, or no room for it."""
+        async with self._reading:
+            if self._room <= 0:
+                return None
+            count_max = min(self._room, limits.FREEZE_SLICE_ORDER_COUNT)
+            overdue = await self._order_center.fetch_overdue_slice(self._cutoff_at, self._after, count_max)
+            if not overdue:
+                self._room = 0
+                return None
+            cursor = self._after = OverdueCursor(overdue[-1].after_sale_ends_at, overdue[-1].order_id)
+            self._in_hand.append(cursor)
+            self._room -= len(overdue)
+        return _Slice(
+            orders=[OfferedOrder._make(order[:_OFFER_FIELD_COUNT]) for order in overdue],
+            versions=[(order.order_id, order.version) for order in overdue],
+            cursor=cursor,
+        )
+
+    def take(self, cursor: OverdueCursor) -> Iterator[OverdueCursor]:
+        """A slice is durable and acknowledged; the cursors up to which all are now."""
+        self._taken.add(cursor)
+        while self._in_hand and self._in_hand[0] in self._taken:
+            self._taken.remove(self._in_hand[0])
+            yield self._in_hand.popleft()

@@ -1,9 +1,9 @@
 """Reconciliation: planned = settled + rejected + failed + held + pending, and ledger = settled + unconfirmed."""
 
-import asyncio
 from collections import defaultdict
 from itertools import chain
 
+from activities.side_by_side import run_side_by_side
 from domain import limits
 from domain.control_totals import sum_totals, totals_of
 from domain.identifiers import credit_key
@@ -45,12 +45,7 @@ async def _sum_batch(store: SettlementStore, fund_platform: FundPlatform, batch_
                 items[outcome].append(items_total)
                 ledger[outcome].append(ledger_total)
 
-    sums = [asyncio.create_task(sum_slices()) for _ in range(limits.RECONCILE_SLICES_AT_A_TIME)]
-    try:
-        await asyncio.gather(*sums)
-    finally:
-        for each in sums:
-            each.cancel()
+    await run_side_by_side(limits.RECONCILE_SLICES_AT_A_TIME, sum_slices)
     by_outcome = {outcome: sum_totals(items[outcome]) for outcome in (*Outcome, PENDING)}
     # An open batch grows while it is read: its plan so far is what was read.
     planned = (

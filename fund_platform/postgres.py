@@ -6,7 +6,7 @@ from typing import NamedTuple
 import asyncpg
 
 from database.columns import integer_column, text_column
-from database.pools import Connection, Pool, Row
+from database.pools import Connection, Pool, Row, join_by_index
 from database.queries import load_query
 from domain.control_totals import totals_of
 from domain.errors import AccountNotFoundError, InvariantViolationError
@@ -34,7 +34,6 @@ class _NotCreated(NamedTuple):
     """What a call did not create, by key."""
 
     refused: dict[str, CreditResultCode]
-    closed_meanwhile: set[str]
     answered_before: set[str]
 
 
@@ -71,9 +70,9 @@ class PostgresFundPlatform:
     async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
         """See `FundPlatform.post_credits`.
 
-        One statement does all the work of a call that meets no rival and no earlier answer. A key that was answered
-        before has it undone, and another one do the work for all keys; such keys, and accounts that were closed while
-        it ran, cost one more statement each.
+        One statement does all the work of a call whose requests may all be created. Refusals are stored by one more. A
+        key that was answered before has the first one undone, and another one do the work for all keys; then the
+        answers of such keys are read by one more.
         """
         check_credit_requests(requests)
         if not requests:
@@ -82,10 +81,11 @@ class PostgresFundPlatform:
         async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
             not_created = await _post_credits(connection, reference, requests)
             answers = dict.fromkeys((request.idempotency_key for request in requests), CreditResultCode.CREATED)
-            answers.update(not_created.refused)
-            if keys := not_created.closed_meanwhile:
-                await connection.execute(_REFUSE_CREDITS, *_columns_of(_with_keys(requests, keys)))
-                answers.update(dict.fromkeys(keys, CreditResultCode.ACCOUNT_CLOSED))
+            if refused := not_created.refused:
+                of_refused = [request for request in requests if request.idempotency_key in refused]
+                codes = text_column([refused[request.idempotency_key] for request in of_refused])
+                await connection.execute(_REFUSE_CREDITS, *_columns_of(of_refused), codes)
+                answers.update(refused)
             if keys := not_created.answered_before:
                 answers.update(await _fetch_answers(connection, requests, keys))
         return answers
@@ -133,6 +133,7 @@ class PostgresFundPlatform:
 
 async def _post_credits(connection: Connection, reference: str, requests: Sequence[CreditRequest]) -> _NotCreated:
     columns = _columns_of(requests)
+    await join_by_index(connection)
     try:
         rows = await _post_new_credits(connection, reference, columns)
         if rows is None:
@@ -142,15 +143,10 @@ async def _post_credits(connection: Connection, reference: str, requests: Sequen
             f"The ledger holds a posting that no stored answer knows of, for one of the credits of {reference}: "
             f"{error.detail} Nothing was posted; run: settle audit"
         ) from error
-    not_created = _NotCreated({}, set(), set())
-    for key, code in rows:
-        if code is None:
-            not_created.answered_before.add(key)
-        elif code == CreditResultCode.CREATED:
-            not_created.closed_meanwhile.add(key)
-        else:
-            not_created.refused[key] = CreditResultCode(code)
-    return not_created
+    return _NotCreated(
+        refused={key: CreditResultCode(code) for key, code in rows if code},
+        answered_before={key for key, code in rows if code is None},
+    )
 
 
 async def _post_new_credits(connection: Connection, reference: str, columns: Sequence[str]) -> list[Row] | None:

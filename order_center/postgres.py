@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from database.columns import integer_column, text_column
-from database.pools import Pool
+from database.pools import Pool, join_by_index
 from database.queries import load_query
 from order_center.port import check_records
 from schemas.order_life import OrderStanding
@@ -18,7 +18,7 @@ _FETCH_ORDER = load_query("order_center", "fetch_order")
 
 
 class PostgresOrderCenter:
-    """Orders in a table, the unacknowledged ones also in a narrow list. One statement a call: all of it or nothing."""
+    """Orders in a table, the unacknowledged ones also in a narrow list. A call does all or nothing."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -41,7 +41,10 @@ class PostgresOrderCenter:
         """See `OrderCenter.acknowledge`."""
         if versions:
             order_ids, read_versions = zip(*versions, strict=True)
-            await self._pool.execute(_ACKNOWLEDGE, text_column(order_ids), integer_column(read_versions))
+            columns = text_column(order_ids), integer_column(read_versions)
+            async with self._pool.acquire() as connection, connection.transaction():
+                await join_by_index(connection)
+                await connection.execute(_ACKNOWLEDGE, *columns)
 
     async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
         """See `OrderCenter.fetch_records`."""

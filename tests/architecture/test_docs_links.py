@@ -12,12 +12,12 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from domain import limits
-from domain.order_rules import RULES
 from runtime.settings import Settings
 from schemas.batches import BatchState, ChunkState
 from schemas.ledger import CreditResultCode
 from schemas.reasons import REASON_SENTENCES, Outcome, ReasonCode
 from starters.cli import build_app
+from tests.unit.test_order_rules import DOCUMENTED_ORDER
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -151,7 +151,7 @@ def test_every_reason_code_is_in_the_glossary_with_its_sentence() -> None:
 
 def test_the_rules_are_in_the_glossary_in_their_order() -> None:
     told = re.findall(r"^(\d+)\. `(\w+)`", sections_of(GLOSSARY, "The order of the rules"), re.MULTILINE)
-    in_turn = [ReasonCode.ORDER_UNKNOWN, *(reason_code for _, reason_code in RULES)]
+    in_turn = [ReasonCode.ORDER_UNKNOWN, *DOCUMENTED_ORDER]
     assert told == [(str(number), reason_code) for number, reason_code in enumerate(in_turn, 1)]
     given_by = {row[0].strip("`"): row[3] for row in rows_of(GLOSSARY, "Reason codes")}
     assert [given_by[reason_code] for reason_code in in_turn] == [f"rule {number}" for number, _ in told]

@@ -101,8 +101,9 @@ def calls_of(prefix: str) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
         new_keys = [f"credit:new-{n:09d}" for n in range(count)]
         payloads = (text_column(account_ids), integer_column([100] * count), text_column(["USD"] * count))
         claim_nos = integer_column([1] * count)
-        for name in ("fetch_answers", "refuse_credits"):
-            calls[name].append(((text_column(old_keys), claim_nos, *payloads), count))
+        calls["fetch_answers"].append(((text_column(old_keys), claim_nos, *payloads), count))
+        refusals = text_column(["account_closed"] * count)
+        calls["refuse_credits"].append(((text_column(old_keys), claim_nos, *payloads, refusals), count))
         calls["fetch_credit_totals"].append(((text_column(old_keys),), count))
         calls["post_new_credits"].append((("a test", text_column(new_keys), claim_nos, *payloads), count))
         for keys in (old_keys, new_keys, [*old_keys[::2], *new_keys[1::2]]):

@@ -10,10 +10,12 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
+from activities import chunks
 from database.pools import Pool
-from domain import limits, order_rules
+from domain import limits
 from domain.control_totals import totals_of
 from domain.identifiers import chunk_workflow_id, credit_key
+from domain.order_rules import rejection_reason
 from runtime.batch_starts import start_batch
 from schemas.batches import BatchOpening, BatchState, ControlTotals, Item
 from schemas.control import ControlInput
@@ -54,17 +56,16 @@ STOP_TABLE = """
 """
 MAKE_UNREADABLE = "UPDATE orders SET after_sale_ends_at = '20000-01-01' WHERE order_id = ANY ($1)"
 
-Fails = Callable[[Item, TransactionRecord, datetime], bool]
-
 
 def break_a_rule(monkeypatch: pytest.MonkeyPatch, order_ids: Sequence[str]) -> None:
     """A bug in one rule, which some orders meet."""
 
-    def fails(item: Item, _record: TransactionRecord, _cutoff_at: datetime) -> bool:
-        return item.order_id in order_ids and 1 // 0 > 0
+    def broken(item: Item, record: TransactionRecord | None, cutoff_at: datetime) -> ReasonCode | None:
+        if item.order_id in order_ids:
+            raise ZeroDivisionError("integer division or modulo by zero")
+        return rejection_reason(item, record, cutoff_at)
 
-    rules = (*order_rules.CREDIT_RULES, (fails, ReasonCode.AMOUNT_OVER_LIMIT))
-    monkeypatch.setattr(order_rules, "CREDIT_RULES", rules)
+    monkeypatch.setattr(chunks, "rejection_reason", broken)
 
 
 async def stop(fund_platform: Pool, table: str, order_ids: Sequence[str]) -> None:

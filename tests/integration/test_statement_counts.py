@@ -55,6 +55,7 @@ CREDITING = [
     "fetch_pending_items",
     "fetch_batch",
     "BEGIN",
+    "SET",
     "SAVEPOINT",
     "post_new_credits",
     "RELEASE",
@@ -83,15 +84,18 @@ FREEZING = [
     "RELEASE",
     "count_appended",
     "COMMIT",
+    "BEGIN",
+    "SET",
     "acknowledge",
+    "COMMIT",
     "BEGIN",
     "lock_batch",
     "store_chunks",
     "set_batch_frozen",
     "COMMIT",
 ]
-# What the driver says of its own: when a connection comes back to its pool, and once of each type.
-_OF_THE_DRIVER = re.compile(r"SELECT pg_advisory_unlock_all|\s*WITH RECURSIVE typeinfo_tree")
+# What the driver asks on its own, once of each type.
+_OF_THE_DRIVER = re.compile(r"\s*WITH RECURSIVE typeinfo_tree")
 
 
 @pytest.fixture
