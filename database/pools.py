@@ -11,6 +11,8 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Row: TypeAlias = asyncpg.Record
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
+_BY_INDEX = "; ".join(f"SET LOCAL enable_{way} = off" for way in ("bitmapscan", "hashjoin", "mergejoin", "seqscan"))
+
 
 async def open_pool(
     url: str,
@@ -67,11 +69,10 @@ async def _keep_session(_connection: "asyncpg.Connection[asyncpg.Record]") -> No
     """
 
 
-async def join_by_index(connection: Connection) -> None:
-    """Have rows looked up by their index, in the order in which they are asked for, until the transaction ends.
+async def look_up_by_index(connection: Connection) -> None:
+    """Have tables read by their indexes alone, in the order in which keys are asked for, until the transaction ends.
 
-    For statements that write a table's rows by key: with other joins the order of their locks would be the planner's.
+    For statements over thousands of keys: believing the whole table to be cheaper to read, the planner would scan it;
+    and with other joins the order of a statement's locks would be the planner's.
     """
-    await connection.execute(
-        "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
-    )
+    await connection.execute(_BY_INDEX)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import asyncpg
 
 from database.columns import integer_column, text_column
-from database.pools import Connection, Pool, Row, join_by_index
+from database.pools import Connection, Pool, Row, look_up_by_index
 from database.queries import load_query
 from domain.control_totals import totals_of
 from domain.errors import AccountNotFoundError, InvariantViolationError
@@ -109,7 +109,9 @@ class PostgresFundPlatform:
 
     async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:
         """See `FundPlatform.fetch_credit_totals`."""
-        rows = await self._pool.fetch(_FETCH_CREDIT_TOTALS, text_column(list(dict.fromkeys(idempotency_keys))))
+        async with self._pool.acquire() as connection, connection.transaction():
+            await look_up_by_index(connection)
+            rows = await connection.fetch(_FETCH_CREDIT_TOTALS, text_column(list(dict.fromkeys(idempotency_keys))))
         return totals_of((row["currency"], row["order_count"], row["amount_minor"]) for row in rows)
 
     async def fetch_credits(self, after_key: str, credit_count_max: int) -> list[LedgerCredit]:
@@ -133,7 +135,7 @@ class PostgresFundPlatform:
 
 async def _post_credits(connection: Connection, reference: str, requests: Sequence[CreditRequest]) -> _NotCreated:
     columns = _columns_of(requests)
-    await join_by_index(connection)
+    await look_up_by_index(connection)
     try:
         rows = await _post_new_credits(connection, reference, columns)
         if rows is None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from database.columns import integer_column, text_column
-from database.pools import Pool, join_by_index
+from database.pools import Pool, look_up_by_index
 from database.queries import load_query
 from order_center.port import check_records
 from schemas.order_life import OrderStanding
@@ -43,12 +43,14 @@ class PostgresOrderCenter:
             order_ids, read_versions = zip(*versions, strict=True)
             columns = text_column(order_ids), integer_column(read_versions)
             async with self._pool.acquire() as connection, connection.transaction():
-                await join_by_index(connection)
+                await look_up_by_index(connection)
                 await connection.execute(_ACKNOWLEDGE, *columns)
 
     async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
         """See `OrderCenter.fetch_records`."""
-        rows = await self._pool.fetch(_FETCH_RECORDS, text_column(order_ids))
+        async with self._pool.acquire() as connection, connection.transaction():
+            await look_up_by_index(connection)
+            rows = await connection.fetch(_FETCH_RECORDS, text_column(order_ids))
         return list(map(TransactionRecord._make, rows))
 
     async def fetch_order(self, order_id: str) -> OrderStanding | None:

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from database.pools import Connection, join_by_index
+from database.pools import Connection, look_up_by_index
 from database.queries import load_query
 
 PlanNode = dict[str, Any]
 
-JOINED_BY_INDEX = {"acknowledge", "post_credits", "post_new_credits"}
+LOOKED_UP_BY_INDEX = {"acknowledge", "fetch_credit_totals", "fetch_records", "post_credits", "post_new_credits"}
 
 
 async def executed_nodes(
@@ -18,8 +18,8 @@ async def executed_nodes(
     """Run a statement of an adapter under EXPLAIN ANALYZE and undo it; timing its nodes would take longer than they."""
     transaction = connection.transaction()
     await transaction.start()
-    if name in JOINED_BY_INDEX:
-        await join_by_index(connection)
+    if name in LOOKED_UP_BY_INDEX:
+        await look_up_by_index(connection)
     explain = f"EXPLAIN (ANALYZE, TIMING {is_timed}, BUFFERS OFF, FORMAT JSON)"
     explained = await connection.fetchval(f"{explain} {load_query(package, name)}", *arguments)
     await transaction.rollback()

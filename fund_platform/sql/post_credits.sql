@@ -6,7 +6,7 @@
 -- answered. Accounts come last because many calls share the hot ones: they are held for the postings and the commit only.
 -- They are not looked at before: what credits an account finds out, in its newest version, whether it may.
 --
--- Run with joins by index alone (`database.pools.join_by_index`): then accounts are locked in the order of what is due,
+-- Run with joins by index alone (`database.pools.look_up_by_index`): then accounts are locked in the order of what is due,
 -- whatever the planner believes of the table. At 10,000 credits over 200,000 accounts it chose a scan of all accounts.
 WITH offered AS MATERIALIZED (
     SELECT *

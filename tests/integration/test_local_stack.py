@@ -13,7 +13,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
@@ -57,10 +57,10 @@ def is_alive(process: psutil.Process) -> bool:
 def pull_the_plug(directory: Path) -> None:
     """Kill every process of a stack at once, as a power cut does, and wait until they are gone."""
     victims = processes_below(directory)
-    for victim in victims:
-        victim.suspend()  # so that none has time to tidy up after another's death
-    for victim in victims:
-        victim.kill()
+    for strike in (psutil.Process.suspend, psutil.Process.kill):  # suspended, none tidies up after another's death
+        for victim in victims:
+            with suppress(psutil.NoSuchProcess):  # a connection's process may have ended by itself
+                strike(victim)
     deadline = time.monotonic() + 10
     while any(is_alive(victim) for victim in victims):
         assert time.monotonic() < deadline
