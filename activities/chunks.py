@@ -227,6 +227,7 @@ def _set_aside(
     """The items that are left to process, and the outcomes of the others that are not settled."""
     isolated_item_nos = {each.item_no for each in set_aside.isolated}
     held_item_nos = {item_no for held in set_aside.held_ranges for item_no in range(*held)}
+    aside = isolated_item_nos | held_item_nos
     exceptions = [
         ExceptionItem(each.item_no, each.outcome, each.reason_code, each.detail)
         for each in set_aside.isolated
@@ -237,5 +238,5 @@ def _set_aside(
         for item in items
         if item.item_no in held_item_nos
     ]
-    left = [item for item in items if item.item_no not in isolated_item_nos | held_item_nos]
+    left = [item for item in items if item.item_no not in aside]
     return left, exceptions

@@ -9,6 +9,7 @@ reopened would be judged anew, so that the credit of a rejected item could come 
 Nothing can be withdrawn there: `withdraw_credits` should raise, so that a bad item is held instead of failed.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -155,10 +156,9 @@ def check_credit_requests(requests: Sequence[CreditRequest]) -> None:
     """
     if len(requests) > limits.CHUNK_SIZE_MAX:
         raise ValueError(f"{len(requests)} credits were requested at once; at most {limits.CHUNK_SIZE_MAX} can be.")
-    keys = set()
     for request in requests:
-        if request.idempotency_key in keys:
-            raise ValueError(f"Key {request.idempotency_key} comes twice in one call; ask for each credit once.")
         if request.amount_minor <= 0 or request.claim_no <= 0:
             raise ValueError(f"Key {request.idempotency_key} needs an amount and a claim number over zero: {request}.")
-        keys.add(request.idempotency_key)
+    if len({request.idempotency_key for request in requests}) < len(requests):
+        [(key, _)] = Counter(request.idempotency_key for request in requests).most_common(1)
+        raise ValueError(f"Key {key} comes twice in one call; ask for each credit once.")

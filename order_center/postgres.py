@@ -6,6 +6,7 @@ from datetime import datetime
 from database.columns import integer_column, text_column
 from database.pools import Pool, look_up_by_index
 from database.queries import load_query
+from database.rows import named_rows
 from order_center.port import check_records
 from schemas.order_life import OrderStanding
 from schemas.orders import OrderRecord, OverdueCursor, OverdueOrder, TransactionRecord
@@ -35,7 +36,7 @@ class PostgresOrderCenter:
         """See `OrderCenter.fetch_overdue_slice`."""
         ends_at, order_id = after or (None, None)
         rows = await self._pool.fetch(_FETCH_OVERDUE_SLICE, cutoff_at, ends_at, order_id, order_count_max)
-        return list(map(OverdueOrder._make, rows))
+        return named_rows(OverdueOrder, rows)
 
     async def acknowledge(self, versions: Sequence[tuple[str, int]]) -> None:
         """See `OrderCenter.acknowledge`."""
@@ -51,7 +52,7 @@ class PostgresOrderCenter:
         async with self._pool.acquire() as connection, connection.transaction():
             await look_up_by_index(connection)
             rows = await connection.fetch(_FETCH_RECORDS, text_column(order_ids))
-        return list(map(TransactionRecord._make, rows))
+        return named_rows(TransactionRecord, rows)
 
     async def fetch_order(self, order_id: str) -> OrderStanding | None:
         """See `OrderCenter.fetch_order`."""

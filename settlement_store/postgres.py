@@ -7,6 +7,7 @@ from typing import NamedTuple
 from database.columns import values_of
 from database.pools import Connection
 from database.queries import load_query
+from database.rows import named_rows
 from domain import limits
 from domain.control_totals import outcome_totals_of, totals_of
 from domain.errors import (
@@ -120,7 +121,7 @@ class PostgresSettlementStore(
         async with self._pool.acquire() as connection:
             batch_no = await fetch_batch_no(connection, batch_id)
             rows = await connection.fetch(_Sql.fetch_pending_items, batch_no, chunk.item_start, chunk.item_end)
-        return list(map(Item._make, rows))
+        return named_rows(Item, rows)
 
     async def store_validation(
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
