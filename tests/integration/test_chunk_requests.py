@@ -1,0 +1,43 @@
+"""What a chunk costs in requests to Temporal, exactly: its server's processor time goes by them.
+
+A change here is a decision, not a repair of the test: see docs/performance.md.
+"""
+
+from collections import Counter
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
+
+from tests.settlements import Systems, freeze, opening_of, running_worker, seed_orders, start_chunk_by_hand
+
+CHUNK_COUNT = 3
+REQUESTS_PER_CHUNK = {
+    "RespondWorkflowTaskCompleted": 3,  # begun, validated, credited
+    "RespondActivityTaskCompleted": 2,
+}
+# Once for a worker, and from time to time.
+REQUESTS_OF_A_WORKER = {"GetSystemInfo", "DescribeNamespace", "ShutdownWorker", "RecordWorkerHeartbeat"}
+
+
+async def test_a_chunk_asks_temporal_for_as_little_as_its_two_steps_need(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    await seed_orders(systems, CHUNK_COUNT * 10)
+    opening = opening_of(batch_id, chunk_size=10, window=1)
+    await freeze(systems, opening)
+    metrics = MetricBuffer(10_000)
+    counted = await Client.connect(
+        client.service_client.config.target_host,
+        data_converter=pydantic_data_converter,
+        runtime=Runtime(telemetry=TelemetryConfig(metrics=metrics)),
+    )
+    async with running_worker(counted, batch_id, systems):
+        for chunk_index in range(CHUNK_COUNT):
+            await (await start_chunk_by_hand(client, batch_id, opening, chunk_index)).result()
+    requests = Counter[str]()
+    for update in metrics.retrieve_updates():
+        if update.metric.name == "temporal_request":
+            requests[str(update.attributes["operation"])] += int(update.value)
+    of_chunks = {name: count for name, count in requests.items() if name not in REQUESTS_OF_A_WORKER}
+    assert of_chunks == {name: CHUNK_COUNT * count for name, count in REQUESTS_PER_CHUNK.items()}
