@@ -82,7 +82,7 @@ class PostgresFundPlatform:
             not_created = await _post_credits(connection, reference, requests)
             answers = dict.fromkeys((request.idempotency_key for request in requests), CreditResultCode.CREATED)
             if refused := not_created.refused:
-                of_refused = [request for request in requests if request.idempotency_key in refused]
+                of_refused = list(_with_keys(requests, refused.keys()))
                 codes = text_column([refused[request.idempotency_key] for request in of_refused])
                 await connection.execute(_REFUSE_CREDITS, *_columns_of(of_refused), codes)
                 answers.update(refused)
@@ -111,7 +111,7 @@ class PostgresFundPlatform:
         """See `FundPlatform.fetch_credit_totals`."""
         async with self._pool.acquire() as connection, connection.transaction():
             await look_up_by_index(connection)
-            rows = await connection.fetch(_FETCH_CREDIT_TOTALS, text_column(list(dict.fromkeys(idempotency_keys))))
+            rows = await connection.fetch(_FETCH_CREDIT_TOTALS, text_column(idempotency_keys))
         return totals_of((row["currency"], row["order_count"], row["amount_minor"]) for row in rows)
 
     async def fetch_credits(self, after_key: str, credit_count_max: int) -> list[LedgerCredit]:
