@@ -112,7 +112,7 @@ async def _kill_at_fraction(
         standing = await _fetch_standing(store)
         fraction = standing.answered / order_count
         if fraction >= KILL_AT_FRACTION:
-            kill = await kill_busiest_worker(client, standing.running_ids, processes, fraction)
+            kill = await kill_busiest_worker(client, store, standing.running_ids, processes, fraction)
             if kill:
                 return kill
         await asyncio.sleep(_POLL_INTERVAL_S)

@@ -104,7 +104,7 @@ async def _kill_at_fraction(
         progress = await store.fetch_progress(batch_id)
         fraction = progress.chunk_closed_count / max(progress.chunk_count, 1)
         if fraction >= KILL_AT_FRACTION:
-            kill = await kill_busiest_worker(client, [batch_id], workers, fraction)
+            kill = await kill_busiest_worker(client, store, [batch_id], workers, fraction)
             if kill:
                 return kill
         await asyncio.sleep(_POLL_INTERVAL_S)

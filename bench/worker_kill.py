@@ -5,7 +5,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
-from itertools import chain
 from typing import NamedTuple
 
 from temporalio.api.enums.v1 import PendingActivityState
@@ -13,8 +12,9 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from bench.settle_processes import SettleProcesses
-from domain.identifiers import batch_workflow_id, chunk_workflow_id
-from workflows.settle_batch import SettleBatchWorkflow
+from domain import limits
+from domain.identifiers import chunk_workflow_id
+from settlement_store.port import SettlementStore
 
 
 class Kill(NamedTuple):
@@ -37,22 +37,19 @@ class KillCost(NamedTuple):
 
 
 async def kill_busiest_worker(
-    client: Client, batch_ids: Sequence[str], workers: SettleProcesses, fraction: float
+    client: Client, store: SettlementStore, batch_ids: Sequence[str], workers: SettleProcesses, fraction: float
 ) -> Kill | None:
     """SIGKILL the worker with most activities of these batches in flight and start another; None if none had any.
 
-    The worker is stopped (SIGSTOP) before it is counted again, so that what is counted is what the kill hits.
+    The worker is stopped (SIGSTOP) before all is looked at again, so that what is counted is what the kill hits.
     """
-    # At once, since what was in flight a moment ago is not any more.
-    found = await asyncio.gather(*(_fetch_chunk_ids(client, batch_id) for batch_id in batch_ids))
-    chunk_ids = list(chain.from_iterable(found))
-    in_flight = await _fetch_in_flight(client, chunk_ids)
+    in_flight = await _fetch_in_flight(client, store, batch_ids)
     busy = Counter(pid for pid in in_flight.values() if pid in workers.pids)
     if not busy:
         return None
     pid = busy.most_common(1)[0][0]
     workers.signal(pid, signal.SIGSTOP)
-    in_flight = await _fetch_in_flight(client, chunk_ids)
+    in_flight = await _fetch_in_flight(client, store, batch_ids)
     hit = tuple(sorted(chunk_id for chunk_id, worker_pid in in_flight.items() if worker_pid == pid))
     if not hit:
         workers.signal(pid, signal.SIGCONT)
@@ -79,20 +76,18 @@ async def fetch_kill_cost(client: Client, kill: Kill) -> KillCost:
     return KillCost(max(attempts), max(closed_at_s) - kill.killed_at_s)
 
 
-async def _fetch_chunk_ids(client: Client, batch_id: str) -> list[str]:
-    """The workflows of a batch's chunks in flight; none while the batch is not running."""
-    handle = client.get_workflow_handle_for(SettleBatchWorkflow.run, batch_workflow_id(batch_id))
-    try:
-        progress = await handle.query(SettleBatchWorkflow.progress)
-    except RPCError as error:
-        if error.status == RPCStatusCode.NOT_FOUND:  # about to be started
-            return []
-        raise
-    return [chunk_workflow_id(batch_id, index) for index in progress.chunks_in_flight] if progress else []
-
-
-async def _fetch_in_flight(client: Client, chunk_ids: Sequence[str]) -> dict[str, int]:
-    """The worker's pid for each chunk's workflow that has a started activity."""
+async def _fetch_in_flight(client: Client, store: SettlementStore, batch_ids: Sequence[str]) -> dict[str, int]:
+    """The worker's pid for each chunk's workflow of these batches that has a started activity."""
+    # Chunks are started in their order: those in flight are the first that are not closed. All at once, since what was
+    # in flight a moment ago is not any more.
+    found = await asyncio.gather(
+        *(store.fetch_unclosed_chunks(batch_id, -1, limits.WINDOW_DEFAULT) for batch_id in batch_ids)
+    )
+    chunk_ids = [
+        chunk_workflow_id(batch_id, index)
+        for batch_id, indexes in zip(batch_ids, found, strict=True)
+        for index in indexes
+    ]
     pids = await asyncio.gather(*(_fetch_pid(client, chunk_id) for chunk_id in chunk_ids))
     return {chunk_id: pid for chunk_id, pid in zip(chunk_ids, pids, strict=True) if pid}
 
