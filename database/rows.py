@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import NamedTuple, TypeVar
 
 from database.pools import Row
 
-NamedRow = TypeVar("NamedRow", bound=tuple[Any, ...])
+NamedRow = TypeVar("NamedRow", bound=NamedTuple)
 
 
 def named_rows(kind: type[NamedRow], rows: Sequence[Row]) -> list[NamedRow]:
@@ -18,5 +18,5 @@ def named_rows(kind: type[NamedRow], rows: Sequence[Row]) -> list[NamedRow]:
         TypeError: the statement has more or fewer columns than the kind has fields.
     """
     if rows:
-        kind._make(rows[0])  # type: ignore[attr-defined]  # of every named tuple; refuses other columns
+        kind._make(rows[0])  # refuses other columns
     return list(map(partial(tuple.__new__, kind), rows))

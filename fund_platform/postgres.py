@@ -161,6 +161,7 @@ async def _post_new_credits(connection: Connection, reference: str, columns: Seq
 
 
 async def _require_no_posting(connection: Connection, reference: str, withdrawn_keys: Set[str]) -> None:
+    await look_up_by_index(connection)
     if await connection.fetch(_FETCH_CREDIT_TOTALS, text_column(list(withdrawn_keys))):
         raise InvariantViolationError(
             f"The ledger holds a posting that no stored answer knows of, for one of the credits of {reference} that "

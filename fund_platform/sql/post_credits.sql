@@ -6,7 +6,7 @@
 -- answered. Accounts come last because many calls share the hot ones: they are held for the postings and the commit only.
 -- They are not looked at before: what credits an account finds out, in its newest version, whether it may.
 --
--- Run with joins by index alone (`database.pools.look_up_by_index`): then accounts are locked in the order of what is due,
+-- Run with look-ups by index alone (`database.pools.look_up_by_index`): then accounts are locked in the order of what is due,
 -- whatever the planner believes of the table. At 10,000 credits over 200,000 accounts it chose a scan of all accounts.
 WITH offered AS MATERIALIZED (
     SELECT *
@@ -42,7 +42,11 @@ WITH offered AS MATERIALIZED (
         idempotency_key,
         coalesce(
             (
-                SELECT CASE WHEN closed_at IS NULL AND currency <> answered.currency THEN 'currency_mismatch' ELSE 'account_closed' END
+                SELECT
+                    CASE
+                        WHEN closed_at IS NULL AND currency <> answered.currency THEN 'currency_mismatch'
+                        ELSE 'account_closed'
+                    END
                 FROM accounts
                 WHERE account_id = answered.account_id
             ),

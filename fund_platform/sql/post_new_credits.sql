@@ -27,7 +27,11 @@ WITH offered AS MATERIALIZED (
         idempotency_key,
         coalesce(
             (
-                SELECT CASE WHEN closed_at IS NULL AND currency <> offered.currency THEN 'currency_mismatch' ELSE 'account_closed' END
+                SELECT
+                    CASE
+                        WHEN closed_at IS NULL AND currency <> offered.currency THEN 'currency_mismatch'
+                        ELSE 'account_closed'
+                    END
                 FROM accounts
                 WHERE account_id = offered.account_id
             ),

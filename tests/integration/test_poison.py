@@ -62,7 +62,7 @@ def break_a_rule(monkeypatch: pytest.MonkeyPatch, order_ids: Sequence[str]) -> N
 
     def broken(item: Item, record: TransactionRecord | None, cutoff_at: datetime) -> ReasonCode | None:
         if item.order_id in order_ids:
-            raise ZeroDivisionError("integer division or modulo by zero")
+            raise ZeroDivisionError("a bug in a rule")
         return rejection_reason(item, record, cutoff_at)
 
     monkeypatch.setattr(chunks, "rejection_reason", broken)

@@ -18,6 +18,7 @@ from activities.freezing import freeze_overdue_orders
 from activities.reconciliation import reconcile_batch
 from database.pools import Pool
 from domain import limits
+from schemas.ledger import CreditRequest
 from schemas.workflows import ChunkRef
 from tests.settlements import CALENDAR, Systems, opening_of, seed_orders
 
@@ -194,3 +195,10 @@ async def test_reconciling_reads_each_slice_once(
     slice_count = ORDER_COUNT // CHUNK_SIZE
     assert Counter(statements)["fetch_item_groups"] == slice_count
     assert Counter(statements)["fetch_credit_totals"] == slice_count
+    assert Counter(statements)["SET"] == slice_count  # for look-ups by index alone
+
+
+async def test_withdrawing_sums_what_it_withdrew_by_look_ups_alone(statements: list[str], systems: Systems) -> None:
+    statements.clear()
+    await systems.fund_platform.withdraw_credits("a test", [CreditRequest("k", 1, "a", 100, "USD")])
+    assert statements == ["BEGIN", "withdraw_credits", "SET", "fetch_credit_totals", "COMMIT"]
