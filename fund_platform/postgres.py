@@ -1,5 +1,6 @@
 """The Fund Platform on PostgreSQL. What the methods guarantee stands in `fund_platform.port`."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import asyncpg
 from database.columns import integer_column, text_column
 from database.pools import Connection, Pool, Row, look_up_by_index
 from database.queries import load_query
+from domain import limits
 from domain.control_totals import totals_of
 from domain.errors import AccountNotFoundError, InvariantViolationError
 from fund_platform.port import check_account_openings, check_credit_requests
@@ -42,6 +44,9 @@ class PostgresFundPlatform:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        # Calls meet in the accounts that many orders share: each waits for the one before it, and then has to look again
+        # at every row that it changed.
+        self._crediting = asyncio.Semaphore(limits.CREDIT_CALLS_AT_A_TIME)
 
     async def open_accounts(self, openings: Sequence[AccountOpening]) -> None:
         """See `FundPlatform.open_accounts`."""
@@ -78,7 +83,11 @@ class PostgresFundPlatform:
         if not requests:
             return {}
         # READ COMMITTED is relied on: a statement has to see what was committed while the one before it waited.
-        async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
+        async with (
+            self._crediting,
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="read_committed"),
+        ):
             not_created = await _post_credits(connection, reference, requests)
             answers = dict.fromkeys((request.idempotency_key for request in requests), CreditResultCode.CREATED)
             if refused := not_created.refused:

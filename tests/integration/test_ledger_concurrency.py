@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import pytest
 
 from database.pools import Pool
+from domain import limits
 from fund_platform.postgres import PostgresFundPlatform
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 
@@ -170,7 +171,7 @@ async def test_the_same_credit_in_calls_that_wait_for_each_other_is_created_once
 ) -> None:
     async with rival(pool, "SELECT FROM accounts FOR UPDATE"):
         tasks = await start_and_see_blocked(
-            pool, *(fund_platform.post_credits(f"call {n}", [REQUEST]) for n in range(6))
+            pool, *(PostgresFundPlatform(pool).post_credits(f"call {n}", [REQUEST]) for n in range(6))
         )
     codes = [code for answers in await asyncio.gather(*tasks) for code in answers.values()]
     assert sorted(codes) == [CreditResultCode.CREATED, *[CreditResultCode.EXISTS] * 5]
@@ -185,7 +186,7 @@ async def test_rivals_that_credit_one_key_to_different_accounts_wait_and_do_not_
     keys = [f"k{n}" for n in range(20)]
     calls = [
         fund_platform.post_credits("to alice", [REQUEST._replace(idempotency_key=key) for key in keys]),
-        fund_platform.post_credits(
+        PostgresFundPlatform(pool).post_credits(
             "to bob", [REQUEST._replace(idempotency_key=key, account_id="bob") for key in reversed(keys)]
         ),
     ]
@@ -194,3 +195,14 @@ async def test_rivals_that_credit_one_key_to_different_accounts_wait_and_do_not_
     codes = [code for answers in await asyncio.gather(*tasks) for code in answers.values()]
     assert sorted(codes) == [CreditResultCode.CREATED] * 20 + [CreditResultCode.EXISTS_WITH_DIFFERENT_PAYLOAD] * 20
     assert await fund_platform.fetch_ledger_breaks(10) == []
+
+
+async def test_of_one_process_a_single_call_credits_at_a_time(fund_platform: PostgresFundPlatform, pool: Pool) -> None:
+    """More would wait for the same accounts' rows, and look again at each that changed meanwhile."""
+    async with rival(pool, "SELECT FROM accounts FOR UPDATE"):
+        tasks = await start_and_see_blocked(pool, fund_platform.post_credits("call 0", [REQUEST]))
+        others = [asyncio.create_task(fund_platform.post_credits(f"call {n}", [REQUEST])) for n in (1, 2)]
+        blocked_counts = {await pool.fetchval(BLOCKED_COUNT) for _ in range(50)}  # time enough for the others to begin
+    assert blocked_counts == {limits.CREDIT_CALLS_AT_A_TIME} == {1}
+    answers = await asyncio.gather(*tasks, *others)
+    assert [answer["k"] for answer in answers] == ["created", "exists", "exists"]

@@ -109,13 +109,17 @@ async def post_calls(
 
 
 async def post_at_once(
-    fund_platform: FundPlatform,
+    pool: Pool,
     lists_of_calls: Sequence[Sequence[Sequence[CreditRequest]]],
     withdrawing: random.Random | None = None,
 ) -> dict[str, list[tuple[CreditRequest, CreditResultCode]]]:
-    """Make each list's calls one after the other, all lists at the same time; return the answers by key."""
+    """Make each list's calls one after the other, all lists at the same time, each as a process of its own would.
+
+    Returns the answers by key.
+    """
     by_key: defaultdict[str, list[tuple[CreditRequest, CreditResultCode]]] = defaultdict(list)
-    for answered in await asyncio.gather(*(post_calls(fund_platform, calls, withdrawing) for calls in lists_of_calls)):
+    posting = (post_calls(PostgresFundPlatform(pool), calls, withdrawing) for calls in lists_of_calls)
+    for answered in await asyncio.gather(*posting):
         for request, code in answered:
             by_key[request.idempotency_key].append((request, code))
     return by_key
@@ -135,14 +139,14 @@ async def fetch_state(
 @seeded
 @given(shape=shapes)
 async def test_one_list_credited_by_eight_at_once_in_any_order_and_split_changes_the_ledger_once(
-    fund_platform: PostgresFundPlatform, shape: Shape
+    fund_platform: PostgresFundPlatform, pool: Pool, shape: Shape
 ) -> None:
     prefix = f"{next(_examples):06d}-"
     rng = random.Random(shape.seed)
     await open_some(fund_platform, rng, shape, prefix)
     requests = make_requests(rng, shape, prefix)
 
-    answers = await post_at_once(fund_platform, [split(rng, requests) for _ in range(CONNECTION_COUNT)])
+    answers = await post_at_once(pool, [split(rng, requests) for _ in range(CONNECTION_COUNT)])
 
     assert len(answers) == len(requests)
     for answered in answers.values():
@@ -157,7 +161,7 @@ async def test_one_list_credited_by_eight_at_once_in_any_order_and_split_changes
     for account_id, balance_minor in state[1].items():
         assert balance_minor == sum(r.amount_minor for r in created if r.account_id == account_id)
 
-    again = await post_at_once(fund_platform, [split(rng, requests) for _ in range(CONNECTION_COUNT)])
+    again = await post_at_once(pool, [split(rng, requests) for _ in range(CONNECTION_COUNT)])
 
     assert CREATED not in {code for answered in again.values() for _, code in answered}
     assert await fetch_state(fund_platform, shape, prefix) == state
@@ -167,7 +171,7 @@ async def test_one_list_credited_by_eight_at_once_in_any_order_and_split_changes
 @seeded
 @given(shape=shapes)
 async def test_rivals_with_crossed_payloads_and_claims_pay_a_key_once_and_never_deadlock(
-    fund_platform: PostgresFundPlatform, shape: Shape
+    fund_platform: PostgresFundPlatform, pool: Pool, shape: Shape
 ) -> None:
     """Every caller has its own idea of each key's account, amount and claim number, and keys of its own.
 
@@ -189,7 +193,7 @@ async def test_rivals_with_crossed_payloads_and_claims_pay_a_key_once_and_never_
             await fund_platform.close_account(f"{prefix}account-0")
             await fund_platform.reopen_account(f"{prefix}account-0")
 
-    answers, _ = await asyncio.gather(post_at_once(fund_platform, lists_of_calls, rng), close_and_reopen())
+    answers, _ = await asyncio.gather(post_at_once(pool, lists_of_calls, rng), close_and_reopen())
 
     paid = []
     for answered in answers.values():
