@@ -10,12 +10,13 @@ from activities.data_errors import data_errors_of, describe, is_data_error
 from domain import limits
 from domain.errors import ChunkUnfinishedError, DataError, InvariantViolationError, UnansweredError
 from domain.identifiers import chunk_workflow_id, credit_key
-from domain.order_rules import rejection_reason
+from domain.order_rules import find_rejects
+from domain.tables import Table, columns_of
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
 from schemas.batches import ChunkState, ExceptionItem, Item, OutcomeTotals
 from schemas.ledger import CreditRequest, CreditResultCode
-from schemas.orders import TransactionRecord
+from schemas.orders import RecordVersion, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
 from schemas.workflows import ChunkRef, ItemRange, SetAside
 from settlement_store.port import SettlementStore
@@ -52,16 +53,17 @@ AskForCredits = Callable[[str, Sequence[CreditRequest]], Awaitable[Mapping[str, 
 
 
 class Judgement(NamedTuple):
-    """The items that are to be rejected, with the reason, and the records that were found, by order id."""
+    """The items that are to be rejected, with the reason, and the records that were found."""
 
     rejects: list[tuple[Item, ReasonCode]]
-    record_by_order_id: Mapping[str, TransactionRecord]
+    records: Sequence[TransactionRecord]
 
-    def read_versions(self) -> list[tuple[str, int]]:
+    def read_versions(self) -> list[RecordVersion]:
         """The records that are answered for, to be acknowledged in the version that was read."""
         offered_again = {item.order_id for item, reason in self.rejects if reason in _OFFERED_AGAIN}
-        records = self.record_by_order_id.values()
-        return [(record.order_id, record.version) for record in records if record.order_id not in offered_again]
+        order_ids, *_, versions = columns_of(TransactionRecord, self.records)
+        read = Table(RecordVersion, (order_ids, versions))
+        return [version for version in read if version.order_id not in offered_again]
 
 
 async def validate_chunk(
@@ -93,9 +95,10 @@ async def validate_chunk(
     return totals
 
 
-def items_to_judge(pending: Sequence[Item]) -> list[Item]:
+def items_to_judge(pending: Sequence[Item]) -> Sequence[Item]:
     """The items that validation judges: not those that inherit the unknown."""
-    return [item for item in pending if not item.inherits_unknown]
+    *_, inherit_unknown = columns_of(Item, pending)
+    return [item for item in pending if not item.inherits_unknown] if any(inherit_unknown) else pending
 
 
 async def judge(
@@ -111,30 +114,26 @@ async def judge(
         DataError: the data of an item of the range `within` make it fail.
     """
     with data_errors_of(within):
-        order_ids = [item.order_id for item in items]
-        record_by_order_id = await _fetch_records(order_center, order_ids, unknown_order_pauses_s)
-        rejects = [
-            (item, reason)
-            for item in items
-            if (reason := rejection_reason(item, record_by_order_id.get(item.order_id), ref.cutoff_at))
-        ]
-    return Judgement(rejects, record_by_order_id)
+        _, order_ids, *_ = columns_of(Item, items)
+        records = await _fetch_records(order_center, order_ids, unknown_order_pauses_s)
+        return Judgement(find_rejects(items, records, ref.cutoff_at), records)
 
 
 async def _fetch_records(
     order_center: OrderCenter, order_ids: Sequence[str], unknown_order_pauses_s: Sequence[float]
-) -> dict[str, TransactionRecord]:
+) -> Sequence[TransactionRecord]:
     """Read the orders' records; for those that are not known, ask again after each pause.
 
     An order's announcement can outrun the Order Center's own commit.
     """
-    records = {record.order_id: record for record in await order_center.fetch_records(order_ids)}
+    records = await order_center.fetch_records(order_ids)
     for pause_s in unknown_order_pauses_s:
-        unknown = [order_id for order_id in order_ids if order_id not in records]
-        if not unknown:
+        known_ids, *_ = columns_of(TransactionRecord, records)
+        unknown_ids = set(order_ids).difference(known_ids)
+        if not unknown_ids:
             break
         await asyncio.sleep(pause_s)
-        records.update((record.order_id, record) for record in await order_center.fetch_records(unknown))
+        records = [*records, *await order_center.fetch_records(sorted(unknown_ids))]
     return records
 
 
@@ -170,7 +169,7 @@ async def credit_chunk(
     await turns.take(ref, len(items))
     codes = await ask_for_credits(fund_platform.post_credits, ref, items, ItemRange(chunk.item_start, chunk.item_end))
     if CreditResultCode.SUPERSEDED in codes.values():
-        superseded = next(item for item in items if codes[item.item_no] == CreditResultCode.SUPERSEDED)
+        superseded = next(item for item in items if codes.get(item.item_no) == CreditResultCode.SUPERSEDED)
         return await fetch_totals_of_zombie(store, ref, superseded)
     exceptions += [
         ExceptionItem(item_no, *EXCEPTION_BY_CODE[code]) for item_no, code in codes.items() if code not in SETTLED_CODES
@@ -181,22 +180,22 @@ async def credit_chunk(
 async def ask_for_credits(
     ask: AskForCredits, ref: ChunkRef, items: Sequence[Item], within: ItemRange
 ) -> dict[int, CreditResultCode]:
-    """Have the Fund Platform answer for items, each under its order's key and its claim number; codes by `item_no`.
+    """Have the Fund Platform answer for items, each under its order's key and its claim number.
+
+    Returns:
+        The codes other than `created`, by `item_no`.
 
     Raises:
         DataError: the data of an item of the range `within` make it fail, or its answer makes no sense.
         UnansweredError: it gave no answer; what was requested may exist.
     """
-    requests = [
-        CreditRequest(credit_key(item.order_id), item.claim_no, item.account_id, item.amount_minor, item.currency)
-        for item in items
-    ]
+    item_nos, order_ids, account_ids, amounts_minor, currencies, claim_nos, _ = columns_of(Item, items)
+    keys = list(map(credit_key, order_ids))
+    requests = Table(CreditRequest, (keys, claim_nos, account_ids, amounts_minor, currencies))
     try:
         codes = await ask(chunk_workflow_id(ref.batch_id, ref.chunk_index), requests)
-        known = {code: CreditResultCode(code) for code in set(codes.values())}
-        return {
-            item.item_no: known[codes[request.idempotency_key]] for item, request in zip(items, requests, strict=True)
-        }
+        answers = zip(item_nos, map(codes.__getitem__, keys), strict=True)
+        return {item_no: CreditResultCode(code) for item_no, code in answers if code != CreditResultCode.CREATED}
     except Exception as error:
         if is_data_error(error):
             raise DataError(describe(error), *within) from error
@@ -223,8 +222,10 @@ async def fetch_totals_of_zombie(store: SettlementStore, ref: ChunkRef, supersed
 
 def _set_aside(
     set_aside: SetAside, items: Sequence[Item], held_reason: ReasonCode
-) -> tuple[list[Item], list[ExceptionItem]]:
+) -> tuple[Sequence[Item], list[ExceptionItem]]:
     """The items that are left to process, and the outcomes of the others that are not settled."""
+    if set_aside == _NOTHING_ASIDE:
+        return items, []
     isolated_item_nos = {each.item_no for each in set_aside.isolated}
     held_item_nos = {item_no for held in set_aside.held_ranges for item_no in range(*held)}
     aside = isolated_item_nos | held_item_nos

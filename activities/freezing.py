@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -11,13 +11,11 @@ from domain import limits
 from domain.batch_openings import required_cutoff
 from domain.business_days import BusinessCalendar
 from domain.errors import BatchNotOpenError
+from domain.tables import Table, columns_of
 from order_center.port import OrderCenter
 from schemas.batches import BatchOpening, OfferedOrder
-from schemas.orders import OverdueCursor
+from schemas.orders import OverdueCursor, OverdueOrder, RecordVersion
 from settlement_store.port import SettlementStore
-
-# An overdue order begins with the payload that is offered.
-_OFFER_FIELD_COUNT = len(OfferedOrder._fields)
 
 
 async def freeze_overdue_orders(
@@ -52,8 +50,7 @@ async def freeze_overdue_orders(
     async def take_slices() -> None:
         while offered := await slices.fetch_next():
             result = await store.append_orders(opening.batch_id, offered.orders)
-            unanswered = set(result.unanswered_conflict_order_ids)
-            await order_center.acknowledge([version for version in offered.versions if version[0] not in unanswered])
+            await order_center.acknowledge(_without(offered.versions, result.unanswered_conflict_order_ids))
             for cursor in slices.take(offered.cursor):
                 on_slice(cursor)
 
@@ -67,8 +64,8 @@ async def freeze_overdue_orders(
 class _Slice(NamedTuple):
     """Overdue orders as the store and the Order Center take them."""
 
-    orders: list[OfferedOrder]
-    versions: list[tuple[str, int]]
+    orders: Sequence[OfferedOrder]
+    versions: Sequence[RecordVersion]
     cursor: OverdueCursor
 
 
@@ -90,17 +87,18 @@ class _OverdueSlices:
             if self._room <= 0:
                 return None
             count_max = min(self._room, limits.FREEZE_SLICE_ORDER_COUNT)
-            overdue = await self._order_center.fetch_overdue_slice(self._cutoff_at, self._after, count_max)
-            if not overdue:
+            overdue, end = await self._order_center.fetch_overdue_slice(self._cutoff_at, self._after, count_max)
+            if end is None:
                 self._room = 0
                 return None
-            cursor = self._after = OverdueCursor(overdue[-1].after_sale_ends_at, overdue[-1].order_id)
-            self._in_hand.append(cursor)
+            self._after = end
+            self._in_hand.append(end)
             self._room -= len(overdue)
+        order_ids, account_ids, amounts_minor, currencies, versions = columns_of(OverdueOrder, overdue)
         return _Slice(
-            orders=[OfferedOrder._make(order[:_OFFER_FIELD_COUNT]) for order in overdue],
-            versions=[(order.order_id, order.version) for order in overdue],
-            cursor=cursor,
+            orders=Table(OfferedOrder, (order_ids, account_ids, amounts_minor, currencies)),
+            versions=Table(RecordVersion, (order_ids, versions)),
+            cursor=end,
         )
 
     def take(self, cursor: OverdueCursor) -> Iterator[OverdueCursor]:
@@ -109,3 +107,8 @@ class _OverdueSlices:
         while self._in_hand and self._in_hand[0] in self._taken:
             self._taken.remove(self._in_hand[0])
             yield self._in_hand.popleft()
+
+
+def _without(versions: Sequence[RecordVersion], order_ids: Sequence[str]) -> Sequence[RecordVersion]:
+    left_out = set(order_ids)
+    return [version for version in versions if version.order_id not in left_out] if left_out else versions

@@ -5,6 +5,7 @@ key: the step that follows is answered `exists` for them.
 """
 
 import logging
+from collections.abc import Sequence
 
 from activities.chunks import (
     EXCEPTION_BY_CODE,
@@ -69,7 +70,7 @@ async def probe_credits(
     return _GOOD
 
 
-async def _fetch_items(store: SettlementStore, request: ProbeRequest, state: ChunkState) -> list[Item]:
+async def _fetch_items(store: SettlementStore, request: ProbeRequest, state: ChunkState) -> Sequence[Item]:
     """The pending items of the part, if the chunk is in this state; else none."""
     chunk = await store.fetch_chunk(request.batch_id, request.chunk_index)
     if chunk.state != state:
@@ -87,7 +88,7 @@ async def _withdraw(
     except DataError as second:
         detail = storable(f"{error.detail}; and its withdrawal: {second.detail}")
         return _stands_alone(request, item, second, detail, Outcome.HELD, ReasonCode.OUTCOME_UNKNOWN)
-    code = codes[item.item_no]
+    code = codes.get(item.item_no, CreditResultCode.CREATED)
     if code == CreditResultCode.SUPERSEDED:
         await fetch_totals_of_zombie(store, request, item)
         return _GOOD

@@ -9,7 +9,7 @@ from domain.errors import BatchNotOpenError, InvariantViolationError
 from domain.order_rules import credit_amount_minor
 from order_center.port import OrderCenter
 from schemas.batches import Batch, BatchOpening, RerunItem, RerunSelection, StoredException
-from schemas.orders import TransactionRecord
+from schemas.orders import RecordVersion, TransactionRecord
 from schemas.reasons import ReasonCode
 from settlement_store.port import SettlementStore
 
@@ -86,7 +86,7 @@ async def _take(
     taken = await store.append_rerun_items(batch.batch_id, items)
     await order_center.acknowledge(
         [
-            (order_id, record.version)
+            RecordVersion(order_id, record.version)
             for order_id, record in frozen.items()
             if record and order_id in taken and record.after_sale_ends_at < batch.opened_at
         ]
@@ -94,7 +94,7 @@ async def _take(
     return len(taken)
 
 
-async def _fetch_readable(order_center: OrderCenter, order_ids: Sequence[str]) -> list[TransactionRecord]:
+async def _fetch_readable(order_center: OrderCenter, order_ids: Sequence[str]) -> Sequence[TransactionRecord]:
     """Read the orders' records but those that cannot be read, which are looked for by halves.
 
     An order that failed because of its record is frozen as before; validation isolates it again.

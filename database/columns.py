@@ -1,12 +1,16 @@
-"""Whole columns as one string each, which PostgreSQL takes apart.
+"""Whole columns as one string each, which PostgreSQL takes apart or puts together.
 
 A statement splits a column of text at the control character 1F (`string_to_array`) and casts one of whole numbers
 (`$2::text::bigint[]`). The driver's own encoding of a list looks at each element several times: 10,000 strings took
 3.6 ms of the process's time, joined 0.3 ms, and the statement takes less time, too. Splitting is immutable, so
 that the planner knows how many rows there are.
+
+The other way a statement joins a column of text by the same character, others by commas, flags as `t`
+and `f` (`string_agg`): the driver would make a value of each field and a row of each row.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 # Nothing printable, so in no id that was taken in.
 _SEPARATOR = "\x1f"
@@ -24,11 +28,26 @@ def text_column(values: Sequence[str]) -> str:
     return joined
 
 
-def values_of(column: str) -> list[str]:
-    """The values of a column of text with at least one, as `string_agg` gives it with the same separator."""
-    return column.split(_SEPARATOR)
-
-
 def integer_column(values: Sequence[int]) -> str:
     """A column of whole numbers."""
     return f"{{{','.join(map(str, values))}}}"
+
+
+def texts_of(column: str | None) -> list[str]:
+    """The values of a column of text; None for one without values."""
+    return [] if column is None else column.split(_SEPARATOR)
+
+
+def integers_of(column: str | None) -> list[int]:
+    """The values of a column of whole numbers; None for one without values."""
+    return [] if column is None else list(map(int, column.split(",")))
+
+
+def times_of(column: str | None) -> list[datetime]:
+    """The values of a column of times, as connections of `database.pools` write them; None for one without values."""
+    return [] if column is None else list(map(datetime.fromisoformat, column.split(",")))
+
+
+def flags_of(column: str | None) -> list[bool]:
+    """The values of a column of flags; None for one without values."""
+    return [] if column is None else list(map("t".__eq__, column.split(",")))

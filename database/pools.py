@@ -25,7 +25,7 @@ async def open_pool(
     """Open a pool on one schema of a database.
 
     Plans are made for the values at hand: a plan cached while a table was empty would scan it once it is big.
-    They are short plans, which compiling (JIT) would only slow down.
+    They are short plans, which compiling (JIT) would only slow down. As text, times are in UTC, as ISO 8601 has them.
 
     Args:
         url: where the database is.
@@ -49,6 +49,8 @@ async def open_pool(
             server_settings={
                 "application_name": application_name,
                 "search_path": schema,
+                "timezone": "UTC",
+                "datestyle": "ISO",
                 "statement_timeout": f"{statement_timeout_s:.0f}s",
                 "lock_timeout": f"{limits.LOCK_TIMEOUT_S}s",
                 "idle_in_transaction_session_timeout": f"{limits.IDLE_IN_TRANSACTION_TIMEOUT_S}s",

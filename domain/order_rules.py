@@ -1,13 +1,15 @@
-"""May this order be credited? The first failing rule gives the reason.
+"""Which orders may be credited? The first failing rule gives the reason why one may not.
 
 The order of the rules is fixed and documented in docs/glossary.md: what is known of the order at all, then
 whether the announcement agrees with the record, then the record's status, its dates, and last its amount.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from types import MappingProxyType
 
 from domain.limits import ORDER_AMOUNT_MINOR_MAX
+from domain.tables import columns_of
 from schemas.batches import Item
 from schemas.orders import OrderStatus, TransactionRecord
 from schemas.reasons import ReasonCode
@@ -27,32 +29,52 @@ def credit_amount_minor(record: TransactionRecord) -> int:
     return record.paid_minor - record.refunded_minor
 
 
-def rejection_reason(item: Item, record: TransactionRecord | None, cutoff_at: datetime) -> ReasonCode | None:
-    """The first failing rule's reason, or None for an order that may be credited.
+def find_rejects(
+    items: Sequence[Item], records: Sequence[TransactionRecord], cutoff_at: datetime
+) -> list[tuple[Item, ReasonCode]]:
+    """The items whose orders may not be credited, in the order given, each with the first failing rule's reason.
 
-    The after-sale period is over if it ended before the cutoff; an end at the cutoff itself is not over. A currency
-    that is not known has a limit of zero.
+    An item's record is the one of its order, wherever it is; an order without one is unknown. The after-sale period is
+    over if it ended before the cutoff; an end at the cutoff itself is not over. A currency that is not known has a
+    limit of zero.
 
     Raises:
-        ValueError: the record has a status that Settle does not know.
+        ValueError: a record has a status that Settle does not know.
     """
-    if record is None:
-        return ReasonCode.ORDER_UNKNOWN
-    amount_minor = credit_amount_minor(record)
-    if item.account_id != record.account_id:
-        return ReasonCode.ACCOUNT_DIFFERS
-    if item.amount_minor != amount_minor:
-        return ReasonCode.AMOUNT_DIFFERS
-    if item.currency != record.currency:
-        return ReasonCode.CURRENCY_DIFFERS
-    if record.status != OrderStatus.COMPLETED:
-        return _REASON_BY_STATUS[OrderStatus(record.status)]
-    if record.after_sale_ends_at >= cutoff_at:
-        return ReasonCode.AFTER_SALE_NOT_OVER
-    if record.refunded_minor == record.paid_minor > 0:
+    _, order_ids, account_ids, amounts_minor, currencies, _, _ = columns_of(Item, items)
+    record_columns = columns_of(TransactionRecord, records)
+    record_of = dict(zip(record_columns[0], zip(*record_columns, strict=True), strict=True)).get
+    limit_of = ORDER_AMOUNT_MINOR_MAX.get
+    announced = zip(order_ids, account_ids, amounts_minor, currencies, strict=True)
+    # One loop over whole columns: a call and two rows for each order cost twice as much.
+    rejects = []
+    for place, (order_id, account_id, amount_minor, currency) in enumerate(announced):
+        record = record_of(order_id)
+        if record is None:
+            rejects.append((items[place], ReasonCode.ORDER_UNKNOWN))
+            continue
+        _, recorded_account_id, paid_minor, refunded_minor, recorded_currency, status, after_sale_ends_at, _ = record
+        due_minor = paid_minor - refunded_minor
+        if account_id != recorded_account_id:
+            reason = ReasonCode.ACCOUNT_DIFFERS
+        elif amount_minor != due_minor:
+            reason = ReasonCode.AMOUNT_DIFFERS
+        elif currency != recorded_currency:
+            reason = ReasonCode.CURRENCY_DIFFERS
+        elif status != OrderStatus.COMPLETED:
+            reason = _REASON_BY_STATUS[OrderStatus(status)]
+        elif after_sale_ends_at >= cutoff_at:
+            reason = ReasonCode.AFTER_SALE_NOT_OVER
+        elif not 0 < due_minor <= limit_of(currency, 0):
+            reason = _amount_reason(paid_minor, refunded_minor)
+        else:
+            continue
+        rejects.append((items[place], reason))
+    return rejects
+
+
+def _amount_reason(paid_minor: int, refunded_minor: int) -> ReasonCode:
+    """What is wrong with an amount that is not over zero, or over the limit."""
+    if refunded_minor == paid_minor > 0:
         return ReasonCode.FULLY_REFUNDED
-    if amount_minor <= 0:
-        return ReasonCode.AMOUNT_NOT_POSITIVE
-    if amount_minor > ORDER_AMOUNT_MINOR_MAX.get(record.currency, 0):
-        return ReasonCode.AMOUNT_OVER_LIMIT
-    return None
+    return ReasonCode.AMOUNT_NOT_POSITIVE if paid_minor <= refunded_minor else ReasonCode.AMOUNT_OVER_LIMIT

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from domain import limits
+from domain.tables import columns_of
 from schemas.batches import ControlTotals
 from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
 from schemas.order_life import CreditLife
@@ -156,9 +157,10 @@ def check_credit_requests(requests: Sequence[CreditRequest]) -> None:
     """
     if len(requests) > limits.CHUNK_SIZE_MAX:
         raise ValueError(f"{len(requests)} credits were requested at once; at most {limits.CHUNK_SIZE_MAX} can be.")
-    for request in requests:
-        if request.amount_minor <= 0 or request.claim_no <= 0:
-            raise ValueError(f"Key {request.idempotency_key} needs an amount and a claim number over zero: {request}.")
-    if len({request.idempotency_key for request in requests}) < len(requests):
-        [(key, _)] = Counter(request.idempotency_key for request in requests).most_common(1)
+    keys, claim_nos, _, amounts_minor, _ = columns_of(CreditRequest, requests)
+    if min(amounts_minor, default=1) <= 0 or min(claim_nos, default=1) <= 0:
+        request = next(request for request in requests if request.amount_minor <= 0 or request.claim_no <= 0)
+        raise ValueError(f"Key {request.idempotency_key} needs an amount and a claim number over zero: {request}.")
+    if len(set(keys)) < len(keys):
+        [(key, _)] = Counter(keys).most_common(1)
         raise ValueError(f"Key {key} comes twice in one call; ask for each credit once.")

@@ -1,7 +1,7 @@
 """The Fund Platform on PostgreSQL. What the methods guarantee stands in `fund_platform.port`."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
 import asyncpg
@@ -12,6 +12,7 @@ from database.queries import load_query
 from domain import limits
 from domain.control_totals import totals_of
 from domain.errors import AccountNotFoundError, InvariantViolationError
+from domain.tables import columns_of
 from fund_platform.port import check_account_openings, check_credit_requests
 from schemas.batches import ControlTotals
 from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
@@ -44,8 +45,8 @@ class PostgresFundPlatform:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        # Calls meet in the accounts that many orders share: each waits for the one before it, and then has to look again
-        # at every row that it changed.
+        # Calls meet in the accounts that many orders share: each waits for the one before it, and then has to look
+        # again at every row that it changed.
         self._crediting = asyncio.Semaphore(limits.CREDIT_CALLS_AT_A_TIME)
 
     async def open_accounts(self, openings: Sequence[AccountOpening]) -> None:
@@ -89,14 +90,15 @@ class PostgresFundPlatform:
             connection.transaction(isolation="read_committed"),
         ):
             not_created = await _post_credits(connection, reference, requests)
-            answers = dict.fromkeys((request.idempotency_key for request in requests), CreditResultCode.CREATED)
+            keys, *_ = columns_of(CreditRequest, requests)
+            answers = dict.fromkeys(keys, CreditResultCode.CREATED)
             if refused := not_created.refused:
-                of_refused = list(_with_keys(requests, refused.keys()))
+                of_refused = _with_keys(requests, refused.keys())
                 codes = text_column([refused[request.idempotency_key] for request in of_refused])
-                await connection.execute(_REFUSE_CREDITS, *_columns_of(of_refused), codes)
+                await connection.execute(_REFUSE_CREDITS, *_text_of(of_refused), codes)
                 answers.update(refused)
-            if keys := not_created.answered_before:
-                answers.update(await _fetch_answers(connection, requests, keys))
+            if answered_before := not_created.answered_before:
+                answers.update(await _fetch_answers(connection, requests, answered_before))
         return answers
 
     async def withdraw_credits(
@@ -108,7 +110,7 @@ class PostgresFundPlatform:
             return {}
         # READ COMMITTED is relied on, as by `post_credits`.
         async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
-            rows = await connection.fetch(_WITHDRAW_CREDITS, *_columns_of(requests))
+            rows = await connection.fetch(_WITHDRAW_CREDITS, *_text_of(requests))
             answered_before = {row["idempotency_key"] for row in rows}
             answers = dict.fromkeys((request.idempotency_key for request in requests), CreditResultCode.WITHDRAWN)
             await _require_no_posting(connection, reference, answers.keys() - answered_before)
@@ -143,7 +145,7 @@ class PostgresFundPlatform:
 
 
 async def _post_credits(connection: Connection, reference: str, requests: Sequence[CreditRequest]) -> _NotCreated:
-    columns = _columns_of(requests)
+    columns = _text_of(requests)
     await look_up_by_index(connection)
     try:
         rows = await _post_new_credits(connection, reference, columns)
@@ -182,7 +184,7 @@ async def _fetch_answers(
     connection: Connection, requests: Sequence[CreditRequest], keys: Set[str]
 ) -> dict[str, CreditResultCode]:
     """Answer the requests with these keys from what is stored; the keys are locked, so it can no longer change."""
-    rows = await connection.fetch(_FETCH_ANSWERS, *_columns_of(_with_keys(requests, keys)))
+    rows = await connection.fetch(_FETCH_ANSWERS, *_text_of(_with_keys(requests, keys)))
     if len(rows) != len(keys):
         raise InvariantViolationError(
             f"{len(keys) - len(rows)} keys were answered before but have no stored answer. Nothing was posted; "
@@ -191,9 +193,9 @@ async def _fetch_answers(
     return {row["idempotency_key"]: CreditResultCode(row["result_code"]) for row in rows}
 
 
-def _columns_of(requests: Iterable[CreditRequest]) -> tuple[str, str, str, str, str]:
-    """The columns of at least one request."""
-    keys, claim_nos, account_ids, amounts_minor, currencies = zip(*requests, strict=True)
+def _text_of(requests: Sequence[CreditRequest]) -> tuple[str, str, str, str, str]:
+    """The columns of at least one request, as statements take them."""
+    keys, claim_nos, account_ids, amounts_minor, currencies = columns_of(CreditRequest, requests)
     return (
         text_column(keys),
         integer_column(claim_nos),
@@ -203,8 +205,8 @@ def _columns_of(requests: Iterable[CreditRequest]) -> tuple[str, str, str, str, 
     )
 
 
-def _with_keys(requests: Iterable[CreditRequest], keys: Set[str]) -> Iterable[CreditRequest]:
-    return (request for request in requests if request.idempotency_key in keys)
+def _with_keys(requests: Sequence[CreditRequest], keys: Set[str]) -> list[CreditRequest]:
+    return [request for request in requests if request.idempotency_key in keys]
 
 
 def _posting_of(row: Row) -> CreditPosting:

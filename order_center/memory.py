@@ -6,7 +6,14 @@ from itertools import count
 
 from order_center.port import check_records
 from schemas.order_life import OrderStanding
-from schemas.orders import OrderRecord, OverdueCursor, OverdueOrder, TransactionRecord
+from schemas.orders import (
+    OrderRecord,
+    OverdueCursor,
+    OverdueOrder,
+    OverdueSlice,
+    RecordVersion,
+    TransactionRecord,
+)
 
 
 class MemoryOrderCenter:
@@ -29,17 +36,17 @@ class MemoryOrderCenter:
 
     async def fetch_overdue_slice(
         self, cutoff_at: datetime, after: OverdueCursor | None, order_count_max: int
-    ) -> list[OverdueOrder]:
+    ) -> OverdueSlice:
         """See `OrderCenter.fetch_overdue_slice`."""
         overdue = sorted(
             (record.after_sale_ends_at, order_id)
             for order_id in self._unacknowledged_order_ids
             if (record := self._records[order_id]).after_sale_ends_at < cutoff_at
         )
-        beyond = [place for place in overdue if after is None or place > after]
-        return [self._offer(order_id) for _, order_id in beyond[:order_count_max]]
+        beyond = [OverdueCursor(*place) for place in overdue if after is None or place > after][:order_count_max]
+        return OverdueSlice([self._offer(order_id) for _, order_id in beyond], beyond[-1] if beyond else None)
 
-    async def acknowledge(self, versions: Sequence[tuple[str, int]]) -> None:
+    async def acknowledge(self, versions: Sequence[RecordVersion]) -> None:
         """See `OrderCenter.acknowledge`."""
         for order_id, version in versions:
             if self._versions.get(order_id) == version:
@@ -68,7 +75,6 @@ class MemoryOrderCenter:
             account_id=record.account_id,
             amount_minor=record.paid_minor - record.refunded_minor,
             currency=record.currency,
-            after_sale_ends_at=record.after_sale_ends_at,
             version=self._versions[order_id],
         )
 

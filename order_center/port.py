@@ -9,7 +9,7 @@ from typing import Protocol
 
 from domain import limits
 from schemas.order_life import OrderStanding
-from schemas.orders import OrderRecord, OverdueCursor, OverdueOrder, TransactionRecord
+from schemas.orders import OrderRecord, OverdueCursor, OverdueSlice, RecordVersion, TransactionRecord
 
 
 class OrderCenter(Protocol):
@@ -30,17 +30,18 @@ class OrderCenter(Protocol):
 
     async def fetch_overdue_slice(
         self, cutoff_at: datetime, after: OverdueCursor | None, order_count_max: int
-    ) -> list[OverdueOrder]:
+    ) -> OverdueSlice:
         """Read the next unacknowledged orders with `after_sale_ends_at < cutoff_at`, of any status.
 
-        Ordered by (`after_sale_ends_at`, `order_id`), beginning after the cursor (None: from the start), one
-        indexed read of a slice. `amount_minor` is paid less refunded and may be zero or less.
+        Slices follow each other in the order of (`after_sale_ends_at`, `order_id`), beginning after the cursor (None:
+        from the start); within a slice the orders come in any order. One indexed read of a slice. `amount_minor` is
+        paid less refunded and may be zero or less.
         """
 
-    async def acknowledge(self, versions: Sequence[tuple[str, int]]) -> None:
-        """Offer these (`order_id`, `version`) no more; a record changed since keeps being offered. Idempotent."""
+    async def acknowledge(self, versions: Sequence[RecordVersion]) -> None:
+        """Offer these no more; a record changed since keeps being offered. Idempotent."""
 
-    async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
+    async def fetch_records(self, order_ids: Sequence[str]) -> Sequence[TransactionRecord]:
         """Read the records of these orders, in any order, by one indexed read; unknown ids are left out."""
 
     async def fetch_order(self, order_id: str) -> OrderStanding | None:

@@ -3,13 +3,20 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from database.columns import integer_column, text_column
+from database.columns import integer_column, integers_of, text_column, texts_of, times_of
 from database.pools import Pool, look_up_by_index
 from database.queries import load_query
-from database.rows import named_rows
+from domain.tables import Table, columns_of
 from order_center.port import check_records
 from schemas.order_life import OrderStanding
-from schemas.orders import OrderRecord, OverdueCursor, OverdueOrder, TransactionRecord
+from schemas.orders import (
+    OrderRecord,
+    OverdueCursor,
+    OverdueOrder,
+    OverdueSlice,
+    RecordVersion,
+    TransactionRecord,
+)
 
 _LOAD_RECORDS = load_query("order_center", "load_records")
 _FETCH_OVERDUE_SLICE = load_query("order_center", "fetch_overdue_slice")
@@ -32,27 +39,49 @@ class PostgresOrderCenter:
 
     async def fetch_overdue_slice(
         self, cutoff_at: datetime, after: OverdueCursor | None, order_count_max: int
-    ) -> list[OverdueOrder]:
+    ) -> OverdueSlice:
         """See `OrderCenter.fetch_overdue_slice`."""
         ends_at, order_id = after or (None, None)
-        rows = await self._pool.fetch(_FETCH_OVERDUE_SLICE, cutoff_at, ends_at, order_id, order_count_max)
-        return named_rows(OverdueOrder, rows)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await look_up_by_index(connection)
+            [row] = await connection.fetch(_FETCH_OVERDUE_SLICE, cutoff_at, ends_at, order_id, order_count_max)
+        order_ids, account_ids, amounts_minor, currencies, versions, last_ends_at, last_order_id = row
+        columns = (
+            texts_of(order_ids),
+            texts_of(account_ids),
+            integers_of(amounts_minor),
+            texts_of(currencies),
+            integers_of(versions),
+        )
+        end = OverdueCursor(last_ends_at, last_order_id) if last_order_id is not None else None
+        return OverdueSlice(Table(OverdueOrder, columns), end)
 
-    async def acknowledge(self, versions: Sequence[tuple[str, int]]) -> None:
+    async def acknowledge(self, versions: Sequence[RecordVersion]) -> None:
         """See `OrderCenter.acknowledge`."""
         if versions:
-            order_ids, read_versions = zip(*versions, strict=True)
+            order_ids, read_versions = columns_of(RecordVersion, versions)
             columns = text_column(order_ids), integer_column(read_versions)
             async with self._pool.acquire() as connection, connection.transaction():
                 await look_up_by_index(connection)
                 await connection.execute(_ACKNOWLEDGE, *columns)
 
-    async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
+    async def fetch_records(self, order_ids: Sequence[str]) -> Sequence[TransactionRecord]:
         """See `OrderCenter.fetch_records`."""
         async with self._pool.acquire() as connection, connection.transaction():
             await look_up_by_index(connection)
-            rows = await connection.fetch(_FETCH_RECORDS, text_column(order_ids))
-        return named_rows(TransactionRecord, rows)
+            [row] = await connection.fetch(_FETCH_RECORDS, text_column(order_ids))
+        found_ids, account_ids, paid_minor, refunded_minor, currencies, statuses, after_sale_ends, versions = row
+        columns = (
+            texts_of(found_ids),
+            texts_of(account_ids),
+            integers_of(paid_minor),
+            integers_of(refunded_minor),
+            texts_of(currencies),
+            texts_of(statuses),
+            times_of(after_sale_ends),
+            integers_of(versions),
+        )
+        return Table(TransactionRecord, columns)
 
     async def fetch_order(self, order_id: str) -> OrderStanding | None:
         """See `OrderCenter.fetch_order`."""

@@ -1,5 +1,6 @@
 """Orders as the Order Center knows and offers them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -42,17 +43,12 @@ class TransactionRecord(NamedTuple):
 
 
 class OverdueOrder(NamedTuple):
-    """An overdue order as the Order Center offers it.
-
-    `version` is that of the record that was read; an acknowledgement names it, so that it never covers a
-    later change.
-    """
+    """An overdue order as the Order Center offers it; `version` is that of the record that was read."""
 
     order_id: str
     account_id: str
     amount_minor: int
     currency: str
-    after_sale_ends_at: datetime
     version: int
 
 
@@ -61,3 +57,17 @@ class OverdueCursor(NamedTuple):
 
     after_sale_ends_at: datetime
     order_id: str
+
+
+class OverdueSlice(NamedTuple):
+    """The next overdue orders, and the place of the last; None if there are none."""
+
+    orders: Sequence[OverdueOrder]
+    end: OverdueCursor | None
+
+
+class RecordVersion(NamedTuple):
+    """An order's record as it was read; an acknowledgement names it, so that it never covers a later change."""
+
+    order_id: str
+    version: int

@@ -17,6 +17,7 @@ from domain.errors import (
     InvariantViolationError,
     TooManyBatchesError,
 )
+from domain.tables import columns_of
 from schemas.batches import (
     AppendResult,
     Batch,
@@ -91,10 +92,8 @@ class PostgresBatchFilling:
 
     async def append_orders(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
         """See the port."""
-        check_offers(orders)
-        order_ids, account_ids, amounts_minor, currencies = (
-            zip(*orders, strict=True) if orders else [()] * len(OfferedOrder._fields)
-        )
+        order_ids, account_ids, amounts_minor, currencies = columns_of(OfferedOrder, orders)
+        check_offers(order_ids)
         columns = (
             text_column(order_ids),
             text_column(account_ids),
@@ -118,10 +117,10 @@ class PostgresBatchFilling:
 
     async def append_rerun_items(self, batch_id: str, items: Sequence[RerunItem]) -> frozenset[str]:
         """See the port."""
-        check_offers(items)
+        columns = columns_of(RerunItem, items)
+        check_offers(columns[0])
 
         async def append(connection: Connection, batch: Row) -> frozenset[str]:
-            columns = zip(*items, strict=True) if items else [[] for _ in RerunItem._fields]
             row = await connection.fetchrow(_APPEND_RERUN_ITEMS, batch["batch_no"], batch["item_count"], *columns)
             if row is None or len(row["claimed_order_ids"]) != row["numbered_count"]:
                 raise _claim_race(batch_id)

@@ -79,7 +79,7 @@ class MemorySettlementStore(MemoryBatchControl, MemoryCreditBuckets):
 
     async def append_orders(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
         """See `SettlementStore.append_orders`."""
-        check_offers(orders)
+        check_offers([order.order_id for order in orders])
         batch, contents = self._get_open(batch_id)
         claimed_count = duplicate_count = 0
         conflict_order_ids = []
@@ -125,7 +125,7 @@ class MemorySettlementStore(MemoryBatchControl, MemoryCreditBuckets):
 
     async def append_rerun_items(self, batch_id: str, items: Sequence[RerunItem]) -> frozenset[str]:
         """See `SettlementStore.append_rerun_items`."""
-        check_offers(items)
+        check_offers([item.order_id for item in items])
         batch, contents = self._get_open(batch_id)
         taken = [item for item in sorted(items) if self._claims[item.order_id].claim_no == item.claim_no]
         for order_id, claim_no, account_id, amount_minor, currency, inherits_unknown in taken:

@@ -129,7 +129,7 @@ class SettlementStore(OperatorControl, Outbox, CreditBuckets, Protocol):
             BatchNotFoundError: there is no such chunk.
         """
 
-    async def fetch_pending_items(self, batch_id: str, chunk: Chunk) -> list[Item]:
+    async def fetch_pending_items(self, batch_id: str, chunk: Chunk) -> Sequence[Item]:
         """Read the chunk's items that have no stored outcome, in item_no order, by one indexed read."""
 
     async def store_validation(
@@ -350,17 +350,17 @@ def batch_pruned(batch_id: str) -> BatchPrunedError:
     )
 
 
-def check_offers(orders: Sequence[OfferedOrder] | Sequence[RerunItem]) -> None:
+def check_offers(order_ids: Sequence[str]) -> None:
     """Refuse what `append_orders` and `append_rerun_items` do not take; every adapter begins with this.
 
     Raises:
         ValueError: see `SettlementStore.append_orders`.
     """
-    if len(orders) > limits.FREEZE_SLICE_ORDER_COUNT:
+    if len(order_ids) > limits.FREEZE_SLICE_ORDER_COUNT:
         raise ValueError(
-            f"{len(orders)} orders were offered at once; at most {limits.FREEZE_SLICE_ORDER_COUNT} can be."
+            f"{len(order_ids)} orders were offered at once; at most {limits.FREEZE_SLICE_ORDER_COUNT} can be."
         )
-    if len({order.order_id for order in orders}) < len(orders):
+    if len(set(order_ids)) < len(order_ids):
         raise ValueError("An order comes twice in one offer; offer each order once.")
 
 

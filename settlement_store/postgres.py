@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from database.columns import values_of
+from database.columns import flags_of, integers_of, texts_of
 from database.pools import Connection
 from database.queries import load_query
-from database.rows import named_rows
 from domain import limits
 from domain.control_totals import outcome_totals_of, totals_of
 from domain.errors import (
@@ -16,6 +15,7 @@ from domain.errors import (
     ChunkUnfinishedError,
     InvariantViolationError,
 )
+from domain.tables import Table
 from schemas.batches import (
     FINAL_STATES,
     Batch,
@@ -116,12 +116,22 @@ class PostgresSettlementStore(
         async with self._pool.acquire() as connection:
             return (await _read_chunk(connection, _Sql.fetch_chunk, batch_id, chunk_index)).chunk
 
-    async def fetch_pending_items(self, batch_id: str, chunk: Chunk) -> list[Item]:
+    async def fetch_pending_items(self, batch_id: str, chunk: Chunk) -> Sequence[Item]:
         """See the port."""
         async with self._pool.acquire() as connection:
             batch_no = await fetch_batch_no(connection, batch_id)
-            rows = await connection.fetch(_Sql.fetch_pending_items, batch_no, chunk.item_start, chunk.item_end)
-        return named_rows(Item, rows)
+            [row] = await connection.fetch(_Sql.fetch_pending_items, batch_no, chunk.item_start, chunk.item_end)
+        item_nos, order_ids, account_ids, amounts_minor, currencies, claim_nos, inherit_unknown = row
+        columns = (
+            integers_of(item_nos),
+            texts_of(order_ids),
+            texts_of(account_ids),
+            integers_of(amounts_minor),
+            texts_of(currencies),
+            integers_of(claim_nos),
+            flags_of(inherit_unknown),
+        )
+        return Table(Item, columns)
 
     async def store_validation(
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
@@ -193,7 +203,7 @@ class PostgresSettlementStore(
             rows = await connection.fetch(
                 _Sql.fetch_item_groups, batch["batch_no"], item_start, item_end, batch["chunk_size"]
             )
-        return [ItemGroup._make(row)._replace(order_ids=values_of(row["order_ids"])) for row in rows]
+        return [ItemGroup._make(row)._replace(order_ids=texts_of(row["order_ids"])) for row in rows]
 
     async def close_batch(self, batch_id: str, *, balanced: bool) -> Batch:
         """See the port."""

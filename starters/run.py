@@ -62,7 +62,7 @@ async def _run(
     client = await connect_temporal(settings)
     async with open_order_center(settings) as order_center, open_settlement_store(settings) as store:
         known = await _fetch_known(store, opening.batch_id)
-        if not known and not await order_center.fetch_overdue_slice(cutoff_at, None, 1):
+        if not known and not (await order_center.fetch_overdue_slice(cutoff_at, None, 1)).orders:
             typer.echo(f"Nothing is overdue up to {_utc(cutoff_at)}; no batch was opened.")
             return
         if not known:

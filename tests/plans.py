@@ -9,7 +9,14 @@ from database.queries import load_query
 
 PlanNode = dict[str, Any]
 
-LOOKED_UP_BY_INDEX = {"acknowledge", "fetch_credit_totals", "fetch_records", "post_credits", "post_new_credits"}
+LOOKED_UP_BY_INDEX = {
+    "acknowledge",
+    "fetch_credit_totals",
+    "fetch_overdue_slice",
+    "fetch_records",
+    "post_credits",
+    "post_new_credits",
+}
 
 
 async def executed_nodes(

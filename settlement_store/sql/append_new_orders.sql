@@ -14,7 +14,7 @@ WITH offered AS MATERIALIZED (
 ), appended AS (
     INSERT INTO items (batch_no, item_no, claim_no, amount_minor, order_id, account_id, currency)
     SELECT $1, item_no, 1, amount_minor, order_id, account_id, currency FROM offered
-    ORDER BY item_no
+    ORDER BY order_id
 )
 INSERT INTO planned_totals AS plan (batch_no, currency, order_count, amount_minor)
 SELECT $1, currency, count(*), sum(amount_minor) FROM offered GROUP BY currency

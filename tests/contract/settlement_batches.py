@@ -1,5 +1,6 @@
 """Batches in every state, made through the settlement store's port alone."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -82,7 +83,7 @@ async def settle(
     return batch_id
 
 
-async def items_of(store: SettlementStore, batch_id: str) -> list[Item]:
+async def items_of(store: SettlementStore, batch_id: str) -> Sequence[Item]:
     """All items of a batch none of which has an outcome."""
     item_count = (await store.fetch_batch(batch_id)).item_count
     return await store.fetch_pending_items(batch_id, Chunk(0, 0, item_count, ChunkState.PLANNED))

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from domain import limits
-from domain.order_rules import rejection_reason
+from domain.order_rules import find_rejects
 from schemas.batches import Item
 from schemas.orders import TransactionRecord
 
@@ -95,10 +95,9 @@ def reason_by_the_rules(row: dict[str, str], account_currency: str) -> str | Non
         row["order_id"], row["account_id"], paid, refunded, row["currency"], row["status"], ends_at, version=1
     )
     item = Item(0, row["order_id"], row["account_id"], paid - refunded, row["currency"], 1)
-    reason_code = rejection_reason(item, record, FORMERLY)
-    if reason_code is None and row["currency"] != account_currency:
-        return "ACCOUNT_CURRENCY_DIFFERS"
-    return reason_code
+    for _, reason_code in find_rejects([item], [record], FORMERLY):
+        return reason_code
+    return "ACCOUNT_CURRENCY_DIFFERS" if row["currency"] != account_currency else None
 
 
 @pytest.mark.parametrize("reason_of", [reason_by_hand, reason_by_the_rules])

@@ -1,6 +1,6 @@
 """What counts when an order's record changes between two steps: the payload that was frozen, at every step."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -48,7 +48,7 @@ class Day:
     async def freeze(self, *, after_read: Change | None = None) -> None:
         async def fetch_overdue_slice(*arguments: object) -> object:
             found = await self.systems.order_center.fetch_overdue_slice(*arguments)  # type: ignore[arg-type]
-            if after_read and found:
+            if after_read and found.orders:
                 await after_read()
             return found
 
@@ -187,7 +187,7 @@ async def test_an_order_whose_record_comes_late_is_asked_for_again_and_rejected_
     late = {records[0].order_id, records[1].order_id}
     asked: list[list[str]] = []
 
-    async def fetch_records(order_ids: list[str]) -> list[TransactionRecord]:
+    async def fetch_records(order_ids: list[str]) -> Sequence[TransactionRecord]:
         asked.append(order_ids)
         is_known = known_at_ask is not None and len(asked) >= known_at_ask
         visible = [order_id for order_id in order_ids if is_known or order_id not in late]
@@ -216,7 +216,7 @@ async def test_a_rerun_leaves_an_order_whose_period_is_not_over_yet_to_the_run_o
 
     assert await Rerun(systems, "rerun", "first").whole() == {ReasonCode.AFTER_SALE_NOT_OVER: ORDER_COUNT}
     offered = await systems.order_center.fetch_overdue_slice(ends_at + timedelta(days=1), None, 100)
-    assert {order.order_id for order in offered} == {record.order_id for record in records}
+    assert {order.order_id for order in offered.orders} == {record.order_id for record in records}
 
 
 async def test_a_rerun_that_asks_for_the_frozen_payload_leaves_the_changed_record_to_be_counted(

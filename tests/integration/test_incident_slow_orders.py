@@ -49,7 +49,7 @@ async def test_a_statement_sleeps_once_however_many_orders_it_reads(
 async def test_the_order_center_reads_as_before(pool: Pool) -> None:
     order_center = PostgresOrderCenter(pool)
     assert sorted(record.order_id for record in await order_center.fetch_records(IDS)) == sorted(IDS)
-    assert len(await order_center.fetch_overdue_slice(CUTOFF, None, 100)) == len(IDS)
+    assert len((await order_center.fetch_overdue_slice(CUTOFF, None, 100)).orders) == len(IDS)
 
 
 async def test_nothing_sleeps_once_the_time_is_over(pool: Pool) -> None:

@@ -7,7 +7,7 @@ from temporalio.client import Client
 
 from activities.reconciliation import reconcile_batch
 from schemas.batches import BatchSource, BatchState
-from schemas.orders import OverdueOrder
+from schemas.orders import OverdueOrder, RecordVersion
 from schemas.reasons import ReasonCode
 from tests.settlements import (
     CALENDAR,
@@ -28,8 +28,8 @@ from tests.settlements import (
 from workflows.search_attributes import BUSINESS_DATE, SOURCE
 
 
-async def fetch_offered(systems: Systems) -> list[OverdueOrder]:
-    return await systems.order_center.fetch_overdue_slice(NOW, None, 1_000)
+async def fetch_offered(systems: Systems) -> Sequence[OverdueOrder]:
+    return (await systems.order_center.fetch_overdue_slice(NOW, None, 1_000)).orders
 
 
 @pytest.mark.parametrize("is_frozen_by_intake", [True, False], ids=["frozen before", "still open"])
@@ -67,7 +67,7 @@ async def test_a_record_that_changed_after_its_validation_is_offered_to_the_next
     orders = await seed_orders(systems, 40, bad_rate=0)
     changed = orders.records[25]._replace(refunded_minor=orders.records[25].paid_minor - 1)
 
-    async def acknowledge(versions: Sequence[tuple[str, int]]) -> None:
+    async def acknowledge(versions: Sequence[RecordVersion]) -> None:
         if changed.order_id in dict(versions):
             await systems.order_center.load_records([changed])
         await systems.order_center.acknowledge(versions)

@@ -8,7 +8,7 @@ import pytest
 
 from database.pools import Pool
 from order_center.postgres import PostgresOrderCenter
-from schemas.orders import OrderRecord, OrderStatus
+from schemas.orders import OrderRecord, OrderStatus, RecordVersion
 
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
 ROUND_COUNT = 8
@@ -34,7 +34,7 @@ async def test_loads_and_acknowledgements_of_the_same_orders_in_any_order_never_
     await order_center.load_records(records_of(3_000, 1))
     for round_no in range(ROUND_COUNT):
         offered = await order_center.fetch_overdue_slice(CUTOFF, None, 3_000)
-        versions = [(order.order_id, order.version) for order in offered]
+        versions = [RecordVersion(order.order_id, order.version) for order in offered.orders]
         one, other = (records_of(3_000, paid_minor=round_no * 2 + side) for side in (2, 3))
         for rows in (versions, one, other):
             rng.shuffle(rows)
@@ -57,7 +57,7 @@ async def test_an_offer_never_joins_one_records_payload_with_another_ones_versio
 
     changing = asyncio.create_task(change())
     while not changing.done():
-        for order in await order_center.fetch_overdue_slice(CUTOFF, None, 500):
+        for order in (await order_center.fetch_overdue_slice(CUTOFF, None, 500)).orders:
             known = amount_by_version.setdefault((order.order_id, order.version), order.amount_minor)
             assert known == order.amount_minor
     await changing
@@ -70,7 +70,7 @@ async def test_a_change_during_an_acknowledgement_is_still_offered(order_center:
         offered = await order_center.fetch_overdue_slice(CUTOFF, None, 500)
         changing = asyncio.create_task(order_center.load_records(records_of(500, paid_minor)))
         while not changing.done():
-            await order_center.acknowledge([(order.order_id, order.version) for order in offered])
+            await order_center.acknowledge([RecordVersion(order.order_id, order.version) for order in offered.orders])
         await changing
         left = await order_center.fetch_overdue_slice(CUTOFF, None, 500)
-        assert [order.amount_minor for order in left] == [paid_minor] * 500
+        assert [order.amount_minor for order in left.orders] == [paid_minor] * 500

@@ -74,7 +74,7 @@ def slices_of(orders: Sequence[OfferedOrder], size: int) -> Iterator[Sequence[Of
         yield orders[start : start + size]
 
 
-async def items_of(store: PostgresSettlementStore, batch_id: str) -> list[Item]:
+async def items_of(store: PostgresSettlementStore, batch_id: str) -> Sequence[Item]:
     item_count = (await store.fetch_batch(batch_id)).item_count
     return await store.fetch_pending_items(batch_id, Chunk(0, 0, item_count, ChunkState.PLANNED))
 

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
@@ -12,11 +13,12 @@ from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from domain.errors import InvariantViolationError, UnavailableError
+from schemas.orders import OverdueSlice
 from tests.simulation.chance import Chance
 from tests.simulation.faults import Fault, FaultKind, Place, Wake, plan_fault
 
 Port = TypeVar("Port")
-Call = Callable[[], Awaitable[Any]]
+Call = Callable[..., Awaitable[Any]]
 BeforeCall = Callable[["Attempt", str, tuple[Any, ...]], Awaitable[None]]
 
 _WORLD_ERRORS = (
@@ -214,7 +216,7 @@ class FaultLayer:
     async def _pass(self, method: str, arguments: tuple[Any, ...], call: Call) -> Any:
         attempt = _current.get()
         if attempt is None:
-            return await call()
+            return await call(*arguments)
         if method == "post_credits":
             attempt.keys = frozenset(request.idempotency_key for request in arguments[1])
         if not attempt.thought_dead.is_set():
@@ -225,13 +227,13 @@ class FaultLayer:
             await _never()
         fault = attempt.take_fault(method)
         if fault is None:
-            return await call()
+            return await call(*arguments)
         self.dealt[fault.kind] += 1
         for tell in self._when_dealt:
             tell(attempt.place, fault)
-        return await self._deal(attempt, fault, call)
+        return await self._deal(attempt, fault, call, arguments)
 
-    async def _deal(self, attempt: Attempt, fault: Fault, call: Call) -> Any:
+    async def _deal(self, attempt: Attempt, fault: Fault, call: Call, arguments: tuple[Any, ...]) -> Any:
         names = (*attempt.place, attempt.number)
         match fault.kind:
             case FaultKind.FAILED_FOR_GOOD:
@@ -240,14 +242,15 @@ class FaultLayer:
                 raise self._chance.pick(_WORLD_ERRORS, "error", *names)
             case FaultKind.LATE_REQUEST:
                 await attempt.sleep(fault)
-        answer, _ = await asyncio.gather(call(), call()) if fault.kind == FaultKind.DUPLICATED else (await call(), None)
+        call_count = 2 if fault.kind == FaultKind.DUPLICATED else 1
+        answer, *_ = await asyncio.gather(*(call(*arguments) for _ in range(call_count)))
         match fault.kind:
             case FaultKind.RESPONSE_DROPPED:
                 raise self._chance.pick(_WORLD_ERRORS, "error", *names)
             case FaultKind.LATE_RESPONSE:
                 await attempt.sleep(fault)
             case FaultKind.PARTIAL_ANSWER:
-                return _part_of(answer)
+                return await _fetch_part(answer, call, arguments)
             case FaultKind.WORKER_KILLED:
                 self._kill_worker()
                 await _never()
@@ -271,7 +274,7 @@ class _WatchedPort:
         function = getattr(self._port, method)
 
         async def call(*arguments: Any, **options: Any) -> Any:
-            return await self._pass(method, arguments, lambda: function(*arguments, **options))
+            return await self._pass(method, arguments, partial(function, **options))
 
         return call
 
@@ -281,8 +284,10 @@ async def _never() -> None:
     await asyncio.Event().wait()
 
 
-def _part_of(answer: Any) -> Any:
-    """The first half of an answer, rounded up."""
+async def _fetch_part(answer: Any, call: Call, arguments: tuple[Any, ...]) -> Any:
+    """The first half of an answer, rounded up; a slice of overdue orders ends there."""
+    if isinstance(answer, OverdueSlice):
+        return await call(*arguments[:-1], (len(answer.orders) + 1) // 2)
     count = (len(answer) + 1) // 2
     return dict(list(answer.items())[:count]) if isinstance(answer, Mapping) else answer[:count]
 

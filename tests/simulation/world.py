@@ -153,7 +153,7 @@ class World:
         self.appended.append((batch_id, result))
         return result
 
-    async def _fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
+    async def _fetch_records(self, order_ids: Sequence[str]) -> Sequence[TransactionRecord]:
         """Read records; those of orders that waver are changed first, by the attempt that reads them."""
         self._raise_for(order_ids, {Kind.RECORD_IS_POISON}, ValueError("A record cannot be read."))
         for order_id in order_ids:

@@ -61,7 +61,7 @@ def order_center() -> MemoryOrderCenter:
 
 
 async def is_offered(order_center: MemoryOrderCenter) -> bool:
-    return bool(await order_center.fetch_overdue_slice(LATER + timedelta(days=1), None, 10))
+    return bool((await order_center.fetch_overdue_slice(LATER + timedelta(days=1), None, 10)).orders)
 
 
 @pytest.mark.parametrize("status", OrderStatus)

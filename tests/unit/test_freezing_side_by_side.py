@@ -49,7 +49,7 @@ def whimsical(port: Port, rng: Random, *methods: str) -> Port:
 
 
 async def offered_by(order_center: OrderCenter) -> set[str]:
-    return {order.order_id for order in await order_center.fetch_overdue_slice(CUTOFF_AT, None, ORDER_COUNT)}
+    return {order.order_id for order in (await order_center.fetch_overdue_slice(CUTOFF_AT, None, ORDER_COUNT)).orders}
 
 
 @pytest.mark.parametrize("seed", range(60))

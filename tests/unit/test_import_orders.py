@@ -44,7 +44,7 @@ class Systems:
 
     async def order_ids(self) -> list[str]:
         offered = await self.order_center.fetch_overdue_slice(CUTOFF, None, 100_000)
-        return [order.order_id for order in offered]
+        return [order.order_id for order in offered.orders]
 
     def rejected(self) -> list[tuple[int, str, str]]:
         with self.rejected_file.open(encoding="utf-8", newline="") as lines:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.limits import ORDER_AMOUNT_MINOR_MAX
-from domain.order_rules import rejection_reason
+from domain.order_rules import find_rejects
 from schemas.batches import Item
 from schemas.orders import OrderStatus, TransactionRecord
 from schemas.reasons import ReasonCode
@@ -38,6 +38,16 @@ DOCUMENTED_ORDER = [
 
 Pair = tuple[Item, TransactionRecord]
 Change = Callable[[Pair], Pair]
+
+
+def rejection_reason(item: Item, record: TransactionRecord | None, cutoff_at: datetime) -> ReasonCode | None:
+    """Why an order may not be credited; beside it are others, accepted and unknown, in crossed order."""
+    beside = RECORD._replace(order_id="beside")
+    items = [announced(RECORD, order_id="lost"), item, announced(beside)]
+    rejects = find_rejects(items, [beside, record] if record else [beside], cutoff_at)
+    assert rejects[0] == (items[0], ReasonCode.ORDER_UNKNOWN)
+    assert [rejected for rejected, _ in rejects[1:]] in ([], [item])
+    return rejects[1][1] if rejects[1:] else None
 
 
 def announced(record: TransactionRecord, **changes: Any) -> Item:
