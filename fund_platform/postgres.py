@@ -206,7 +206,8 @@ def _text_of(requests: Sequence[CreditRequest]) -> tuple[str, str, str, str, str
 
 
 def _with_keys(requests: Sequence[CreditRequest], keys: Set[str]) -> list[CreditRequest]:
-    return [request for request in requests if request.idempotency_key in keys]
+    requested, *_ = columns_of(CreditRequest, requests)
+    return [requests[place] for place, key in enumerate(requested) if key in keys]
 
 
 def _posting_of(row: Row) -> CreditPosting:

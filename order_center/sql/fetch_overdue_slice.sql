@@ -19,9 +19,9 @@ WITH listed AS MATERIALIZED (
 SELECT
     string_agg(order_id, E'\x1f') AS order_ids,
     string_agg(account_id, E'\x1f') AS account_ids,
-    string_agg((paid_minor - refunded_minor)::text, ',') AS amounts_minor,
+    string_agg(int8send(paid_minor - refunded_minor), '') AS amounts_minor,
     string_agg(currency, E'\x1f') AS currencies,
-    string_agg(version::text, ',') AS versions,
+    string_agg(int8send(version), '') AS versions,
     (SELECT after_sale_ends_at FROM last) AS last_ends_at,
     (SELECT order_id FROM last) AS last_order_id
 FROM orders

@@ -4,11 +4,11 @@
 SELECT
     string_agg(order_id, E'\x1f') AS order_ids,
     string_agg(account_id, E'\x1f') AS account_ids,
-    string_agg(paid_minor::text, ',') AS paid_minor,
-    string_agg(refunded_minor::text, ',') AS refunded_minor,
+    string_agg(int8send(paid_minor), '') AS paid_minor,
+    string_agg(int8send(refunded_minor), '') AS refunded_minor,
     string_agg(currency, E'\x1f') AS currencies,
     string_agg(status, E'\x1f') AS statuses,
     string_agg(after_sale_ends_at::text, ',') AS after_sale_ends,
-    string_agg(version::text, ',') AS versions
+    string_agg(int8send(version), '') AS versions
 FROM orders
 WHERE order_id = ANY ((SELECT string_to_array($1, E'\x1f') COLLATE "C")::text[])

@@ -1,12 +1,12 @@
 -- Read the items of a range that have no stored outcome, as one row of whole columns (`database.columns`).
 SELECT
-    string_agg(item_no::text, ',') AS item_nos,
+    string_agg(int8send(item_no), '') AS item_nos,
     string_agg(order_id, E'\x1f') AS order_ids,
     string_agg(account_id, E'\x1f') AS account_ids,
-    string_agg(amount_minor::text, ',') AS amounts_minor,
+    string_agg(int8send(amount_minor), '') AS amounts_minor,
     string_agg(currency, E'\x1f') AS currencies,
-    string_agg(claim_no::text, ',') AS claim_nos,
-    string_agg(CASE WHEN inherits_unknown THEN 't' ELSE 'f' END, ',') AS inherit_unknown
+    string_agg(int8send(claim_no), '') AS claim_nos,
+    string_agg(boolsend(coalesce(inherits_unknown, false)), '') AS inherit_unknown
 FROM (
     SELECT item_no, order_id, account_id, amount_minor, currency, claim_no, inherits_unknown
     FROM items
