@@ -128,10 +128,10 @@ async def _fetch_records(
     """
     records = await order_center.fetch_records(order_ids)
     for pause_s in unknown_order_pauses_s:
+        if len(records) == len(order_ids):
+            break
         known_ids, *_ = columns_of(TransactionRecord, records)
         unknown_ids = set(order_ids).difference(known_ids)
-        if not unknown_ids:
-            break
         await asyncio.sleep(pause_s)
         records = [*records, *await order_center.fetch_records(sorted(unknown_ids))]
     return records
@@ -195,7 +195,8 @@ async def ask_for_credits(
     try:
         codes = await ask(chunk_workflow_id(ref.batch_id, ref.chunk_index), requests)
         answers = zip(item_nos, map(codes.__getitem__, keys), strict=True)
-        return {item_no: CreditResultCode(code) for item_no, code in answers if code != CreditResultCode.CREATED}
+        created = CreditResultCode.CREATED
+        return {item_no: CreditResultCode(code) for item_no, code in answers if code != created}
     except Exception as error:
         if is_data_error(error):
             raise DataError(describe(error), *within) from error

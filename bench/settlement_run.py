@@ -17,7 +17,6 @@ from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
 from settlement_store.port import SettlementStore
-from starters.batches import follow_batch, settlement_progress_bar
 
 WORKER_COUNT = 2
 Role = Literal["all", "workflows", "activities"]
@@ -50,7 +49,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
 async def settle_one_batch(
     settings: Settings, log_dir: Path, *, batch_id: str, kill: bool, roles: Sequence[Role] = DEFAULT_ROLES
 ) -> SettlementRun:
-    """Start workers and settle all overdue orders as one batch, with a progress bar.
+    """Start workers and settle all overdue orders as one batch.
 
     Args:
         settings: the databases, the Temporal server and a task queue of this run's own.
@@ -72,12 +71,9 @@ async def settle_one_batch(
             await store.open_batch(opening)
             started = time.perf_counter()
             handle = await start_batch(client, settings.task_queue, opening)
-            with settlement_progress_bar() as bar:
-                killing = asyncio.create_task(_kill_at_fraction(client, store, batch_id, workers)) if kill else None
-                following = asyncio.create_task(follow_batch(store, batch_id, bar))
-                await handle.result()
-                settle_s = time.perf_counter() - started
-                await following
+            killing = asyncio.create_task(_kill_at_fraction(client, store, batch_id, workers)) if kill else None
+            await handle.result()
+            settle_s = time.perf_counter() - started
         hit = await killing if killing else None
         rss_mb_max = max(read_peak_rss_mb(pid) for pid in workers.pids)
         return SettlementRun(batch_id, settle_s, rss_mb_max, hit, await fetch_kill_cost(client, hit) if hit else None)

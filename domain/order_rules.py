@@ -44,7 +44,7 @@ def find_rejects(
     _, order_ids, account_ids, amounts_minor, currencies, _, _ = columns_of(Item, items)
     record_columns = columns_of(TransactionRecord, records)
     record_of = dict(zip(record_columns[0], zip(*record_columns, strict=True), strict=True)).get
-    limit_of = ORDER_AMOUNT_MINOR_MAX.get
+    limit_of, completed = ORDER_AMOUNT_MINOR_MAX.get, str(OrderStatus.COMPLETED)
     announced = zip(order_ids, account_ids, amounts_minor, currencies, strict=True)
     # One loop over whole columns: a call and two rows for each order cost twice as much.
     rejects = []
@@ -61,7 +61,7 @@ def find_rejects(
             reason = ReasonCode.AMOUNT_DIFFERS
         elif currency != recorded_currency:
             reason = ReasonCode.CURRENCY_DIFFERS
-        elif status != OrderStatus.COMPLETED:
+        elif status != completed:
             reason = _REASON_BY_STATUS[OrderStatus(status)]
         elif after_sale_ends_at >= cutoff_at:
             reason = ReasonCode.AFTER_SALE_NOT_OVER
