@@ -13,7 +13,11 @@ def batch_of(row: Row) -> Batch:
     """The batch that a row of `fetch_batch` holds."""
     fields = dict(row)
     rerun = (
-        RerunSelection(batch_id=row["rerun_of"], outcomes=row["rerun_outcomes"], reason_code=row["rerun_reason_code"])
+        RerunSelection(
+            batch_id=row["rerun_of"],
+            outcomes=row["rerun_outcomes"].split(","),
+            reason_code=row["rerun_reason_code"],
+        )
         if row["rerun_of"]
         else None
     )

@@ -70,7 +70,7 @@ class PostgresBatchFilling:
                 opening.chunk_size,
                 opening.window,
                 rerun.batch_id if rerun else None,
-                rerun.outcomes if rerun else None,
+                ",".join(rerun.outcomes) if rerun else None,
                 rerun.reason_code if rerun else None,
                 limits.UNCLOSED_BATCH_COUNT_MAX,
                 opening.credits_per_s,

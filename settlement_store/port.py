@@ -130,7 +130,11 @@ class SettlementStore(OperatorControl, Outbox, CreditBuckets, Protocol):
         """
 
     async def fetch_pending_items(self, batch_id: str, chunk: Chunk) -> Sequence[Item]:
-        """Read the chunk's items that have no stored outcome, in item_no order, by one indexed read."""
+        """Read the chunk's items that have no stored outcome, in item_no order, by one indexed read.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+        """
 
     async def store_validation(
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]

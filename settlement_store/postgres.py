@@ -1,10 +1,11 @@
 """The settlement store on PostgreSQL: set-based SQL, one transaction a step."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from database.columns import flags_of, integers_of, texts_of
+from database.columns import flags_of, integer_column, integers_of, texts_of
 from database.pools import Connection
 from database.queries import load_query
 from domain import limits
@@ -118,10 +119,10 @@ class PostgresSettlementStore(
 
     async def fetch_pending_items(self, batch_id: str, chunk: Chunk) -> Sequence[Item]:
         """See the port."""
-        async with self._pool.acquire() as connection:
-            batch_no = await fetch_batch_no(connection, batch_id)
-            [row] = await connection.fetch(_Sql.fetch_pending_items, batch_no, chunk.item_start, chunk.item_end)
-        item_nos, order_ids, account_ids, amounts_minor, currencies, claim_nos, inherit_unknown = row
+        [row] = await self._pool.fetch(_Sql.fetch_pending_items, batch_id, chunk.item_start, chunk.item_end)
+        batch_no, item_nos, order_ids, account_ids, amounts_minor, currencies, claim_nos, inherit_unknown = row
+        if batch_no is None:
+            raise batch_not_found(batch_id)
         columns = (
             integers_of(item_nos),
             texts_of(order_ids),
@@ -272,10 +273,7 @@ async def _store_exceptions(
     status = await connection.execute(
         _Sql.store_exceptions,
         batch_no,
-        [exception.item_no for exception in exceptions],
-        [exception.outcome for exception in exceptions],
-        [exception.reason_code for exception in exceptions],
-        [exception.detail for exception in exceptions],
+        json.dumps([exception._asdict() for exception in exceptions]),
     )
     if status != f"INSERT 0 {len(exceptions)}":
         raise InvariantViolationError(
@@ -284,7 +282,7 @@ async def _store_exceptions(
         )
     released = [exception.item_no for exception in exceptions if exception.outcome in RELEASING_OUTCOMES]
     if released:
-        await connection.execute(_Sql.release_claims, batch_no, released)
+        await connection.execute(_Sql.release_claims, batch_no, integer_column(released))
 
 
 async def _close_chunk(connection: Connection, batch_no: int, chunk: Chunk) -> OutcomeTotals:

@@ -2,7 +2,7 @@
 SELECT
     batch_no, batch_id, source, shown_state AS state, business_date, cutoff_at, chunk_size, window_size, item_count,
     duplicate_count, conflict_count, opened_at, frozen_at, started_at, closed_at,
-    rerun_of, rerun_outcomes, rerun_reason_code, credits_per_s
+    rerun_of, array_to_string(rerun_outcomes, ',') AS rerun_outcomes, rerun_reason_code, credits_per_s
 FROM batches
 ORDER BY batch_no DESC
 LIMIT $1

@@ -3,7 +3,7 @@ INSERT INTO batches (
     batch_id, source, state, business_date, cutoff_at, chunk_size, window_size,
     rerun_of, rerun_outcomes, rerun_reason_code, credits_per_s
 )
-SELECT $1, $2, 'open', $3, $4, $5, $6, $7, $8, $9, $11
+SELECT $1, $2, 'open', $3, $4, $5, $6, $7, string_to_array($8, ','), $9, $11
 WHERE (SELECT count(*) FROM batches WHERE state IN ('open', 'frozen', 'running')) < $10
     AND NOT EXISTS (SELECT FROM kept_reports JOIN batches USING (batch_no) WHERE batch_id = $7)
 ON CONFLICT (batch_id) DO NOTHING

@@ -4,11 +4,11 @@ UPDATE claims SET is_held = false
 WHERE order_id = ANY (
         ARRAY(
             SELECT item.order_id
-            FROM unnest($2::integer[]) AS r (item_no)
+            FROM unnest($2::text::integer[]) AS r (item_no)
             CROSS JOIN LATERAL (
                 SELECT order_id FROM items WHERE batch_no = $1 AND items.item_no = r.item_no OFFSET 0
             ) AS item
         )
     )
     AND batch_no = $1
-    AND item_no = ANY ($2)
+    AND item_no = ANY ($2::text::integer[])

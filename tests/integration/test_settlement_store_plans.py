@@ -1,5 +1,6 @@
 """No hot statement of the settlement store scans a big table or reads more than it was asked, on any statistics."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from database.columns import integer_column, text_column
 from database.pools import open_pool
 from domain import limits
 from runtime.stack_state import StackState
+from schemas.batches import ExceptionItem
+from schemas.reasons import Outcome, ReasonCode
 from tests.databases import cloned_database, name_of
 from tests.plans import executed_nodes, read_row_count
 
@@ -221,10 +224,11 @@ def range_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
         count = item_end - item_start
         pending = [item_no for item_no in range(item_start, item_end) if item_no % EXCEPTION_EVERY]
         for new in (pending[: len(pending) // 50 + 1], pending):
-            rows = (new, ["failed"] * len(new), ["ACCOUNT_CLOSED"] * len(new), [None] * len(new))
-            yield "store_exceptions", (batch_no, *rows), count
-            yield "release_claims", (batch_no, new), count
-        yield "fetch_pending_items", (batch_no, item_start, item_end), count
+            failed = [ExceptionItem(item_no, Outcome.FAILED, ReasonCode.ACCOUNT_CLOSED) for item_no in new]
+            yield "store_exceptions", (batch_no, json.dumps([each._asdict() for each in failed])), count
+            yield "release_claims", (batch_no, integer_column(new)), count
+        batch_id = filled.prefix + ("small" if batch_no == filled.small else "big")
+        yield "fetch_pending_items", (batch_id, item_start, item_end), count
         yield "hold_pending_items", (batch_no, item_start, item_end, "OUTCOME_UNKNOWN", "a test"), count
         yield "store_chunk_totals", (batch_no, chunk_index, item_start, item_end), count
         # Of a chunk that has no totals yet: validation stores them once.
@@ -276,7 +280,7 @@ def rerun_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
         yield "prune_chunks", (filled.big, item_start, item_start + 10_000, item_start // 5_000, 2), 10_000
     yield "set_batch_pruned", (filled.big, 2, False), 1
     for rerun_of in (None, f"{filled.prefix}big"):
-        rerun = (rerun_of, ["held"] if rerun_of else None, None)
+        rerun = (rerun_of, "held" if rerun_of else None, None)
         source = "rerun" if rerun_of else "manual"
         yield "open_batch", (f"new-{source}", source, CUTOFF.date(), CUTOFF, 10, 8, *rerun, 100, None), 10
     yield "queue_to_open", (), 1
