@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence, Set
-from typing import NamedTuple
 
 import asyncpg
 
@@ -31,13 +30,6 @@ _FETCH_CREDIT_TOTALS = load_query("fund_platform", "fetch_credit_totals")
 _FETCH_CREDITS = load_query("fund_platform", "fetch_credits")
 _FETCH_CREDIT_LIFE = load_query("fund_platform", "fetch_credit_life")
 _FETCH_LEDGER_BREAKS = load_query("fund_platform", "fetch_ledger_breaks")
-
-
-class _NotCreated(NamedTuple):
-    """What a call did not create, by key."""
-
-    refused: dict[str, CreditResultCode]
-    answered_before: set[str]
 
 
 class PostgresFundPlatform:
@@ -77,27 +69,40 @@ class PostgresFundPlatform:
         """See `FundPlatform.post_credits`.
 
         One statement does all the work of a call whose requests may all be created. Refusals are stored by one more. A
-        key that was answered before has the first one undone, and another one do the work for all keys; then the
+        key that was answered before has all that undone, and another statement do the work for all keys; then the
         answers of such keys are read by one more.
         """
         check_credit_requests(requests)
         if not requests:
             return {}
+        async with self._crediting:
+            try:
+                return await self._post_credits(_POST_NEW_CREDITS, reference, requests)
+            except asyncpg.UniqueViolationError:
+                pass
+            try:
+                return await self._post_credits(_POST_CREDITS, reference, requests)
+            except asyncpg.UniqueViolationError as error:
+                raise InvariantViolationError(
+                    f"The ledger holds a posting that no stored answer knows of, for one of the credits of "
+                    f"{reference}: {error.detail} Nothing was posted; run: settle audit"
+                ) from error
+
+    async def _post_credits(
+        self, query: str, reference: str, requests: Sequence[CreditRequest]
+    ) -> dict[str, CreditResultCode]:
         # READ COMMITTED is relied on: a statement has to see what was committed while the one before it waited.
-        async with (
-            self._crediting,
-            self._pool.acquire() as connection,
-            connection.transaction(isolation="read_committed"),
-        ):
-            not_created = await _post_credits(connection, reference, requests)
+        async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
+            await look_up_by_index(connection)
+            rows = await connection.fetch(query, reference, *_text_of(requests))
             keys, *_ = columns_of(CreditRequest, requests)
             answers = dict.fromkeys(keys, CreditResultCode.CREATED)
-            if refused := not_created.refused:
+            if refused := {key: CreditResultCode(code) for key, code in rows if code}:
                 of_refused = _with_keys(requests, refused.keys())
                 codes = text_column([refused[request.idempotency_key] for request in of_refused])
                 await connection.execute(_REFUSE_CREDITS, *_text_of(of_refused), codes)
                 answers.update(refused)
-            if answered_before := not_created.answered_before:
+            if answered_before := {key for key, code in rows if code is None}:
                 answers.update(await _fetch_answers(connection, requests, answered_before))
         return answers
 
@@ -142,33 +147,6 @@ class PostgresFundPlatform:
         """See `FundPlatform.fetch_ledger_breaks`."""
         rows = await self._pool.fetch(_FETCH_LEDGER_BREAKS, break_count_max)
         return [(row["kind"], row["id"], row["detail"]) for row in rows]
-
-
-async def _post_credits(connection: Connection, reference: str, requests: Sequence[CreditRequest]) -> _NotCreated:
-    columns = _text_of(requests)
-    await look_up_by_index(connection)
-    try:
-        rows = await _post_new_credits(connection, reference, columns)
-        if rows is None:
-            rows = await connection.fetch(_POST_CREDITS, reference, *columns)
-    except asyncpg.UniqueViolationError as error:
-        raise InvariantViolationError(
-            f"The ledger holds a posting that no stored answer knows of, for one of the credits of {reference}: "
-            f"{error.detail} Nothing was posted; run: settle audit"
-        ) from error
-    return _NotCreated(
-        refused={key: CreditResultCode(code) for key, code in rows if code},
-        answered_before={key for key, code in rows if code is None},
-    )
-
-
-async def _post_new_credits(connection: Connection, reference: str, columns: Sequence[str]) -> list[Row] | None:
-    """Post credits none of which was ever answered, as almost always; None if one was, and then nothing."""
-    try:
-        async with connection.transaction():
-            return await connection.fetch(_POST_NEW_CREDITS, reference, *columns)
-    except asyncpg.UniqueViolationError:
-        return None
 
 
 async def _require_no_posting(connection: Connection, reference: str, withdrawn_keys: Set[str]) -> None:

@@ -101,9 +101,12 @@ class PostgresBatchFilling:
             text_column(currencies),
         )
 
+        async def append_new(connection: Connection, batch: Row) -> AppendResult:
+            await connection.execute(_APPEND_NEW_ORDERS, batch["batch_no"], batch["item_count"], *columns)
+            return AppendResult(len(order_ids), 0, (), ())
+
         async def append(connection: Connection, batch: Row) -> AppendResult:
-            result = await _append_new_orders(connection, batch, len(orders), columns)
-            result = result or await _append_others_too(connection, batch_id, batch, columns)
+            result = await _append_others_too(connection, batch_id, batch, columns)
             await connection.execute(
                 _COUNT_APPENDED,
                 batch["batch_no"],
@@ -113,7 +116,11 @@ class PostgresBatchFilling:
             )
             return result
 
-        return await self._append(batch_id, append)
+        try:
+            # None of the orders was ever claimed, as almost always: half the work.
+            return await self._append_once(batch_id, append_new, queue=_APPEND_BESIDE_OTHERS)
+        except asyncpg.UniqueViolationError:
+            return await self._append(batch_id, append)
 
     async def append_rerun_items(self, batch_id: str, items: Sequence[RerunItem]) -> frozenset[str]:
         """See the port."""
@@ -164,18 +171,6 @@ class PostgresBatchFilling:
             await connection.execute(
                 _SET_BATCH_FROZEN, batch["batch_no"], calendar.latest_business_date(batch["locked_at"])
             )
-
-
-async def _append_new_orders(
-    connection: Connection, batch: Row, order_count: int, columns: Sequence[str]
-) -> AppendResult | None:
-    """Append orders none of which was ever offered, as almost always: half the work. None if one was; then nothing."""
-    try:
-        async with connection.transaction():
-            await connection.execute(_APPEND_NEW_ORDERS, batch["batch_no"], batch["item_count"], *columns)
-    except asyncpg.UniqueViolationError:
-        return None
-    return AppendResult(order_count, 0, (), ())
 
 
 async def _append_others_too(connection: Connection, batch_id: str, batch: Row, columns: Sequence[str]) -> AppendResult:

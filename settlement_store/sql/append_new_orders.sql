@@ -1,4 +1,4 @@
--- Claim and append the offered orders, none of which was ever claimed, and add them to the plan; fails if one was.
+-- Claim and append the offered orders, none of which was ever claimed, and add them to the batch's plan and count; fails if one was.
 WITH offered AS MATERIALIZED (
     SELECT
         order_id, account_id, amount_minor, currency,
@@ -15,6 +15,8 @@ WITH offered AS MATERIALIZED (
     INSERT INTO items (batch_no, item_no, claim_no, amount_minor, order_id, account_id, currency)
     SELECT $1, item_no, 1, amount_minor, order_id, account_id, currency FROM offered
     ORDER BY order_id
+), counted AS (
+    UPDATE batches SET item_count = item_count + (SELECT count(*) FROM offered) WHERE batch_no = $1
 )
 INSERT INTO planned_totals AS plan (batch_no, currency, order_count, amount_minor)
 SELECT $1, currency, count(*), sum(amount_minor) FROM offered GROUP BY currency
