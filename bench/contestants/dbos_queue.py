@@ -1,8 +1,8 @@
 """DBOS on the same SQL: a durable workflow for the batch, one on a queue for each chunk, a durable step for each step.
 
 As its documentation advises: inputs and outputs are ids, workflows and steps are asynchronous, each process has an
-executor id of its own, the queue bounds what each process runs at a time, and it is polled often. Its system database
-is on the same PostgreSQL server.
+executor id of its own, the queue bounds what each process runs at a time, and is polled ten times as often as by
+default: of 0.01, 0.03, 0.05, 0.1 and 0.3 s that was the fastest. Its system database is on the same PostgreSQL server.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from runtime.settings import Settings
 from schemas.batches import BatchOpening
 
 QUEUE = "chunks"
-POLLING_INTERVAL_S = 0.01
+POLLING_INTERVAL_S = 0.1
 APPLICATION_VERSION = "bench"
 
 _steps: SettlementSteps
