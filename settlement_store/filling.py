@@ -27,7 +27,7 @@ from schemas.batches import (
     RerunItem,
     StoredException,
 )
-from settlement_store.batch_rows import batch_of, fetch_batch_no, fetch_batch_row, lock_batch
+from settlement_store.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
 from settlement_store.port import batch_pruned, check_offers, is_opened_as
 
 _OPEN_BATCH = load_query("settlement_store", "open_batch")
@@ -101,10 +101,6 @@ class PostgresBatchFilling:
             text_column(currencies),
         )
 
-        async def append_new(connection: Connection, batch: Row) -> AppendResult:
-            await connection.execute(_APPEND_NEW_ORDERS, batch["batch_no"], batch["item_count"], *columns)
-            return AppendResult(len(order_ids), 0, (), ())
-
         async def append(connection: Connection, batch: Row) -> AppendResult:
             result = await _append_others_too(connection, batch_id, batch, columns)
             await connection.execute(
@@ -118,9 +114,11 @@ class PostgresBatchFilling:
 
         try:
             # None of the orders was ever claimed, as almost always: half the work.
-            return await self._append_once(batch_id, append_new, queue=_APPEND_BESIDE_OTHERS)
+            state = await self._pool.fetchval(_APPEND_NEW_ORDERS, batch_id, *columns)
         except asyncpg.UniqueViolationError:
             return await self._append(batch_id, append)
+        _require_open(batch_id, state)
+        return AppendResult(len(order_ids), 0, (), ())
 
     async def append_rerun_items(self, batch_id: str, items: Sequence[RerunItem]) -> frozenset[str]:
         """See the port."""
@@ -148,8 +146,7 @@ class PostgresBatchFilling:
     ) -> Appended:
         async with self._pool.acquire() as connection, connection.transaction():
             batch = await lock_batch(connection, batch_id)
-            if batch["state"] != BatchState.OPEN:
-                raise BatchNotOpenError(f"Batch {batch_id} is {batch['state']} and takes no more orders.")
+            _require_open(batch_id, batch["state"])
             # After the batch's row, always: locks in one order never deadlock.
             await connection.execute(queue)
             return await append(connection, batch)
@@ -183,6 +180,13 @@ async def _append_others_too(connection: Connection, batch_id: str, batch: Row, 
         conflict_order_ids=tuple(row["conflict_order_ids"]),
         unanswered_conflict_order_ids=tuple(row["unanswered_conflict_order_ids"]),
     )
+
+
+def _require_open(batch_id: str, state: str | None) -> None:
+    if state is None:
+        raise batch_not_found(batch_id)
+    if state != BatchState.OPEN:
+        raise BatchNotOpenError(f"Batch {batch_id} is {state} and takes no more orders.")
 
 
 def _claim_race(batch_id: str) -> _ClaimRaceError:

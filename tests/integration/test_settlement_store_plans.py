@@ -253,7 +253,7 @@ def order_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
             ):
                 for amount_minor in (100, 101):
                     yield "append_orders", (filled.open, 0, *offers_of(order_ids, amount_minor)), count
-        yield "append_new_orders", (filled.open, 0, *offers_of([f"new-{n}" for n in range(count)])), count
+        yield "append_new_orders", (f"{filled.prefix}open", *offers_of([f"new-{n}" for n in range(count)])), count
     for count in (10, limits.AUDIT_SLICE_ORDER_COUNT):
         for after in ("", *(f"{filled.prefix}{place}" for place in AUDIT_PLACES)):
             yield "fetch_latest_items", (after, count), count
