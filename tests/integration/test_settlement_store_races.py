@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from database.pools import Pool, open_pool
+from database.queries import load_query
 from domain.control_totals import totals_of
 from domain.errors import BatchNotOpenError, InvariantViolationError
 from runtime.stack_state import StackState
@@ -126,6 +127,18 @@ async def test_appends_at_once_to_the_same_and_to_other_batches_give_each_order_
     assert [[item.item_no for item in of_batch] for of_batch in items] == [list(range(n)) for n in claimed_counts]
     assert len({item.order_id for of_batch in items for item in of_batch}) == ORDER_COUNT
     assert await store.fetch_store_breaks(10) == []
+
+
+async def test_new_orders_wait_for_an_append_that_claims_alone(store: PostgresSettlementStore, pool: Pool) -> None:
+    """It has looked at the claims, and relies on none being taken meanwhile."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+    await store.open_batch(opening_of("B1"))
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(load_query("settlement_store", "append_alone"))
+        appending = asyncio.create_task(store.append_orders("B1", orders_of(random.Random(1))[:10]))
+        while not await pool.fetchval(waiting):
+            assert not appending.done()
+    assert (await appending).claimed_count == 10
 
 
 @pytest.mark.parametrize("seed", range(4))
