@@ -1,5 +1,5 @@
 -- Read the next slice of the unacknowledged list up to the cutoff, each order with its record, as one row of whole columns (`database.columns`), and the place of the last.
--- Run with look-ups by index alone (`database.pools.look_up_by_index`): the records are read in one sweep of their index.
+-- Run with look-ups by index alone (`database.pools.look_up_by_index`): the records are read in one sweep of theirs.
 -- Payload and version are of the same row of orders, so they belong together whatever the list says of the order.
 -- The list is cut before it meets the cutoff, and the cursor is hidden in sub-selects, so that no statistics, fresh or
 -- stale, make sorting the whole list look cheaper than reading a slice in index order.
