@@ -98,8 +98,8 @@ FREEZING = [
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the statements that are run from now on, each once it is done.
 
-    What the driver asks on its own is among them: of an array's type once in each connection, as long as a chunk's
-    other small statements together. So nothing here may have an array.
+    What the driver asks on its own is among them: of an array's type once in each connection, for as long as a chunk's
+    other small statements take together.
     """
     told: list[str] = []
 
@@ -137,6 +137,23 @@ async def test_freezing_validating_and_crediting_run_these_statements_and_no_oth
         statements.clear()
         await credit_chunk(store, fund_platform, CreditTurns(store, None), ref)
         assert statements == CREDITING, statements
+
+
+async def test_the_driver_looks_up_no_type_for_a_chunk_with_rejects(
+    statements: list[str], systems: Systems, batch_id: str
+) -> None:
+    order_center, store, fund_platform = systems
+    opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
+    await seed_orders(systems, ORDER_COUNT, bad_rate=0.5)
+    await freeze_overdue_orders(order_center, store, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
+    await store.start_batch(batch_id)
+    assert opening.cutoff_at
+    ref = ChunkRef(batch_id=batch_id, chunk_index=0, cutoff_at=opening.cutoff_at)
+    statements.clear()
+    await validate_chunk(order_center, store, ref)
+    await credit_chunk(store, fund_platform, CreditTurns(store, None), ref)
+    assert {"store_exceptions", "release_claims"} < set(statements)
+    assert set(statements) - set(NAME_BY_QUERY.values()) <= {"BEGIN", "SET", "COMMIT"}
 
 
 async def test_an_order_costs_these_rows_and_a_chunk_those(
