@@ -14,8 +14,6 @@ NamedRow = TypeVar("NamedRow", bound=NamedTuple)
 class Table(Sequence[NamedRow]):
     """Rows of a kind of named tuple; equal to any sequence of the same rows."""
 
-    __hash__ = None  # type: ignore[assignment]  # its columns may be lists
-
     def __init__(self, kind: type[NamedRow], columns: Sequence[Sequence[Any]]) -> None:
         """Take columns, one for each field of the kind, in their order.
 

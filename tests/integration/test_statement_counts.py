@@ -19,7 +19,7 @@ from database.pools import Pool
 from domain import limits
 from schemas.ledger import CreditRequest
 from schemas.workflows import ChunkRef
-from tests.settlements import CALENDAR, Systems, opening_of, seed_orders
+from tests.settlements import CALENDAR, Systems, freeze, opening_of, seed_orders
 
 ROOT = Path(__file__).parents[2]
 TABLES = {
@@ -145,7 +145,7 @@ async def test_the_driver_looks_up_no_type_for_a_chunk_with_rejects(
     order_center, store, fund_platform = systems
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     await seed_orders(systems, ORDER_COUNT, bad_rate=0.5)
-    await freeze_overdue_orders(order_center, store, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
+    await freeze(systems, opening)
     await store.start_batch(batch_id)
     assert opening.cutoff_at
     ref = ChunkRef(batch_id=batch_id, chunk_index=0, cutoff_at=opening.cutoff_at)
