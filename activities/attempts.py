@@ -45,8 +45,9 @@ class Heartbeat:
         self.beat()
 
     def beat(self) -> None:
-        """Heartbeat now."""
-        activity.heartbeat(*self._details)
+        """Heartbeat now; a local activity has no one to tell, its workflow task has a timeout instead."""
+        if not activity.info().is_local:
+            activity.heartbeat(*self._details)
 
 
 @asynccontextmanager
@@ -65,7 +66,11 @@ async def attempt(batch_id: str, chunk_index: int | None = None) -> AsyncIterato
     try:
         yield heartbeat
     except BaseException as error:
-        is_final = isinstance(error, SettleError) and not isinstance(error, _RETRYABLE)
+        is_final = (
+            isinstance(error, SettleError)
+            and not isinstance(error, _RETRYABLE)
+            and not activity.info().is_local  # the workflow goes on with other activities
+        )
         _log.warning(
             "activity attempt failed",
             exc_info=not isinstance(_origin(error), _EXPECTED),

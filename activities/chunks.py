@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import compress
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from domain.order_rules import find_rejects
 from domain.tables import Table, columns_of
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
-from schemas.batches import ChunkState, ExceptionItem, Item, OutcomeTotals
+from schemas.batches import Chunk, ChunkState, ExceptionItem, Item, OutcomeTotals
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import RecordVersion, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
@@ -66,6 +67,31 @@ class Judgement(NamedTuple):
         return [version for version in read if version.order_id not in offered_again]
 
 
+class _Validated(NamedTuple):
+    """A validated chunk's totals so far, and what is pending in it: None if another attempt has validated it."""
+
+    totals: OutcomeTotals
+    pending: Sequence[Item] | None
+
+
+async def settle_chunk(
+    order_center: OrderCenter, store: SettlementStore, fund_platform: FundPlatform, turns: CreditTurns, ref: ChunkRef
+) -> OutcomeTotals:
+    """Validate a chunk's orders, then have those that may be credited credited, and close the chunk.
+
+    Both steps in turn, except that the items are read once. Only who has stored the validation may do so: it may have
+    been told another record of an order than the attempt that has.
+
+    Raises:
+        DataError, InvariantViolationError, TurnLaterError, UnansweredError: as the two steps do.
+    """
+    chunk = await store.fetch_chunk(ref.batch_id, ref.chunk_index)
+    validated = await _validate(order_center, store, ref, chunk, _NOTHING_ASIDE)
+    if validated.pending is None:
+        return await credit_chunk(store, fund_platform, turns, ref)
+    return await _credit(store, fund_platform, turns, ref, chunk, validated.pending, [])
+
+
 async def validate_chunk(
     order_center: OrderCenter, store: SettlementStore, ref: ChunkRef, set_aside: SetAside = _NOTHING_ASIDE
 ) -> OutcomeTotals:
@@ -83,16 +109,31 @@ async def validate_chunk(
         DataError: the data of items that are not set aside make it fail; nothing was stored.
     """
     chunk = await store.fetch_chunk(ref.batch_id, ref.chunk_index)
+    return (await _validate(order_center, store, ref, chunk, set_aside)).totals
+
+
+async def _validate(
+    order_center: OrderCenter, store: SettlementStore, ref: ChunkRef, chunk: Chunk, set_aside: SetAside
+) -> _Validated:
     if chunk.state != ChunkState.PLANNED:
-        return await store.store_validation(ref.batch_id, ref.chunk_index, [])
+        return _Validated((await store.store_validation(ref.batch_id, ref.chunk_index, [])).totals, None)
     pending = await store.fetch_pending_items(ref.batch_id, chunk)
     items, exceptions = _set_aside(set_aside, items_to_judge(pending), ReasonCode.NOT_ATTEMPTED)
     judgement = await judge(order_center, ref, items, ItemRange(chunk.item_start, chunk.item_end))
     exceptions += [ExceptionItem(item.item_no, Outcome.REJECTED, reason) for item, reason in judgement.rejects]
-    totals = await store.store_validation(ref.batch_id, ref.chunk_index, exceptions)
+    stored = await store.store_validation(ref.batch_id, ref.chunk_index, exceptions)
     if ref.acknowledges:
         await order_center.acknowledge(judgement.read_versions())
-    return totals
+    return _Validated(stored.totals, _without(pending, exceptions) if stored.is_new else None)
+
+
+def _without(items: Sequence[Item], exceptions: Sequence[ExceptionItem]) -> Sequence[Item]:
+    if not exceptions:
+        return items
+    columns = columns_of(Item, items)
+    left_out = {exception.item_no for exception in exceptions}
+    stay = [item_no not in left_out for item_no in columns[0]]
+    return Table(Item, [list(compress(column, stay)) for column in columns])
 
 
 def items_to_judge(pending: Sequence[Item]) -> Sequence[Item]:
@@ -166,15 +207,28 @@ async def credit_chunk(
         )
     pending = await store.fetch_pending_items(ref.batch_id, chunk)
     items, exceptions = _set_aside(set_aside, pending, ReasonCode.OUTCOME_UNKNOWN)
+    return await _credit(store, fund_platform, turns, ref, chunk, items, exceptions)
+
+
+async def _credit(
+    store: SettlementStore,
+    fund_platform: FundPlatform,
+    turns: CreditTurns,
+    ref: ChunkRef,
+    chunk: Chunk,
+    items: Sequence[Item],
+    exceptions: list[ExceptionItem],
+) -> OutcomeTotals:
+    """Have the items credited, and close the chunk with what came of them and the exceptions that there are already."""
     await turns.take(ref, len(items))
     codes = await ask_for_credits(fund_platform.post_credits, ref, items, ItemRange(chunk.item_start, chunk.item_end))
     if CreditResultCode.SUPERSEDED in codes.values():
         superseded = next(item for item in items if codes.get(item.item_no) == CreditResultCode.SUPERSEDED)
         return await fetch_totals_of_zombie(store, ref, superseded)
-    exceptions += [
+    refused = [
         ExceptionItem(item_no, *EXCEPTION_BY_CODE[code]) for item_no, code in codes.items() if code not in SETTLED_CODES
     ]
-    return await store.store_outcomes(ref.batch_id, ref.chunk_index, exceptions)
+    return await store.store_outcomes(ref.batch_id, ref.chunk_index, [*exceptions, *refused])
 
 
 async def ask_for_credits(

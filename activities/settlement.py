@@ -123,6 +123,18 @@ class SettlementActivities:
             return await self._store.fetch_control(batch_id)
 
     @activity.defn
+    async def settle_chunk(self, ref: ChunkRef) -> CreditAnswer:
+        """Validate a chunk's orders, credit them and close it; its control totals, or how long a cap makes it wait."""
+        async with attempt(ref.batch_id, ref.chunk_index):
+            try:
+                totals = await chunks.settle_chunk(
+                    self._order_center, self._store, self._fund_platform, self._turns, ref
+                )
+            except TurnLaterError as later:
+                return CreditAnswer(wait_s=later.wait_s, is_turn_promised=later.is_promised)
+            return CreditAnswer(**dict(totals))
+
+    @activity.defn
     async def validate_chunk(self, request: StepRequest) -> OutcomeTotals:
         """Validate a chunk's orders; what is rejected so far."""
         async with attempt(request.batch_id, request.chunk_index):

@@ -18,12 +18,13 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from bench.fresh_stack import fresh_stack, say
+from domain import limits
 from domain.batch_openings import plan_manual_opening
 from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
-from schemas.batches import BatchOpening, BatchPlan, BatchState, ControlTotals, OutcomeTotals
-from schemas.workflows import CreditAnswer, StepRequest
+from schemas.batches import BatchOpening, BatchPlan, BatchState, ControlTotals
+from schemas.workflows import ChunkRef, CreditAnswer
 from workers.settlement_worker import WORKFLOWS
 
 BENCH_DIR = Path(".settle/children")
@@ -48,20 +49,15 @@ class NoActivities:
             state=BatchState.RUNNING,
             chunk_count=self._chunk_count,
             chunk_size=5_000,
-            window=8,
+            window=limits.WINDOW_DEFAULT,
             business_date=now.date(),
             cutoff_at=now,
             planned=ControlTotals(),
         )
 
     @activity.defn
-    async def validate_chunk(self, _request: StepRequest) -> OutcomeTotals:
-        """Reject nothing."""
-        return OutcomeTotals()
-
-    @activity.defn
-    async def credit_chunk(self, _request: StepRequest) -> CreditAnswer:
-        """Credit nothing."""
+    async def settle_chunk(self, _ref: ChunkRef) -> CreditAnswer:
+        """Settle nothing."""
         return CreditAnswer()
 
     @activity.defn
@@ -91,8 +87,7 @@ async def _run(settings: Settings, chunk_count: int) -> tuple[list[int], float]:
     activities: list[Callable[..., Any]] = [
         none.freeze_batch,
         none.start_batch,
-        none.validate_chunk,
-        none.credit_chunk,
+        none.settle_chunk,
         none.close_batch,
     ]
     opening = plan_manual_opening(settings.batch_settings, datetime.now(UTC), batch_id="children")

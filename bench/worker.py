@@ -1,4 +1,7 @@
-"""`python -m bench.worker ROLE`: a worker for `workflows` or for `activities`; `settle worker` is one for both."""
+"""`python -m bench.worker ROLE`: a worker for `workflows` or for `activities`; `settle worker` is one for both.
+
+What a workflow does in a local activity belongs to the worker for workflows.
+"""
 
 import sys
 from typing import Any
@@ -12,10 +15,14 @@ from starters.worker import worker
 
 def main() -> None:
     """Serve as `settle worker` does, in one role."""
-    left_out = {"workflows": "activities", "activities": "workflows"}[sys.argv[1]]
+    changed_by_role: dict[str, dict[str, Any]] = {
+        "workflows": {"no_remote_activities": True},
+        "activities": {"workflows": ()},
+    }
+    changed = changed_by_role[sys.argv[1]]
 
     def make(client: Client, **options: Any) -> Worker:
-        return Worker(client, **{**options, left_out: ()})
+        return Worker(client, **{**options, **changed})
 
     with patch("workers.settlement_worker.Worker", make):
         worker()

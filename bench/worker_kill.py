@@ -1,4 +1,4 @@
-"""Killing the worker with most activities in flight, and what became of those activities."""
+"""Killing the worker with most chunks in flight, and what became of them."""
 
 import asyncio
 import signal
@@ -7,18 +7,18 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from bench.settle_processes import SettleProcesses
+from bench.work_in_flight import fetch_worker_pids
 from domain import limits
 from domain.identifiers import chunk_workflow_id
 from settlement_store.port import SettlementStore
 
 
 class Kill(NamedTuple):
-    """What a kill hit: the chunks' workflows that had an activity in flight on the killed worker."""
+    """What a kill hit: the chunks' workflows that had work in flight on the killed worker."""
 
     at_fraction: float
     killed_at_s: float
@@ -28,8 +28,8 @@ class Kill(NamedTuple):
 class KillCost(NamedTuple):
     """What a kill cost.
 
-    `attempts_max` is 2 or more when an activity had to be tried again; `cost_s` is the longest time from the kill
-    until a chunk that it hit was closed.
+    `attempts_max` is 2 or more when an activity or a workflow task had to be tried again; `cost_s` is the longest time
+    from the kill until a chunk that it hit was closed.
     """
 
     attempts_max: int
@@ -39,7 +39,7 @@ class KillCost(NamedTuple):
 async def kill_busiest_worker(
     client: Client, store: SettlementStore, batch_ids: Sequence[str], workers: SettleProcesses, fraction: float
 ) -> Kill | None:
-    """SIGKILL the worker with most activities of these batches in flight and start another; None if none had any.
+    """SIGKILL the worker with most chunks of these batches in flight and start another; None if none had any.
 
     The worker is stopped (SIGSTOP) before all is looked at again, so that what is counted is what the kill hits.
     """
@@ -71,13 +71,15 @@ async def fetch_kill_cost(client: Client, kill: Kill) -> KillCost:
         except WorkflowFailureError:
             continue
         history = await handle.fetch_history()
-        attempts.extend(event.activity_task_started_event_attributes.attempt for event in history.events)
+        for event in history.events:
+            attempts.append(event.activity_task_started_event_attributes.attempt)
+            attempts.append(event.workflow_task_scheduled_event_attributes.attempt)
         closed_at_s.append(history.events[-1].event_time.ToMilliseconds() / 1000)
     return KillCost(max(attempts), max(closed_at_s) - kill.killed_at_s)
 
 
 async def _fetch_in_flight(client: Client, store: SettlementStore, batch_ids: Sequence[str]) -> dict[str, int]:
-    """The worker's pid for each chunk's workflow of these batches that has a started activity."""
+    """The worker's pid for each chunk's workflow of these batches that has work in flight."""
     # Chunks are started in their order: those in flight are the first that are not closed. All at once, since what was
     # in flight a moment ago is not any more.
     found = await asyncio.gather(
@@ -94,12 +96,9 @@ async def _fetch_in_flight(client: Client, store: SettlementStore, batch_ids: Se
 
 async def _fetch_pid(client: Client, chunk_id: str) -> int | None:
     try:
-        description = await client.get_workflow_handle(chunk_id).describe()
+        pids = await fetch_worker_pids(client, chunk_id)
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:  # about to be started
             return None
         raise
-    for pending in description.raw_description.pending_activities:
-        if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED:
-            return int(pending.last_worker_identity.partition("@")[0])
-    return None
+    return pids[0] if pids else None

@@ -12,7 +12,7 @@ from schemas.workflows import ChunkRef
 # Sizes. 5,000 orders a chunk: the orchestration costs per chunk, the SQL per order, and a failure hits a chunk.
 CHUNK_SIZE_DEFAULT = 5_000
 CHUNK_SIZE_MAX = 10_000
-WINDOW_DEFAULT = 8
+WINDOW_DEFAULT = 12
 WINDOW_MAX = 200
 CHUNK_COUNT_MAX = 999_999  # what six digits in a chunk's workflow id can name
 UNCLOSED_BATCH_COUNT_MAX = 100
@@ -150,6 +150,7 @@ WATCH_INTERVAL_S = 0.5
 
 # Workers
 WORKER_ACTIVITY_SLOT_COUNT = 8
+WORKER_LOCAL_ACTIVITY_SLOT_COUNT = 2  # one chunk is validated while another one is credited
 WORKER_ACTIVITY_POLL_COUNT = 2  # each may take a task with it when a worker stands still
 WORKER_GRACEFUL_SHUTDOWN_S = 10
 # A worker asks Temporal for a sign of life, to see when it comes back. See docs/decisions/0003.
@@ -180,6 +181,8 @@ WORKFLOW_TASK_TIMEOUT_S = 3
 STICKY_SCHEDULE_TO_START_TIMEOUT_S = 1
 HEARTBEAT_INTERVAL_S = 0.5
 HEARTBEAT_TIMEOUT_S = 3
+LOCAL_ACTIVITY_QUEUE_S = 2  # a chunk that waited longer when a slot is free is not settled at once
+LOCAL_ACTIVITY_TIMEOUT_S = 5
 CHUNK_ACTIVITY_TIMEOUT_S = 120
 BATCH_ACTIVITY_TIMEOUT_S = 4 * 3600
 ACTIVITY_RETRY_INITIAL_S = 0.2
@@ -220,7 +223,14 @@ _RELATIONS = {
     "a turn that is not taken yet is told in advance": CREDIT_TURN_AHEAD_S < CREDIT_TURN_LEAD_S,
     "a run that was missed is caught up until the next one": SCHEDULE_CATCHUP_WINDOW_S >= 24 * 3600,
     "an attempt ends before all attempts do": BATCH_ACTIVITY_TIMEOUT_S < ACTIVITY_DEADLINE_S,
-    "a pool connection for every activity slot": WORKER_ACTIVITY_SLOT_COUNT <= DATABASE_POOL_SIZE_MAX,
+    "a pool connection for every activity slot": (
+        WORKER_ACTIVITY_SLOT_COUNT + WORKER_LOCAL_ACTIVITY_SLOT_COUNT <= DATABASE_POOL_SIZE_MAX
+    ),
+    "slots are left to who can use them": LOCAL_ACTIVITY_QUEUE_S < LOCAL_ACTIVITY_TIMEOUT_S,
+    "unknown orders are asked for while a chunk is settled at once": (
+        sum(UNKNOWN_ORDER_PAUSES_S) < LOCAL_ACTIVITY_TIMEOUT_S
+    ),
+    "a chunk is settled at once within a worker's grace": LOCAL_ACTIVITY_TIMEOUT_S < WORKER_GRACEFUL_SHUTDOWN_S,
     "no more polls than slots": WORKER_ACTIVITY_POLL_COUNT <= WORKER_ACTIVITY_SLOT_COUNT,
     "servers that are away are told in time": (
         COMMAND_START_S + DATABASE_CONNECT_TIMEOUT_S + TEMPORAL_CONNECT_TIMEOUT_S < UNREACHABLE_TOLD_S

@@ -64,6 +64,13 @@ class OutcomeTotals(BaseModel):
     held: ControlTotals = ControlTotals()
 
 
+class StoredValidation(NamedTuple):
+    """A chunk's totals so far, and whether it was this call that stored its validation."""
+
+    totals: OutcomeTotals
+    is_new: bool
+
+
 class OfferedOrder(NamedTuple):
     """An order offered to a batch: the payload that is frozen when it becomes an item."""
 

@@ -36,6 +36,7 @@ from schemas.batches import (
     RerunItem,
     StoreBreak,
     StoredException,
+    StoredValidation,
 )
 from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome, ReasonCode
@@ -181,12 +182,13 @@ class MemorySettlementStore(MemoryBatchControl, MemoryCreditBuckets):
 
     async def store_validation(
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
-    ) -> OutcomeTotals:
+    ) -> StoredValidation:
         """See `SettlementStore.store_validation`."""
         contents, chunk = self._get_chunk(batch_id, chunk_index)
-        if chunk.state == ChunkState.PLANNED:
+        is_new = chunk.state == ChunkState.PLANNED
+        if is_new:
             self._store(batch_id, chunk, ChunkState.VALIDATED, exceptions)
-        return contents.totals_of(chunk)
+        return StoredValidation(contents.totals_of(chunk), is_new)
 
     async def store_outcomes(
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]

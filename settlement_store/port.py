@@ -31,6 +31,7 @@ from schemas.batches import (
     RetiredBatch,
     StoreBreak,
     StoredException,
+    StoredValidation,
     UnclosedBatch,
 )
 from schemas.order_life import ConflictingOffer, OrderItem
@@ -138,13 +139,14 @@ class SettlementStore(OperatorControl, Outbox, CreditBuckets, Protocol):
 
     async def store_validation(
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
-    ) -> OutcomeTotals:
+    ) -> StoredValidation:
         """Store what validation found of a planned chunk's items, release claims, and make it validated.
 
         Claims of rejected and failed items are released; items that it holds keep theirs.
 
         Returns:
-            The totals of the outcomes stored so far; the loser's are those that the winner stored.
+            The totals of the outcomes stored so far; the loser's are those that the winner stored. It is new for the
+            winner alone: what it did not except is pending now.
 
         Raises:
             BatchNotFoundError: there is no such chunk.

@@ -30,6 +30,7 @@ from schemas.batches import (
     Item,
     ItemGroup,
     OutcomeTotals,
+    StoredValidation,
 )
 from schemas.reasons import ReasonCode
 from settlement_store.audit_reads import PostgresAuditReads
@@ -136,18 +137,20 @@ class PostgresSettlementStore(
 
     async def store_validation(
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
-    ) -> OutcomeTotals:
+    ) -> StoredValidation:
         """See the port."""
         async with self._transaction() as connection:
             batch_no, chunk = await _read_chunk(connection, _Sql.lock_chunk, batch_id, chunk_index)
             if chunk.state != ChunkState.PLANNED:
-                return await _stored_chunk_totals(connection, batch_no, chunk_index)
+                totals = await _stored_chunk_totals(connection, batch_no, chunk_index)
+                return StoredValidation(totals, is_new=False)
             await _store_exceptions(connection, batch_no, chunk, exceptions)
             if exceptions:
                 await _store_outbox_row(connection, batch_no, chunk, ChunkState.VALIDATED)
-            return await _move_chunk(
+            totals = await _move_chunk(
                 connection, batch_no, chunk, ChunkState.VALIDATED, store_totals=_Sql.store_reject_totals
             )
+            return StoredValidation(totals, is_new=True)
 
     async def store_outcomes(
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]

@@ -125,6 +125,7 @@ def build_worker(
             activities.start_batch,
             activities.control_batch,
             activities.fetch_control,
+            activities.settle_chunk,
             activities.validate_chunk,
             activities.probe_validation,
             activities.credit_chunk,
@@ -136,6 +137,7 @@ def build_worker(
         ],
         # Replays hold the workflows to the sandbox; at work it costs more than half of a workflow's time.
         workflow_runner=UnsandboxedWorkflowRunner(),
+        max_concurrent_local_activities=limits.WORKER_LOCAL_ACTIVITY_SLOT_COUNT,
         max_concurrent_activities=limits.WORKER_ACTIVITY_SLOT_COUNT,
         max_concurrent_activity_task_polls=limits.WORKER_ACTIVITY_POLL_COUNT,
         max_heartbeat_throttle_interval=timedelta(seconds=limits.HEARTBEAT_INTERVAL_S),

@@ -21,6 +21,14 @@ class ActivityOptions(TypedDict):
     retry_policy: RetryPolicy
 
 
+class LocalActivityOptions(TypedDict):
+    """Keyword arguments of `workflow.execute_local_activity_method`."""
+
+    schedule_to_start_timeout: timedelta
+    start_to_close_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
 _WORLD_RETRY = RetryPolicy(
     initial_interval=timedelta(seconds=limits.ACTIVITY_RETRY_INITIAL_S),
     backoff_coefficient=limits.ACTIVITY_RETRY_BACKOFF,
@@ -32,6 +40,13 @@ CHUNK_ACTIVITY = ActivityOptions(
     schedule_to_close_timeout=timedelta(seconds=limits.ACTIVITY_DEADLINE_S),
     heartbeat_timeout=timedelta(seconds=limits.HEARTBEAT_TIMEOUT_S),
     retry_policy=_WORLD_RETRY,
+)
+
+# Settling a chunk at once is tried once. What fails there, or has no slot in time, is left to the two steps.
+AT_ONCE = LocalActivityOptions(
+    schedule_to_start_timeout=timedelta(seconds=limits.LOCAL_ACTIVITY_QUEUE_S),
+    start_to_close_timeout=timedelta(seconds=limits.LOCAL_ACTIVITY_TIMEOUT_S),
+    retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
 # Freezing and reconciling go through all of a batch, slice by slice.

@@ -109,7 +109,7 @@ class ChunkStep:
             totals = await workflow.execute_activity_method(
                 self._step.whole, request, summary=summary, **CHUNK_ACTIVITY
             )
-            if not await self._has_waited(totals):
+            if not await self.wait_for_turn(totals):
                 return totals
 
     async def _probe(self, isolation: Isolation) -> None:
@@ -133,10 +133,10 @@ class ChunkStep:
             answer = await workflow.execute_activity_method(
                 self._step.probe, request, summary=summary, **CHUNK_ACTIVITY
             )
-            if not await self._has_waited(answer):
+            if not await self.wait_for_turn(answer):
                 return answer
 
-    async def _has_waited(self, answer: BaseModel) -> bool:
+    async def wait_for_turn(self, answer: BaseModel) -> bool:
         """Wait here for a turn under the cap on credits, which holds no slot of a worker; whether there was one to."""
         if not isinstance(answer, CapAnswer) or not answer.wait_s:
             return False

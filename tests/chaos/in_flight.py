@@ -8,10 +8,10 @@ from typing import Self
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from bench.work_in_flight import fetch_worker_pids
 from runtime.kafka import connection_arguments
 from tests.chaos.installation import Installation
 from tests.chaos.schedule import Role
@@ -35,11 +35,11 @@ WHERE told.delivered_buckets & leased.bits <> leased.bits
 AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RPCError, KafkaError)
 
 WHAT = {
-    Role.WORKER: "activities that it runs",
+    Role.WORKER: "pieces of work that it has",
     Role.INTAKE: "records that it has not committed",
     Role.RELAY: "steps whose outcomes it has not told",
     Role.TEMPORAL: "chunks between their steps",
-    Role.POSTGRESQL: "activities that wait for it",
+    Role.POSTGRESQL: "pieces of work that wait for it",
     Role.BROKER: "steps whose outcomes are not told",
 }
 
@@ -85,7 +85,7 @@ class InFlight:
     async def _count(self, role: Role, target: str) -> int:
         match role:
             case Role.WORKER:
-                return await self._count_activities(self._installation.processes[target].pid)
+                return await self._count_work(self._installation.processes[target].pid)
             case Role.INTAKE:
                 return await self.count_uncommitted(self._assigned(target))
             case Role.RELAY:
@@ -93,7 +93,7 @@ class InFlight:
             case Role.TEMPORAL:
                 return await self._fetch(BETWEEN_STEPS)
             case Role.POSTGRESQL:
-                return await self._count_activities(None)
+                return await self._count_work(None)
             case Role.BROKER:
                 return await self.count_undelivered()
 
@@ -104,18 +104,11 @@ class InFlight:
         finally:
             await connection.close()
 
-    async def _count_activities(self, pid: int | None) -> int:
-        """How many activities a worker, or all of them, have started and not ended."""
+    async def _count_work(self, pid: int | None) -> int:
+        """How many activities and chunks a worker, or all of them, have in hand."""
         workflows = [each.id async for each in self._client.list_workflows(RUNNING)]
-        return sum(await asyncio.gather(*(self._count_activities_of(each, pid) for each in workflows)))
-
-    async def _count_activities_of(self, workflow_id: str, pid: int | None) -> int:
-        description = await self._client.get_workflow_handle(workflow_id).describe()
-        return sum(
-            pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
-            and pid in (None, int(pending.last_worker_identity.partition("@")[0]))
-            for pending in description.raw_description.pending_activities
-        )
+        found = await asyncio.gather(*(fetch_worker_pids(self._client, each) for each in workflows))
+        return sum(pid in (None, worker_pid) for pids in found for worker_pid in pids)
 
     def _assigned(self, target: str) -> list[int]:
         """The partitions that an intake was given last."""

@@ -327,7 +327,8 @@ class TestFreezingAndStarting:
 class TestChunks:
     async def test_validation_rejects_and_leaves_the_rest_pending(self, store: SettlementStore) -> None:
         await run_batch(store, orders_of(*ORDER_IDS))
-        totals = await store.store_validation("B1", 0, [rejected(1)])
+        totals, is_new = await store.store_validation("B1", 0, [rejected(1)])
+        assert is_new
         assert totals == outcome_totals_of([("rejected", "USD", 1, 100)])
         chunk = await store.fetch_chunk("B1", 0)
         assert chunk == Chunk(0, 0, 3, ChunkState.VALIDATED)
@@ -344,7 +345,7 @@ class TestChunks:
     ) -> None:
         await run_batch(store, orders_of(*ORDER_IDS))
         not_attempted = ExceptionItem(2, Outcome.HELD, ReasonCode.NOT_ATTEMPTED, "too many are bad")
-        totals = await store.store_validation("B1", 0, [failed(1), not_attempted])
+        totals, _ = await store.store_validation("B1", 0, [failed(1), not_attempted])
         assert totals == outcome_totals_of([("failed", "USD", 1, 100), ("held", "USD", 1, 100)])
         assert await store.fetch_store_breaks(10) == []
         await store.open_batch(opening_of("B2"))
@@ -436,10 +437,14 @@ class TestChunks:
         assert await store.append_orders("B2", orders_of("O1", "O2")) == AppendResult(1, 1, (), ())
 
 
+async def totals_after_validation(store: SettlementStore, *rejects: ExceptionItem) -> OutcomeTotals:
+    return (await store.store_validation("B1", 0, rejects)).totals
+
+
 Step = Callable[[SettlementStore], Awaitable[OutcomeTotals]]
 STEPS: dict[str, Step] = {
-    "validation": lambda store: store.store_validation("B1", 0, [rejected(0)]),
-    "other validation": lambda store: store.store_validation("B1", 0, [rejected(1), rejected(2)]),
+    "validation": lambda store: totals_after_validation(store, rejected(0)),
+    "other validation": lambda store: totals_after_validation(store, rejected(1), rejected(2)),
     "outcomes": lambda store: store.store_outcomes("B1", 0, [failed(3)]),
     "other outcomes": lambda store: store.store_outcomes("B1", 0, [held(3), failed(4)]),
     "hold": lambda store: store.hold_chunk("B1", 0, "why"),
@@ -484,8 +489,10 @@ class TestEveryPairOfSteps:
 
     async def test_of_two_validations_at_once_one_rejects(self, store: SettlementStore) -> None:
         await prepare(store, "validation")
-        names = ["validation", "other validation"] * 2
-        totals = await asyncio.gather(*(STEPS[name](store) for name in names))
+        rejects = [[rejected(0)], [rejected(1), rejected(2)]] * 2
+        stored = await asyncio.gather(*(store.store_validation("B1", 0, each) for each in rejects))
+        assert [each.is_new for each in stored].count(True) == 1
+        totals = [each.totals for each in stored]
         assert totals == [totals[0]] * 4
         assert totals[0].rejected.order_count == list((await outcomes_of(store)).values()).count(
             (Outcome.REJECTED, ReasonCode.ORDER_DISPUTED)

@@ -181,7 +181,7 @@ class TestAbort:
 
     async def test_a_batchs_outcomes_are_the_sum_of_its_chunks(self, store: SettlementStore) -> None:
         await run_batch(store, orders_of(*ORDER_IDS))  # 5 items in chunks of 3
-        first = await store.store_validation("B1", 0, [rejected(0)])
+        first, _ = await store.store_validation("B1", 0, [rejected(0)])
         assert await store.fetch_outcome_totals("B1") == first
         first = await store.store_outcomes("B1", 0, [failed(1)])
         second = await store.hold_chunk("B1", 1, "why")

@@ -123,5 +123,6 @@ class TestBacklog:
             return await store.fetch_backlog_order_count(STUCK_S) == 0
 
         await eventually(is_stuck)
-        await asyncio.gather(*(store.store_validation("B1", 0, [rejected(0)]) for _ in range(2)))
+        lost = await asyncio.gather(*(store.store_validation("B1", 0, [rejected(0)]) for _ in range(2)))
+        assert not any(each.is_new for each in lost)
         assert await is_stuck()

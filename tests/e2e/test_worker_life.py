@@ -1,4 +1,4 @@
-"""A worker that is told to stop, or is stopped, with an activity in flight: it ends in good order, others go on."""
+"""A worker that is told to stop, or is stopped, with a chunk in flight: it ends in good order, others go on."""
 
 import asyncio
 import json
@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from functools import partial
 
 from temporalio.api.enums.v1 import EventType, PendingActivityState, TimeoutType
-from temporalio.api.history.v1 import ActivityTaskStartedEventAttributes
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 
+from bench.work_in_flight import fetch_worker_pids
 from domain import limits
 from domain.identifiers import chunk_workflow_id
 from tests.e2e.conftest import COMMAND_TIMEOUT_S, Commands
@@ -52,6 +53,13 @@ async def begin(commands: Commands) -> str:
     return chunk_workflow_id(batch_id, 0)
 
 
+async def is_settling_at_once(client: Client, chunk_id: str) -> bool:
+    try:
+        return bool(await fetch_worker_pids(client, chunk_id))
+    except RPCError:  # about to be started
+        return False
+
+
 async def is_crediting(handle: WorkflowHandle[object, object]) -> bool:
     try:
         description = await handle.describe()
@@ -68,13 +76,17 @@ async def serves(commands: Commands) -> bool:
     return "serves the task queue" in (commands.directory / "worker.log").read_text()
 
 
-async def require_all_settled(client: Client, commands: Commands, chunk_id: str) -> ActivityTaskStartedEventAttributes:
-    """Require that the batch ends with all orders settled; how the chunk's crediting was begun at last."""
+async def require_all_settled(client: Client, commands: Commands, chunk_id: str) -> list[HistoryEvent]:
+    """Require that the batch ends with all orders settled; the history of its chunk."""
     await asyncio.to_thread(commands.ok, "run", "--batch-id", f"b-{commands.directory.name}", "--wait")
     audit = json.loads(commands.ok("audit", "--json"))
     assert (audit["ok"], audit["settled"]["order_count"]) == (True, ORDER_COUNT)
-    events = await fetch_events(client, chunk_id)
-    return of_type(events, EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED)[-1].activity_task_started_event_attributes
+    return await fetch_events(client, chunk_id)
+
+
+def last_started(events: list[HistoryEvent]) -> HistoryEvent:
+    """How the chunk's crediting was begun at last, if it was an activity of its own."""
+    return of_type(events, EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED)[-1]
 
 
 async def end(worker: "subprocess.Popen[bytes]") -> float:
@@ -90,11 +102,31 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_can_within_its_gra
 ) -> None:
     with slow_worker(commands, limits.WORKER_GRACEFUL_SHUTDOWN_S / 3) as worker:
         chunk_id = await begin(commands)
-        await eventually(lambda: is_crediting(client.get_workflow_handle(chunk_id)))
+        await eventually(lambda: is_settling_at_once(client, chunk_id))
         assert await end(worker) < limits.WORKER_GRACEFUL_SHUTDOWN_S
     with commands.worker():
-        credited = await require_all_settled(client, commands, chunk_id)
-    assert (credited.attempt, credited.identity.partition("@")[0]) == (1, str(worker.pid))
+        events = await require_all_settled(client, commands, chunk_id)
+    assert not of_type(events, EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT)
+    tasks = of_type(events, EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED)
+    identities = {task.workflow_task_started_event_attributes.identity for task in tasks}
+    assert [identity.partition("@")[0] for identity in identities] == [str(worker.pid)]
+
+
+async def test_a_chunk_that_a_worker_settles_at_once_when_it_stands_still_is_found_by_its_workflow_task(
+    client: Client, commands: Commands
+) -> None:
+    with slow_worker(commands, limits.LOCAL_ACTIVITY_TIMEOUT_S) as worker:
+        chunk_id = await begin(commands)
+        await eventually(lambda: is_settling_at_once(client, chunk_id))
+        worker.send_signal(signal.SIGSTOP)
+        stopped_at_s = time.time()
+        with commands.worker():
+            events = await require_all_settled(client, commands, chunk_id)
+    timed_out = of_type(events, EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT)
+    assert timed_out, "it was not found"
+    found_after_s = timed_out[0].event_time.ToMilliseconds() / 1000 - stopped_at_s
+    assert found_after_s < limits.WORKFLOW_TASK_TIMEOUT_S + BUSY_MACHINE_S
+    assert not of_type(events, EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED), "it was not settled at once"
 
 
 async def test_what_it_cannot_finish_it_hands_back_at_once(client: Client, commands: Commands) -> None:
@@ -104,7 +136,8 @@ async def test_what_it_cannot_finish_it_hands_back_at_once(client: Client, comma
         with commands.worker():
             ended_after_s = await end(worker)
             assert ended_after_s < limits.WORKER_GRACEFUL_SHUTDOWN_S + BUSY_MACHINE_S
-            credited = await require_all_settled(client, commands, chunk_id)
+            events = await require_all_settled(client, commands, chunk_id)
+    credited = last_started(events).activity_task_started_event_attributes
     assert credited.attempt == 2
     assert not credited.last_failure.HasField("timeout_failure_info"), "it was waited for, not handed back"
 
@@ -119,10 +152,9 @@ async def test_the_activity_of_a_worker_that_stands_still_is_found_by_its_heartb
             await eventually(partial(serves, commands))
             worker.send_signal(signal.SIGSTOP)
             stopped_at_s = time.time()
-            credited = await require_all_settled(client, commands, chunk_id)
-            events = await fetch_events(client, chunk_id)
-            started = of_type(events, EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED)[-1]
+            started = last_started(await require_all_settled(client, commands, chunk_id))
             taken_over_after_s = started.event_time.ToMilliseconds() / 1000 - stopped_at_s
+    credited = started.activity_task_started_event_attributes
     failure = credited.last_failure.timeout_failure_info
     assert failure.timeout_type == TimeoutType.TIMEOUT_TYPE_HEARTBEAT
     # What the stopped worker had asked for before may still be given to it, once for each of its polls.

@@ -34,10 +34,8 @@ def test_every_line_is_json_and_names_batch_chunk_and_attempt(commands: Commands
     assert {event["batch_id"] for event in done} == {"logged"}
     assert {event["attempt"] for event in done} == {1}
     assert sorted((event["activity"], event.get("chunk_index")) for event in done if "chunk_index" in event) == [
-        ("credit_chunk", 0),
-        ("credit_chunk", 1),
-        ("validate_chunk", 0),
-        ("validate_chunk", 1),
+        ("settle_chunk", 0),
+        ("settle_chunk", 1),
     ]
     assert {event["activity"] for event in done if "chunk_index" not in event} == {
         "freeze_batch",

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowQueryRejectedError
 from temporalio.service import RPCError
@@ -84,7 +85,10 @@ async def terminate(client: Client, workflow_id: str) -> None:
 
 
 async def reset_to(client: Client, workflow_id: str, task_index: int) -> None:
-    tasks = of_type(await fetch_events(client, workflow_id), EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+    async def fetch_completed_tasks() -> list[HistoryEvent]:
+        return of_type(await fetch_events(client, workflow_id), EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+
+    tasks = await eventually(fetch_completed_tasks)  # a chunk that is settled at once has none at first
     await client.workflow_service.reset_workflow_execution(
         ResetWorkflowExecutionRequest(
             namespace=client.namespace,

@@ -43,6 +43,8 @@ from workflows.settle_batch import SettleBatchWorkflow
 
 OUTAGE_S = float(os.environ.get("OUTAGE_S", "6"))
 CHUNK_SIZE = 250
+CHUNK_COUNT = 64
+ORDER_COUNT = CHUNK_COUNT * CHUNK_SIZE
 WAIT_S = 60.0
 
 
@@ -74,7 +76,7 @@ async def scheduled_activities(client: Client, batch_id: str, chunk_count: int) 
 async def test_an_outage_of_the_fund_platform_isolates_fails_and_holds_nothing(
     client: Client, stack: StackState, databases: DatabaseUrls, systems: Systems, batch_id: str
 ) -> None:
-    orders = await seed_orders(systems, 8_000)
+    orders = await seed_orders(systems, ORDER_COUNT)
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=4)
     async with running_worker(client, batch_id, systems):
         handle = await start_batch(client, batch_id, opening)
@@ -94,12 +96,12 @@ async def test_an_outage_of_the_fund_platform_isolates_fails_and_holds_nothing(
                 await asyncio.sleep(0.5)
         async with asyncio.timeout(WAIT_S):
             result = await handle.result()
-    assert closed_counts[-1] < 32, "the outage came too late to hit anything"
+    assert closed_counts[-1] < CHUNK_COUNT, "the outage came too late to hit anything"
     assert len(set(closed_counts[2:])) == 1, "something was settled while the Fund Platform was away"
     assert (result.totals.failed, result.totals.held) == (ControlTotals(), ControlTotals())
     await require_settled(systems, result, opening, orders)
-    await require_clean(systems, 8_000)
-    assert await scheduled_activities(client, batch_id, 32) == {"validate_chunk", "credit_chunk"}
+    await require_clean(systems, ORDER_COUNT)
+    assert await scheduled_activities(client, batch_id, CHUNK_COUNT) == {"validate_chunk", "credit_chunk"}
 
 
 async def test_credits_that_are_not_answered_by_the_deadline_are_held_and_the_batch_pauses(

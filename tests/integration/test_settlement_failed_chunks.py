@@ -1,10 +1,13 @@
 """A chunk that fails, or is ended by an operator, is an outcome: its items are held, the batch closes."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from temporalio.client import Client, WorkflowHandle
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import CancelledError
 
 from activities.reconciliation import reconcile_batch
 from domain.control_totals import sum_totals
@@ -15,11 +18,15 @@ from schemas.batches import BatchState, ControlTotals
 from schemas.reasons import ReasonCode
 from schemas.workflows import BatchResult
 from tests.settlements import (
+    DEADLINE_S,
     Gate,
     SeededOrders,
     Systems,
     expect,
+    fetch_events,
+    freeze,
     held,
+    of_type,
     opening_of,
     replaced,
     require_clean,
@@ -27,6 +34,7 @@ from tests.settlements import (
     running_worker,
     seed_orders,
     settle,
+    start_chunk_by_hand,
 )
 
 CHUNK_SIZE = 20
@@ -161,3 +169,23 @@ async def test_a_chunk_ended_while_its_credits_are_under_way_is_held_as_unknown_
     await gate.open()  # the credits were on their way and arrive now
     credited = held_of(orders, ReasonCode.OUTCOME_UNKNOWN).settled
     await require_held(systems, result, orders, reason=ReasonCode.OUTCOME_UNKNOWN, credited=credited)
+
+
+async def test_a_chunk_cancelled_while_it_is_settled_at_once_takes_no_further_step(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    await seed_orders(systems, CHUNK_SIZE)
+    opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
+    await freeze(systems, opening)
+    gate = Gate()
+    slow = systems._replace(fund_platform=held(systems.fund_platform, "post_credits", gate))
+    async with running_worker(client, batch_id, slow):
+        chunk = await start_chunk_by_hand(client, batch_id, opening, chunk_index=0)
+        await gate.reached()
+        await chunk.cancel()
+        with pytest.raises(WorkflowFailureError) as failed:
+            async with asyncio.timeout(DEADLINE_S):
+                await chunk.result()
+        await gate.open()
+    assert isinstance(failed.value.cause, CancelledError)
+    assert not of_type(await fetch_events(client, chunk.id), EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)

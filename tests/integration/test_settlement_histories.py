@@ -1,15 +1,20 @@
 """What real histories hold: the configured timeouts, and little else, however many orders a chunk has."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
+import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
-from domain.errors import InvariantViolationError
+from activities import chunks
+from domain.errors import InvariantViolationError, UnavailableError
 from domain.identifiers import chunk_workflow_id
+from schemas.batches import OutcomeTotals
+from schemas.workflows import ChunkRef
 from tests.settlements import (
     Systems,
     fetch_events,
@@ -32,18 +37,12 @@ CHUNK_EVENTS = [
     EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
     EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
     EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
-    *2
-    * [
-        EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
-        EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED,
-        EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
-        EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
-        EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
-        EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
-    ],
+    EventType.EVENT_TYPE_MARKER_RECORDED,  # which release's order of steps it has
+    EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,  # the same, for who looks for such workflows
+    EventType.EVENT_TYPE_MARKER_RECORDED,  # the local activity
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
 ]
-CHUNK_BYTES_MAX = 6_000
+CHUNK_BYTES_MAX = 4_000
 CHUNK_BYTES_FOR_MORE_CURRENCIES_MAX = 1_000  # totals per currency are the only thing that may grow
 BATCH_EVENTS_MAX = 25  # beside those of its chunks
 BATCH_EVENTS_PER_CHUNK_MAX = 9
@@ -93,6 +92,9 @@ WORKFLOW_TASK_TIMEOUT = timedelta(seconds=3)
 STICKY_TIMEOUT = timedelta(seconds=1)
 HEARTBEAT_INTERVAL = timedelta(seconds=0.5)
 GRACEFUL_SHUTDOWN = timedelta(seconds=10)
+LOCAL_ACTIVITY_SLOT_COUNT = 2
+LOCAL_ACTIVITY_QUEUE_S = 2
+LOCAL_ACTIVITY_TIMEOUT_S = 5
 
 
 def times_of(events: list[HistoryEvent]) -> dict[str, ActivityTimes]:
@@ -114,10 +116,15 @@ def times_of(events: list[HistoryEvent]) -> dict[str, ActivityTimes]:
 
 
 async def test_every_timeout_in_the_histories_is_the_configured_one(
-    client: Client, systems: Systems, batch_id: str
+    client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch of three chunks that meets everything: one ran before, one fails, one is clean."""
+    """A batch of three chunks that meets everything: one ran before, one fails, one is settled step by step."""
     await seed_orders(systems, 30)
+
+    async def settle_chunk(*_: object) -> OutcomeTotals:
+        raise UnavailableError("A system was away.")
+
+    monkeypatch.setattr(chunks, "settle_chunk", settle_chunk)
 
     async def fetch_chunk(batch_id: str, chunk_index: int) -> object:
         if chunk_index == 1:
@@ -132,9 +139,9 @@ async def test_every_timeout_in_the_histories_is_the_configured_one(
         await settle(client, batch_id, opening)
 
     batch = await fetch_events(client, batch_id)
-    chunks = [await fetch_events(client, chunk_workflow_id(batch_id, chunk_index)) for chunk_index in range(3)]
-    assert times_of(batch) | times_of(chunks[2]) == ACTIVITIES
-    for events in (batch, *chunks):
+    children = [await fetch_events(client, chunk_workflow_id(batch_id, chunk_index)) for chunk_index in range(3)]
+    assert times_of(batch) | times_of(children[2]) == ACTIVITIES
+    for events in (batch, *children):
         started = events[0].workflow_execution_started_event_attributes
         assert started.workflow_task_timeout.ToTimedelta() == WORKFLOW_TASK_TIMEOUT
         assert not started.workflow_execution_timeout.ToTimedelta()
@@ -144,6 +151,31 @@ async def test_every_timeout_in_the_histories_is_the_configured_one(
     assert config["max_heartbeat_throttle_interval"] == HEARTBEAT_INTERVAL
     assert config["default_heartbeat_throttle_interval"] == HEARTBEAT_INTERVAL
     assert config["graceful_shutdown_timeout"] == GRACEFUL_SHUTDOWN
+
+
+async def test_a_chunk_that_is_not_settled_at_once_in_time_is_settled_step_by_step(
+    client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A local activity's timeouts are in no history. One chunk more is started than there are slots, and has none."""
+    orders = await seed_orders(systems, 30)
+    opening = opening_of(batch_id, chunk_size=10, window=LOCAL_ACTIVITY_SLOT_COUNT + 1)
+    tried: set[int] = set()
+
+    async def settle_chunk(*arguments: ChunkRef) -> OutcomeTotals:
+        tried.add(arguments[-1].chunk_index)
+        await asyncio.sleep(3_600)
+        raise AssertionError("It was left to run.")
+
+    monkeypatch.setattr(chunks, "settle_chunk", settle_chunk)
+    async with running_worker(client, batch_id, systems) as worker:
+        _, result = await settle(client, batch_id, opening)
+    assert result.totals.settled == orders.settled
+    assert worker.config()["max_concurrent_local_activities"] == LOCAL_ACTIVITY_SLOT_COUNT == len(tried)
+    for chunk_index in range(LOCAL_ACTIVITY_SLOT_COUNT + 1):
+        events = await fetch_events(client, chunk_workflow_id(batch_id, chunk_index))
+        first = of_type(events, EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)[0]
+        waited_s = (first.event_time.ToDatetime() - events[0].event_time.ToDatetime()).total_seconds()
+        assert LOCAL_ACTIVITY_TIMEOUT_S <= waited_s < LOCAL_ACTIVITY_TIMEOUT_S + LOCAL_ACTIVITY_QUEUE_S
 
 
 async def test_a_chunks_history_is_as_long_and_as_big_for_2000_orders_as_for_one_and_names_none_of_them(

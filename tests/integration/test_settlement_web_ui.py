@@ -1,8 +1,12 @@
 """What an operator sees of a batch in the Temporal web UI, and finds it by."""
 
-from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client
+from typing import Any
 
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError
+
+from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id
 from runtime.batch_starts import start_batch
 from schemas.batches import BatchState
@@ -16,12 +20,15 @@ from tests.settlements import (
     of_type,
     opening_of,
     payload_text,
+    replaced,
     running_worker,
     seed_orders,
     settle,
 )
 from workflows.search_attributes import BATCH_ID, BATCH_STATE, BUSINESS_DATE, EXCEPTION_ITEM_COUNT, SOURCE
 from workflows.settle_batch import SettleBatchWorkflow
+
+ACTIVITY_EVENTS = (EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, EventType.EVENT_TYPE_MARKER_RECORDED)
 
 
 async def test_a_batch_and_its_chunks_say_what_they_are_and_what_every_activity_is_for(
@@ -41,15 +48,55 @@ async def test_a_batch_and_its_chunks_say_what_they_are_and_what_every_activity_
     assert "Terminating it is safe" in (await chunk.static_details() or "")
 
     async def fetch_summaries(workflow_id: str) -> list[str]:
-        scheduled = of_type(await fetch_events(client, workflow_id), EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
-        return [payload_text(event.user_metadata.summary) for event in scheduled]
+        return [
+            payload_text(event.user_metadata.summary)
+            for event in await fetch_events(client, workflow_id)
+            if event.event_type in ACTIVITY_EVENTS and event.user_metadata.HasField("summary")
+        ]
 
     assert await fetch_summaries(batch_id) == [
         "freeze the batch's orders",
         "start the frozen batch",
         "reconcile and close",
     ]
-    assert await fetch_summaries(chunk.id) == ["validate chunk 2", "credit chunk 2"]
+    assert await fetch_summaries(chunk.id) == ["settle chunk 2 at once"]
+
+
+async def test_a_chunk_that_could_not_be_settled_at_once_shows_each_step_and_its_last_failure(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    await seed_orders(systems, 10)
+    opening = opening_of(batch_id, chunk_size=10, window=1)
+    chunk = client.get_workflow_handle(chunk_workflow_id(batch_id, 0))
+    is_away = True
+
+    async def post_credits(*arguments: Any) -> object:
+        if is_away:
+            raise UnavailableError("The Fund Platform is away.")
+        return await systems.fund_platform.post_credits(*arguments)
+
+    async def fetch_last_failure() -> str | None:
+        pending = (await chunk.describe()).raw_description.pending_activities
+        return pending[0].last_failure.message if pending and pending[0].HasField("last_failure") else None
+
+    failing = systems._replace(fund_platform=replaced(systems.fund_platform, "post_credits", post_credits))
+    async with running_worker(client, batch_id, failing):
+        handle = await start_batch(client, batch_id, opening)
+        await eventually(lambda: child_is_known(chunk))
+        assert "The Fund Platform is away." in await eventually(fetch_last_failure)
+        assert "look at the pending activity's last failure" in await fetch_current_details(client, chunk.id)
+        is_away = False
+        await handle.result()
+    scheduled = of_type(await fetch_events(client, chunk.id), EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
+    assert [payload_text(event.user_metadata.summary) for event in scheduled] == ["validate chunk 0", "credit chunk 0"]
+
+
+async def child_is_known(handle: WorkflowHandle[Any, Any]) -> bool:
+    """Whether a workflow that another one starts is there."""
+    try:
+        return bool(await handle.describe())
+    except RPCError:
+        return False
 
 
 async def test_a_batch_is_found_by_its_typed_search_attributes_while_it_runs_and_after(

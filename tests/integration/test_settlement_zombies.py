@@ -16,6 +16,7 @@ from activities import chunks
 from activities.credit_turns import CreditTurns
 from activities.reconciliation import reconcile_batch
 from domain import limits
+from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id, credit_key
 from runtime.batch_starts import start_batch
 from schemas.batches import BatchState, ControlTotals, OutcomeTotals
@@ -73,6 +74,14 @@ async def validate(systems: Systems, ref: ChunkRef) -> OutcomeTotals:
 
 async def credit(systems: Systems, ref: ChunkRef) -> OutcomeTotals:
     return await chunks.credit_chunk(systems.store, systems.fund_platform, CreditTurns(systems.store, None), ref)
+
+
+async def settle_at_once(systems: Systems, ref: ChunkRef) -> OutcomeTotals:
+    return await chunks.settle_chunk(*systems, CreditTurns(systems.store, None), ref)
+
+
+async def fail(*_: object) -> OutcomeTotals:
+    raise UnavailableError("A system was away.")
 
 
 async def close_batch(systems: Systems, ref: ChunkRef) -> None:
@@ -215,6 +224,18 @@ async def test_a_validation_attempt_held_back_until_a_later_one_has_finished_rej
     await require_outcome(systems, settled=WAVERING + STEADY, rejected=[])
 
 
+async def test_an_attempt_at_both_steps_that_did_not_validate_its_chunk_credits_nothing_that_was_rejected(
+    systems: Systems, ref: ChunkRef
+) -> None:
+    gate, early_attempt = await hold_back(systems, ref, settle_at_once, "store_validation")
+    await load_orders(systems, [record._replace(status=OrderStatus.DISPUTED) for record in WAVERING])
+    await validate(systems, ref)
+    await gate.open()
+    assert await early_attempt == await systems.store.fetch_chunk_totals("first", 0)
+    await close_batch(systems, ref)
+    await require_outcome(systems, settled=STEADY, rejected=WAVERING, reason=ReasonCode.ORDER_DISPUTED)
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_attempts_in_any_interleaving_with_closings_and_reopenings_leave_one_outcome_an_order(
     systems: Systems, seed: int
@@ -240,6 +261,8 @@ async def test_attempts_in_any_interleaving_with_closings_and_reopenings_leave_o
     async def attempt(ref: ChunkRef) -> OutcomeTotals:
         for _ in range(rng.randrange(20)):
             await systems.store.fetch_chunk(ref.batch_id, ref.chunk_index)
+        if rng.random() < 0.5:
+            return await settle_at_once(systems, ref)
         await validate(systems, ref)
         for _ in range(rng.randrange(20)):
             await systems.store.fetch_chunk(ref.batch_id, ref.chunk_index)
@@ -266,6 +289,7 @@ async def test_a_credit_attempt_whose_heartbeats_stopped_credits_nothing_after_t
     opening = opening_of(batch_id, chunk_size=100, window=1)
     gate = Gate(held_count_max=1)
     slow = systems._replace(fund_platform=held(systems.fund_platform, "post_credits", gate))
+    monkeypatch.setattr(chunks, "settle_chunk", fail)  # so that each step is an activity that has heartbeats
     async with running_worker(client, batch_id, slow):
         monkeypatch.setattr(limits, "HEARTBEAT_INTERVAL_S", 3_600)
         handle = await start_batch(client, batch_id, opening)

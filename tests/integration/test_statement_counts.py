@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from activities.chunks import credit_chunk, validate_chunk
+from activities.chunks import credit_chunk, settle_chunk, validate_chunk
 from activities.credit_turns import CreditTurns
 from activities.freezing import freeze_overdue_orders
 from activities.reconciliation import reconcile_batch
@@ -66,6 +66,7 @@ CREDITING = [
     "store_chunk_totals",
     "COMMIT",
 ]
+AT_ONCE = [*VALIDATION, *CREDITING[CREDITING.index("fetch_batch") :]]
 FREEZING = [
     "BEGIN",
     "queue_to_open",
@@ -117,7 +118,7 @@ def _tell(told: list[str], query: str) -> None:
 NAME_BY_QUERY = {file.read_text(): file.stem for package in TABLES for file in (ROOT / package / "sql").glob("*.sql")}
 
 
-async def test_freezing_validating_and_crediting_run_these_statements_and_no_other(
+async def test_freezing_and_settling_at_once_or_step_by_step_run_these_statements_and_no_other(
     statements: list[str], systems: Systems, batch_id: str
 ) -> None:
     order_center, store, fund_platform = systems
@@ -132,11 +133,15 @@ async def test_freezing_validating_and_crediting_run_these_statements_and_no_oth
     for chunk_index in range(ORDER_COUNT // CHUNK_SIZE):
         ref = ChunkRef(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at)
         statements.clear()
-        await validate_chunk(order_center, store, ref)
-        assert statements == VALIDATION, statements
-        statements.clear()
-        await credit_chunk(store, fund_platform, CreditTurns(store, None), ref)
-        assert statements == CREDITING, statements
+        if chunk_index:
+            await settle_chunk(order_center, store, fund_platform, CreditTurns(store, None), ref)
+            assert statements == AT_ONCE, statements
+        else:
+            await validate_chunk(order_center, store, ref)
+            assert statements == VALIDATION, statements
+            statements.clear()
+            await credit_chunk(store, fund_platform, CreditTurns(store, None), ref)
+            assert statements == CREDITING, statements
 
 
 async def test_the_driver_looks_up_no_type_for_a_chunk_with_rejects(
@@ -150,8 +155,7 @@ async def test_the_driver_looks_up_no_type_for_a_chunk_with_rejects(
     assert opening.cutoff_at
     ref = ChunkRef(batch_id=batch_id, chunk_index=0, cutoff_at=opening.cutoff_at)
     statements.clear()
-    await validate_chunk(order_center, store, ref)
-    await credit_chunk(store, fund_platform, CreditTurns(store, None), ref)
+    await settle_chunk(order_center, store, fund_platform, CreditTurns(store, None), ref)
     assert {"store_exceptions", "release_claims"} < set(statements)
     assert set(statements) - set(NAME_BY_QUERY.values()) <= {"BEGIN", "SET", "COMMIT"}
 
@@ -169,8 +173,7 @@ async def test_an_order_costs_these_rows_and_a_chunk_those(
     currency_counts = Counter[int]()
     for chunk_index in range(chunk_count):
         ref = ChunkRef(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at)
-        await validate_chunk(order_center, store, ref)
-        totals = await credit_chunk(store, fund_platform, CreditTurns(store, None), ref)
+        totals = await settle_chunk(order_center, store, fund_platform, CreditTurns(store, None), ref)
         currency_counts[chunk_index] = len(totals.settled.amount_minor)
     rows = {
         (package, table): await pool.fetchval(f"SELECT count(*) FROM {table}")

@@ -71,6 +71,12 @@ CHUNK_SHAPES: dict[str, ChunkShape] = {
     "chunk-unanswered": ChunkShape(
         MemoryOrderCenter(), PoisonedFundPlatform(ConnectionResetError("It hung up.")), credit_deadline_s=0
     ),
+    "chunk-tried-at-once-poisoned-in-validation": ChunkShape(
+        PoisonedOrderCenter(POISON_ORDER_ID), PoisonedFundPlatform()
+    ),
+    "chunk-tried-at-once-unanswered": ChunkShape(
+        MemoryOrderCenter(), PoisonedFundPlatform(ConnectionResetError("It hung up.")), credit_deadline_s=0
+    ),
 }
 
 

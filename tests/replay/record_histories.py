@@ -84,6 +84,8 @@ SHAPES: dict[str, tuple[MemorySettlementStore, int, Begun]] = {
     "batch-scheduled": (MemorySettlementStore(), 5, Begun.BY_SCHEDULE),
     "batch-kafka": (MemorySettlementStore(), 5, Begun.BY_KAFKA),
     "batch-capped": (MemorySettlementStore(), 5, Begun.UNDER_A_CAP),
+    "batch-settled-at-once": (MemorySettlementStore(), 5, Begun.BY_HAND),
+    "batch-tried-at-once-under-a-cap": (MemorySettlementStore(), 5, Begun.UNDER_A_CAP),
 }
 
 

@@ -134,7 +134,27 @@ def test_the_recorded_chunks_isolated_held_and_gave_up() -> None:
         "chunk-poisoned-in-crediting": ["validate_chunk", "credit_chunk", *["probe_credits"] * 5, "credit_chunk"],
         "chunk-past-the-bound": ["validate_chunk", *["probe_validation"] * 3, "validate_chunk", "credit_chunk"],
         "chunk-unanswered": ["validate_chunk", "credit_chunk", "hold_chunk"],
+        "chunk-tried-at-once-poisoned-in-validation": [
+            "validate_chunk",
+            *["probe_validation"] * 5,
+            "validate_chunk",
+            "credit_chunk",
+        ],
+        "chunk-tried-at-once-unanswered": ["validate_chunk", "credit_chunk", "hold_chunk"],
     }
+
+
+def test_the_recorded_chunks_were_tried_at_once_or_are_from_before() -> None:
+    at_once = {path.stem for path in HISTORIES if "core_local_activity" in path.read_text()}
+    assert at_once == {
+        "batch-settled-at-once-chunk-1",
+        "batch-tried-at-once-under-a-cap-chunk-1",
+        "chunk-tried-at-once-poisoned-in-validation",
+        "chunk-tried-at-once-unanswered",
+    }
+    assert activities_of(HISTORIES_DIR / "batch-settled-at-once-chunk-1.json") == []
+    capped = event_types(HISTORIES_DIR / "batch-tried-at-once-under-a-cap-chunk-1.json")
+    assert "EVENT_TYPE_TIMER_STARTED" in capped
 
 
 def test_every_shape_that_can_be_recorded_is_recorded() -> None:

@@ -28,7 +28,7 @@ _WORLD_ERRORS = (
     asyncpg.DeadlockDetectedError("deadlock detected"),
     asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
 )
-_CHUNK_CLOSING_STEPS = frozenset({"credit_chunk", "hold_chunk"})
+_CHUNK_CLOSING_STEPS = frozenset({"settle_chunk", "credit_chunk", "hold_chunk"})
 
 
 class LostAttemptError(Exception):

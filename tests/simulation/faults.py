@@ -65,6 +65,19 @@ _CALLS = MappingProxyType(
     {
         "freeze_batch": ("open_batch", "append_orders", "append_rerun_items", "acknowledge", "freeze_batch"),
         "start_batch": ("start_batch",),
+        "settle_chunk": (
+            "fetch_chunk",
+            "fetch_pending_items",
+            "fetch_records",
+            "store_validation",
+            "store_validation",
+            "acknowledge",
+            "post_credits",
+            "post_credits",
+            "post_credits",
+            "store_outcomes",
+            "store_outcomes",
+        ),
         "validate_chunk": (
             "fetch_chunk",
             "fetch_pending_items",
@@ -96,6 +109,7 @@ _CALLS = MappingProxyType(
 # The calls that it matters to make late: they have an effect, or what they read is acted upon.
 _LATE_CALLS = MappingProxyType(
     {
+        "settle_chunk": ("fetch_records", "store_validation", "post_credits", "post_credits", "store_outcomes"),
         "validate_chunk": ("fetch_records", "store_validation", "store_validation"),
         "credit_chunk": ("post_credits", "post_credits", "store_outcomes"),
         "probe_credits": ("post_credits", "withdraw_credits"),
@@ -119,7 +133,7 @@ _WEIGHT_BY_WAKE = {
     Wake.LATER_CREDIT: 25,
     Wake.END: 15,
 }
-_CHUNK_STEPS = frozenset({"validate_chunk", "credit_chunk", "probe_validation", "probe_credits"})
+_CHUNK_STEPS = frozenset({"settle_chunk", "validate_chunk", "credit_chunk", "probe_validation", "probe_credits"})
 _PARTIAL_METHODS = frozenset({"post_credits", "fetch_records", "fetch_overdue_slice"})
 _SEVERITIES = (0.2, 0.35, 0.5)
 

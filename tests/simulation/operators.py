@@ -26,6 +26,7 @@ from workflows.settle_batch import SettleBatchWorkflow
 CHUNK_COUNT_MAX = 30
 _METHODS = MappingProxyType(
     {
+        "settle_chunk": ("fetch_chunk", "fetch_records", "store_validation", "post_credits", "store_outcomes"),
         "validate_chunk": ("fetch_chunk", "fetch_records", "store_validation"),
         "credit_chunk": ("fetch_chunk", "post_credits", "store_outcomes"),
     }

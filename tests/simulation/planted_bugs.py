@@ -13,7 +13,16 @@ from activities import chunks, rerunning
 from activities.chunks import AskForCredits
 from domain.errors import UnansweredError
 from fund_platform.memory import MemoryFundPlatform
-from schemas.batches import BatchOpening, ChunkState, ExceptionItem, Item, OutcomeTotals, RerunItem, StoredException
+from schemas.batches import (
+    BatchOpening,
+    ChunkState,
+    ExceptionItem,
+    Item,
+    OutcomeTotals,
+    RerunItem,
+    StoredException,
+    StoredValidation,
+)
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
@@ -114,11 +123,23 @@ def _late_validate_overwrites(patches: ExitStack) -> None:
 
     async def store_validation(
         self: MemorySettlementStore, batch_id: str, chunk_index: int, rejects: Sequence[ExceptionItem]
-    ) -> OutcomeTotals:
+    ) -> StoredValidation:
         contents, chunk = self._get_chunk(batch_id, chunk_index)
         new = [reject for reject in rejects if reject.item_no not in contents.exceptions]
         self._store(batch_id, chunk, max(chunk.state, ChunkState.VALIDATED, key=list(ChunkState).index), new)
-        return contents.totals_of(chunk)
+        return StoredValidation(contents.totals_of(chunk), chunk.state == ChunkState.PLANNED)
+
+    _replace(patches, MemorySettlementStore, "store_validation", store_validation)
+
+
+def _lost_validation_credited(patches: ExitStack) -> None:
+    """Who settles a chunk at once credits what it judged itself, although another one's validation was stored."""
+    original = MemorySettlementStore.store_validation
+
+    async def store_validation(
+        self: MemorySettlementStore, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
+    ) -> StoredValidation:
+        return (await original(self, batch_id, chunk_index, exceptions))._replace(is_new=True)
 
     _replace(patches, MemorySettlementStore, "store_validation", store_validation)
 
@@ -227,6 +248,7 @@ PLANTED_BUGS: Mapping[str, Planting] = MappingProxyType(
         "continue-as-new repeats a chunk": _continue_as_new_moves_the_next_chunk(-1),
         "continue-as-new loses a chunk": _continue_as_new_moves_the_next_chunk(1),
         "late validate overwrites": _late_validate_overwrites,
+        "lost validation credited": _lost_validation_credited,
         "compare-and-set left out": _compare_and_set_left_out,
         "different payload taken as exists": _different_payload_taken_as_exists,
         "abort holds a chunk in flight": _abort_holds_a_chunk_in_flight,

@@ -12,19 +12,20 @@ from tests.simulation.planted_bugs import PLANTED_BUGS
 SEED_BY_BUG = MappingProxyType(
     {
         "key includes the batch id": 1,
-        "timeout taken for failed": 6,
+        "timeout taken for failed": 2,
         "timeout taken for settled": 9,
         "window slot leaked": 7,
         "continue-as-new repeats a chunk": 7,
-        "continue-as-new loses a chunk": 2,
-        "late validate overwrites": 61,
-        "compare-and-set left out": 18,
+        "continue-as-new loses a chunk": 7,
+        "late validate overwrites": 6,
+        "lost validation credited": 7,
+        "compare-and-set left out": 19,
         "different payload taken as exists": 1,
-        "abort holds a chunk in flight": 37,
+        "abort holds a chunk in flight": 49,
         "rerun plans an unknown outcome anew": 1,
         "refusal not stored": 1,
-        "claim released too early": 33,
-        "lower claim_no accepted": 51,
+        "claim released too early": 107,
+        "lower claim_no accepted": 238,
         "aborted rerun forgets the unknown": 6,
     }
 )

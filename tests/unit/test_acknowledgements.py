@@ -8,7 +8,7 @@ import pytest
 from activities.chunks import validate_chunk
 from domain.errors import UnavailableError
 from order_center.memory import MemoryOrderCenter
-from schemas.batches import BatchOpening, BatchSource, ChunkState, ExceptionItem, OfferedOrder, OutcomeTotals
+from schemas.batches import BatchOpening, BatchSource, ChunkState, ExceptionItem, OfferedOrder, StoredValidation
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.workflows import ChunkRef
 from settlement_store.memory import MemorySettlementStore
@@ -30,14 +30,14 @@ class MeddledStore(MemorySettlementStore):
 
     async def store_validation(
         self, batch_id: str, chunk_index: int, rejects: Sequence[ExceptionItem]
-    ) -> OutcomeTotals:
+    ) -> StoredValidation:
         before, self.before = self.before, None
         if before:
             await before()
-        totals = await super().store_validation(batch_id, chunk_index, rejects)
+        stored = await super().store_validation(batch_id, chunk_index, rejects)
         if self.after:
             await self.after()
-        return totals
+        return stored
 
 
 @pytest.fixture
