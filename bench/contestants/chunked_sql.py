@@ -6,7 +6,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from bench.contestants.peer_processes import obey, peer_processes
-from bench.contestants.settlement_steps import settlement_steps
+from bench.contestants.settlement_steps import CHUNKS_AT_A_TIME, settlement_steps
 from bench.settlement_run import RUN_TIMEOUT_S
 from runtime.settings import Settings
 from schemas.batches import BatchOpening
@@ -35,12 +35,11 @@ def _serve(connection: Connection, _number: int, settings: Settings, opening: Ba
 
 async def _obey(connection: Connection, settings: Settings, opening: BatchOpening) -> None:
     async with settlement_steps(settings, opening) as steps:
-        room = asyncio.Semaphore(opening.window // 2)
+        room = asyncio.Semaphore(CHUNKS_AT_A_TIME)
 
         async def settle_one(chunk_index: int) -> None:
             async with room:
-                await steps.validate(chunk_index)
-                await steps.credit(chunk_index)
+                await steps.settle(chunk_index)
 
         async def do(command: str, chunk_indexes: range = range(0)) -> None:
             match command:

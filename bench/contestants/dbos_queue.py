@@ -13,8 +13,8 @@ from multiprocessing.connection import Connection
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
 from bench.contestants.peer_processes import obey, peer_processes
-from bench.contestants.settlement_steps import SettlementSteps, settlement_steps
-from bench.settlement_run import RUN_TIMEOUT_S, WORKER_COUNT
+from bench.contestants.settlement_steps import CHUNKS_AT_A_TIME, SettlementSteps, settlement_steps
+from bench.settlement_run import RUN_TIMEOUT_S
 from runtime.settings import Settings
 from schemas.batches import BatchOpening
 
@@ -41,15 +41,9 @@ async def freeze() -> int:
 
 
 @DBOS.step()
-async def validate(chunk_index: int) -> None:
-    """Validate a chunk."""
-    await _steps.validate(chunk_index)
-
-
-@DBOS.step()
-async def credit(chunk_index: int) -> None:
-    """Credit a chunk."""
-    await _steps.credit(chunk_index)
+async def settle(chunk_index: int) -> None:
+    """Validate a chunk and credit it."""
+    await _steps.settle(chunk_index)
 
 
 @DBOS.step()
@@ -60,9 +54,8 @@ async def close() -> None:
 
 @DBOS.workflow()
 async def settle_chunk(chunk_index: int) -> None:
-    """Validate, then credit."""
-    await validate(chunk_index)
-    await credit(chunk_index)
+    """Settle one chunk."""
+    await settle(chunk_index)
 
 
 @DBOS.workflow()
@@ -100,7 +93,7 @@ async def _obey(
         DBOS(config=config)
         DBOS.launch()
         await DBOS.register_queue_async(
-            QUEUE, worker_concurrency=opening.window // WORKER_COUNT, polling_interval_sec=POLLING_INTERVAL_S
+            QUEUE, worker_concurrency=CHUNKS_AT_A_TIME, polling_interval_sec=POLLING_INTERVAL_S
         )
 
         async def do(batch_id: str) -> None:

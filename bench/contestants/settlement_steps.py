@@ -16,6 +16,8 @@ from schemas.batches import BatchOpening
 from schemas.workflows import ChunkRef
 from settlement_store.port import SettlementStore
 
+CHUNKS_AT_A_TIME = 4  # in one of a peer's two processes: with 2 DBOS was slower
+
 
 class SettlementSteps:
     """The steps of one batch."""
@@ -35,13 +37,11 @@ class SettlementSteps:
         )
         return (await self._store.start_batch(self._opening.batch_id)).chunk_count
 
-    async def validate(self, chunk_index: int) -> None:
-        """Validate a chunk."""
-        await chunks.validate_chunk(self._order_center, self._store, self._ref(chunk_index))
-
-    async def credit(self, chunk_index: int) -> None:
-        """Credit a chunk and close it."""
-        await chunks.credit_chunk(self._store, self._fund_platform, self._turns, self._ref(chunk_index))
+    async def settle(self, chunk_index: int) -> None:
+        """Validate a chunk, credit it and close it."""
+        await chunks.settle_chunk(
+            self._order_center, self._store, self._fund_platform, self._turns, self._ref(chunk_index)
+        )
 
     async def close(self) -> None:
         """Reconcile the batch and close it."""
