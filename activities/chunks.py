@@ -79,8 +79,8 @@ async def settle_chunk(
 ) -> OutcomeTotals:
     """Validate a chunk's orders, then have those that may be credited credited, and close the chunk.
 
-    Both steps in turn, except that the items are read once. Only who has stored the validation may do so: it may have
-    been told another record of an order than the attempt that has.
+    Both steps in turn, except that what this attempt has validated it credits without reading it again. An attempt
+    that lost the validation to another one, which may have been told another record of an order, reads what is pending.
 
     Raises:
         DataError, InvariantViolationError, TurnLaterError, UnansweredError: as the two steps do.

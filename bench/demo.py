@@ -173,7 +173,7 @@ def _tell(result: dict[str, Any], run: KafkaRun, problems: list[str]) -> None:
     )
     if run.kill:
         say(
-            f"A worker was killed at {kill['at_fraction']:.0%} with {kill['activities_in_flight']} activities in "
+            f"A worker was killed at {kill['at_fraction']:.0%} with {kill['activities_in_flight']} chunks in "
             f"flight; the last of their chunks was closed {kill['cost_s']:.1f} s later."
         )
     say(f"Audit: {'ok' if result['audit']['ok'] else 'BROKEN'}, {result['audit']['orders']:,} orders.")

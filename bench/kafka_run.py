@@ -47,7 +47,7 @@ class _Standing(NamedTuple):
 async def settle_from_kafka(settings: Settings, log_dir: Path, order_count: int) -> KafkaRun:
     """Take all announced orders in by one intake process and settle them by two workers, with a progress bar.
 
-    At `KILL_AT_FRACTION` the worker with most activities in flight is killed (SIGKILL), and another one started.
+    At `KILL_AT_FRACTION` the worker with most chunks in flight is killed (SIGKILL), and another one started.
 
     Args:
         settings: those of the run; its batches' and chunks' sizes are given to the processes.

@@ -77,7 +77,7 @@ def _settle(settings: Settings, pair: int, *, kill: bool) -> SettlementRun:
     name = f"pair-{pair}-{'kill' if kill else 'plain'}"
     with own_database(settings, name) as own:
         run = asyncio.run(settle_one_batch(own, BENCH_DIR / "logs" / name, batch_id=name, kill=kill))
-    hit = f", {len(run.kill.chunk_workflow_ids)} activities in flight at the kill" if run.kill else ""
+    hit = f", {len(run.kill.chunk_workflow_ids)} chunks in flight at the kill" if run.kill else ""
     say(f"pair {pair}: Settle {'with' if kill else 'without'} a kill {run.settle_s:.2f} s{hit}")
     return run
 

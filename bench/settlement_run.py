@@ -55,7 +55,7 @@ async def settle_one_batch(
         settings: the databases, the Temporal server and a task queue of this run's own.
         log_dir: where the workers' logs go.
         batch_id: names the batch.
-        kill: SIGKILL the worker with most activities in flight at `KILL_AT_FRACTION`, and start another.
+        kill: SIGKILL the worker with most chunks in flight at `KILL_AT_FRACTION`, and start another.
         roles: a worker for each.
     """
     client = await connect_temporal(settings)

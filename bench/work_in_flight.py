@@ -11,7 +11,7 @@ _CHUNK_TYPE = SettleChunkWorkflow.__name__
 async def fetch_worker_pids(client: Client, workflow_id: str) -> list[int]:
     """The pid of the worker of each activity that a workflow has started; of a chunk also if it is settled at once.
 
-    Then its work is within its workflow task, of which the history tells who has it.
+    Then its work is within its workflow task, of which the history tells who has it; it may wait there for a slot.
 
     Raises:
         RPCError: Temporal does not answer, or knows no such workflow.

@@ -230,7 +230,12 @@ _RELATIONS = {
     "unknown orders are asked for while a chunk is settled at once": (
         sum(UNKNOWN_ORDER_PAUSES_S) < LOCAL_ACTIVITY_TIMEOUT_S
     ),
-    "a chunk is settled at once within a worker's grace": LOCAL_ACTIVITY_TIMEOUT_S < WORKER_GRACEFUL_SHUTDOWN_S,
+    "a turn to send credits is waited for while a chunk is settled at once": (
+        CREDIT_TURN_WAIT_S_MAX < LOCAL_ACTIVITY_TIMEOUT_S
+    ),
+    "a chunk is settled at once within a worker's grace": (
+        LOCAL_ACTIVITY_QUEUE_S + LOCAL_ACTIVITY_TIMEOUT_S < WORKER_GRACEFUL_SHUTDOWN_S
+    ),
     "no more polls than slots": WORKER_ACTIVITY_POLL_COUNT <= WORKER_ACTIVITY_SLOT_COUNT,
     "servers that are away are told in time": (
         COMMAND_START_S + DATABASE_CONNECT_TIMEOUT_S + TEMPORAL_CONNECT_TIMEOUT_S < UNREACHABLE_TOLD_S

@@ -77,7 +77,7 @@ class ProbeRequest(ChunkRef):
 
 
 class CapAnswer(BaseModel):
-    """With a `wait_s`, nothing was done: a cap on credits makes the chunk wait that long before it asks again."""
+    """With a `wait_s`, nothing was requested: a cap on credits makes the chunk wait that long before it asks again."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -39,6 +39,7 @@ class Step(NamedTuple):
     probe: Callable[[SettlementActivities, ProbeRequest], Awaitable[ProbeAnswer]]
 
 
+TURN_SUMMARY = "wait for a turn under the cap on credits"
 VALIDATION = Step("validate", "validated", SettlementActivities.validate_chunk, SettlementActivities.probe_validation)
 CREDITING = Step("credit", "credited", SettlementActivities.credit_chunk, SettlementActivities.probe_credits)
 
@@ -109,7 +110,7 @@ class ChunkStep:
             totals = await workflow.execute_activity_method(
                 self._step.whole, request, summary=summary, **CHUNK_ACTIVITY
             )
-            if not await self.wait_for_turn(totals):
+            if not await self._has_waited(totals):
                 return totals
 
     async def _probe(self, isolation: Isolation) -> None:
@@ -133,17 +134,17 @@ class ChunkStep:
             answer = await workflow.execute_activity_method(
                 self._step.probe, request, summary=summary, **CHUNK_ACTIVITY
             )
-            if not await self.wait_for_turn(answer):
+            if not await self._has_waited(answer):
                 return answer
 
-    async def wait_for_turn(self, answer: BaseModel) -> bool:
+    async def _has_waited(self, answer: BaseModel) -> bool:
         """Wait here for a turn under the cap on credits, which holds no slot of a worker; whether there was one to."""
         if not isinstance(answer, CapAnswer) or not answer.wait_s:
             return False
         self._ref = self._ref.model_copy(update={"is_turn_promised": answer.is_turn_promised})
         if workflow.info().is_continue_as_new_suggested() and not self._has_probed():
             workflow.continue_as_new(self._ref)
-        await workflow.sleep(answer.wait_s, summary="wait for a turn under the cap on credits")
+        await workflow.sleep(answer.wait_s, summary=TURN_SUMMARY)
         self._waited_s += answer.wait_s
         return True
 

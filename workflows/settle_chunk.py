@@ -8,7 +8,7 @@ from domain.errors import UnansweredForTooLongError
 from schemas.batches import OutcomeTotals
 from schemas.workflows import ChunkRef, ChunkResult, CreditAnswer
 from workflows.activity_options import AT_ONCE
-from workflows.chunk_steps import CREDITING, VALIDATION, ChunkStep, failure_of, hold_chunk
+from workflows.chunk_steps import CREDITING, TURN_SUMMARY, VALIDATION, ChunkStep, failure_of, hold_chunk
 
 
 @workflow.defn
@@ -25,6 +25,9 @@ class SettleChunkWorkflow:
         answer = await _settle_at_once(ref) if workflow.patched("settle-at-once") else None
         if answer and not answer.wait_s:
             return _closed(answer)
+        if answer:
+            ref = ref.model_copy(update={"is_turn_promised": answer.is_turn_promised})
+            await workflow.sleep(answer.wait_s, summary=TURN_SUMMARY)
         workflow.set_current_details("Validating: are the orders as announced, paid, undisputed, past their period?")
         validation = ChunkStep(VALIDATION, ref, ref.probe_count_max)
         rejected = await validation.run()
@@ -33,8 +36,6 @@ class SettleChunkWorkflow:
             "if this takes long, look at the pending activity's last failure."
         )
         crediting = ChunkStep(CREDITING, ref, ref.probe_count_max - validation.probe_count)
-        if answer:
-            await crediting.wait_for_turn(answer)
         pause_reasons = [validation.pause_reason]
         try:
             totals = await crediting.run()
@@ -59,7 +60,7 @@ async def _settle_at_once(ref: ChunkRef) -> CreditAnswer | None:
             SettlementActivities.settle_chunk, ref, summary=f"settle chunk {ref.chunk_index} at once", **AT_ONCE
         )
     except FailureError as error:  # the SDK wraps only some failures of a local activity in an ActivityError
-        if is_cancelled_exception(error):
+        if is_cancelled_exception(error) and workflow.cancellation_reason() is not None:
             raise
         return None
 

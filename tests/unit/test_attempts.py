@@ -88,6 +88,26 @@ async def test_an_error_of_the_data_tells_the_workflow_of_which_items() -> None:
     assert (told.value.type, told.value.details, told.value.non_retryable) == ("DataError", (3, 5), True)
 
 
+async def test_a_local_attempts_error_is_final_for_no_one_and_its_heartbeats_are_not_sent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    environment = ActivityEnvironment()
+    environment.info = dataclasses.replace(environment.info, is_local=True)
+    told: list[object] = []
+    environment.on_heartbeat = told.append
+
+    async def beat_and_fail() -> None:
+        async with attempt("a-batch", 3) as heartbeat:
+            heartbeat.beat()
+            raise BatchNotFoundError("There is no batch x.")
+
+    with pytest.raises(BatchNotFoundError):
+        await environment.run(beat_and_fail)
+    [record] = caplog.records
+    assert vars(record)["will_be_tried_again"] is True
+    assert told == []
+
+
 async def ask(error: Exception, deadline_s: float) -> None:
     async with attempt("a-batch", 3) as heartbeat:
         with answered_within(heartbeat, deadline_s):

@@ -35,15 +35,22 @@ BREAKING = {
     "a turn that is not taken yet is told in advance": ("CREDIT_TURN_AHEAD_S", limits.CREDIT_TURN_LEAD_S),
     "a run that was missed is caught up until the next one": ("SCHEDULE_CATCHUP_WINDOW_S", 24 * 3600 - 1),
     "an attempt ends before all attempts do": ("ACTIVITY_DEADLINE_S", limits.BATCH_ACTIVITY_TIMEOUT_S),
-    "a pool connection for every activity slot": ("WORKER_ACTIVITY_SLOT_COUNT", limits.DATABASE_POOL_SIZE_MAX + 1),
+    "a pool connection for every activity slot": (
+        "WORKER_ACTIVITY_SLOT_COUNT",
+        limits.DATABASE_POOL_SIZE_MAX - limits.WORKER_LOCAL_ACTIVITY_SLOT_COUNT + 1,
+    ),
     "slots are left to who can use them": ("LOCAL_ACTIVITY_QUEUE_S", limits.LOCAL_ACTIVITY_TIMEOUT_S),
     "unknown orders are asked for while a chunk is settled at once": (
         "LOCAL_ACTIVITY_TIMEOUT_S",
         sum(limits.UNKNOWN_ORDER_PAUSES_S),
     ),
+    "a turn to send credits is waited for while a chunk is settled at once": (
+        "CREDIT_TURN_WAIT_S_MAX",
+        limits.LOCAL_ACTIVITY_TIMEOUT_S,
+    ),
     "a chunk is settled at once within a worker's grace": (
         "LOCAL_ACTIVITY_TIMEOUT_S",
-        limits.WORKER_GRACEFUL_SHUTDOWN_S,
+        limits.WORKER_GRACEFUL_SHUTDOWN_S - limits.LOCAL_ACTIVITY_QUEUE_S,
     ),
     "no more polls than slots": ("WORKER_ACTIVITY_POLL_COUNT", limits.WORKER_ACTIVITY_SLOT_COUNT + 1),
     "servers that are away are told in time": ("DATABASE_CONNECT_TIMEOUT_S", limits.UNREACHABLE_TOLD_S / 2),
