@@ -32,4 +32,5 @@ async def fetch_worker_pids(client: Client, workflow_id: str) -> list[int]:
         last = (await handle.fetch_history()).events[-1]
         if last.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
             identities.append(last.workflow_task_started_event_attributes.identity)
-    return [int(identity.partition("@")[0]) for identity in identities]
+    pids = [identity.partition("@")[0] for identity in identities]
+    return [int(pid) for pid in pids if pid.isdecimal()]  # a server answers some tasks itself

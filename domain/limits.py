@@ -150,6 +150,7 @@ WATCH_INTERVAL_S = 0.5
 
 # Workers
 WORKER_ACTIVITY_SLOT_COUNT = 8
+WORKER_WORKFLOW_TASK_SLOT_COUNT = 1_000  # a chunk holds one while it is settled at once, or waits to be
 WORKER_LOCAL_ACTIVITY_SLOT_COUNT = 2  # one chunk is validated while another one is credited
 WORKER_ACTIVITY_POLL_COUNT = 2  # each may take a task with it when a worker stands still
 WORKER_GRACEFUL_SHUTDOWN_S = 10
@@ -226,6 +227,7 @@ _RELATIONS = {
     "a pool connection for every activity slot": (
         WORKER_ACTIVITY_SLOT_COUNT + WORKER_LOCAL_ACTIVITY_SLOT_COUNT <= DATABASE_POOL_SIZE_MAX
     ),
+    "a batch's own tasks have slots beside all its chunks": WINDOW_MAX < WORKER_WORKFLOW_TASK_SLOT_COUNT,
     "slots are left to who can use them": LOCAL_ACTIVITY_QUEUE_S < LOCAL_ACTIVITY_TIMEOUT_S,
     "unknown orders are asked for while a chunk is settled at once": (
         sum(UNKNOWN_ORDER_PAUSES_S) < LOCAL_ACTIVITY_TIMEOUT_S

@@ -137,6 +137,7 @@ def build_worker(
         ],
         # Replays hold the workflows to the sandbox; at work it costs more than half of a workflow's time.
         workflow_runner=UnsandboxedWorkflowRunner(),
+        max_concurrent_workflow_tasks=limits.WORKER_WORKFLOW_TASK_SLOT_COUNT,
         max_concurrent_local_activities=limits.WORKER_LOCAL_ACTIVITY_SLOT_COUNT,
         max_concurrent_activities=limits.WORKER_ACTIVITY_SLOT_COUNT,
         max_concurrent_activity_task_polls=limits.WORKER_ACTIVITY_POLL_COUNT,

@@ -39,6 +39,7 @@ BREAKING = {
         "WORKER_ACTIVITY_SLOT_COUNT",
         limits.DATABASE_POOL_SIZE_MAX - limits.WORKER_LOCAL_ACTIVITY_SLOT_COUNT + 1,
     ),
+    "a batch's own tasks have slots beside all its chunks": ("WORKER_WORKFLOW_TASK_SLOT_COUNT", limits.WINDOW_MAX),
     "slots are left to who can use them": ("LOCAL_ACTIVITY_QUEUE_S", limits.LOCAL_ACTIVITY_TIMEOUT_S),
     "unknown orders are asked for while a chunk is settled at once": (
         "LOCAL_ACTIVITY_TIMEOUT_S",
