@@ -134,7 +134,10 @@ class SettleBatchWorkflow:
         if not opening.business_date and plan.business_date:
             attributes.append(BUSINESS_DATE.value_set(plan.business_date.isoformat()))
         workflow.upsert_search_attributes(attributes)
-        return BatchRunState(plan=plan, started_at=workflow.now())
+        state = BatchRunState(plan=plan, started_at=workflow.now())
+        if workflow.patched("shown-while-a-pause-is-stored"):
+            self._tell(self._settling_phase(), state)  # before the handlers are waited for: they tell of a change
+        return state
 
     async def _settle_chunks(self, opening: BatchOpening, state: BatchRunState) -> BatchRunState:
         """Keep at most `window` chunks in flight; a chunk that ends, however it ends, frees its slot.

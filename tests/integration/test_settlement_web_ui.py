@@ -1,5 +1,7 @@
 """What an operator sees of a batch in the Temporal web UI, and finds it by."""
 
+import asyncio
+from functools import partial
 from typing import Any
 
 from temporalio.api.enums.v1 import EventType
@@ -10,6 +12,7 @@ from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id
 from runtime.batch_starts import start_batch
 from schemas.batches import BatchState
+from schemas.control import ControlInput
 from tests.settlements import (
     Gate,
     Systems,
@@ -28,6 +31,7 @@ from tests.settlements import (
 from workflows.search_attributes import BATCH_ID, BATCH_STATE, BUSINESS_DATE, EXCEPTION_ITEM_COUNT, SOURCE
 from workflows.settle_batch import SettleBatchWorkflow
 
+ASKED = ControlInput(requested_by="a test")
 ACTIVITY_EVENTS = (EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, EventType.EVENT_TYPE_MARKER_RECORDED)
 
 
@@ -89,6 +93,30 @@ async def test_a_chunk_that_could_not_be_settled_at_once_shows_each_step_and_its
         await handle.result()
     scheduled = of_type(await fetch_events(client, chunk.id), EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
     assert [payload_text(event.user_metadata.summary) for event in scheduled] == ["validate chunk 0", "credit chunk 0"]
+
+
+async def test_a_batch_whose_pause_is_stored_while_it_starts_is_shown_as_paused(
+    client: Client, systems: Systems, batch_id: str
+) -> None:
+    await seed_orders(systems, 10)
+    opening = opening_of(batch_id, chunk_size=2, window=1)
+    await systems.store.open_batch(opening)
+    gate = Gate()
+    slow = systems._replace(store=held(systems.store, "control_batch", gate))
+    async with running_worker(client, batch_id, slow):
+        handle = await start_batch(client, batch_id, opening)
+        pausing = asyncio.create_task(handle.execute_update(SettleBatchWorkflow.pause, ASKED))
+        await gate.reached()
+        await eventually(partial(is_running, systems, batch_id))
+        await gate.open()
+        await pausing
+        assert (await handle.describe()).typed_search_attributes[BATCH_STATE] == BatchState.PAUSED
+        await handle.execute_update(SettleBatchWorkflow.resume, ASKED)
+        await handle.result()
+
+
+async def is_running(systems: Systems, batch_id: str) -> bool:
+    return (await systems.store.fetch_batch(batch_id)).state == BatchState.RUNNING
 
 
 async def child_is_known(handle: WorkflowHandle[Any, Any]) -> bool:
