@@ -142,7 +142,8 @@ async def test_a_batch_started_again_after_an_operator_ended_it_reads_the_closed
     await require_clean(systems, len(orders.records))
     runs = await fetch_chunk_runs(client, batch_id, run_count_min=chunk_count + 1)
     assert runs == {(chunk_id, COMPLETED): 1 for chunk_id in chunk_ids} | {(chunk_ids[slow_chunk_index], TERMINATED): 1}
-    [history] = await fetch_run_chain(client, batch_id, handle.first_execution_run_id or "")
+    runs_of_batch = await fetch_run_chain(client, batch_id, handle.first_execution_run_id or "")
+    history = [event for run in runs_of_batch for event in run]  # it may have continued as new
     taken = of_type(history, EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED)
     assert [event.start_child_workflow_execution_failed_event_attributes.workflow_id for event in taken] == chunk_ids[
         :slow_chunk_index
