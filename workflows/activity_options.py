@@ -57,8 +57,8 @@ BATCH_ACTIVITY = ActivityOptions(
     retry_policy=_WORLD_RETRY,
 )
 
-# A workflow task of a killed worker is given to another one after this long. Those that take
-# longer settle a chunk at once, and are renewed by the SDK.
+# A workflow task of a killed worker is given to another one after this long. Those that take longer settle
+# a chunk at once, and are renewed by the SDK.
 WORKFLOW_TASK_TIMEOUT = timedelta(seconds=limits.WORKFLOW_TASK_TIMEOUT_S)
 
 

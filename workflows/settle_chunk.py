@@ -70,8 +70,7 @@ def _closed(totals: OutcomeTotals, probe_count: int = 0, pause_reason: str | Non
         f"Closed: {totals.settled.order_count:,} settled, {totals.rejected.order_count:,} rejected, "
         f"{totals.failed.order_count:,} failed, {totals.held.order_count:,} held."
     )
-    by_outcome = {outcome: getattr(totals, outcome) for outcome in OutcomeTotals.model_fields}
-    return ChunkResult(**by_outcome, probe_count=probe_count, pause_reason=pause_reason)
+    return ChunkResult(**dict(totals), probe_count=probe_count, pause_reason=pause_reason)
 
 
 def _unanswered_text(ref: ChunkRef, totals: OutcomeTotals, detail: str) -> str:

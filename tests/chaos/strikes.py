@@ -90,7 +90,11 @@ class Strikes:
             in_flight = 0
             if target.is_ready() or is_last_try:
                 await asyncio.to_thread(target.freeze)
-                in_flight = await self._in_flight.count(fault.role, fault.target)
+                try:
+                    in_flight = await self._in_flight.count(fault.role, fault.target)
+                except BaseException:
+                    await asyncio.to_thread(target.thaw)  # whoever ends the round asks it to close connections
+                    raise
             if in_flight or is_last_try:
                 return in_flight
             await asyncio.to_thread(target.thaw)

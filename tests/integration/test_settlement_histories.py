@@ -163,7 +163,7 @@ async def test_a_chunk_that_is_not_settled_at_once_in_time_is_settled_step_by_st
 
     async def settle_chunk(*arguments: ChunkRef) -> OutcomeTotals:
         tried.add(arguments[-1].chunk_index)
-        await asyncio.sleep(3_600)
+        await asyncio.Event().wait()
         raise AssertionError("It was left to run.")
 
     monkeypatch.setattr(chunks, "settle_chunk", settle_chunk)

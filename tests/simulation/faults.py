@@ -61,40 +61,15 @@ class Fault(NamedTuple):
 
 
 # The calls at which a step can be hit, the ones that matter most more than once.
+_VALIDATION_CALLS = ("fetch_records", "store_validation", "store_validation", "acknowledge")
+_CREDITING_CALLS = ("post_credits", "post_credits", "post_credits", "store_outcomes", "store_outcomes")
 _CALLS = MappingProxyType(
     {
         "freeze_batch": ("open_batch", "append_orders", "append_rerun_items", "acknowledge", "freeze_batch"),
         "start_batch": ("start_batch",),
-        "settle_chunk": (
-            "fetch_chunk",
-            "fetch_pending_items",
-            "fetch_records",
-            "store_validation",
-            "store_validation",
-            "acknowledge",
-            "post_credits",
-            "post_credits",
-            "post_credits",
-            "store_outcomes",
-            "store_outcomes",
-        ),
-        "validate_chunk": (
-            "fetch_chunk",
-            "fetch_pending_items",
-            "fetch_records",
-            "store_validation",
-            "store_validation",
-            "acknowledge",
-        ),
-        "credit_chunk": (
-            "fetch_chunk",
-            "fetch_pending_items",
-            "post_credits",
-            "post_credits",
-            "post_credits",
-            "store_outcomes",
-            "store_outcomes",
-        ),
+        "settle_chunk": ("fetch_chunk", "fetch_pending_items", *_VALIDATION_CALLS, *_CREDITING_CALLS),
+        "validate_chunk": ("fetch_chunk", "fetch_pending_items", *_VALIDATION_CALLS),
+        "credit_chunk": ("fetch_chunk", "fetch_pending_items", *_CREDITING_CALLS),
         "probe_validation": ("fetch_chunk", "fetch_pending_items", "fetch_records"),
         "probe_credits": ("fetch_pending_items", "post_credits", "post_credits", "withdraw_credits"),
         "hold_chunk": ("hold_chunk",),
