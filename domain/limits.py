@@ -179,6 +179,7 @@ SCHEDULE_TRIGGER_POLL_S = 0.1
 
 # Temporal. See docs/decisions/0003 for why these are safe for slow activities.
 WORKFLOW_TASK_TIMEOUT_S = 3
+WORKFLOW_TASK_LINGER_S = 0.1  # of a batch with much in flight: what ends meanwhile shares the next task
 STICKY_SCHEDULE_TO_START_TIMEOUT_S = 1
 HEARTBEAT_INTERVAL_S = 0.5
 HEARTBEAT_TIMEOUT_S = 3
