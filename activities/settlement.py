@@ -64,10 +64,13 @@ class SettlementActivities:
             return opening
 
     @activity.defn
-    async def freeze_batch(self, opening: BatchOpening) -> None:
-        """Fill the batch with its orders and freeze it; goes on where an earlier attempt got to.
+    async def freeze_batch(self, opening: BatchOpening) -> BatchPlan | None:
+        """Fill the batch with its orders, freeze it and set it running; goes on where an earlier attempt got to.
 
-        A Kafka batch was filled by intake: it is only frozen, unless it is already.
+        A Kafka batch was filled by intake: it is only frozen, unless it is already, and set running.
+
+        Returns:
+            The batch's plan. None only in histories of before it set the batch running.
         """
         async with attempt(opening.batch_id) as heartbeat:
             if opening.source == BatchSource.KAFKA:
@@ -76,6 +79,7 @@ class SettlementActivities:
                 await self._freeze_rerun(opening, heartbeat)
             else:
                 await self._freeze_overdue_orders(opening, heartbeat)
+            return await self._start(opening.batch_id)
 
     async def _freeze_overdue_orders(self, opening: BatchOpening, heartbeat: Heartbeat) -> None:
         details = heartbeat.details_of_last_attempt
@@ -101,14 +105,18 @@ class SettlementActivities:
 
     @activity.defn
     async def start_batch(self, batch_id: str) -> BatchPlan:
-        """Set a frozen batch running; its plan, with the thresholds and bounds that hold for this run of it."""
+        """Set a batch running that was frozen by an activity of before."""
         async with attempt(batch_id):
-            plan = await self._store.start_batch(batch_id)
-            bounds = {
-                "thresholds": self._batch_settings.thresholds,
-                "credit_deadline_s": self._batch_settings.credit_deadline_s,
-            }
-            return plan.model_copy(update=bounds)
+            return await self._start(batch_id)
+
+    async def _start(self, batch_id: str) -> BatchPlan:
+        """Set a frozen batch running; its plan, with the thresholds and bounds that hold for this run of it."""
+        plan = await self._store.start_batch(batch_id)
+        bounds = {
+            "thresholds": self._batch_settings.thresholds,
+            "credit_deadline_s": self._batch_settings.credit_deadline_s,
+        }
+        return plan.model_copy(update=bounds)
 
     @activity.defn
     async def control_batch(self, request: ControlRequest) -> BatchControl:

@@ -38,12 +38,8 @@ class NoActivities:
         self._chunk_count = chunk_count
 
     @activity.defn
-    async def freeze_batch(self, _opening: BatchOpening) -> None:
-        """Freeze nothing."""
-
-    @activity.defn
-    async def start_batch(self, _batch_id: str) -> BatchPlan:
-        """A plan of so many chunks."""
+    async def freeze_batch(self, _opening: BatchOpening) -> BatchPlan:
+        """Freeze nothing; a plan of so many chunks."""
         now = datetime.now(UTC)
         return BatchPlan(
             state=BatchState.RUNNING,
@@ -86,7 +82,6 @@ async def _run(settings: Settings, chunk_count: int) -> tuple[list[int], float]:
     none = NoActivities(chunk_count)
     activities: list[Callable[..., Any]] = [
         none.freeze_batch,
-        none.start_batch,
         none.settle_chunk,
         none.close_batch,
     ]

@@ -124,12 +124,13 @@ class SettleBatchWorkflow:
 
     async def _freeze_and_start(self, opening: BatchOpening) -> BatchRunState:
         self._tell(batch_details.freezing_phase(opening), None)
-        await workflow.execute_activity_method(
-            SettlementActivities.freeze_batch, opening, summary="freeze the batch's orders", **BATCH_ACTIVITY
-        )
         plan = await workflow.execute_activity_method(
-            SettlementActivities.start_batch, opening.batch_id, summary="start the frozen batch", **BATCH_ACTIVITY
+            SettlementActivities.freeze_batch, opening, summary="freeze the orders, start the batch", **BATCH_ACTIVITY
         )
+        if plan is None:  # a run of before
+            plan = await workflow.execute_activity_method(
+                SettlementActivities.start_batch, opening.batch_id, summary="start the frozen batch", **BATCH_ACTIVITY
+            )
         self._apply(plan.control)
         attributes: list[SearchAttributeUpdate[str]] = [BATCH_STATE.value_set(self._running_state())]
         if not opening.business_date and plan.business_date:

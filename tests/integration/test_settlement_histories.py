@@ -81,7 +81,6 @@ CHUNK_READ_ACTIVITY = CHUNK_ACTIVITY._replace(
 )
 ACTIVITIES = {
     "freeze_batch": BATCH_ACTIVITY,
-    "start_batch": BATCH_ACTIVITY,
     "close_batch": BATCH_ACTIVITY,
     "validate_chunk": CHUNK_ACTIVITY,
     "credit_chunk": CHUNK_ACTIVITY,

@@ -86,6 +86,7 @@ SHAPES: dict[str, tuple[MemorySettlementStore, int, Begun]] = {
     "batch-capped": (MemorySettlementStore(), 5, Begun.UNDER_A_CAP),
     "batch-settled-at-once": (MemorySettlementStore(), 5, Begun.BY_HAND),
     "batch-tried-at-once-under-a-cap": (MemorySettlementStore(), 5, Begun.UNDER_A_CAP),
+    "batch-started-as-it-is-frozen": (MemorySettlementStore(), 5, Begun.BY_HAND),
 }
 
 

@@ -148,6 +148,7 @@ def test_the_recorded_chunks_were_tried_at_once_or_are_from_before() -> None:
     at_once = {path.stem for path in HISTORIES if "core_local_activity" in path.read_text()}
     assert at_once == {
         "batch-settled-at-once-chunk-1",
+        "batch-started-as-it-is-frozen-chunk-1",
         "batch-tried-at-once-under-a-cap-chunk-1",
         "chunk-tried-at-once-poisoned-in-validation",
         "chunk-tried-at-once-unanswered",
@@ -155,6 +156,11 @@ def test_the_recorded_chunks_were_tried_at_once_or_are_from_before() -> None:
     assert activities_of(HISTORIES_DIR / "batch-settled-at-once-chunk-1.json") == []
     capped = event_types(HISTORIES_DIR / "batch-tried-at-once-under-a-cap-chunk-1.json")
     assert "EVENT_TYPE_TIMER_STARTED" in capped
+
+
+def test_the_recorded_batches_were_started_as_they_were_frozen_or_are_from_before() -> None:
+    assert activities_of(HISTORIES_DIR / "batch-started-as-it-is-frozen-0.json") == ["freeze_batch", "close_batch"]
+    assert activities_of(HISTORIES_DIR / "batch-closed-0.json")[:2] == ["freeze_batch", "start_batch"]
 
 
 def test_every_shape_that_can_be_recorded_is_recorded() -> None:

@@ -65,8 +65,14 @@ _VALIDATION_CALLS = ("fetch_records", "store_validation", "store_validation", "a
 _CREDITING_CALLS = ("post_credits", "post_credits", "post_credits", "store_outcomes", "store_outcomes")
 _CALLS = MappingProxyType(
     {
-        "freeze_batch": ("open_batch", "append_orders", "append_rerun_items", "acknowledge", "freeze_batch"),
-        "start_batch": ("start_batch",),
+        "freeze_batch": (
+            "open_batch",
+            "append_orders",
+            "append_rerun_items",
+            "acknowledge",
+            "freeze_batch",
+            "start_batch",
+        ),
         "settle_chunk": ("fetch_chunk", "fetch_pending_items", *_VALIDATION_CALLS, *_CREDITING_CALLS),
         "validate_chunk": ("fetch_chunk", "fetch_pending_items", *_VALIDATION_CALLS),
         "credit_chunk": ("fetch_chunk", "fetch_pending_items", *_CREDITING_CALLS),
