@@ -70,7 +70,7 @@ class SettlementActivities:
         A Kafka batch was filled by intake: it is only frozen, unless it is already, and set running.
 
         Returns:
-            The batch's plan. None only in histories of before it set the batch running.
+            The batch's plan. Only histories from before this set the batch running have None.
         """
         async with attempt(opening.batch_id) as heartbeat:
             if opening.source == BatchSource.KAFKA:
@@ -105,7 +105,7 @@ class SettlementActivities:
 
     @activity.defn
     async def start_batch(self, batch_id: str) -> BatchPlan:
-        """Set a batch running that was frozen by an activity of before."""
+        """Set a frozen batch running, for a run whose `freeze_batch` did not do it yet; its plan."""
         async with attempt(batch_id):
             return await self._start(batch_id)
 

@@ -127,7 +127,7 @@ class SettleBatchWorkflow:
         plan = await workflow.execute_activity_method(
             SettlementActivities.freeze_batch, opening, summary="freeze the orders, start the batch", **BATCH_ACTIVITY
         )
-        if plan is None:  # a run of before
+        if plan is None:  # the run is from before freezing set the batch running
             plan = await workflow.execute_activity_method(
                 SettlementActivities.start_batch, opening.batch_id, summary="start the frozen batch", **BATCH_ACTIVITY
             )
