@@ -29,6 +29,8 @@ from workers.settlement_worker import WORKFLOWS
 
 BENCH_DIR = Path(".settle/children")
 HISTORY_EVENT_COUNT_MAX = 10_000
+LISTED_TIMEOUT_S = 60
+LISTED_POLL_INTERVAL_S = 1
 
 
 class NoActivities:
@@ -97,13 +99,21 @@ async def _run(settings: Settings, chunk_count: int) -> tuple[list[int], float]:
         handle = await start_batch(client, settings.task_queue, opening)
         await handle.result()
         took_s = time.monotonic() - started_s
-    return await fetch_history_event_counts(client, opening.batch_id), took_s
+    return await fetch_history_event_counts(client, opening.batch_id, chunk_count), took_s
 
 
-async def fetch_history_event_counts(client: Client, batch_id: str) -> list[int]:
-    """The events of each run of a batch's workflow and of its chunks'."""
-    runs = client.list_workflows(f"WorkflowId STARTS_WITH '{batch_id}'")
-    return [run.history_length async for run in runs]
+async def fetch_history_event_counts(client: Client, batch_id: str, chunk_count: int) -> list[int]:
+    """The events of each run of a batch's workflow and of its chunks', once Temporal, whose list lags, lists them all.
+
+    Raises:
+        TimeoutError: it does not in time.
+    """
+    async with asyncio.timeout(LISTED_TIMEOUT_S):
+        while True:
+            runs = [run async for run in client.list_workflows(f"WorkflowId STARTS_WITH '{batch_id}'")]
+            if len({run.id for run in runs}) > chunk_count and all(run.close_time for run in runs):
+                return [run.history_length for run in runs]
+            await asyncio.sleep(LISTED_POLL_INTERVAL_S)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ def measure_million(
         byte_count = _count_bytes(own.database_url)
         run = run_settlement(own, directory / "logs" / "million")
         byte_count = _count_bytes(own.database_url) - byte_count
-        event_count_max = asyncio.run(_fetch_history_event_count_max(own, run.batch_id))
+        chunk_count = -(-ORDER_COUNT // own.chunk_size)
+        event_count_max = asyncio.run(_fetch_history_event_count_max(own, run.batch_id, chunk_count))
     drop_database(url)
     say(f"{ORDER_COUNT:,} orders in {run.settle_s:.1f} s, {ORDER_COUNT / run.settle_s:,.0f} orders/s")
     return {
@@ -70,5 +71,5 @@ def _count_bytes(database_url: str) -> int:
     return int(row[0]) if row else 0
 
 
-async def _fetch_history_event_count_max(settings: Settings, batch_id: str) -> int:
-    return max(await fetch_history_event_counts(await connect_temporal(settings), batch_id))
+async def _fetch_history_event_count_max(settings: Settings, batch_id: str, chunk_count: int) -> int:
+    return max(await fetch_history_event_counts(await connect_temporal(settings), batch_id, chunk_count))

@@ -9,6 +9,7 @@ from local_stack.packages import locate_program
 from local_stack.part import describe_process, make_directories
 from local_stack.ports import LOOPBACK, PortBook, accepts_connections
 from local_stack.processes import clean_environment
+from workflows.search_attributes import ALL_KEYS
 
 _GRPC_PORT = "temporal_grpc"
 _UI_PORT = "temporal_ui"
@@ -19,7 +20,11 @@ _DYNAMIC_CONFIG = (
     # The server reads each of its queues 20 times a second by default, so that every step of a workflow waits 50 ms.
     "history.transferProcessorMaxPollRPS=1000",
     "history.timerProcessorMaxPollRPS=1000",
-    "history.visibilityProcessorMaxPollRPS=1000",
+    # But for the list of workflows once a second: one that has ended by then is written once instead of twice.
+    "history.visibilityProcessorMaxPollRPS=1",
+    "history.visibilityTaskBatchSize=1000",
+    # The dev server would read them from its database at each use, to know at once of those that are added later.
+    "system.forceSearchAttributesCacheRefreshOnRead=false",
 )
 
 
@@ -65,6 +70,7 @@ class TemporalServer:
                 *("--port", str(self._ports.reserve(_GRPC_PORT))),
                 *("--ui-port", str(self._ports.reserve(_UI_PORT))),
                 *(word for setting in _DYNAMIC_CONFIG for word in ("--dynamic-config-value", setting)),
+                *(word for setting in _search_attributes() for word in ("--search-attribute", setting)),
                 *("--log-level", "warn"),
                 *self._arguments,
             ]
@@ -92,3 +98,8 @@ class TemporalServer:
     def has_lost_its_port(self) -> bool:
         """Tell whether one of its ports was taken; see `Part.has_lost_its_port`."""
         return self._ports.is_taken(_GRPC_PORT, _UI_PORT)
+
+
+def _search_attributes() -> list[str]:
+    """Settle's, as the command line wants them; a server that starts on state that is there keeps those it has."""
+    return [f"{key.name}={key.indexed_value_type.name.title()}" for key in ALL_KEYS]

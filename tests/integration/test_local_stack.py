@@ -24,12 +24,15 @@ import psutil
 import psycopg
 import pytest
 from temporalio.client import Client
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from typer.testing import CliRunner
 
 from local_stack import LocalStack, StackError, os_user, ports
 from local_stack.ports import is_port_free
 from runtime.stack_state import StackState, fetch_stack_state
 from starters.stack import app
+from tests.settlements import eventually
+from workflows.search_attributes import ALL_KEYS, EXCEPTION_ITEM_COUNT
 
 REPOSITORY = Path(__file__).parents[2]
 UNPRIVILEGED_UID = 65534
@@ -163,6 +166,25 @@ def test_money_is_safe_and_nobody_else_gets_in(own_stack: LocalStack, tmp_path: 
     for part in ("temporal", "kafka"):
         listeners = psutil.Process(pids(tmp_path / "stack")[part]).net_connections("inet")
         assert {listener.laddr[0] for listener in listeners} == {"127.0.0.1"}, part
+
+
+def test_a_workflow_is_found_by_every_search_attribute_before_anything_is_migrated(own_stack: LocalStack) -> None:
+    state = own_stack.up()
+    pairs = [SearchAttributePair(key, 7 if key == EXCEPTION_ITEM_COUNT else "seven") for key in ALL_KEYS]
+    query = " AND ".join(f"{pair.key.name} = {pair.value!r}" for pair in pairs)
+
+    async def start_and_find() -> set[str]:
+        client = await Client.connect(state.temporal_address)
+        await client.start_workflow(
+            "NobodyRunsIt", id="found", task_queue="nobody", search_attributes=TypedSearchAttributes(pairs)
+        )
+
+        async def find() -> set[str]:
+            return {found.id async for found in client.list_workflows(query)}
+
+        return await eventually(find)
+
+    assert asyncio.run(start_and_find()) == {"found"}
 
 
 def test_up_twice_keeps_what_runs_and_starts_what_died(own_stack: LocalStack, tmp_path: Path) -> None:
