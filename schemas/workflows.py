@@ -23,7 +23,8 @@ class ChunkRef(BaseModel):
     freezing has acknowledged.
 
     At most `probe_count_max` probes look for its bad items; its unknown outcomes are asked for again for
-    `credit_deadline_s`. `is_turn_promised` says that the chunk was told to ask now for its turn to send credits.
+    `credit_deadline_s`. `is_turn_promised` says that the chunk was told to ask now for its turn to send credits. A
+    chunk that `settles_at_once` first tries both its steps together; one that is not told may be from before that.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,6 +36,7 @@ class ChunkRef(BaseModel):
     probe_count_max: int = 400
     credit_deadline_s: float = 3600
     is_turn_promised: bool = False
+    settles_at_once: bool = False
 
 
 class IsolatedItem(BaseModel):

@@ -196,7 +196,7 @@ async def start_chunk_by_hand(
     """Start a chunk's workflow without its batch's, under the id that the batch would give it."""
     return await client.start_workflow(
         SettleChunkWorkflow.run,
-        ChunkRef(batch_id=opening.batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at),
+        ChunkRef(batch_id=opening.batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at, settles_at_once=True),
         id=chunk_workflow_id(opening.batch_id, chunk_index),
         task_queue=task_queue,
         task_timeout=WORKFLOW_TASK_TIMEOUT,

@@ -202,6 +202,7 @@ class SettleBatchWorkflow:
                     0, min(limits.CHUNK_PROBE_COUNT_MAX, limits.BATCH_PROBE_COUNT_MAX - self._probe_count)
                 ),
                 credit_deadline_s=state.plan.credit_deadline_s,
+                settles_at_once=True,
             )
             self._in_flight[asyncio.create_task(run_chunk(ref))] = chunk_index
             state = state.model_copy(update={"chunk_index_next": chunk_index + 1})

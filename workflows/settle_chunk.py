@@ -22,7 +22,9 @@ class SettleChunkWorkflow:
         Nearly always that succeeds at once, within the workflow's first task. Where it does not, each step is an
         activity of its own, which Temporal tries again for as long as it takes.
         """
-        answer = await _settle_at_once(ref) if workflow.patched("settle-at-once") else None
+        # The mark is that of runs from before their input told: an event and a search attribute for each chunk.
+        settles_at_once = ref.settles_at_once or workflow.patched("settle-at-once")
+        answer = await _settle_at_once(ref) if settles_at_once else None
         if answer and not answer.wait_s:
             return _closed(answer)
         if answer:

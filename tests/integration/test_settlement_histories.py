@@ -37,8 +37,6 @@ CHUNK_EVENTS = [
     EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
     EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
     EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
-    EventType.EVENT_TYPE_MARKER_RECORDED,  # which release's order of steps it has
-    EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,  # the same, for who looks for such workflows
     EventType.EVENT_TYPE_MARKER_RECORDED,  # the local activity
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
 ]

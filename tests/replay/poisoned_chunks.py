@@ -77,6 +77,9 @@ CHUNK_SHAPES: dict[str, ChunkShape] = {
     "chunk-tried-at-once-unanswered": ChunkShape(
         MemoryOrderCenter(), PoisonedFundPlatform(ConnectionResetError("It hung up.")), credit_deadline_s=0
     ),
+    "chunk-told-at-once-poisoned-in-validation": ChunkShape(
+        PoisonedOrderCenter(POISON_ORDER_ID), PoisonedFundPlatform()
+    ),
 }
 
 
@@ -106,6 +109,7 @@ async def settle_chunk(client: Client, name: str) -> str:
                 cutoff_at=plan.cutoff_at,
                 probe_count_max=probe_count_max,
                 credit_deadline_s=credit_deadline_s,
+                settles_at_once=True,
             ),
             id=chunk_workflow_id(name, 0),
             task_queue=TASK_QUEUE,

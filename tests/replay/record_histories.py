@@ -87,6 +87,8 @@ SHAPES: dict[str, tuple[MemorySettlementStore, int, Begun]] = {
     "batch-settled-at-once": (MemorySettlementStore(), 5, Begun.BY_HAND),
     "batch-tried-at-once-under-a-cap": (MemorySettlementStore(), 5, Begun.UNDER_A_CAP),
     "batch-started-as-it-is-frozen": (MemorySettlementStore(), 5, Begun.BY_HAND),
+    "batch-told-at-once": (MemorySettlementStore(), 5, Begun.BY_HAND),
+    "batch-told-at-once-under-a-cap": (MemorySettlementStore(), 5, Begun.UNDER_A_CAP),
 }
 
 

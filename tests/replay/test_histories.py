@@ -127,20 +127,19 @@ def activities_of(path: Path) -> list[str]:
     ]
 
 
+POISONED = ["validate_chunk", *["probe_validation"] * 5, "validate_chunk", "credit_chunk"]
+
+
 def test_the_recorded_chunks_isolated_held_and_gave_up() -> None:
     recorded = {shape: activities_of(HISTORIES_DIR / f"{shape}.json") for shape in CHUNK_SHAPES}
     assert recorded == {
-        "chunk-poisoned-in-validation": ["validate_chunk", *["probe_validation"] * 5, "validate_chunk", "credit_chunk"],
+        "chunk-poisoned-in-validation": POISONED,
         "chunk-poisoned-in-crediting": ["validate_chunk", "credit_chunk", *["probe_credits"] * 5, "credit_chunk"],
         "chunk-past-the-bound": ["validate_chunk", *["probe_validation"] * 3, "validate_chunk", "credit_chunk"],
         "chunk-unanswered": ["validate_chunk", "credit_chunk", "hold_chunk"],
-        "chunk-tried-at-once-poisoned-in-validation": [
-            "validate_chunk",
-            *["probe_validation"] * 5,
-            "validate_chunk",
-            "credit_chunk",
-        ],
+        "chunk-tried-at-once-poisoned-in-validation": POISONED,
         "chunk-tried-at-once-unanswered": ["validate_chunk", "credit_chunk", "hold_chunk"],
+        "chunk-told-at-once-poisoned-in-validation": POISONED,
     }
 
 
@@ -149,13 +148,32 @@ def test_the_recorded_chunks_were_tried_at_once_or_are_from_before() -> None:
     assert at_once == {
         "batch-settled-at-once-chunk-1",
         "batch-started-as-it-is-frozen-chunk-1",
+        "batch-told-at-once-chunk-1",
+        "batch-told-at-once-under-a-cap-chunk-1",
         "batch-tried-at-once-under-a-cap-chunk-1",
+        "chunk-told-at-once-poisoned-in-validation",
         "chunk-tried-at-once-poisoned-in-validation",
         "chunk-tried-at-once-unanswered",
     }
     assert activities_of(HISTORIES_DIR / "batch-settled-at-once-chunk-1.json") == []
-    capped = event_types(HISTORIES_DIR / "batch-tried-at-once-under-a-cap-chunk-1.json")
-    assert "EVENT_TYPE_TIMER_STARTED" in capped
+    assert activities_of(HISTORIES_DIR / "batch-told-at-once-chunk-1.json") == []
+    for tried in ("tried", "told"):
+        capped = event_types(HISTORIES_DIR / f"batch-{tried}-at-once-under-a-cap-chunk-1.json")
+        assert "EVENT_TYPE_TIMER_STARTED" in capped
+
+
+def test_the_recorded_chunks_were_told_to_settle_at_once_or_bear_a_mark_or_are_from_before_both() -> None:
+    marked = {path.stem for path in HISTORIES if '"core_patch"' in path.read_text() and is_chunk(path)}
+    told = {path.stem for path in HISTORIES if is_chunk(path) and input_of(path).get("settles_at_once")}
+    tried = {path.stem for path in HISTORIES if "core_local_activity" in path.read_text()}
+    assert marked | told == tried
+    assert marked & told == set()
+    assert all("told-at-once" in name for name in told)
+    assert [path for path in HISTORIES if is_chunk(path) and path.stem not in tried]
+
+
+def is_chunk(path: Path) -> bool:
+    return "chunk_index" in input_of(path)
 
 
 def test_the_recorded_batches_were_started_as_they_were_frozen_or_are_from_before() -> None:
