@@ -3,7 +3,8 @@
 Every contestant settles the same overdue orders on a fresh copy of one imported database, on one PostgreSQL with its
 durability on. The clock runs from the first order that is frozen until all are acknowledged and final; for the lean
 bound, over its one statement. Rounds are interleaved: each has every contestant once, beginning with another one.
-Then Settle settles ten times as many orders. Prints a table; writes `bench/out/latest.json` and `bench/out/plot.md`.
+Then Settle settles ten times as many orders, in turn with as many. Prints a table; writes `bench/out/latest.json` and
+`bench/out/plot.md`.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.comparison_report import Figures, print_table, write_plot
 from bench.contestants.chunked_sql import run_chunked_sql
@@ -34,7 +35,7 @@ from schemas.batches import BatchOpening
 BENCH_DIR = Path(".settle/bench")
 OUT_DIR = Path("bench/out")
 SAMPLE_SEED = 1
-ROUND_COUNT = 5
+ROUND_COUNT = 7
 CHUNK_SIZES = (1_000, 2_500, 5_000)
 PER_ORDER_SQL_SAMPLE = 10_000
 PER_ORDER_WORKFLOW_SAMPLE = 200
@@ -66,13 +67,12 @@ def main() -> None:
         empty_url = clone_database(settings.database_url, "empty")
         run_settle("sample", str(order_file), "--orders", str(arguments.orders), "--seed", str(SAMPLE_SEED))
         run_settle("import", str(order_file))
-        rss_mb: list[float] = []
         with own_database(settings, "warm-up") as own:
             _bound(own)
             rows = count_rows(own.database_url)
-        runners = contestants(arguments.orders, CHUNK_SIZES, rows, rss_mb)
+        runners = contestants(arguments.orders, CHUNK_SIZES, rows)
         elapsed_s = _run_rounds(settings, runners, 1 if arguments.quick else ROUND_COUNT)
-        million = None if arguments.quick else measure_million(settings, empty_url, BENCH_DIR, max(rss_mb))
+        million = None if arguments.quick else measure_million(settings, arguments.orders, empty_url, BENCH_DIR)
         environment = describe_environment(settings)
     figures = [Figures(each.title, [each.order_count / took_s for took_s in elapsed_s[each.title]]) for each in runners]
     result = _summarise(arguments.orders, settings, figures) | {"million": million, "environment": environment}
@@ -80,26 +80,25 @@ def main() -> None:
     (OUT_DIR / "latest.json").write_text(json.dumps(result, indent=2) + "\n")
     write_plot(figures, OUT_DIR / "plot.md")
     print_table(figures)
+    by_round = " ".join(f"{ratio:.2f}" for ratio in result["settle_of_dbos_by_round"])
+    say(f"Settle / DBOS with chunks of {settings.chunk_size:,}, round by round: {by_round}")
     say(f"All figures: {OUT_DIR / 'latest.json'}; the plot: {OUT_DIR / 'plot.md'}")
 
 
-def contestants(
-    order_count: int, chunk_sizes: Sequence[int], rows: dict[str, int], rss_mb: list[float]
-) -> list[Contestant]:
+def contestants(order_count: int, chunk_sizes: Sequence[int], rows: dict[str, int]) -> list[Contestant]:
     """All of them.
 
     Args:
         order_count: how many orders there are.
         chunk_sizes: of those that work in chunks.
         rows: what each must have written, as `count_rows` gives it.
-        rss_mb: where the most memory of a worker is put, run by run.
     """
     chunked = [
         Contestant(name, chunk_size, order_count, partial(run, rows, chunk_size))
         for chunk_size in chunk_sizes
         for name, run in (
             ("chunked SQL", partial(_chunked_sql, order_count)),
-            ("Settle", partial(_settle, rss_mb)),
+            ("Settle", _settle),
             ("DBOS", _dbos),
         )
     ]
@@ -128,10 +127,8 @@ def _bound(own: Settings) -> float:
     return run_one_statement(own.database_url, own.chunk_size)
 
 
-def _settle(rss_mb: list[float], rows: dict[str, int], chunk_size: int, own: Settings) -> float:
+def _settle(rows: dict[str, int], chunk_size: int, own: Settings) -> float:
     run = run_settlement(_with_chunk_size(own, chunk_size), BENCH_DIR / "logs" / own.task_queue)
-    if chunk_size == own.chunk_size:
-        rss_mb.append(run.worker_rss_mb_max)
     require_rows(own.database_url, rows)
     return run.settle_s
 
@@ -172,7 +169,7 @@ def _opening(settings: Settings, chunk_size: int) -> BatchOpening:
     )
 
 
-def _summarise(order_count: int, settings: Settings, figures: Sequence[Figures]) -> dict[str, object]:
+def _summarise(order_count: int, settings: Settings, figures: Sequence[Figures]) -> dict[str, Any]:
     per_s = {each.title: statistics.median(each.orders_per_s) for each in figures}
     shipped = f"chunks of {settings.chunk_size:,}"
 
@@ -180,6 +177,8 @@ def _summarise(order_count: int, settings: Settings, figures: Sequence[Figures])
         return max(rate for title, rate in per_s.items() if title.startswith(name))
 
     bound, lean, settle = per_s["bound"], per_s["lean bound"], per_s[f"Settle, {shipped}"]
+    by_title = {each.title: each.orders_per_s for each in figures}
+    rivals = zip(by_title[f"Settle, {shipped}"], by_title[f"DBOS, {shipped}"], strict=True)
     return {
         "orders": order_count,
         "chunk_size": settings.chunk_size,
@@ -196,7 +195,8 @@ def _summarise(order_count: int, settings: Settings, figures: Sequence[Figures])
         "settle_of_bound": settle / bound,
         "settle_of_lean_bound": settle / lean,
         "settle_of_dbos": settle / per_s[f"DBOS, {shipped}"],
-        "all_orders_per_s": {each.title: each.orders_per_s for each in figures},
+        "settle_of_dbos_by_round": [ours / theirs for ours, theirs in rivals],
+        "all_orders_per_s": by_title,
     }
 
 

@@ -31,7 +31,7 @@ def test_every_contestant_settles_all_orders_it_is_given(settings: Settings) -> 
         rows = count_rows(own.database_url)
     assert rows["settlement.items"] == ORDER_COUNT
 
-    for number, contestant in enumerate(contestants(ORDER_COUNT, CHUNK_SIZES, rows, [])):
+    for number, contestant in enumerate(contestants(ORDER_COUNT, CHUNK_SIZES, rows)):
         if contestant.name in ("Settle", "a workflow per order"):
             continue  # all other tests are about it
         with own_database(settings, f"{name}-{number}") as own:
