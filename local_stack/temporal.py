@@ -20,7 +20,7 @@ _DYNAMIC_CONFIG = (
     # The server reads each of its queues 20 times a second by default, so that every step of a workflow waits 50 ms.
     "history.transferProcessorMaxPollRPS=1000",
     "history.timerProcessorMaxPollRPS=1000",
-    # But for the list of workflows once a second: one that has ended by then is written once instead of twice.
+    # The list of workflows only once a second: one that has ended by then is written once instead of twice.
     "history.visibilityProcessorMaxPollRPS=1",
     "history.visibilityTaskBatchSize=1000",
     # The dev server would read them from its database at each use, to know at once of those that are added later.

@@ -26,14 +26,14 @@ from starters.migrate import add_search_attributes
 from tests.apache_kafka.broker import ApacheKafka
 from tests.apache_kafka.jars import describe_lack
 from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls, cloned_database, make_templates
-from tests.settlements import Systems, connect
+from tests.settlements import PROMPT_LIST, Systems, connect
 from tests.sharing import shared
 from tests.tools import lacks
 
 TESTS_DIR = Path(__file__).parent
 
 # Continue-as-new is suggested after 100 events instead of 4,096: every batch of some chunks goes through it.
-TEMPORAL_ARGUMENTS = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=100")
+TEMPORAL_ARGUMENTS = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=100", *PROMPT_LIST)
 
 _serial = itertools.count()
 

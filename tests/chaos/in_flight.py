@@ -1,7 +1,6 @@
 """What is in flight at a target while it is frozen: counted by asking the servers that are not."""
 
 import asyncio
-import itertools
 import json
 from contextlib import suppress
 from typing import Self
@@ -19,7 +18,7 @@ from tests.chaos.schedule import Role
 
 LOOK_TIMEOUT_S = 2.0
 ASSIGNED = '"partitions assigned"'
-RUNNING_BATCHES = "ExecutionStatus = 'Running' AND WorkflowType = 'SettleBatchWorkflow'"
+RUNNING = "ExecutionStatus = 'Running'"
 
 BETWEEN_STEPS = """
 SELECT count(*) FROM settlement.chunk_states AS chunk JOIN settlement.batches AS batch USING (batch_no)
@@ -107,17 +106,9 @@ class InFlight:
 
     async def _count_work(self, pid: int | None) -> int:
         """How many activities and chunks a worker, or all of them, have in hand."""
-        # What Temporal lists may be a second old, as old as a chunk gets: a batch tells which chunks are in flight.
-        batches = [each.id async for each in self._client.list_workflows(RUNNING_BATCHES)]
-        chunks = await asyncio.gather(*(self._fetch_chunks(each) for each in batches))
-        workflows = itertools.chain(batches, *chunks)
+        workflows = [each.id async for each in self._client.list_workflows(RUNNING)]
         found = await asyncio.gather(*(fetch_worker_pids(self._client, each) for each in workflows))
         return sum(pid in (None, worker_pid) for pids in found for worker_pid in pids)
-
-    async def _fetch_chunks(self, batch_id: str) -> list[str]:
-        """The workflows of a batch's chunks that are in flight."""
-        description = await self._client.get_workflow_handle(batch_id).describe()
-        return [child.workflow_id for child in description.raw_description.pending_children]
 
     def _assigned(self, target: str) -> list[int]:
         """The partitions that an intake was given last."""

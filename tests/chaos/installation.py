@@ -19,7 +19,7 @@ from tests.chaos.links import Link
 from tests.chaos.schedule import PROCESSES, Role
 from tests.chaos.targets import Server, SettleProcess, Target, TargetError, server_of
 from tests.settle_processes import SETTLE, SettleProcesses
-from tests.settlements import eventually
+from tests.settlements import PROMPT_LIST, eventually
 
 SOCKET_NAME = ".s.PGSQL.5432"
 # Small ones, so that a round has many of them.
@@ -61,7 +61,7 @@ async def running_installation(directory: Path) -> AsyncIterator[Installation]:
     stack_directory, logs = directory / "stack", directory / "logs"
     for each in (stack_directory, logs, directory / "apache-kafka"):
         each.mkdir()
-    temporal = TemporalServer(stack_directory, PortBook(stack_directory / "ports.json"), ())
+    temporal = TemporalServer(stack_directory, PortBook(stack_directory / "ports.json"), PROMPT_LIST)
     postgresql = PostgresqlServer(stack_directory)
     links: dict[str, Link] = {
         Role.TEMPORAL: Link(lambda: asyncio.open_connection(LOOPBACK, _port_of(temporal.address))),

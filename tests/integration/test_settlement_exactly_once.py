@@ -75,7 +75,7 @@ async def test_a_batch_started_again_after_its_end_is_joined_and_repeats_nothing
         handle_again, result_again = await settle(client, batch_id, opening)
     assert result_again == result
     assert list((await handle_again.fetch_history()).events) == list(history.events)
-    assert len(await eventually(lambda: fetch_run_ids(client, batch_id))) == 1
+    assert len(await fetch_run_ids(client, batch_id)) == 1
     await require_settled(systems, result, opening, orders)
     await require_clean(systems, len(orders.records))
 
