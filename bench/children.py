@@ -108,12 +108,16 @@ async def fetch_history_event_counts(client: Client, batch_id: str, chunk_count:
     Raises:
         TimeoutError: it does not in time.
     """
-    async with asyncio.timeout(LISTED_TIMEOUT_S):
-        while True:
-            runs = [run async for run in client.list_workflows(f"WorkflowId STARTS_WITH '{batch_id}'")]
-            if len({run.id for run in runs}) > chunk_count and all(run.close_time for run in runs):
-                return [run.history_length for run in runs]
-            await asyncio.sleep(LISTED_POLL_INTERVAL_S)
+    deadline_s = time.monotonic() + LISTED_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        runs = [run async for run in client.list_workflows(f"WorkflowId STARTS_WITH '{batch_id}'")]
+        if len({run.id for run in runs}) > chunk_count and all(run.close_time for run in runs):
+            return [run.history_length for run in runs]
+        await asyncio.sleep(LISTED_POLL_INTERVAL_S)
+    raise TimeoutError(
+        f"Temporal was asked for the workflows of batch {batch_id} and its {chunk_count:,} chunks, and after "
+        f"{LISTED_TIMEOUT_S} s does not list them all as ended. Its log may say why; then measure again."
+    )
 
 
 if __name__ == "__main__":
