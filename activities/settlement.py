@@ -4,13 +4,7 @@ from datetime import datetime
 
 from temporalio import activity
 
-from activities import chunks, probes
-from activities.aborting import hold_remaining_chunks
 from activities.attempts import Heartbeat, answered_within, attempt
-from activities.credit_turns import CreditTurns, TurnLaterError
-from activities.freezing import freeze_overdue_orders
-from activities.reconciliation import reconcile_batch
-from activities.rerunning import freeze_rerun
 from domain.batch_openings import BatchSettings, plan_scheduled_opening, stored_opening
 from domain.errors import BatchMismatchError
 from fund_platform.port import FundPlatform
@@ -29,6 +23,12 @@ from schemas.workflows import (
     StepRequest,
 )
 from settlement_store.port import SettlementStore
+from settling import chunks, probes
+from settling.aborting import hold_remaining_chunks
+from settling.balancing import reconcile_batch
+from settling.freezing import freeze_overdue_orders
+from settling.rerunning import freeze_rerun
+from settling.turns import CreditTurns, TurnLaterError
 
 
 class SettlementActivities:

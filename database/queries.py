@@ -4,5 +4,5 @@ from importlib.resources import files
 
 
 def load_query(package: str, name: str) -> str:
-    """Read one statement of an adapter, e.g. `load_query("fund_platform", "post_credits")`."""
+    """Read one statement of an adapter, e.g. `load_query("fund_platform.postgres", "post_credits")`."""
     return files(package).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")

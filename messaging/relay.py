@@ -14,7 +14,7 @@ from domain import limits
 from domain.errors import SettleError
 from messaging.result_events import result_record
 from schemas.outbox import OutboxRow, StoredOutcome
-from settlement_store.outbox_port import Outbox
+from settlement_store.port.outbox import Outbox
 
 # Their text says all; any other error is logged with where it came from.
 _EXPECTED = (SettleError, OSError, KafkaError)

@@ -68,9 +68,9 @@ async def open_ports(
 
 def _databases(settings: Settings) -> list[tuple[str, str, str]]:
     return [
-        (settings.order_center_url, "order_center", "order_center"),
-        (settings.fund_platform_url, "fund_platform", "fund_platform"),
-        (settings.database_url, "settlement_store", "settlement"),
+        (settings.order_center_url, "order_center.postgres", "order_center"),
+        (settings.fund_platform_url, "fund_platform.postgres", "fund_platform"),
+        (settings.database_url, "settlement_store.postgres", "settlement"),
     ]
 
 

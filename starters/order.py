@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from activities.data_errors import describe, is_data_error
 from domain import limits
 from domain.errors import WrongCallError
 from domain.identifiers import credit_key
@@ -26,6 +25,7 @@ from schemas.order_life import (
 )
 from schemas.reasons import REASON_SENTENCES
 from settlement_store.port import SettlementStore
+from settling.data_errors import describe, is_data_error
 from starters.audit import find_break
 from starters.console import JsonOption, load_ready_settings, out, print_json, require_id, run_command
 

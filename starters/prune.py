@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from activities.reconciliation import reconcile_batch
 from domain import limits
 from fund_platform.port import FundPlatform
 from runtime.adapters import open_fund_platform, open_settlement_store
 from schemas.batches import RetiredBatch
 from settlement_store.port import SettlementStore
+from settling.balancing import reconcile_batch
 from starters.console import EXIT_BAD_OUTCOME, err, load_ready_settings, run_command
 
 

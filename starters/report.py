@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 import typer
 
-from activities.reconciliation import reconcile_batch
 from domain import limits
 from runtime.adapters import open_fund_platform, open_settlement_store
 from runtime.settings import Settings
 from schemas.batches import ReconciliationReport
 from schemas.reasons import REASON_SENTENCES, ReasonCode
+from settling.balancing import reconcile_batch
 from starters.console import BatchArgument, JsonOption, load_ready_settings, print_json, print_totals, run_command
 
 _TOTALS = ("planned", "settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")

@@ -5,7 +5,6 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from activities.rerunning import is_selected
 from domain import limits
 from domain.batch_openings import plan_rerun_opening
 from runtime.adapters import open_settlement_store
@@ -13,6 +12,7 @@ from runtime.temporal import connect_temporal
 from schemas.batches import FINAL_STATES, RerunSelection
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore, batch_pruned
+from settling.rerunning import is_selected
 from starters.batch_starts import start_and_follow
 from starters.console import BatchArgument, load_ready_settings, run_command
 

@@ -51,8 +51,8 @@ def make_templates(server_url: str) -> None:
     for package, schema in SCHEMA_BY_PACKAGE.items():
         template = f"template_{package}"
         execute(server_url, "CREATE DATABASE {}", template)
-        migrate(url_of(server_url, template), package=package, schema=schema)
-        migrate(url_of(server_url, "template_all"), package=package, schema=schema)
+        migrate(url_of(server_url, template), package=f"{package}.postgres", schema=schema)
+        migrate(url_of(server_url, "template_all"), package=f"{package}.postgres", schema=schema)
 
 
 def name_of(database_url: str) -> str:

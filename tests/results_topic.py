@@ -14,7 +14,7 @@ from messaging.relay import ResultTopic, run_relay
 from runtime.kafka import open_producer
 from runtime.settings import Settings
 from schemas.events import SettlementResult
-from settlement_store.outbox_port import Outbox
+from settlement_store.port.outbox import Outbox
 from tests.settlements import DEADLINE_S, eventually
 
 POLL_TIMEOUT_MS = 200

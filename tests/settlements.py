@@ -20,8 +20,6 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
-from activities.freezing import freeze_overdue_orders
-from activities.reconciliation import reconcile_batch
 from domain.batch_openings import plan_manual_opening, plan_rerun_opening
 from domain.business_days import BusinessCalendar
 from domain.control_totals import totals_of
@@ -47,6 +45,8 @@ from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord
 from schemas.workflows import BatchResult, ChunkRef, ChunkResult
 from settlement_store.port import SettlementStore
+from settling.balancing import reconcile_batch
+from settling.freezing import freeze_overdue_orders
 from starters.audit import audit
 from starters.rerun import EXCEPTION_OUTCOMES
 from workers.settlement_worker import build_worker

@@ -3,10 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from activities import chunks
-from activities.credit_turns import CreditTurns
-from activities.freezing import freeze_overdue_orders
-from activities.reconciliation import reconcile_batch
 from domain.batch_openings import required_cutoff
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
@@ -15,6 +11,10 @@ from runtime.settings import Settings
 from schemas.batches import BatchOpening
 from schemas.workflows import ChunkRef
 from settlement_store.port import SettlementStore
+from settling import chunks
+from settling.balancing import reconcile_batch
+from settling.freezing import freeze_overdue_orders
+from settling.turns import CreditTurns
 
 CHUNKS_AT_A_TIME = 4  # in one of a peer's two processes: with 2 DBOS was slower
 

@@ -179,7 +179,7 @@ def test_the_image_is_made_of_the_packages_and_nothing_else() -> None:
     pyproject: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
     sent = set(re.findall(r"(?m)^!(.+)$", (ROOT / ".dockerignore").read_text()))
     files = {"pyproject.toml", "requirements-runtime.lock", "README.md", "LICENSE"}
-    assert sent == files | set(pyproject["tool"]["setuptools"]["packages"])
+    assert sent == files | set(pyproject["tool"]["importlinter"]["root_packages"])
 
 
 def test_the_readme_names_what_is_there() -> None:

@@ -6,10 +6,10 @@ import pytest
 
 from database.pools import open_pool
 from runtime.stack_state import StackState
-from settlement_store.memory import MemorySettlementStore
 from settlement_store.port import SettlementStore
 from settlement_store.postgres import PostgresSettlementStore
 from tests.databases import EMPTY_SETTLEMENT_STORE, cloned_database
+from tests.doubles.settlement_store import MemorySettlementStore
 
 
 @pytest.fixture(scope="module")

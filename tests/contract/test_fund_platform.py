@@ -9,7 +9,6 @@ import pytest
 from database.pools import Pool, open_pool
 from domain import limits
 from domain.errors import AccountNotFoundError, InvariantViolationError
-from fund_platform.memory import MemoryFundPlatform
 from fund_platform.port import FundPlatform
 from fund_platform.postgres import PostgresFundPlatform
 from runtime.stack_state import StackState
@@ -17,6 +16,7 @@ from schemas.batches import ControlTotals
 from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
 from tests.databases import cloned_database
+from tests.doubles.fund_platform import MemoryFundPlatform
 
 OPENINGS = [AccountOpening("alice", "USD"), AccountOpening("bob", "USD"), AccountOpening("eve", "EUR")]
 CREATED = CreditResultCode.CREATED

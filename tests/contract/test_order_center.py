@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from domain import limits
-from order_center.memory import MemoryOrderCenter
 from order_center.port import OrderCenter
 from order_center.postgres import PostgresOrderCenter
 from schemas.order_life import OrderStanding
 from schemas.orders import OrderRecord, OrderStatus, OverdueCursor, OverdueOrder, RecordVersion, TransactionRecord
+from tests.doubles.order_center import MemoryOrderCenter
 
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
 

@@ -5,13 +5,12 @@ from collections import Counter
 
 import pytest
 
-from activities.reconciliation import reconcile_batch
 from domain.identifiers import result_bucket
 from domain.limits import RESULT_BUCKET_COUNT
-from fund_platform.memory import MemoryFundPlatform
 from schemas.batches import BatchSource, RerunItem, RerunSelection
 from schemas.outbox import OutboxRow, StoredOutcome
 from settlement_store.port import SettlementStore
+from settling.balancing import reconcile_batch
 from tests.contract.settlement_batches import (
     deliver_all,
     failed,
@@ -23,6 +22,7 @@ from tests.contract.settlement_batches import (
     run_chunk,
     settle,
 )
+from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.settlements import CALENDAR, eventually
 
 ALL_BUCKETS = frozenset(range(RESULT_BUCKET_COUNT))

@@ -6,10 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities.reconciliation import reconcile_batch
 from domain import limits
 from domain.errors import BatchNotFoundError, BatchPrunedError, InvariantViolationError
-from fund_platform.memory import MemoryFundPlatform
 from schemas.batches import (
     BatchSource,
     ControlTotals,
@@ -22,6 +20,7 @@ from schemas.batches import (
 from schemas.order_life import OrderItem
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
+from settling.balancing import reconcile_batch
 from tests.contract.settlement_batches import (
     deliver_all,
     held,
@@ -33,6 +32,7 @@ from tests.contract.settlement_batches import (
     run_batch,
     settle,
 )
+from tests.doubles.fund_platform import MemoryFundPlatform
 
 IN_AN_HOUR = timedelta(hours=1)
 ORDER_IDS = [f"O{n}" for n in range(8)]

@@ -247,7 +247,7 @@ def batch_count(commands: Commands) -> int:
 
 
 def newest_migration() -> str:
-    names = sorted(file.name for file in files("settlement_store").joinpath("migrations").iterdir())
+    names = sorted(file.name for file in files("settlement_store.postgres").joinpath("migrations").iterdir())
     return names[-1].removesuffix(".sql")
 
 

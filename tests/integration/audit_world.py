@@ -5,11 +5,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from activities.chunks import credit_chunk, validate_chunk
-from activities.credit_turns import CreditTurns
-from activities.freezing import freeze_overdue_orders
-from activities.reconciliation import reconcile_batch
-from activities.rerunning import freeze_rerun
 from database.pools import open_pool
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
@@ -22,6 +17,11 @@ from schemas.orders import OrderRecord, OrderStatus
 from schemas.workflows import ChunkRef
 from settlement_store.port import SettlementStore
 from settlement_store.postgres import PostgresSettlementStore
+from settling.balancing import reconcile_batch
+from settling.chunks import credit_chunk, validate_chunk
+from settling.freezing import freeze_overdue_orders
+from settling.rerunning import freeze_rerun
+from settling.turns import CreditTurns
 from tests.contract.settlement_batches import deliver_all
 from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls
 from tests.settlements import CALENDAR, rerun_opening_of

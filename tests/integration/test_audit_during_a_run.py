@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-from activities.chunks import credit_chunk, validate_chunk
-from activities.credit_turns import CreditTurns
-from activities.freezing import freeze_overdue_orders
 from domain import limits
 from domain.control_totals import sum_totals
 from domain.identifiers import credit_key
-from fund_platform.memory import MemoryFundPlatform
-from order_center.memory import MemoryOrderCenter
 from schemas.audit import AuditReport
 from schemas.batches import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
-from settlement_store.memory import MemorySettlementStore
+from settling.chunks import credit_chunk, validate_chunk
+from settling.freezing import freeze_overdue_orders
+from settling.turns import CreditTurns
 from starters.audit import audit
 from tests.databases import DatabaseUrls
+from tests.doubles.fund_platform import MemoryFundPlatform
+from tests.doubles.order_center import MemoryOrderCenter
+from tests.doubles.settlement_store import MemorySettlementStore
 from tests.integration.audit_world import (
     Ports,
     close,

@@ -5,10 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities import chunks
-from activities.credit_turns import CreditTurns
-from activities.reconciliation import reconcile_batch
-from activities.rerunning import freeze_rerun
 from domain import limits
 from domain.identifiers import credit_key
 from schemas.batches import BatchState
@@ -16,6 +12,10 @@ from schemas.ledger import CreditRequest
 from schemas.orders import OrderRecord, TransactionRecord
 from schemas.reasons import ReasonCode
 from schemas.workflows import ChunkRef
+from settling import chunks
+from settling.balancing import reconcile_batch
+from settling.rerunning import freeze_rerun
+from settling.turns import CreditTurns
 from tests.settlements import (
     CALENDAR,
     Systems,

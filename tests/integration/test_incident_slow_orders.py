@@ -41,7 +41,7 @@ async def test_a_statement_sleeps_once_however_many_orders_it_reads(
     name: str, arguments: tuple[object, ...], pool: Pool
 ) -> None:
     async with pool.acquire() as connection:
-        nodes = await executed_nodes(connection, "order_center", name, arguments, is_timed=True)
+        nodes = await executed_nodes(connection, "order_center.postgres", name, arguments, is_timed=True)
     slept = [node for node in nodes if node["Actual Total Time"] >= SLEEP_S * 1000 and "Plans" not in node]
     assert [node["Actual Loops"] for node in slept] == [1]
 

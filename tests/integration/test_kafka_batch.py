@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pytest
 from temporalio.client import Client
 
-from activities.reconciliation import reconcile_batch
 from schemas.batches import BatchSource, BatchState
 from schemas.orders import OverdueOrder, RecordVersion
 from schemas.reasons import ReasonCode
+from settling.balancing import reconcile_batch
 from tests.settlements import (
     CALENDAR,
     NOW,

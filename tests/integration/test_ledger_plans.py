@@ -17,7 +17,9 @@ from tests.plans import executed_nodes, read_row_count
 ROW_COUNT = 200_000
 ENTRY_COUNT = ROW_COUNT // 2500  # of a filling; there are two at most, and a slice of credits may read all entries
 BIG_TABLES = {"accounts", "credit_answers", "postings"}
-HOT_SQL_NAMES = [path.stem for path in Path("fund_platform/sql").glob("*.sql") if path.stem != "fetch_ledger_breaks"]
+HOT_SQL_NAMES = [
+    path.stem for path in Path("fund_platform/postgres/sql").glob("*.sql") if path.stem != "fetch_ledger_breaks"
+]
 EXTRA_ROW_COUNT = 1  # the house's posting of a call in one currency; the row after a slice, which ends its last group
 
 # Accounts and credits whose ids are in another order than their rows, on pages in yet another one.
@@ -121,7 +123,7 @@ async def test_no_hot_statement_scans_a_big_table_or_reads_more_rows_than_its_re
     pool = await open_pool(url, schema="fund_platform", application_name="tests")
     async with pool, pool.acquire() as connection:
         for arguments, row_count in calls_of(prefix)[name]:
-            nodes = await executed_nodes(connection, "fund_platform", name, arguments)
+            nodes = await executed_nodes(connection, "fund_platform.postgres", name, arguments)
             for node in nodes:
                 assert node["Node Type"] != "Seq Scan" or node["Relation Name"] not in BIG_TABLES, nodes
                 assert read_row_count(node) <= max(row_count + EXTRA_ROW_COUNT, 2 * ENTRY_COUNT), node
@@ -130,5 +132,5 @@ async def test_no_hot_statement_scans_a_big_table_or_reads_more_rows_than_its_re
 async def test_the_search_for_breaks_reads_no_table_once_per_row_of_another(filled: tuple[str, str]) -> None:
     pool = await open_pool(filled[0], schema="fund_platform", application_name="tests")
     async with pool, pool.acquire() as connection:
-        for node in await executed_nodes(connection, "fund_platform", "fetch_ledger_breaks", [10]):
+        for node in await executed_nodes(connection, "fund_platform.postgres", "fetch_ledger_breaks", [10]):
             assert read_row_count(node) <= 3 * ROW_COUNT, node

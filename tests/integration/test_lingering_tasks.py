@@ -12,10 +12,10 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
-from activities import chunks
 from domain import limits
 from runtime.batch_starts import start_batch
 from schemas.batches import OutcomeTotals
+from settling import chunks
 from tests.settlements import (
     Systems,
     eventually,

@@ -10,7 +10,6 @@ from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from activities.reconciliation import reconcile_batch
 from domain.identifiers import chunk_workflow_id
 from domain.sample_orders import SampleOrder
 from runtime.batch_starts import start_batch
@@ -19,6 +18,7 @@ from schemas.batches import BatchState, ControlTotals, ReconciliationReport
 from schemas.control import BatchControl, ControlAction, ControlInput, WindowInput
 from schemas.reasons import ReasonCode
 from schemas.workflows import BatchResult, ChunkRef, ChunkResult
+from settling.balancing import reconcile_batch
 from tests.settlements import (
     Gate,
     Systems,

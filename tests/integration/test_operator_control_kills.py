@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client, WorkflowHandle
 
-from activities.reconciliation import reconcile_batch
 from runtime.batch_starts import start_batch
 from runtime.stack_state import StackState
 from schemas.batches import FINAL_STATES, BatchState
 from schemas.control import ControlAction, ControlInput, WindowInput
 from schemas.workflows import BatchResult
+from settling.balancing import reconcile_batch
 from tests.databases import DatabaseUrls
 from tests.settle_processes import SettleProcesses
 from tests.settlements import Systems, eventually, opening_of, require_clean, seed_orders

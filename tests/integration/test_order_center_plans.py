@@ -16,7 +16,7 @@ from tests.databases import cloned_database, name_of
 from tests.plans import executed_nodes, read_row_count
 
 ORDER_COUNT = 200_000
-SQL_NAMES = [path.stem for path in Path("order_center/sql").glob("*.sql")]
+SQL_NAMES = [path.stem for path in Path("order_center/postgres/sql").glob("*.sql")]
 FIRST_END = datetime(2025, 1, 1, tzinfo=UTC)
 CUTOFF = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -116,7 +116,7 @@ async def test_no_statement_scans_a_table_or_reads_more_rows_than_its_orders(nam
     pool = await open_pool(filled.url, schema="order_center", application_name="tests")
     async with pool, pool.acquire() as connection:
         for arguments, order_count in calls_of(filled)[name]:
-            nodes = await executed_nodes(connection, "order_center", name, arguments)
+            nodes = await executed_nodes(connection, "order_center.postgres", name, arguments)
             assert "Seq Scan" not in {node["Node Type"] for node in nodes}, nodes
             for node in nodes:
                 assert read_row_count(node) <= order_count, node

@@ -10,7 +10,6 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
-from activities import chunks
 from database.pools import Pool
 from domain import limits
 from domain.control_totals import totals_of
@@ -23,6 +22,7 @@ from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
 from schemas.workflows import ChunkResult
+from settling import chunks
 from starters.order import fetch_order_life
 from tests.settlements import (
     Gate,

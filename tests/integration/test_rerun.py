@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
-from activities.reconciliation import reconcile_batch
 from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id, credit_key
 from runtime.batch_starts import start_batch
@@ -16,6 +15,7 @@ from schemas.batches import BatchOpening, BatchState, ControlTotals, Reconciliat
 from schemas.ledger import CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import Outcome, ReasonCode
+from settling.balancing import reconcile_batch
 from tests.settlements import (
     DEADLINE_S,
     Gate,

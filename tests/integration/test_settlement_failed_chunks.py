@@ -9,7 +9,6 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import CancelledError
 
-from activities.reconciliation import reconcile_batch
 from domain.control_totals import sum_totals
 from domain.errors import InvariantViolationError, UnavailableError
 from domain.identifiers import chunk_workflow_id
@@ -17,6 +16,7 @@ from runtime.batch_starts import start_batch
 from schemas.batches import BatchState, ControlTotals
 from schemas.reasons import ReasonCode
 from schemas.workflows import BatchResult
+from settling.balancing import reconcile_batch
 from tests.settlements import (
     DEADLINE_S,
     Gate,

@@ -10,11 +10,11 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
-from activities import chunks
 from domain.errors import InvariantViolationError, UnavailableError
 from domain.identifiers import chunk_workflow_id
 from schemas.batches import OutcomeTotals
 from schemas.workflows import ChunkRef
+from settling import chunks
 from tests.settlements import (
     Systems,
     fetch_events,

@@ -50,7 +50,9 @@ OUTBOX_HALF_DELIVERED_COUNT = 100  # the first rows, whose other half waits for 
 AUDIT_PLACES = ("big-000100000", "pruned-000100000", "small-000199990")
 # A report's and pruning's, which read a batch's exception items; and the audit's, which read everything.
 COLD = ("fetch_reason_counts", "fetch_retired_batches", "break_")
-HOT_SQL_NAMES = [path.stem for path in Path("settlement_store/sql").glob("*.sql") if not path.stem.startswith(COLD)]
+HOT_SQL_NAMES = [
+    path.stem for path in Path("settlement_store/postgres/sql").glob("*.sql") if not path.stem.startswith(COLD)
+]
 
 # A batch of many small chunks, one of few big ones, one of these that is pruned, and one to append to. Every twentieth
 # item is an exception: rejected and released, or held, and then has an earlier item and a conflicting offer. Orders'
@@ -370,7 +372,7 @@ async def test_no_hot_statement_scans_a_big_table_or_reads_more_rows_than_it_is_
     pool = await open_pool(filled.url, schema="settlement", application_name="tests")
     async with pool, pool.acquire() as connection:
         for arguments, row_count in calls:
-            nodes = await executed_nodes(connection, "settlement_store", name, arguments)
+            nodes = await executed_nodes(connection, "settlement_store.postgres", name, arguments)
             for node in nodes:
                 if node.get("Relation Name") == "batches":
                     continue  # so few rows here that scanning them beats an index

@@ -12,9 +12,6 @@ import pytest
 from temporalio.api.enums.v1 import EventType, TimeoutType
 from temporalio.client import Client
 
-from activities import chunks
-from activities.credit_turns import CreditTurns
-from activities.reconciliation import reconcile_batch
 from domain import limits
 from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id, credit_key
@@ -23,6 +20,9 @@ from schemas.batches import BatchState, ControlTotals, OutcomeTotals
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import ReasonCode
 from schemas.workflows import ChunkRef
+from settling import chunks
+from settling.balancing import reconcile_batch
+from settling.turns import CreditTurns
 from tests.settlements import (
     NOW,
     Gate,

@@ -11,14 +11,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from activities.chunks import credit_chunk, settle_chunk, validate_chunk
-from activities.credit_turns import CreditTurns
-from activities.freezing import freeze_overdue_orders
-from activities.reconciliation import reconcile_batch
 from database.pools import Pool
 from domain import limits
 from schemas.ledger import CreditRequest
 from schemas.workflows import ChunkRef
+from settling.balancing import reconcile_batch
+from settling.chunks import credit_chunk, settle_chunk, validate_chunk
+from settling.freezing import freeze_overdue_orders
+from settling.turns import CreditTurns
 from tests.settlements import CALENDAR, Systems, freeze, opening_of, seed_orders
 
 ROOT = Path(__file__).parents[2]
@@ -115,7 +115,9 @@ def _tell(told: list[str], query: str) -> None:
     told.append(NAME_BY_QUERY.get(query) or query.split(" ")[0].rstrip(";"))
 
 
-NAME_BY_QUERY = {file.read_text(): file.stem for package in TABLES for file in (ROOT / package / "sql").glob("*.sql")}
+NAME_BY_QUERY = {
+    file.read_text(): file.stem for package in TABLES for file in (ROOT / package / "postgres" / "sql").glob("*.sql")
+}
 
 
 async def test_freezing_and_settling_at_once_or_step_by_step_run_these_statements_and_no_other(

@@ -14,8 +14,7 @@ import asyncpg
 from domain import limits
 from messaging.batch_filling import BatchFilling
 from messaging.record_source import RecordSource
-from settlement_store import filling
-from settlement_store.postgres import PostgresSettlementStore
+from settlement_store.postgres import PostgresSettlementStore, filling
 from starters.intake import intake
 from workers.intake import BatchStarter
 

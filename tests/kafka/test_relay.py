@@ -10,10 +10,10 @@ import pytest
 from domain import limits
 from runtime.kafka import create_topics
 from runtime.settings import Settings
-from settlement_store.memory import MemorySettlementStore
 from settlement_store.port import SettlementStore
 from tests.apache_kafka.broker import ApacheKafka
 from tests.contract.settlement_batches import settle
+from tests.doubles.settlement_store import MemorySettlementStore
 from tests.results_topic import is_delivered, outcomes_of, read_told, relaying
 from tests.settlements import eventually, replaced
 

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from database.pools import Pool, open_pool
-from fund_platform.memory import MemoryFundPlatform
 from fund_platform.port import FundPlatform
 from fund_platform.postgres import PostgresFundPlatform
 from runtime.stack_state import StackState
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
 from tests.databases import cloned_database
+from tests.doubles.fund_platform import MemoryFundPlatform
 
 CONNECTION_COUNT = 8
 CREATED = CreditResultCode.CREATED

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import limits
-from fund_platform.memory import MemoryFundPlatform
-from order_center.memory import MemoryOrderCenter
 from schemas.orders import OrderRecord
 from starters.import_orders import ImportResult, import_file
 from starters.order_file import open_order_file
+from tests.doubles.fund_platform import MemoryFundPlatform
+from tests.doubles.order_center import MemoryOrderCenter
 
 ORDER_NO_COUNT = 6
 

@@ -7,12 +7,12 @@ from temporalio.client import Client, WorkflowHandle
 
 from domain import limits
 from domain.batch_openings import BatchSettings
-from order_center.memory import MemoryOrderCenter
 from runtime.settings import Settings
 from schemas.control import ControlInput, WindowInput
 from schemas.orders import TransactionRecord
 from schemas.workflows import BatchResult
 from settlement_store.port import SettlementStore
+from tests.doubles.order_center import MemoryOrderCenter
 from tests.settlements import eventually
 from workers.sweep import sweep
 from workflows.settle_batch import SettleBatchWorkflow

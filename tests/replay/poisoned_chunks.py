@@ -10,13 +10,13 @@ from temporalio.client import Client
 from domain.batch_openings import BatchSettings
 from domain.business_days import BusinessCalendar
 from domain.identifiers import chunk_workflow_id
-from fund_platform.memory import MemoryFundPlatform
-from order_center.memory import MemoryOrderCenter
 from schemas.batches import BatchOpening, BatchSource, OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
 from schemas.workflows import ChunkRef
-from settlement_store.memory import MemorySettlementStore
+from tests.doubles.fund_platform import MemoryFundPlatform
+from tests.doubles.order_center import MemoryOrderCenter
+from tests.doubles.settlement_store import MemorySettlementStore
 from workers.settlement_worker import build_worker
 from workflows.settle_chunk import SettleChunkWorkflow
 

@@ -25,8 +25,6 @@ from domain.batch_openings import BatchSettings, plan_rerun_opening
 from domain.business_days import BusinessCalendar
 from domain.errors import InvariantViolationError
 from domain.identifiers import chunk_workflow_id
-from fund_platform.memory import MemoryFundPlatform
-from order_center.memory import MemoryOrderCenter
 from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from schemas.batches import BatchOpening, BatchSource, Chunk, OfferedOrder, RerunSelection
@@ -34,9 +32,11 @@ from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import Outcome
 from schemas.workflows import BatchRun
-from settlement_store.memory import MemorySettlementStore
 from starters.daily_schedule import apply_schedule, trigger_schedule
 from starters.migrate import add_search_attributes
+from tests.doubles.fund_platform import MemoryFundPlatform
+from tests.doubles.order_center import MemoryOrderCenter
+from tests.doubles.settlement_store import MemorySettlementStore
 from tests.replay.operated_shapes import (
     OPERATED_SHAPES,
     Operated,

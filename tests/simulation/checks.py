@@ -5,13 +5,13 @@ from collections.abc import Collection, Iterable, Sequence
 
 from temporalio.client import Client
 
-from activities.reconciliation import reconcile_batch
 from domain.control_totals import outcome_totals_of, sum_totals
 from domain.identifiers import batch_workflow_id
 from schemas.batches import FINAL_STATES, BatchOpening, BatchState, OutcomeTotals
 from schemas.control import ControlAction
 from schemas.order_life import OrderItem
 from schemas.reasons import Outcome
+from settling.balancing import reconcile_batch
 from starters.audit import audit
 from tests.simulation.orders import Kind, Order
 from tests.simulation.world import World

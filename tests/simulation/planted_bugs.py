@@ -9,10 +9,7 @@ from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
 
-from activities import chunks, rerunning
-from activities.chunks import AskForCredits
 from domain.errors import UnansweredError
-from fund_platform.memory import MemoryFundPlatform
 from schemas.batches import (
     BatchOpening,
     ChunkState,
@@ -27,9 +24,12 @@ from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
 from schemas.workflows import BatchRun, BatchRunState, ChunkRef, ItemRange
-from settlement_store import memory as memory_store
-from settlement_store.memory import MemorySettlementStore
 from settlement_store.port import RELEASING_OUTCOMES
+from settling import chunks, rerunning
+from settling.chunks import AskForCredits
+from tests.doubles import settlement_store as memory_store
+from tests.doubles.fund_platform import MemoryFundPlatform
+from tests.doubles.settlement_store import MemorySettlementStore
 from workflows import chunk_runs, chunk_steps
 from workflows.settle_batch import SettleBatchWorkflow
 

@@ -18,7 +18,6 @@ from temporalio.common import RetryPolicy
 from temporalio.worker import Worker
 from temporalio.workflow import Info
 
-from activities import chunks
 from domain import limits
 from domain.errors import BatchNotOpenError
 from runtime.batch_starts import start_batch
@@ -26,6 +25,7 @@ from runtime.settings import Settings
 from schemas.batches import FINAL_STATES, BatchOpening, BatchSource, BatchState
 from schemas.control import ControlAction, FailureThresholds
 from schemas.orders import OrderRecord, OrderStatus
+from settling import chunks
 from tests.settlements import CALENDAR, kafka_opening_of, rerun_opening_of
 from tests.simulation.chance import Chance
 from tests.simulation.checks import find_faults, find_stuck, find_unsettled

@@ -9,17 +9,17 @@ import asyncpg
 
 from database.pools import Pool, open_pool
 from domain.identifiers import credit_key, order_id_of_credit_key
-from fund_platform.memory import MemoryFundPlatform
 from fund_platform.port import HOUSE_ACCOUNT_PREFIX
 from fund_platform.postgres import PostgresFundPlatform
-from order_center.memory import MemoryOrderCenter
 from order_center.postgres import PostgresOrderCenter
 from schemas.batches import AppendResult, OfferedOrder
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
-from settlement_store.memory import MemorySettlementStore
 from settlement_store.postgres import PostgresSettlementStore
 from tests.databases import SCHEMA_BY_PACKAGE
+from tests.doubles.fund_platform import MemoryFundPlatform
+from tests.doubles.order_center import MemoryOrderCenter
+from tests.doubles.settlement_store import MemorySettlementStore
 from tests.settlements import Systems, replaced
 from tests.simulation.chance import Chance
 from tests.simulation.fault_layer import Attempt, FaultLayer, current_attempt

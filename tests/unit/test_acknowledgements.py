@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities.chunks import validate_chunk
 from domain.errors import UnavailableError
-from order_center.memory import MemoryOrderCenter
 from schemas.batches import BatchOpening, BatchSource, ChunkState, ExceptionItem, OfferedOrder, StoredValidation
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.workflows import ChunkRef
-from settlement_store.memory import MemorySettlementStore
+from settling.chunks import validate_chunk
+from tests.doubles.order_center import MemoryOrderCenter
+from tests.doubles.settlement_store import MemorySettlementStore
 from tests.settlements import CALENDAR
 
 CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from activities.credit_turns import CreditTurns, TurnLaterError
 from domain import limits
 from schemas.credit_turns import CreditTurn
 from schemas.workflows import ChunkRef
+from settling.turns import CreditTurns, TurnLaterError
 
 REF = ChunkRef(batch_id="B1", chunk_index=0, cutoff_at=datetime(2026, 11, 22, tzinfo=UTC))
 NOW = CreditTurn(is_taken=True, wait_s=0)

@@ -7,11 +7,11 @@ import asyncpg
 import pytest
 from asyncpg import exceptions as postgresql
 
-from activities.data_errors import data_errors_of, is_data_error, storable
 from domain import limits
 from domain.errors import DataError, InvariantViolationError, UnavailableError
 from schemas.ledger import CreditResultCode
 from schemas.workflows import ItemRange
+from settling.data_errors import data_errors_of, is_data_error, storable
 
 DATA = [
     KeyError("an answer is missing"),

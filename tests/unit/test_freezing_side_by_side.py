@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from activities.freezing import freeze_overdue_orders
 from domain import limits
 from domain.errors import UnavailableError
-from order_center.memory import MemoryOrderCenter
 from order_center.port import OrderCenter
 from schemas.batches import BatchOpening, BatchSource, BatchState
 from schemas.orders import OrderRecord, OrderStatus, OverdueCursor
-from settlement_store.memory import MemorySettlementStore
+from settling.freezing import freeze_overdue_orders
+from tests.doubles.order_center import MemoryOrderCenter
+from tests.doubles.settlement_store import MemorySettlementStore
 from tests.settlements import CALENDAR, Port, replaced
 
 CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)

@@ -11,12 +11,12 @@ import pytest
 
 from domain import limits
 from domain.errors import UnavailableError
-from fund_platform.memory import MemoryFundPlatform
-from order_center.memory import MemoryOrderCenter
 from schemas.orders import TransactionRecord
 from starters.first_rows import open_first_rows
 from starters.import_orders import ImportResult, import_file
 from starters.order_file import OrderFile, OrderFileError, open_order_file
+from tests.doubles.fund_platform import MemoryFundPlatform
+from tests.doubles.order_center import MemoryOrderCenter
 
 HEADER = "order_id,account_id,paid_minor,refunded_minor,currency,status,completed_at,after_sale_ends_at"
 GOOD_ROW = "o1,A1,1000,100,USD,completed,2025-01-06T00:00:00Z,2025-01-13T08:00:00+08:00"

@@ -18,7 +18,7 @@ from messaging.dead_letter import DeadLetterTopic
 from messaging.intake import Intake, PressureSettings
 from messaging.record_source import Polled, RecordSource
 from schemas.batches import BatchOpening, OfferedOrder
-from settlement_store.memory import MemorySettlementStore
+from tests.doubles.settlement_store import MemorySettlementStore
 from tests.malformed_records import GOOD
 
 PRESSURE = PressureSettings(high_water=100, low_water=50, batch_stuck_s=60)

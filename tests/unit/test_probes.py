@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from activities.chunks import credit_chunk, validate_chunk
-from activities.credit_turns import CreditTurns
-from activities.probes import probe_credits, probe_validation
 from domain.errors import DataError, InvariantViolationError, UnansweredError
 from domain.identifiers import credit_key
-from fund_platform.memory import MemoryFundPlatform
 from fund_platform.port import FundPlatform
-from order_center.memory import MemoryOrderCenter
 from schemas.batches import OfferedOrder, RerunItem
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
 from schemas.workflows import ChunkRef, IsolatedItem, ItemRange, ProbeAnswer, ProbeRequest, SetAside
-from settlement_store.memory import MemorySettlementStore
+from settling.chunks import credit_chunk, validate_chunk
+from settling.probes import probe_credits, probe_validation
+from settling.turns import CreditTurns
+from tests.doubles.fund_platform import MemoryFundPlatform
+from tests.doubles.order_center import MemoryOrderCenter
+from tests.doubles.settlement_store import MemorySettlementStore
 from tests.settlements import CALENDAR, replaced
 from tests.settlements import kafka_opening_of as opening_of
 

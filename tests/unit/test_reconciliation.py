@@ -5,18 +5,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from activities.chunks import credit_chunk, validate_chunk
-from activities.credit_turns import CreditTurns
-from activities.reconciliation import reconcile_batch
 from domain.control_totals import totals_of
 from domain.identifiers import credit_key
-from fund_platform.memory import MemoryFundPlatform
-from order_center.memory import MemoryOrderCenter
 from schemas.batches import BatchOpening, BatchSource, ControlTotals, OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.workflows import ChunkRef
-from settlement_store.memory import MemorySettlementStore
+from settling.balancing import reconcile_batch
+from settling.chunks import credit_chunk, validate_chunk
+from settling.turns import CreditTurns
+from tests.doubles.fund_platform import MemoryFundPlatform
+from tests.doubles.order_center import MemoryOrderCenter
+from tests.doubles.settlement_store import MemorySettlementStore
 from tests.settlements import CALENDAR
 
 CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)

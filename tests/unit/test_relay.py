@@ -14,9 +14,9 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError,
 from domain import limits
 from domain.errors import UnavailableError
 from messaging.relay import ResultTopic, run_relay
-from settlement_store.memory import MemorySettlementStore
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import held, rejected, settle
+from tests.doubles.settlement_store import MemorySettlementStore
 from tests.settlements import eventually, replaced
 
 ORDER_IDS = [f"O{n}" for n in range(20)]

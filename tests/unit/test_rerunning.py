@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from activities.rerunning import freeze_rerun
 from domain.errors import UnavailableError
-from order_center.memory import MemoryOrderCenter
 from schemas.batches import BatchState, ExceptionItem, OfferedOrder
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
-from settlement_store.memory import MemorySettlementStore
+from settling.rerunning import freeze_rerun
+from tests.doubles.order_center import MemoryOrderCenter
+from tests.doubles.settlement_store import MemorySettlementStore
 from tests.settlements import CALENDAR, kafka_opening_of, rerun_opening_of
 
 ENDED_AT = datetime(2020, 1, 1, tzinfo=UTC)

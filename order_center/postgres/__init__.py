@@ -18,11 +18,11 @@ from schemas.orders import (
     TransactionRecord,
 )
 
-_LOAD_RECORDS = load_query("order_center", "load_records")
-_FETCH_OVERDUE_SLICE = load_query("order_center", "fetch_overdue_slice")
-_ACKNOWLEDGE = load_query("order_center", "acknowledge")
-_FETCH_RECORDS = load_query("order_center", "fetch_records")
-_FETCH_ORDER = load_query("order_center", "fetch_order")
+_LOAD_RECORDS = load_query("order_center.postgres", "load_records")
+_FETCH_OVERDUE_SLICE = load_query("order_center.postgres", "fetch_overdue_slice")
+_ACKNOWLEDGE = load_query("order_center.postgres", "acknowledge")
+_FETCH_RECORDS = load_query("order_center.postgres", "fetch_records")
+_FETCH_ORDER = load_query("order_center.postgres", "fetch_order")
 
 
 class PostgresOrderCenter:

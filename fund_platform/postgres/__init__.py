@@ -17,19 +17,19 @@ from schemas.batches import ControlTotals
 from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
 
-_OPEN_ACCOUNTS = load_query("fund_platform", "open_accounts")
-_FETCH_ACCOUNT = load_query("fund_platform", "fetch_account")
-_CLOSE_ACCOUNT = load_query("fund_platform", "close_account")
-_REOPEN_ACCOUNT = load_query("fund_platform", "reopen_account")
-_POST_NEW_CREDITS = load_query("fund_platform", "post_new_credits")
-_POST_CREDITS = load_query("fund_platform", "post_credits")
-_REFUSE_CREDITS = load_query("fund_platform", "refuse_credits")
-_WITHDRAW_CREDITS = load_query("fund_platform", "withdraw_credits")
-_FETCH_ANSWERS = load_query("fund_platform", "fetch_answers")
-_FETCH_CREDIT_TOTALS = load_query("fund_platform", "fetch_credit_totals")
-_FETCH_CREDITS = load_query("fund_platform", "fetch_credits")
-_FETCH_CREDIT_LIFE = load_query("fund_platform", "fetch_credit_life")
-_FETCH_LEDGER_BREAKS = load_query("fund_platform", "fetch_ledger_breaks")
+_OPEN_ACCOUNTS = load_query("fund_platform.postgres", "open_accounts")
+_FETCH_ACCOUNT = load_query("fund_platform.postgres", "fetch_account")
+_CLOSE_ACCOUNT = load_query("fund_platform.postgres", "close_account")
+_REOPEN_ACCOUNT = load_query("fund_platform.postgres", "reopen_account")
+_POST_NEW_CREDITS = load_query("fund_platform.postgres", "post_new_credits")
+_POST_CREDITS = load_query("fund_platform.postgres", "post_credits")
+_REFUSE_CREDITS = load_query("fund_platform.postgres", "refuse_credits")
+_WITHDRAW_CREDITS = load_query("fund_platform.postgres", "withdraw_credits")
+_FETCH_ANSWERS = load_query("fund_platform.postgres", "fetch_answers")
+_FETCH_CREDIT_TOTALS = load_query("fund_platform.postgres", "fetch_credit_totals")
+_FETCH_CREDITS = load_query("fund_platform.postgres", "fetch_credits")
+_FETCH_CREDIT_LIFE = load_query("fund_platform.postgres", "fetch_credit_life")
+_FETCH_LEDGER_BREAKS = load_query("fund_platform.postgres", "fetch_ledger_breaks")
 
 
 class PostgresFundPlatform:

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from itertools import chain
 
-from activities.side_by_side import run_side_by_side
 from domain import limits
 from domain.control_totals import sum_totals, totals_of
 from domain.identifiers import credit_key
@@ -12,6 +11,7 @@ from schemas.audit import PENDING
 from schemas.batches import BatchState, ControlTotals, ReconciliationReport
 from schemas.reasons import Outcome
 from settlement_store.port import RELEASING_OUTCOMES, SettlementStore
+from settling.side_by_side import run_side_by_side
 
 
 async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> ReconciliationReport:

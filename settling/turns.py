@@ -6,7 +6,7 @@ import time
 from domain import limits
 from schemas.credit_turns import CreditTurn
 from schemas.workflows import ChunkRef
-from settlement_store.credit_port import CreditBuckets
+from settlement_store.port.caps import CreditBuckets
 
 
 class TurnLaterError(Exception):

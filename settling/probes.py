@@ -7,16 +7,6 @@ key: the step that follows is answered `exists` for them.
 import logging
 from collections.abc import Sequence
 
-from activities.chunks import (
-    EXCEPTION_BY_CODE,
-    SETTLED_CODES,
-    ask_for_credits,
-    fetch_totals_of_zombie,
-    items_to_judge,
-    judge,
-)
-from activities.credit_turns import CreditTurns
-from activities.data_errors import storable
 from domain.errors import DataError
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
@@ -25,6 +15,16 @@ from schemas.ledger import CreditResultCode
 from schemas.reasons import Outcome, ReasonCode
 from schemas.workflows import IsolatedItem, ItemRange, ProbeAnswer, ProbeRequest
 from settlement_store.port import SettlementStore
+from settling.chunks import (
+    EXCEPTION_BY_CODE,
+    SETTLED_CODES,
+    ask_for_credits,
+    fetch_totals_of_zombie,
+    items_to_judge,
+    judge,
+)
+from settling.data_errors import storable
+from settling.turns import CreditTurns
 
 _GOOD = ProbeAnswer(is_bad=False)
 _BAD = ProbeAnswer(is_bad=True)

@@ -40,10 +40,10 @@ from schemas.batches import (
 )
 from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome, ReasonCode
-from settlement_store.memory_contents import Claim, Contents
-from settlement_store.memory_control import UNDER_WAY, MemoryBatchControl
-from settlement_store.memory_credit_buckets import MemoryCreditBuckets
 from settlement_store.port import RELEASING_OUTCOMES, batch_pruned, check_exceptions, check_offers, is_opened_as
+from tests.doubles.settlement_store_caps import MemoryCreditBuckets
+from tests.doubles.settlement_store_contents import Claim, Contents
+from tests.doubles.settlement_store_control import UNDER_WAY, MemoryBatchControl
 
 
 class MemorySettlementStore(MemoryBatchControl, MemoryCreditBuckets):

@@ -7,19 +7,19 @@ from database.queries import load_query
 from domain.limits import RESULT_BUCKET_COUNT
 from domain.relay_shares import plan_buckets
 from schemas.outbox import OutboxRow, StoredOutcome
-from settlement_store.batch_rows import fetch_batch_no
+from settlement_store.postgres.batch_rows import fetch_batch_no
 
-_QUEUE_TO_LEASE = load_query("settlement_store", "queue_to_lease")
-_RENEW_RELAY = load_query("settlement_store", "renew_relay")
-_REMOVE_DEAD_RELAYS = load_query("settlement_store", "remove_dead_relays")
-_REMOVE_RELAY = load_query("settlement_store", "remove_relay")
-_FETCH_LEASES = load_query("settlement_store", "fetch_leases")
-_GIVE_UP_BUCKETS = load_query("settlement_store", "give_up_buckets")
-_TAKE_BUCKETS = load_query("settlement_store", "take_buckets")
-_FETCH_OUTBOX_ROW = load_query("settlement_store", "fetch_outbox_row")
-_FETCH_OUTCOMES = load_query("settlement_store", "fetch_outcomes")
-_MARK_DELIVERED = load_query("settlement_store", "mark_delivered")
-_DELETE_DELIVERED = load_query("settlement_store", "delete_delivered")
+_QUEUE_TO_LEASE = load_query("settlement_store.postgres", "queue_to_lease")
+_RENEW_RELAY = load_query("settlement_store.postgres", "renew_relay")
+_REMOVE_DEAD_RELAYS = load_query("settlement_store.postgres", "remove_dead_relays")
+_REMOVE_RELAY = load_query("settlement_store.postgres", "remove_relay")
+_FETCH_LEASES = load_query("settlement_store.postgres", "fetch_leases")
+_GIVE_UP_BUCKETS = load_query("settlement_store.postgres", "give_up_buckets")
+_TAKE_BUCKETS = load_query("settlement_store.postgres", "take_buckets")
+_FETCH_OUTBOX_ROW = load_query("settlement_store.postgres", "fetch_outbox_row")
+_FETCH_OUTCOMES = load_query("settlement_store.postgres", "fetch_outcomes")
+_MARK_DELIVERED = load_query("settlement_store.postgres", "mark_delivered")
+_DELETE_DELIVERED = load_query("settlement_store.postgres", "delete_delivered")
 
 
 class PostgresOutbox:

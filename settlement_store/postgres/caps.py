@@ -4,11 +4,11 @@ from database.pools import Pool
 from database.queries import load_query
 from domain.credit_turns import plan_turn
 from schemas.credit_turns import CreditBucket, CreditTurn
-from settlement_store.batch_rows import fetch_batch_row
+from settlement_store.postgres.batch_rows import fetch_batch_row
 
-_ADD_CREDIT_BUCKETS = load_query("settlement_store", "add_credit_buckets")
-_LOCK_CREDIT_BUCKETS = load_query("settlement_store", "lock_credit_buckets")
-_SET_CREDIT_BUCKETS = load_query("settlement_store", "set_credit_buckets")
+_ADD_CREDIT_BUCKETS = load_query("settlement_store.postgres", "add_credit_buckets")
+_LOCK_CREDIT_BUCKETS = load_query("settlement_store.postgres", "lock_credit_buckets")
+_SET_CREDIT_BUCKETS = load_query("settlement_store.postgres", "set_credit_buckets")
 
 _INSTALLATION_NO = 0
 

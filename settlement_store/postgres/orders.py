@@ -5,8 +5,8 @@ from database.queries import load_query
 from domain import limits
 from schemas.order_life import ConflictingOffer, OrderItem
 
-_FETCH_ITEMS_OF_ORDER = load_query("settlement_store", "fetch_items_of_order")
-_FETCH_CONFLICTS_OF_ORDER = load_query("settlement_store", "fetch_conflicts_of_order")
+_FETCH_ITEMS_OF_ORDER = load_query("settlement_store.postgres", "fetch_items_of_order")
+_FETCH_CONFLICTS_OF_ORDER = load_query("settlement_store.postgres", "fetch_conflicts_of_order")
 
 
 class PostgresOrderReads:

@@ -6,8 +6,6 @@ from itertools import compress
 from types import MappingProxyType
 from typing import NamedTuple
 
-from activities.credit_turns import CreditTurns
-from activities.data_errors import data_errors_of, describe, is_data_error
 from domain import limits
 from domain.errors import ChunkUnfinishedError, DataError, InvariantViolationError, UnansweredError
 from domain.identifiers import chunk_workflow_id, credit_key
@@ -21,6 +19,8 @@ from schemas.orders import RecordVersion, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
 from schemas.workflows import ChunkRef, ItemRange, SetAside
 from settlement_store.port import SettlementStore
+from settling.data_errors import data_errors_of, describe, is_data_error
+from settling.turns import CreditTurns
 
 SETTLED_CODES = frozenset({CreditResultCode.CREATED, CreditResultCode.EXISTS})
 EXCEPTION_BY_CODE = MappingProxyType(

@@ -7,14 +7,14 @@ from domain.batch_control import plan_control
 from domain.control_totals import outcome_totals_of
 from schemas.batches import BatchState, OutcomeTotals
 from schemas.control import BatchControl, ControlRequest, StoredControlAction
-from settlement_store.batch_rows import batch_not_found, fetch_batch_no, lock_batch
+from settlement_store.postgres.batch_rows import batch_not_found, fetch_batch_no, lock_batch
 
-_FETCH_CONTROL = load_query("settlement_store", "fetch_control")
-_FETCH_CONTROL_ACTIONS = load_query("settlement_store", "fetch_control_actions")
-_FETCH_OUTCOME_TOTALS = load_query("settlement_store", "fetch_outcome_totals")
-_FETCH_UNCLOSED_CHUNKS = load_query("settlement_store", "fetch_unclosed_chunks")
-_SET_CONTROL = load_query("settlement_store", "set_control")
-_STORE_CONTROL_ACTION = load_query("settlement_store", "store_control_action")
+_FETCH_CONTROL = load_query("settlement_store.postgres", "fetch_control")
+_FETCH_CONTROL_ACTIONS = load_query("settlement_store.postgres", "fetch_control_actions")
+_FETCH_OUTCOME_TOTALS = load_query("settlement_store.postgres", "fetch_outcome_totals")
+_FETCH_UNCLOSED_CHUNKS = load_query("settlement_store.postgres", "fetch_unclosed_chunks")
+_SET_CONTROL = load_query("settlement_store.postgres", "set_control")
+_STORE_CONTROL_ACTION = load_query("settlement_store.postgres", "store_control_action")
 
 
 class PostgresBatchControl:

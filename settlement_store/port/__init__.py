@@ -36,9 +36,9 @@ from schemas.batches import (
 )
 from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome
-from settlement_store.control_port import OperatorControl
-from settlement_store.credit_port import CreditBuckets
-from settlement_store.outbox_port import Outbox
+from settlement_store.port.caps import CreditBuckets
+from settlement_store.port.control import OperatorControl
+from settlement_store.port.outbox import Outbox
 
 RELEASING_OUTCOMES = frozenset({Outcome.REJECTED, Outcome.FAILED})
 

@@ -1,11 +1,11 @@
-"""The cap on credits in memory. What the method guarantees stands in `settlement_store.credit_port`."""
+"""The cap on credits in memory. What the method guarantees stands in `settlement_store.port.caps`."""
 
 import time
 
 from domain.credit_turns import plan_turn
 from domain.errors import BatchNotFoundError
 from schemas.credit_turns import CreditBucket, CreditTurn
-from settlement_store.memory_unclosed import MemoryUnclosedBatches
+from tests.doubles.settlement_store_unclosed import MemoryUnclosedBatches
 
 _INSTALLATION_ID = ""
 

@@ -27,21 +27,21 @@ from schemas.batches import (
     RerunItem,
     StoredException,
 )
-from settlement_store.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
 from settlement_store.port import batch_pruned, check_offers, is_opened_as
+from settlement_store.postgres.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
 
-_OPEN_BATCH = load_query("settlement_store", "open_batch")
-_QUEUE_TO_OPEN = load_query("settlement_store", "queue_to_open")
-_FETCH_UNCLOSED_BATCHES = load_query("settlement_store", "fetch_unclosed_batches")
-_APPEND_ALONE = load_query("settlement_store", "append_alone")
-_APPEND_BESIDE_OTHERS = load_query("settlement_store", "append_beside_others")
-_APPEND_NEW_ORDERS = load_query("settlement_store", "append_new_orders")
-_APPEND_ORDERS = load_query("settlement_store", "append_orders")
-_APPEND_RERUN_ITEMS = load_query("settlement_store", "append_rerun_items")
-_COUNT_APPENDED = load_query("settlement_store", "count_appended")
-_FETCH_EXCEPTIONS = load_query("settlement_store", "fetch_exceptions")
-_STORE_CHUNKS = load_query("settlement_store", "store_chunks")
-_SET_BATCH_FROZEN = load_query("settlement_store", "set_batch_frozen")
+_OPEN_BATCH = load_query("settlement_store.postgres", "open_batch")
+_QUEUE_TO_OPEN = load_query("settlement_store.postgres", "queue_to_open")
+_FETCH_UNCLOSED_BATCHES = load_query("settlement_store.postgres", "fetch_unclosed_batches")
+_APPEND_ALONE = load_query("settlement_store.postgres", "append_alone")
+_APPEND_BESIDE_OTHERS = load_query("settlement_store.postgres", "append_beside_others")
+_APPEND_NEW_ORDERS = load_query("settlement_store.postgres", "append_new_orders")
+_APPEND_ORDERS = load_query("settlement_store.postgres", "append_orders")
+_APPEND_RERUN_ITEMS = load_query("settlement_store.postgres", "append_rerun_items")
+_COUNT_APPENDED = load_query("settlement_store.postgres", "count_appended")
+_FETCH_EXCEPTIONS = load_query("settlement_store.postgres", "fetch_exceptions")
+_STORE_CHUNKS = load_query("settlement_store.postgres", "store_chunks")
+_SET_BATCH_FROZEN = load_query("settlement_store.postgres", "set_batch_frozen")
 
 Appended = TypeVar("Appended")
 

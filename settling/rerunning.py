@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from activities.data_errors import is_data_error
 from domain import limits
 from domain.business_days import BusinessCalendar
 from domain.errors import BatchNotOpenError, InvariantViolationError
@@ -12,6 +11,7 @@ from schemas.batches import Batch, BatchOpening, RerunItem, RerunSelection, Stor
 from schemas.orders import RecordVersion, TransactionRecord
 from schemas.reasons import ReasonCode
 from settlement_store.port import SettlementStore
+from settling.data_errors import is_data_error
 
 _MAY_BE_CREDITED = frozenset({ReasonCode.OUTCOME_UNKNOWN, ReasonCode.PAYLOAD_CONFLICT})
 

@@ -8,16 +8,16 @@ from database.queries import load_query
 from domain import limits
 from domain.errors import InvariantViolationError
 from schemas.batches import ReconciliationReport, RetiredBatch
-from settlement_store.batch_rows import batch_not_found
 from settlement_store.port import check_report
+from settlement_store.postgres.batch_rows import batch_not_found
 
-_FETCH_RETIRED_BATCHES = load_query("settlement_store", "fetch_retired_batches")
-_QUEUE_TO_OPEN = load_query("settlement_store", "queue_to_open")
-_KEEP_REPORT = load_query("settlement_store", "keep_report")
-_FETCH_KEPT_REPORT = load_query("settlement_store", "fetch_kept_report")
-_LOCK_BATCH_TO_PRUNE = load_query("settlement_store", "lock_batch_to_prune")
-_PRUNE_CHUNKS = load_query("settlement_store", "prune_chunks")
-_SET_BATCH_PRUNED = load_query("settlement_store", "set_batch_pruned")
+_FETCH_RETIRED_BATCHES = load_query("settlement_store.postgres", "fetch_retired_batches")
+_QUEUE_TO_OPEN = load_query("settlement_store.postgres", "queue_to_open")
+_KEEP_REPORT = load_query("settlement_store.postgres", "keep_report")
+_FETCH_KEPT_REPORT = load_query("settlement_store.postgres", "fetch_kept_report")
+_LOCK_BATCH_TO_PRUNE = load_query("settlement_store.postgres", "lock_batch_to_prune")
+_PRUNE_CHUNKS = load_query("settlement_store.postgres", "prune_chunks")
+_SET_BATCH_PRUNED = load_query("settlement_store.postgres", "set_batch_pruned")
 
 
 _START_OF_TIME = datetime.min.replace(tzinfo=UTC)

@@ -6,10 +6,10 @@ from database.pools import Pool
 from database.queries import load_query
 from domain import limits
 from schemas.batches import UnclosedBatch
-from settlement_store.batch_rows import batch_of
+from settlement_store.postgres.batch_rows import batch_of
 
-_FETCH_UNCLOSED_BATCHES = load_query("settlement_store", "fetch_unclosed_batches")
-_FETCH_BACKLOG_ORDER_COUNT = load_query("settlement_store", "fetch_backlog_order_count")
+_FETCH_UNCLOSED_BATCHES = load_query("settlement_store.postgres", "fetch_unclosed_batches")
+_FETCH_BACKLOG_ORDER_COUNT = load_query("settlement_store.postgres", "fetch_backlog_order_count")
 
 
 class PostgresUnclosedBatches:

@@ -5,8 +5,8 @@ from database.queries import load_query
 from domain.errors import BatchNotFoundError
 from schemas.batches import Batch, RerunSelection
 
-_FETCH_BATCH = load_query("settlement_store", "fetch_batch")
-_LOCK_BATCH = load_query("settlement_store", "lock_batch")
+_FETCH_BATCH = load_query("settlement_store.postgres", "fetch_batch")
+_LOCK_BATCH = load_query("settlement_store.postgres", "lock_batch")
 
 
 def batch_of(row: Row) -> Batch:

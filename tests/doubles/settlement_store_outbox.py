@@ -1,4 +1,4 @@
-"""The outbox in memory. What the methods guarantee stands in `settlement_store.outbox_port`."""
+"""The outbox in memory. What the methods guarantee stands in `settlement_store.port.outbox`."""
 
 import time
 from collections.abc import Collection
@@ -9,7 +9,7 @@ from domain.limits import RESULT_BUCKET_COUNT
 from domain.relay_shares import plan_buckets
 from schemas.batches import Batch, Chunk, ChunkState
 from schemas.outbox import OutboxRow, StoredOutcome
-from settlement_store.memory_contents import Contents
+from tests.doubles.settlement_store_contents import Contents
 
 _ALL_BUCKETS = frozenset(range(RESULT_BUCKET_COUNT))
 

@@ -5,9 +5,9 @@ from database.queries import load_query
 from schemas.audit import LatestItem, OfferCounts
 from schemas.batches import StoreBreak
 
-_FETCH_LATEST_ITEMS = load_query("settlement_store", "fetch_latest_items")
-_FETCH_ITEM_OF_ORDER = load_query("settlement_store", "fetch_item_of_order")
-_FETCH_OFFER_COUNTS = load_query("settlement_store", "fetch_offer_counts")
+_FETCH_LATEST_ITEMS = load_query("settlement_store.postgres", "fetch_latest_items")
+_FETCH_ITEM_OF_ORDER = load_query("settlement_store.postgres", "fetch_item_of_order")
+_FETCH_OFFER_COUNTS = load_query("settlement_store.postgres", "fetch_offer_counts")
 
 BREAK_KINDS = (
     "planned_total_changed",
@@ -28,7 +28,7 @@ BREAK_KINDS = (
     "kept_report_differs",
 )
 # One statement a kind: under READ COMMITTED it is one snapshot, in which every step is done or not begun.
-_FETCH_BREAKS = tuple(load_query("settlement_store", f"break_{kind}") for kind in BREAK_KINDS)
+_FETCH_BREAKS = tuple(load_query("settlement_store.postgres", f"break_{kind}") for kind in BREAK_KINDS)
 
 
 class PostgresAuditReads:

@@ -33,20 +33,20 @@ from schemas.batches import (
     StoredValidation,
 )
 from schemas.reasons import ReasonCode
-from settlement_store.audit_reads import PostgresAuditReads
-from settlement_store.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
-from settlement_store.control import PostgresBatchControl
-from settlement_store.credit_buckets import PostgresCreditBuckets
-from settlement_store.filling import PostgresBatchFilling
-from settlement_store.order_reads import PostgresOrderReads
-from settlement_store.outbox import PostgresOutbox
 from settlement_store.port import RELEASING_OUTCOMES, check_exceptions
-from settlement_store.pruning import PostgresPruning
-from settlement_store.unclosed import PostgresUnclosedBatches
+from settlement_store.postgres.audit import PostgresAuditReads
+from settlement_store.postgres.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
+from settlement_store.postgres.caps import PostgresCreditBuckets
+from settlement_store.postgres.control import PostgresBatchControl
+from settlement_store.postgres.filling import PostgresBatchFilling
+from settlement_store.postgres.orders import PostgresOrderReads
+from settlement_store.postgres.outbox import PostgresOutbox
+from settlement_store.postgres.pruning import PostgresPruning
+from settlement_store.postgres.unclosed import PostgresUnclosedBatches
 
 
 def _query(name: str) -> str:
-    return load_query("settlement_store", name)
+    return load_query("settlement_store.postgres", name)
 
 
 class _Sql:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from activities.side_by_side import run_side_by_side
 from domain import limits
 from domain.batch_openings import required_cutoff
 from domain.business_days import BusinessCalendar
@@ -16,6 +15,7 @@ from order_center.port import OrderCenter
 from schemas.batches import BatchOpening, OfferedOrder
 from schemas.orders import OverdueCursor, OverdueOrder, RecordVersion
 from settlement_store.port import SettlementStore
+from settling.side_by_side import run_side_by_side
 
 
 async def freeze_overdue_orders(
