@@ -46,7 +46,7 @@ class SettlementActivities:
         self._store = store
         self._fund_platform = fund_platform
         self._batch_settings = batch_settings
-        self._turns = CreditTurns(store, credits_per_s)
+        self._turns = CreditTurns(store.caps, credits_per_s)
 
     @activity.defn
     async def open_scheduled_batch(self, run: ScheduledRun) -> BatchOpening:
@@ -58,9 +58,9 @@ class SettlementActivities:
         async with attempt(run.batch_id):
             opening = plan_scheduled_opening(self._batch_settings, run.batch_id, run.scheduled_at)
             try:
-                await self._store.open_batch(opening)
+                await self._store.filling.open_batch(opening)
             except BatchMismatchError:
-                return stored_opening(await self._store.fetch_batch(run.batch_id))
+                return stored_opening(await self._store.batches.fetch_batch(run.batch_id))
             return opening
 
     @activity.defn
@@ -74,7 +74,7 @@ class SettlementActivities:
         """
         async with attempt(opening.batch_id) as heartbeat:
             if opening.source == BatchSource.KAFKA:
-                await self._store.freeze_batch(opening.batch_id, self._batch_settings.calendar)
+                await self._store.filling.freeze_batch(opening.batch_id, self._batch_settings.calendar)
             elif opening.rerun:
                 await self._freeze_rerun(opening, heartbeat)
             else:
@@ -111,7 +111,7 @@ class SettlementActivities:
 
     async def _start(self, batch_id: str) -> BatchPlan:
         """Set a frozen batch running; its plan, with the thresholds and bounds that hold for this run of it."""
-        plan = await self._store.start_batch(batch_id)
+        plan = await self._store.batches.start_batch(batch_id)
         bounds = {
             "thresholds": self._batch_settings.thresholds,
             "credit_deadline_s": self._batch_settings.credit_deadline_s,
@@ -122,13 +122,13 @@ class SettlementActivities:
     async def control_batch(self, request: ControlRequest) -> BatchControl:
         """Store what is asked of a batch; what holds now."""
         async with attempt(request.batch_id):
-            return await self._store.control_batch(request)
+            return await self._store.control.control_batch(request)
 
     @activity.defn
     async def fetch_control(self, batch_id: str) -> BatchControl:
         """Read what the actions on a batch come to."""
         async with attempt(batch_id):
-            return await self._store.fetch_control(batch_id)
+            return await self._store.control.fetch_control(batch_id)
 
     @activity.defn
     async def settle_chunk(self, ref: ChunkRef) -> CreditAnswer:
@@ -181,7 +181,7 @@ class SettlementActivities:
     async def hold_chunk(self, request: HoldRequest) -> OutcomeTotals:
         """Hold what a failed chunk workflow left without an outcome; the chunk's control totals."""
         async with attempt(request.batch_id, request.chunk_index):
-            return await self._store.hold_chunk(request.batch_id, request.chunk_index, request.detail)
+            return await self._store.chunks.hold_chunk(request.batch_id, request.chunk_index, request.detail)
 
     @activity.defn
     async def hold_remaining_chunks(self, request: HoldRemainingRequest) -> OutcomeTotals:
@@ -193,12 +193,12 @@ class SettlementActivities:
     async def fetch_chunk_totals(self, ref: ChunkRef) -> OutcomeTotals:
         """Read a chunk's control totals; fails, to be tried again, until the chunk is closed."""
         async with attempt(ref.batch_id, ref.chunk_index):
-            return await self._store.fetch_chunk_totals(ref.batch_id, ref.chunk_index)
+            return await self._store.chunks.fetch_chunk_totals(ref.batch_id, ref.chunk_index)
 
     @activity.defn
     async def close_batch(self, batch_id: str) -> BatchState:
         """Reconcile a batch whose chunks are all closed, and give it its final state."""
         async with attempt(batch_id):
             report: ReconciliationReport = await reconcile_batch(self._store, self._fund_platform, batch_id)
-            batch = await self._store.close_batch(batch_id, balanced=report.balanced)
+            batch = await self._store.batches.close_batch(batch_id, balanced=report.balanced)
             return batch.state

@@ -118,7 +118,7 @@ async def _run_intake(settings: Settings, order_count: int) -> float:
 
 async def _until_items(store: SettlementStore, order_count: int) -> None:
     while True:
-        batches = await store.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
+        batches = await store.batches.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
         if sum(batch.item_count for batch in batches) >= order_count:
             return
         await asyncio.sleep(_POLL_INTERVAL_S)

@@ -77,8 +77,8 @@ async def settle_from_kafka(settings: Settings, log_dir: Path, order_count: int)
 
 
 async def _fetch_standing(store: SettlementStore) -> _Standing:
-    batches = await store.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
-    progresses = await asyncio.gather(*(store.fetch_progress(batch.batch_id) for batch in batches))
+    batches = await store.batches.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
+    progresses = await asyncio.gather(*(store.batches.fetch_progress(batch.batch_id) for batch in batches))
     return _Standing(
         batch_ids=[batch.batch_id for batch in reversed(batches)],
         running_ids=[batch.batch_id for batch in batches if batch.state == BatchState.RUNNING],

@@ -38,11 +38,11 @@ async def replace_only_worker(settings: Settings, log_dir: Path, *, batch_id: st
         await workers.wait_until_workers_serve(READY_TIMEOUT_S)
         async with asyncio.timeout(RUN_TIMEOUT_S), open_settlement_store(settings) as store:
             opening = plan_manual_opening(settings.batch_settings, datetime.now(UTC), batch_id=batch_id)
-            await store.open_batch(opening)
+            await store.filling.open_batch(opening)
             handle = await start_batch(client, settings.task_queue, opening)
             await _until_closed(store, batch_id, KILL_AT_FRACTION)
             workers.kill(pid)
-            before = await store.fetch_progress(batch_id)
+            before = await store.batches.fetch_progress(batch_id)
             if before.chunk_closed_count == before.chunk_count:
                 raise ValueError(f"Batch {batch_id} was over before its worker was killed.")
             started_s = time.monotonic()
@@ -56,7 +56,7 @@ async def replace_only_worker(settings: Settings, log_dir: Path, *, batch_id: st
 async def _until_closed(store: SettlementStore, batch_id: str, fraction: float) -> None:
     """Wait until so much of the batch's chunks is closed."""
     while True:
-        progress = await store.fetch_progress(batch_id)
+        progress = await store.batches.fetch_progress(batch_id)
         if progress.chunk_count and progress.chunk_closed_count >= fraction * progress.chunk_count:
             return
         await asyncio.sleep(_POLL_INTERVAL_S)

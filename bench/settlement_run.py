@@ -68,7 +68,7 @@ async def settle_one_batch(
         await workers.wait_until_workers_serve(READY_TIMEOUT_S)  # so that the run's clock does not count their start
         async with asyncio.timeout(RUN_TIMEOUT_S), open_settlement_store(settings) as store:
             opening = plan_manual_opening(settings.batch_settings, datetime.now(UTC), batch_id=batch_id)
-            await store.open_batch(opening)
+            await store.filling.open_batch(opening)
             started = time.perf_counter()
             handle = await start_batch(client, settings.task_queue, opening)
             killing = asyncio.create_task(_kill_at_fraction(client, store, batch_id, workers)) if kill else None
@@ -97,7 +97,7 @@ async def _kill_at_fraction(
     """Wait for the fraction, then try until a kill hits an activity in flight; None if the batch ends first."""
     fraction = 0.0
     while fraction < 1:
-        progress = await store.fetch_progress(batch_id)
+        progress = await store.batches.fetch_progress(batch_id)
         fraction = progress.chunk_closed_count / max(progress.chunk_count, 1)
         if fraction >= KILL_AT_FRACTION:
             kill = await kill_busiest_worker(client, store, [batch_id], workers, fraction)

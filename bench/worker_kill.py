@@ -83,7 +83,7 @@ async def _fetch_in_flight(client: Client, store: SettlementStore, batch_ids: Se
     # Chunks are started in their order: those in flight are the first that are not closed. All at once, since what was
     # in flight a moment ago is not any more.
     found = await asyncio.gather(
-        *(store.fetch_unclosed_chunks(batch_id, -1, limits.WINDOW_DEFAULT) for batch_id in batch_ids)
+        *(store.chunks.fetch_unclosed_chunks(batch_id, -1, limits.WINDOW_DEFAULT) for batch_id in batch_ids)
     )
     chunk_ids = [
         chunk_workflow_id(batch_id, index)

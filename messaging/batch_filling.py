@@ -74,7 +74,7 @@ class BatchFilling:
         room = self._order_count_max - self._order_count
         part = orders[: min(room, limits.FREEZE_SLICE_ORDER_COUNT)]
         try:
-            result = await self._store.append_orders(filling.opening.batch_id, part)
+            result = await self._store.filling.append_orders(filling.opening.batch_id, part)
         except BatchNotOpenError:
             self._filling = None
             return Appended(0, ())
@@ -91,7 +91,7 @@ class BatchFilling:
         if not self._filling:
             return
         opening = self._filling.opening
-        await self._store.freeze_batch(opening.batch_id, self._settings.batch_settings.calendar)
+        await self._store.filling.freeze_batch(opening.batch_id, self._settings.batch_settings.calendar)
         self._filling = None
         _log.info("batch frozen", extra={"batch_id": opening.batch_id, "order_count": self._order_count})
         try:
@@ -105,7 +105,7 @@ class BatchFilling:
     async def _open(self) -> _Filling:
         due_at_s = time.monotonic() + self._settings.batch_wait_s_max - limits.BATCH_START_ALLOWANCE_S
         opening = plan_kafka_opening(self._settings.batch_settings, datetime.now(UTC), self._settings.instance_id)
-        await self._store.open_batch(opening)
+        await self._store.filling.open_batch(opening)
         self._order_count = 0
         self._filling = _Filling(opening, due_at_s)
         return self._filling

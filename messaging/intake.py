@@ -115,7 +115,7 @@ class Intake:
         if time.monotonic() < self._look_at_s:
             return
         pending = await self._until_done(
-            partial(self._store.fetch_backlog_order_count, self._pressure.batch_stuck_s), stop
+            partial(self._store.batches.fetch_backlog_order_count, self._pressure.batch_stuck_s), stop
         )
         self._look_at_s = time.monotonic() + limits.INTAKE_PRESSURE_LOOK_S
         if not self._pressed and pending > self._pressure.high_water:

@@ -36,7 +36,7 @@ async def control_batch(
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
     # The workflow has completed. If its batch is final now, the store refuses; otherwise the workflow must run again.
-    await store.control_batch(request)
+    await store.control.control_batch(request)
     await start_batch(client, task_queue, opening, is_completed=True)
     return await _send(client, request)
 

@@ -13,6 +13,10 @@ class Outcome(StrEnum):
     HELD = "held"
 
 
+# They release the order's claim: it may come in again by any way.
+RELEASING_OUTCOMES = frozenset({Outcome.REJECTED, Outcome.FAILED})
+
+
 class ReasonCode(StrEnum):
     """Why an item is not settled. The order of the rules is in `domain.order_rules`."""
 

@@ -24,8 +24,10 @@ async def hold_remaining_chunks(
         The control totals of the whole batch.
     """
     chunk_index = -1
-    while chunks := await store.fetch_unclosed_chunks(request.batch_id, chunk_index, limits.HOLD_SLICE_CHUNK_COUNT):
+    while chunks := await store.chunks.fetch_unclosed_chunks(
+        request.batch_id, chunk_index, limits.HOLD_SLICE_CHUNK_COUNT
+    ):
         for chunk_index in chunks:
-            await store.hold_chunk(request.batch_id, chunk_index, request.detail)
+            await store.chunks.hold_chunk(request.batch_id, chunk_index, request.detail)
         on_slice()
-    return await store.fetch_outcome_totals(request.batch_id)
+    return await store.chunks.fetch_outcome_totals(request.batch_id)

@@ -9,8 +9,8 @@ from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
 from schemas.audit import PENDING
 from schemas.batches import BatchState, ControlTotals, ReconciliationReport
-from schemas.reasons import Outcome
-from settlement_store.port import RELEASING_OUTCOMES, SettlementStore
+from schemas.reasons import RELEASING_OUTCOMES, Outcome
+from settlement_store.port import SettlementStore
 from settling.side_by_side import run_side_by_side
 
 
@@ -25,16 +25,16 @@ async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, b
     Raises:
         BatchNotFoundError: no batch has this id.
     """
-    kept = await store.fetch_kept_report(batch_id)
+    kept = await store.pruning.fetch_kept_report(batch_id)
     if kept:
         return kept
     report = await _sum_batch(store, fund_platform, batch_id)
     # If pruning began meanwhile, items may have been missed: then a report was kept before the first of them went.
-    return await store.fetch_kept_report(batch_id) or report
+    return await store.pruning.fetch_kept_report(batch_id) or report
 
 
 async def _sum_batch(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> ReconciliationReport:
-    batch = await store.fetch_batch(batch_id)
+    batch = await store.batches.fetch_batch(batch_id)
     items: defaultdict[str, list[ControlTotals]] = defaultdict(list)
     ledger: defaultdict[str, list[ControlTotals]] = defaultdict(list)
     starts = iter(range(0, batch.item_count, limits.RECONCILE_SLICE_ITEM_COUNT))
@@ -51,11 +51,11 @@ async def _sum_batch(store: SettlementStore, fund_platform: FundPlatform, batch_
     planned = (
         sum_totals(by_outcome.values())
         if batch.state == BatchState.OPEN
-        else await store.fetch_planned_totals(batch_id)
+        else await store.batches.fetch_planned_totals(batch_id)
     )
     unconfirmed = sum_totals([*ledger[PENDING], *ledger[Outcome.HELD]])
     in_ledger = sum_totals(chain.from_iterable(ledger.values()))
-    progress = await store.fetch_progress(batch_id)
+    progress = await store.batches.fetch_progress(batch_id)
     return ReconciliationReport(
         batch_id=batch_id,
         source=batch.source,
@@ -76,7 +76,7 @@ async def _sum_batch(store: SettlementStore, fund_platform: FundPlatform, batch_
             planned == sum_totals(by_outcome.values())
             and in_ledger == sum_totals([by_outcome[Outcome.SETTLED], unconfirmed])
         ),
-        reasons=await store.fetch_reason_counts(batch_id),
+        reasons=await store.batches.fetch_reason_counts(batch_id),
         chunks=progress.chunk_count,
         started_at=batch.started_at,
         closed_at=batch.closed_at,
@@ -105,11 +105,11 @@ async def _fetch_slice(
 async def _look_at_slice(
     store: SettlementStore, fund_platform: FundPlatform, batch_id: str, item_start: int
 ) -> _SliceTotals:
-    groups = await store.fetch_item_groups(batch_id, item_start, item_start + limits.RECONCILE_SLICE_ITEM_COUNT)
+    groups = await store.chunks.fetch_item_groups(batch_id, item_start, item_start + limits.RECONCILE_SLICE_ITEM_COUNT)
     totals = []
     for outcome in sorted({group.outcome for group in groups}):
         of_outcome = [group for group in groups if group.outcome == outcome]
         keys = [credit_key(order_id) for group in of_outcome if group.is_latest for order_id in group.order_ids]
         in_items = totals_of((group.currency, len(group.order_ids), group.amount_minor) for group in of_outcome)
-        totals.append((outcome, in_items, await fund_platform.fetch_credit_totals(keys)))
+        totals.append((outcome, in_items, await fund_platform.credits.fetch_credit_totals(keys)))
     return totals

@@ -85,7 +85,7 @@ async def settle_chunk(
     Raises:
         DataError, InvariantViolationError, TurnLaterError, UnansweredError: as the two steps do.
     """
-    chunk = await store.fetch_chunk(ref.batch_id, ref.chunk_index)
+    chunk = await store.chunks.fetch_chunk(ref.batch_id, ref.chunk_index)
     validated = await _validate(order_center, store, ref, chunk, _NOTHING_ASIDE)
     if validated.pending is None:
         return await credit_chunk(store, fund_platform, turns, ref)
@@ -108,7 +108,7 @@ async def validate_chunk(
     Raises:
         DataError: the data of items that are not set aside make it fail; nothing was stored.
     """
-    chunk = await store.fetch_chunk(ref.batch_id, ref.chunk_index)
+    chunk = await store.chunks.fetch_chunk(ref.batch_id, ref.chunk_index)
     return (await _validate(order_center, store, ref, chunk, set_aside)).totals
 
 
@@ -116,12 +116,12 @@ async def _validate(
     order_center: OrderCenter, store: SettlementStore, ref: ChunkRef, chunk: Chunk, set_aside: SetAside
 ) -> _Validated:
     if chunk.state != ChunkState.PLANNED:
-        return _Validated((await store.store_validation(ref.batch_id, ref.chunk_index, [])).totals, None)
-    pending = await store.fetch_pending_items(ref.batch_id, chunk)
+        return _Validated((await store.chunks.store_validation(ref.batch_id, ref.chunk_index, [])).totals, None)
+    pending = await store.chunks.fetch_pending_items(ref.batch_id, chunk)
     items, exceptions = _set_aside(set_aside, items_to_judge(pending), ReasonCode.NOT_ATTEMPTED)
     judgement = await judge(order_center, ref, items, ItemRange(chunk.item_start, chunk.item_end))
     exceptions += [ExceptionItem(item.item_no, Outcome.REJECTED, reason) for item, reason in judgement.rejects]
-    stored = await store.store_validation(ref.batch_id, ref.chunk_index, exceptions)
+    stored = await store.chunks.store_validation(ref.batch_id, ref.chunk_index, exceptions)
     if ref.acknowledges:
         await order_center.acknowledge(judgement.read_versions())
     return _Validated(stored.totals, _without(pending, exceptions) if stored.is_new else None)
@@ -197,15 +197,15 @@ async def credit_chunk(
         UnansweredError: the Fund Platform gave no answer; the credits may exist.
         TurnLaterError: a cap on credits makes the chunk wait; nothing was requested.
     """
-    chunk = await store.fetch_chunk(ref.batch_id, ref.chunk_index)
+    chunk = await store.chunks.fetch_chunk(ref.batch_id, ref.chunk_index)
     if chunk.state == ChunkState.CLOSED:
-        return await store.fetch_chunk_totals(ref.batch_id, ref.chunk_index)
+        return await store.chunks.fetch_chunk_totals(ref.batch_id, ref.chunk_index)
     if chunk.state == ChunkState.PLANNED:
         raise InvariantViolationError(
             f"Chunk {ref.chunk_index} of batch {ref.batch_id} is to be credited but has no stored validation. "
             "Nothing was requested; look at the chunk's workflow in the Temporal web UI."
         )
-    pending = await store.fetch_pending_items(ref.batch_id, chunk)
+    pending = await store.chunks.fetch_pending_items(ref.batch_id, chunk)
     items, exceptions = _set_aside(set_aside, pending, ReasonCode.OUTCOME_UNKNOWN)
     return await _credit(store, fund_platform, turns, ref, chunk, items, exceptions)
 
@@ -221,14 +221,16 @@ async def _credit(
 ) -> OutcomeTotals:
     """Have the items credited, and close the chunk with what came of them and the exceptions that there are already."""
     await turns.take(ref, len(items))
-    codes = await ask_for_credits(fund_platform.post_credits, ref, items, ItemRange(chunk.item_start, chunk.item_end))
+    codes = await ask_for_credits(
+        fund_platform.credits.post_credits, ref, items, ItemRange(chunk.item_start, chunk.item_end)
+    )
     if CreditResultCode.SUPERSEDED in codes.values():
         superseded = next(item for item in items if codes.get(item.item_no) == CreditResultCode.SUPERSEDED)
         return await fetch_totals_of_zombie(store, ref, superseded)
     refused = [
         ExceptionItem(item_no, *EXCEPTION_BY_CODE[code]) for item_no, code in codes.items() if code not in SETTLED_CODES
     ]
-    return await store.store_outcomes(ref.batch_id, ref.chunk_index, [*exceptions, *refused])
+    return await store.chunks.store_outcomes(ref.batch_id, ref.chunk_index, [*exceptions, *refused])
 
 
 async def ask_for_credits(
@@ -266,7 +268,7 @@ async def fetch_totals_of_zombie(store: SettlementStore, ref: ChunkRef, supersed
         InvariantViolationError: the chunk is not closed.
     """
     try:
-        return await store.fetch_chunk_totals(ref.batch_id, ref.chunk_index)
+        return await store.chunks.fetch_chunk_totals(ref.batch_id, ref.chunk_index)
     except ChunkUnfinishedError as error:
         raise InvariantViolationError(
             f"The Fund Platform answered superseded for order {superseded.order_id}, claim number "

@@ -43,13 +43,13 @@ async def freeze_overdue_orders(
         after: where an earlier attempt got to.
         on_slice: told each cursor up to which all slices are durable and acknowledged.
     """
-    batch = await store.open_batch(opening)
+    batch = await store.filling.open_batch(opening)
     room = limits.batch_order_count_max(opening.chunk_size) - batch.item_count
     slices = _OverdueSlices(order_center, required_cutoff(opening), after, room)
 
     async def take_slices() -> None:
         while offered := await slices.fetch_next():
-            result = await store.append_orders(opening.batch_id, offered.orders)
+            result = await store.filling.append_orders(opening.batch_id, offered.orders)
             await order_center.acknowledge(_without(offered.versions, result.unanswered_conflict_order_ids))
             for cursor in slices.take(offered.cursor):
                 on_slice(cursor)
@@ -58,7 +58,7 @@ async def freeze_overdue_orders(
         await run_side_by_side(limits.FREEZE_SLICES_AT_A_TIME, take_slices)
     except BatchNotOpenError:
         return
-    await store.freeze_batch(opening.batch_id, calendar)
+    await store.filling.freeze_batch(opening.batch_id, calendar)
 
 
 class _Slice(NamedTuple):

@@ -62,7 +62,7 @@ async def probe_credits(
     items = await _fetch_items(store, request, ChunkState.VALIDATED)
     await turns.take(request, len(items))
     try:
-        await ask_for_credits(fund_platform.post_credits, request, items, request.items)
+        await ask_for_credits(fund_platform.credits.post_credits, request, items, request.items)
     except DataError as error:
         if _is_alone(request.items):
             return await _withdraw(store, fund_platform, request, items[0], error)
@@ -72,11 +72,11 @@ async def probe_credits(
 
 async def _fetch_items(store: SettlementStore, request: ProbeRequest, state: ChunkState) -> Sequence[Item]:
     """The pending items of the part, if the chunk is in this state; else none."""
-    chunk = await store.fetch_chunk(request.batch_id, request.chunk_index)
+    chunk = await store.chunks.fetch_chunk(request.batch_id, request.chunk_index)
     if chunk.state != state:
         return []
     part = chunk._replace(item_start=request.items.item_start, item_end=request.items.item_end)
-    return await store.fetch_pending_items(request.batch_id, part)
+    return await store.chunks.fetch_pending_items(request.batch_id, part)
 
 
 async def _withdraw(
@@ -84,7 +84,7 @@ async def _withdraw(
 ) -> ProbeAnswer:
     """Ask for the only certain answer about a credit that cannot be asked for; without one it stays unknown."""
     try:
-        codes = await ask_for_credits(fund_platform.withdraw_credits, request, [item], request.items)
+        codes = await ask_for_credits(fund_platform.credits.withdraw_credits, request, [item], request.items)
     except DataError as second:
         detail = storable(f"{error.detail}; and its withdrawal: {second.detail}")
         return _stands_alone(request, item, second, detail, Outcome.HELD, ReasonCode.OUTCOME_UNKNOWN)

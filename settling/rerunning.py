@@ -45,12 +45,12 @@ async def freeze_rerun(
         raise InvariantViolationError(
             f"Batch {opening.batch_id} has no selection of items. This is an error in Settle."
         )
-    batch = await store.open_batch(opening)
+    batch = await store.filling.open_batch(opening)
     room = limits.batch_order_count_max(opening.chunk_size) - batch.item_count
     try:
         while room > 0:
             slice_count_max = min(room, limits.FREEZE_SLICE_ORDER_COUNT)
-            exceptions = await store.fetch_exceptions(opening.rerun.batch_id, after_item_no, slice_count_max)
+            exceptions = await store.filling.fetch_exceptions(opening.rerun.batch_id, after_item_no, slice_count_max)
             if not exceptions:
                 break
             selected = [exception for exception in exceptions if is_selected(exception, opening.rerun)]
@@ -59,7 +59,7 @@ async def freeze_rerun(
             on_slice(after_item_no)
     except BatchNotOpenError:
         return
-    await store.freeze_batch(opening.batch_id, calendar)
+    await store.filling.freeze_batch(opening.batch_id, calendar)
 
 
 def is_selected(exception: StoredException, rerun: RerunSelection) -> bool:
@@ -83,7 +83,7 @@ async def _take(
     records = {record.order_id: record for record in await _fetch_readable(order_center, read_afresh)}
     frozen = {each.order_id: _record_to_freeze(each, records.get(each.order_id)) for each in exceptions}
     items = [_rerun_item(each, frozen[each.order_id]) for each in exceptions]
-    taken = await store.append_rerun_items(batch.batch_id, items)
+    taken = await store.filling.append_rerun_items(batch.batch_id, items)
     await order_center.acknowledge(
         [
             RecordVersion(order_id, record.version)

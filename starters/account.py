@@ -18,19 +18,19 @@ app = typer.Typer(help="The embedded Fund Platform's accounts.", no_args_is_help
 @app.command()
 def show(account_id: AccountArgument, *, as_json: JsonOption = False) -> None:
     """Show an account's currency, balance and state."""
-    _print_account(_run(lambda fund_platform: fund_platform.fetch_account(account_id)), as_json=as_json)
+    _print_account(_run(lambda fund_platform: fund_platform.accounts.fetch_account(account_id)), as_json=as_json)
 
 
 @app.command()
 def close(account_id: AccountArgument, *, as_json: JsonOption = False) -> None:
     """Close an account: it takes no more credits. Closing twice is harmless."""
-    _print_account(_run(lambda fund_platform: fund_platform.close_account(account_id)), as_json=as_json)
+    _print_account(_run(lambda fund_platform: fund_platform.accounts.close_account(account_id)), as_json=as_json)
 
 
 @app.command()
 def reopen(account_id: AccountArgument, *, as_json: JsonOption = False) -> None:
     """Open a closed account again. The orders rejected meanwhile stay rejected."""
-    _print_account(_run(lambda fund_platform: fund_platform.reopen_account(account_id)), as_json=as_json)
+    _print_account(_run(lambda fund_platform: fund_platform.accounts.reopen_account(account_id)), as_json=as_json)
 
 
 def _run(ask: Callable[[FundPlatform], Awaitable[Account]]) -> Account:

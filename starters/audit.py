@@ -26,8 +26,8 @@ from runtime.adapters import open_fund_platform, open_settlement_store
 from schemas.audit import MISSING, PENDING, AuditBreak, AuditReport, LatestItem
 from schemas.batches import ControlTotals
 from schemas.ledger import LedgerCredit
-from schemas.reasons import Outcome, ReasonCode
-from settlement_store.port import RELEASING_OUTCOMES, SettlementStore
+from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
+from settlement_store.port import SettlementStore
 from starters.console import EXIT_BAD_OUTCOME, JsonOption, load_ready_settings, print_json, print_totals, run_command
 
 _UNCONFIRMED_OUTCOMES = frozenset({PENDING, Outcome.HELD})
@@ -82,11 +82,11 @@ async def audit(store: SettlementStore, fund_platform: FundPlatform) -> AuditRep
             look = await _look_again(store, fund_platform, look.key)
             breaks.add(_judge(look))
         tally.add(look)
-    for found in await store.fetch_store_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
+    for found in await store.audit.fetch_store_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
         breaks.add(AuditBreak(**found._asdict()))
-    for kind, break_id, detail in await fund_platform.fetch_ledger_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
+    for kind, break_id, detail in await fund_platform.proof.fetch_ledger_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
         breaks.add(AuditBreak(kind=kind, id=break_id, detail=detail))
-    offers = await store.fetch_offer_counts()
+    offers = await store.audit.fetch_offer_counts()
     return AuditReport(
         ok=not breaks.by_kind,
         orders=tally.order_count,
@@ -104,7 +104,7 @@ async def audit(store: SettlementStore, fund_platform: FundPlatform) -> AuditRep
 async def find_break(store: SettlementStore, fund_platform: FundPlatform, order_id: str) -> AuditBreak | None:
     """Hold one order against the ledger as the audit does; None if nothing is wrong with it."""
     key = credit_key(order_id)
-    item = await store.fetch_item_of_order(order_id)
+    item = await store.audit.fetch_item_of_order(order_id)
     if _judge(_Look(key, item, await _fetch_credit(fund_platform, key))) is None:
         return None
     return _judge(await _look_again(store, fund_platform, key))
@@ -115,7 +115,7 @@ async def _look_at_all(store: SettlementStore, fund_platform: FundPlatform) -> A
     after_order_id = after_key = ""
     is_last = False
     while not is_last:
-        items = await store.fetch_latest_items(after_order_id, limits.AUDIT_SLICE_ORDER_COUNT)
+        items = await store.audit.fetch_latest_items(after_order_id, limits.AUDIT_SLICE_ORDER_COUNT)
         is_last = len(items) < limits.AUDIT_SLICE_ORDER_COUNT
         item_by_key = {credit_key(item.order_id): item for item in items}
         last_key = None if is_last else credit_key(items[-1].order_id)
@@ -136,7 +136,7 @@ async def _fetch_credits(
     It would be older than the items of the next slice.
     """
     while True:
-        found = await fund_platform.fetch_credits(after_key, limits.AUDIT_SLICE_ORDER_COUNT)
+        found = await fund_platform.proof.fetch_credits(after_key, limits.AUDIT_SLICE_ORDER_COUNT)
         for credit in found:
             if last_key and credit.idempotency_key > last_key:
                 return
@@ -154,12 +154,12 @@ async def _look_again(store: SettlementStore, fund_platform: FundPlatform, key: 
     """
     credit = await _fetch_credit(fund_platform, key)
     order_id = order_id_of_credit_key(key)
-    item = await store.fetch_item_of_order(order_id) if credit_key(order_id) == key else None
+    item = await store.audit.fetch_item_of_order(order_id) if credit_key(order_id) == key else None
     return _Look(key, item, credit)
 
 
 async def _fetch_credit(fund_platform: FundPlatform, key: str) -> LedgerCredit | None:
-    found = await fund_platform.fetch_credits(_key_before(key), 1)
+    found = await fund_platform.proof.fetch_credits(_key_before(key), 1)
     return found[0] if found and found[0].idempotency_key == key else None
 
 

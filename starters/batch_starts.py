@@ -71,7 +71,7 @@ async def _until_paused(handle: BatchHandle) -> None:
 
 async def _describe_pause(settings: Settings, batch_id: str) -> str:
     async with open_settlement_store(settings) as store:
-        reason = (await store.fetch_control(batch_id)).reason
+        reason = (await store.control.fetch_control(batch_id)).reason
     return (
         f"Batch {batch_id} is paused: {reason or 'no reason was given.'} Who paused it: settle status {batch_id}; go "
         f"on with: settle resume {batch_id}"

@@ -94,22 +94,22 @@ def watch(batch_id: BatchArgument) -> None:
 
 async def _fetch_batches() -> BatchList:
     async with open_settlement_store(await load_ready_settings()) as store:
-        return BatchList(batches=await store.fetch_batches(limits.BATCH_LIST_COUNT_MAX))
+        return BatchList(batches=await store.batches.fetch_batches(limits.BATCH_LIST_COUNT_MAX))
 
 
 async def _fetch_status(batch_id: str) -> BatchStatus:
     async with open_settlement_store(await load_ready_settings()) as store:
         return BatchStatus(
-            batch=await store.fetch_batch(batch_id),
-            progress=await store.fetch_progress(batch_id),
-            control=await store.fetch_control(batch_id),
-            actions=await store.fetch_control_actions(batch_id),
+            batch=await store.batches.fetch_batch(batch_id),
+            progress=await store.batches.fetch_progress(batch_id),
+            control=await store.control.fetch_control(batch_id),
+            actions=await store.control.fetch_control_actions(batch_id),
         )
 
 
 async def _watch(batch_id: str) -> BatchProgress:
     async with open_settlement_store(await load_ready_settings()) as store:
-        await store.fetch_batch(batch_id)
+        await store.batches.fetch_batch(batch_id)
         with settlement_progress_bar() as bar:
             return await follow_batch(store, batch_id, bar)
 
@@ -130,7 +130,7 @@ async def follow_batch(store: SettlementStore, batch_id: str, bar: Progress) -> 
     """Move the bar along until the batch is final; the last progress."""
     task_id = bar.add_task(batch_id, total=None, exceptions=0)
     while True:
-        progress = await store.fetch_progress(batch_id)
+        progress = await store.batches.fetch_progress(batch_id)
         answered = progress.settled + progress.rejected + progress.failed + progress.held
         is_planned = progress.chunk_count > 0
         bar.update(

@@ -89,8 +89,8 @@ async def _ask(request: ControlRequest) -> _Change:
     settings = await load_ready_settings()
     client = await connect_temporal(settings)
     async with open_settlement_store(settings) as store:
-        batch = await store.fetch_batch(request.batch_id)
-        before = await store.fetch_control(request.batch_id)
+        batch = await store.batches.fetch_batch(request.batch_id)
+        before = await store.control.fetch_control(request.batch_id)
         planned = plan_control(batch.state, before, request)
         if request.action == ControlAction.RESUME and planned == before:
             await start_batch(client, settings.task_queue, stored_opening(batch))

@@ -81,7 +81,7 @@ async def import_file(
             for part in order_file.read_slices():
                 records, different_rows = first_rows.add(part)
                 rejected_file.write(sorted(part.bad_rows + different_rows))
-                await fund_platform.open_accounts(_openings_of(records))
+                await fund_platform.accounts.open_accounts(_openings_of(records))
                 await order_center.load_records(records)
                 if publish:
                     published_count += await publish(records)

@@ -64,8 +64,8 @@ async def fetch_order_life(
         WrongCallError: none of them knows the order.
     """
     standing, order_error = await _fetch_standing(order_center, order_id)
-    items = await store.fetch_items_of_order(order_id)
-    credit = await fund_platform.fetch_credit_life(credit_key(order_id))
+    items = await store.orders.fetch_items_of_order(order_id)
+    credit = await fund_platform.proof.fetch_credit_life(credit_key(order_id))
     found = await find_break(store, fund_platform, order_id)
     breaks = [*([found] if found else []), *plan_breaks(order_id, items, credit)]
     if not (standing or order_error or items or credit.answer or breaks):
@@ -85,7 +85,7 @@ async def fetch_order_life(
         order=standing,
         order_error=order_error,
         items=items,
-        conflicts=await store.fetch_conflicts_of_order(order_id),
+        conflicts=await store.orders.fetch_conflicts_of_order(order_id),
         credit=credit,
     )
 

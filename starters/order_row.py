@@ -4,7 +4,7 @@ import csv
 from datetime import UTC, datetime
 
 from domain import limits
-from fund_platform.port import HOUSE_ACCOUNT_PREFIX
+from fund_platform.port.accounts import HOUSE_ACCOUNT_PREFIX
 from schemas.orders import OrderRecord, OrderStatus
 
 STATUSES = frozenset(OrderStatus)

@@ -33,7 +33,7 @@ async def _prune() -> int:
         open_settlement_store(settings, statement_timeout_s=limits.REPORT_STATEMENT_TIMEOUT_S) as store,
         open_fund_platform(settings, statement_timeout_s=limits.REPORT_STATEMENT_TIMEOUT_S) as fund_platform,
     ):
-        while batches := await store.fetch_retired_batches(closed_before, last, limits.PRUNE_SLICE_BATCH_COUNT):
+        while batches := await store.pruning.fetch_retired_batches(closed_before, last, limits.PRUNE_SLICE_BATCH_COUNT):
             for batch in batches:
                 reason = _why_not(batch) or await _begin(store, fund_platform, batch)
                 if reason:
@@ -65,7 +65,7 @@ async def _begin(store: SettlementStore, fund_platform: FundPlatform, batch: Ret
     report = await reconcile_batch(store, fund_platform, batch.batch_id)
     if not report.balanced:
         return _OUT_OF_BALANCE
-    if not await store.keep_report(report):
+    if not await store.pruning.keep_report(report):
         return "a batch that reruns some of them was opened just now."
     return None
 
@@ -74,6 +74,6 @@ async def _prune_batch(store: SettlementStore, batch: RetiredBatch) -> None:
     columns = (TextColumn(batch.batch_id), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         bar = progress.add_task("prune", total=batch.item_count)
-        while pruned_count := await store.prune_chunks(batch.batch_id):
+        while pruned_count := await store.pruning.prune_chunks(batch.batch_id):
             progress.advance(bar, pruned_count)
     typer.echo(f"Batch {batch.batch_id}, closed {batch.closed_at:%Y-%m-%d}: {batch.item_count:,} items pruned.")

@@ -30,5 +30,5 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> None:
     relay_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     async with open_settlement_store(settings) as store:
         _log.info("relay delivers results", extra={"pid": os.getpid(), "relay_id": relay_id, "topic": topic.name})
-        await run_relay(store, topic, relay_id, stop)
+        await run_relay(store.outbox, topic, relay_id, stop)
     _log.info("relay has stopped", extra={"pid": os.getpid()})

@@ -11,7 +11,8 @@ from runtime.adapters import open_settlement_store
 from runtime.temporal import connect_temporal
 from schemas.batches import FINAL_STATES, RerunSelection
 from schemas.reasons import Outcome, ReasonCode
-from settlement_store.port import SettlementStore, batch_pruned
+from settlement_store.port import SettlementStore
+from settlement_store.port.filling import batch_pruned
 from settling.rerunning import is_selected
 from starters.batch_starts import start_and_follow
 from starters.console import BatchArgument, load_ready_settings, run_command
@@ -68,8 +69,8 @@ async def _rerun(selection: RerunSelection, *, wait: bool) -> None:
     settings = await load_ready_settings()
     client = await connect_temporal(settings)
     async with open_settlement_store(settings) as store:
-        batch = await store.fetch_batch(selection.batch_id)
-        if await store.fetch_kept_report(batch.batch_id):
+        batch = await store.batches.fetch_batch(selection.batch_id)
+        if await store.pruning.fetch_kept_report(batch.batch_id):
             raise batch_pruned(batch.batch_id)
         found = await _count(store, selection)
         if not found.latest_count:
@@ -77,7 +78,7 @@ async def _rerun(selection: RerunSelection, *, wait: bool) -> None:
             _tell_overtaken(found)
             return
         opening = plan_rerun_opening(settings.batch_settings, datetime.now(UTC), selection)
-        await store.open_batch(opening)
+        await store.filling.open_batch(opening)
     typer.echo(
         f"Batch {opening.batch_id}: {found.latest_count:,} {_said(selection)} items of batch {batch.batch_id}, again."
     )
@@ -90,7 +91,7 @@ async def _rerun(selection: RerunSelection, *, wait: bool) -> None:
 async def _count(store: SettlementStore, selection: RerunSelection) -> _Found:
     latest_count = asked_for_count = 0
     after_item_no = -1
-    while exceptions := await store.fetch_exceptions(
+    while exceptions := await store.filling.fetch_exceptions(
         selection.batch_id, after_item_no, limits.FREEZE_SLICE_ORDER_COUNT
     ):
         latest_count += sum(is_selected(each, selection) for each in exceptions)

@@ -67,7 +67,7 @@ async def _run(
             return
         if not known:
             # Before the workflow is: PostgreSQL knows of every batch that Temporal may know of.
-            await store.open_batch(opening)
+            await store.filling.open_batch(opening)
     if known and known.state in FINAL_STATES:
         typer.echo(f"Batch {known.batch_id} exists and is {known.state}; nothing is started.")
         if wait:
@@ -87,6 +87,6 @@ def _utc(at: datetime) -> str:
 
 async def _fetch_known(store: SettlementStore, batch_id: str) -> Batch | None:
     try:
-        return await store.fetch_batch(batch_id)
+        return await store.batches.fetch_batch(batch_id)
     except BatchNotFoundError:
         return None

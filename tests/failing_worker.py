@@ -6,22 +6,24 @@ python -m tests.failing_worker METHOD before|after
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, cast
 
+from database.pools import Pool
 from settlement_store.postgres import PostgresSettlementStore
 from starters.worker import worker
 
 
 def arm(method: str, moment: str) -> None:
     """Kill this process at the first call of a method, before it does anything or when it has committed."""
-    original = getattr(PostgresSettlementStore, method)
+    [part] = [part for part in vars(PostgresSettlementStore(cast("Pool", None))).values() if hasattr(part, method)]
+    original = getattr(type(part), method)
 
     async def call(*arguments: Any, **named: Any) -> Any:
         if moment == "after":
             await original(*arguments, **named)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    setattr(PostgresSettlementStore, method, call)
+    setattr(type(part), method, call)
 
 
 if __name__ == "__main__":

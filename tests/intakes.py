@@ -120,7 +120,7 @@ async def until_final(systems: Systems, deadline_s: float = 60) -> list[Batch]:
 
     async def probe() -> list[Batch] | None:
         nonlocal batches
-        batches = await systems.store.fetch_batches(100)
+        batches = await systems.store.batches.fetch_batches(100)
         return batches if all(batch.state in FINAL_STATES for batch in batches) else None
 
     try:
@@ -133,7 +133,7 @@ async def until_final(systems: Systems, deadline_s: float = 60) -> list[Batch]:
 
 async def count_items(systems: Systems) -> int:
     """How many items are stored."""
-    return sum(batch.item_count for batch in await systems.store.fetch_batches(100))
+    return sum(batch.item_count for batch in await systems.store.batches.fetch_batches(100))
 
 
 async def until_items(systems: Systems, count: int, deadline_s: float = 60) -> None:

@@ -63,7 +63,7 @@ PROMPT_LIST = ("--dynamic-config-value", "history.visibilityProcessorMaxPollRPS=
 DEADLINE_S = 60.0
 POLL_INTERVAL_S = 0.05
 
-Port = TypeVar("Port", OrderCenter, SettlementStore, FundPlatform)
+Port = TypeVar("Port")
 Found = TypeVar("Found")
 
 
@@ -122,7 +122,7 @@ async def load_orders(systems: Systems, records: list[OrderRecord]) -> None:
     for start in range(0, len(records), LOAD_ROW_COUNT):
         rows = records[start : start + LOAD_ROW_COUNT]
         accounts = {record.account_id: currency_of(int(record.account_id[1:])) for record in rows}
-        await systems.fund_platform.open_accounts([AccountOpening(*account) for account in accounts.items()])
+        await systems.fund_platform.accounts.open_accounts([AccountOpening(*account) for account in accounts.items()])
         await systems.order_center.load_records(rows)
 
 
@@ -159,8 +159,8 @@ def kafka_opening_of(batch_id: str, *, chunk_size: int = 1_000, window: int = 2)
 
 async def fill(systems: Systems, opening: BatchOpening, records: Sequence[OrderRecord]) -> None:
     """Open a batch and append orders as they were announced, as intake does."""
-    await systems.store.open_batch(opening)
-    await systems.store.append_orders(
+    await systems.store.filling.open_batch(opening)
+    await systems.store.filling.append_orders(
         opening.batch_id,
         [
             OfferedOrder(record.order_id, record.account_id, record.paid_minor - record.refunded_minor, record.currency)
@@ -224,7 +224,7 @@ async def require_clean(systems: Systems, order_count: int) -> AuditReport:
     assert report.ok
     assert report.pending == ControlTotals()
     assert report.orders == order_count
-    batches = await systems.store.fetch_batches(100)
+    batches = await systems.store.batches.fetch_batches(100)
     assert {batch.state for batch in batches} <= FINAL_STATES
     return report
 
@@ -284,8 +284,8 @@ class Gate:
 
 
 def held(port: Port, method: str, gate: Gate, when: Callable[..., bool] = lambda *_: True) -> Port:
-    """The port with one of its methods held back at a gate, for arguments for which `when` holds."""
-    original = getattr(port, method)
+    """The port with a method of it, or of one of its parts, held back for arguments for which `when` holds."""
+    original = getattr(owner_of(port, method), method)
 
     async def call(*arguments: Any) -> Any:
         return await (gate.call(original, *arguments) if when(*arguments) else original(*arguments))
@@ -294,10 +294,23 @@ def held(port: Port, method: str, gate: Gate, when: Callable[..., bool] = lambda
 
 
 def replaced(port: Port, method: str, function: Callable[..., Awaitable[Any]]) -> Port:
-    """The port with one of its methods replaced."""
+    """The port with a method of it, or of one of its parts, replaced."""
     changed = copy.copy(port)
-    setattr(changed, method, function)
+    owner = owner_of(port, method)
+    if owner is port:
+        setattr(changed, method, function)
+        return changed
+    [name] = [name for name, part in vars(port).items() if part is owner]
+    setattr(changed, name, replaced(owner, method, function))
     return changed
+
+
+def owner_of(port: object, method: str) -> Any:
+    """The port itself, or the part of it that has the method."""
+    if hasattr(port, method):
+        return port
+    [owner] = [part for part in vars(port).values() if hasattr(part, method)]
+    return owner
 
 
 async def fetch_events(client: Client, workflow_id: str, run_id: str | None = None) -> list[HistoryEvent]:

@@ -41,7 +41,7 @@ async def sweep_forever(client: Client, settings: Settings, store: SettlementSto
 
 async def sweep(client: Client, settings: Settings, store: SettlementStore) -> None:
     """Freeze and start what should be, once. Idempotent; a batch that fails is logged and stops no other."""
-    for unclosed in await store.fetch_unclosed_batches():
+    for unclosed in await store.batches.fetch_unclosed_batches():
         with _surviving("could not freeze or start a batch", batch_id=unclosed.batch.batch_id):
             if _is_due(settings, unclosed):
                 await _freeze_and_start(client, settings, store, unclosed)
@@ -66,7 +66,7 @@ async def _freeze_and_start(
     batch, age_s, action_no = unclosed
     said = {"batch_id": batch.batch_id, "source": str(batch.source), "age_s": round(age_s, 3)}
     if _is_filled_by_intake(batch):
-        await store.freeze_batch(batch.batch_id, settings.batch_settings.calendar)
+        await store.filling.freeze_batch(batch.batch_id, settings.batch_settings.calendar)
         _log.info("sweep froze a batch", extra=said)
     found = await _describe_workflow(client, batch.batch_id)
     if await _should_start(store, batch.batch_id, found):
@@ -111,7 +111,7 @@ async def _should_start(store: SettlementStore, batch_id: str, found: WorkflowEx
     if found.status == WorkflowExecutionStatus.FAILED and found.close_time:
         return datetime.now(UTC) - found.close_time > timedelta(seconds=limits.SWEEP_FAILED_PAUSE_S)
     if found.status == WorkflowExecutionStatus.COMPLETED:
-        return (await store.fetch_batch(batch_id)).state not in FINAL_STATES
+        return (await store.batches.fetch_batch(batch_id)).state not in FINAL_STATES
     return found.status in _STOPPED_FROM_OUTSIDE
 
 

@@ -28,14 +28,14 @@ class SettlementSteps:
         self._calendar = settings.batch_settings.calendar
         self._opening = opening
         self._order_center, self._store, self._fund_platform = ports
-        self._turns = CreditTurns(self._store, None)
+        self._turns = CreditTurns(self._store.caps, None)
 
     async def freeze(self) -> int:
         """Freeze all overdue orders into the batch and start it; how many chunks it has."""
         await freeze_overdue_orders(
             self._order_center, self._store, self._opening, self._calendar, after=None, on_slice=lambda _cursor: None
         )
-        return (await self._store.start_batch(self._opening.batch_id)).chunk_count
+        return (await self._store.batches.start_batch(self._opening.batch_id)).chunk_count
 
     async def settle(self, chunk_index: int) -> None:
         """Validate a chunk, credit it and close it."""
@@ -47,7 +47,7 @@ class SettlementSteps:
         """Reconcile the batch and close it."""
         batch_id = self._opening.batch_id
         report = await reconcile_batch(self._store, self._fund_platform, batch_id)
-        await self._store.close_batch(batch_id, balanced=report.balanced)
+        await self._store.batches.close_batch(batch_id, balanced=report.balanced)
 
     def _ref(self, chunk_index: int) -> ChunkRef:
         return ChunkRef(

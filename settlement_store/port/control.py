@@ -2,12 +2,11 @@
 
 from typing import Protocol
 
-from schemas.batches import OutcomeTotals
 from schemas.control import BatchControl, ControlRequest, StoredControlAction
 
 
-class OperatorControl(Protocol):
-    """Pausing, resuming and aborting batches, and the rest of one that is aborted."""
+class Control(Protocol):
+    """Pausing, resuming and aborting batches, and changing their windows."""
 
     async def control_batch(self, request: ControlRequest) -> BatchControl:
         """Pause, resume or abort a batch, or set its window; an action that changes nothing is not kept. Idempotent.
@@ -32,25 +31,6 @@ class OperatorControl(Protocol):
 
     async def fetch_control_actions(self, batch_id: str) -> list[StoredControlAction]:
         """Read the newest `limits.CONTROL_ACTIONS_SHOWN_MAX` actions on a batch, oldest first.
-
-        Raises:
-            BatchNotFoundError: no batch has this id.
-        """
-
-    async def fetch_unclosed_chunks(self, batch_id: str, after_chunk_index: int, chunk_count_max: int) -> list[int]:
-        """Read the indexes of a batch's next chunks that are not closed, in their order.
-
-        Args:
-            batch_id: whose chunks.
-            after_chunk_index: the last one of the slice before; -1 for the first one.
-            chunk_count_max: the slice's bound.
-
-        Raises:
-            BatchNotFoundError: no batch has this id.
-        """
-
-    async def fetch_outcome_totals(self, batch_id: str) -> OutcomeTotals:
-        """Add up the stored control totals of a batch's chunks.
 
         Raises:
             BatchNotFoundError: no batch has this id.

@@ -32,7 +32,7 @@ _FETCH_BREAKS = tuple(load_query("settlement_store.postgres", f"break_{kind}") f
 
 
 class PostgresAuditReads:
-    """The part of `SettlementStore` that only the audit uses; see the port for what each method promises."""
+    """`AuditReads` on PostgreSQL; see the port for what each method promises."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

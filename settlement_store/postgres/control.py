@@ -1,24 +1,21 @@
-"""Operator control on PostgreSQL: what is asked of a batch, and the rest of one that is aborted."""
+"""Operator control on PostgreSQL: what is asked of a batch."""
 
 from database.pools import Connection, Pool
 from database.queries import load_query
 from domain import limits
 from domain.batch_control import plan_control
-from domain.control_totals import outcome_totals_of
-from schemas.batches import BatchState, OutcomeTotals
+from schemas.batches import BatchState
 from schemas.control import BatchControl, ControlRequest, StoredControlAction
 from settlement_store.postgres.batch_rows import batch_not_found, fetch_batch_no, lock_batch
 
 _FETCH_CONTROL = load_query("settlement_store.postgres", "fetch_control")
 _FETCH_CONTROL_ACTIONS = load_query("settlement_store.postgres", "fetch_control_actions")
-_FETCH_OUTCOME_TOTALS = load_query("settlement_store.postgres", "fetch_outcome_totals")
-_FETCH_UNCLOSED_CHUNKS = load_query("settlement_store.postgres", "fetch_unclosed_chunks")
 _SET_CONTROL = load_query("settlement_store.postgres", "set_control")
 _STORE_CONTROL_ACTION = load_query("settlement_store.postgres", "store_control_action")
 
 
-class PostgresBatchControl:
-    """The part of `SettlementStore` that operators reach; see the port for what each method promises."""
+class PostgresControl:
+    """`Control` on PostgreSQL; see the port for what each method promises."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -27,7 +24,7 @@ class PostgresBatchControl:
         """See the port."""
         async with self._pool.acquire() as connection, connection.transaction():
             locked = await lock_batch(connection, request.batch_id)
-            before = await _fetch_control(connection, request.batch_id)
+            before = await fetch_control_on(connection, request.batch_id)
             after = plan_control(BatchState(locked["state"]), before, request)
             if after.action_no == before.action_no:
                 return before
@@ -48,7 +45,7 @@ class PostgresBatchControl:
     async def fetch_control(self, batch_id: str) -> BatchControl:
         """See the port."""
         async with self._pool.acquire() as connection:
-            return await _fetch_control(connection, batch_id)
+            return await fetch_control_on(connection, batch_id)
 
     async def fetch_control_actions(self, batch_id: str) -> list[StoredControlAction]:
         """See the port."""
@@ -57,21 +54,13 @@ class PostgresBatchControl:
             rows = await connection.fetch(_FETCH_CONTROL_ACTIONS, batch_no, limits.CONTROL_ACTIONS_SHOWN_MAX)
         return [StoredControlAction(**row) for row in reversed(rows)]
 
-    async def fetch_unclosed_chunks(self, batch_id: str, after_chunk_index: int, chunk_count_max: int) -> list[int]:
-        """See the port."""
-        async with self._pool.acquire() as connection:
-            batch_no = await fetch_batch_no(connection, batch_id)
-            rows = await connection.fetch(_FETCH_UNCLOSED_CHUNKS, batch_no, after_chunk_index, chunk_count_max)
-        return [row["chunk_index"] for row in rows]
 
-    async def fetch_outcome_totals(self, batch_id: str) -> OutcomeTotals:
-        """See the port."""
-        async with self._pool.acquire() as connection:
-            rows = await connection.fetch(_FETCH_OUTCOME_TOTALS, await fetch_batch_no(connection, batch_id))
-        return outcome_totals_of(tuple(row) for row in rows)
+async def fetch_control_on(connection: Connection, batch_id: str) -> BatchControl:
+    """Read what the actions on a batch come to, on a connection at hand.
 
-
-async def _fetch_control(connection: Connection, batch_id: str) -> BatchControl:
+    Raises:
+        BatchNotFoundError: no batch has this id.
+    """
     row = await connection.fetchrow(_FETCH_CONTROL, batch_id)
     if row is None:
         raise batch_not_found(batch_id)

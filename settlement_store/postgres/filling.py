@@ -27,7 +27,7 @@ from schemas.batches import (
     RerunItem,
     StoredException,
 )
-from settlement_store.port import batch_pruned, check_offers, is_opened_as
+from settlement_store.port.filling import batch_pruned, check_offers, is_opened_as
 from settlement_store.postgres.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
 
 _OPEN_BATCH = load_query("settlement_store.postgres", "open_batch")
@@ -50,8 +50,8 @@ class _ClaimRaceError(InvariantViolationError):
     """A rival claimed one of the orders between the look and the insert, which is possible only beside others."""
 
 
-class PostgresBatchFilling:
-    """The part of `SettlementStore` that makes batches; see the port for what each method promises."""
+class PostgresFilling:
+    """`Filling` on PostgreSQL; see the port for what each method promises."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

@@ -9,8 +9,8 @@ _FETCH_ITEMS_OF_ORDER = load_query("settlement_store.postgres", "fetch_items_of_
 _FETCH_CONFLICTS_OF_ORDER = load_query("settlement_store.postgres", "fetch_conflicts_of_order")
 
 
-class PostgresOrderReads:
-    """The part of `SettlementStore` that tells an order's life; see the port for what each method promises."""
+class PostgresOrders:
+    """`Orders` on PostgreSQL; see the port for what each method promises."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

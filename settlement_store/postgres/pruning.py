@@ -8,7 +8,7 @@ from database.queries import load_query
 from domain import limits
 from domain.errors import InvariantViolationError
 from schemas.batches import ReconciliationReport, RetiredBatch
-from settlement_store.port import check_report
+from settlement_store.port.pruning import check_report
 from settlement_store.postgres.batch_rows import batch_not_found
 
 _FETCH_RETIRED_BATCHES = load_query("settlement_store.postgres", "fetch_retired_batches")
@@ -24,7 +24,7 @@ _START_OF_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 class PostgresPruning:
-    """The part of `SettlementStore` that prunes; see the port for what each method promises."""
+    """`Pruning` on PostgreSQL; see the port for what each method promises."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

@@ -127,7 +127,7 @@ async def _await_closing(store: SettlementStore, in_flight: InFlight, order_coun
 async def _is_done(store: SettlementStore, in_flight: InFlight, order_count: int) -> bool:
     """Whether all records are committed, all batches are final and all outcomes are told."""
     try:
-        batches = await store.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
+        batches = await store.batches.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
         return (
             sum(batch.item_count for batch in batches) >= order_count
             and all(batch.state in FINAL_STATES for batch in batches)
@@ -139,7 +139,7 @@ async def _is_done(store: SettlementStore, in_flight: InFlight, order_count: int
 
 
 async def _count_unclosed(store: SettlementStore) -> int:
-    batches = await store.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
+    batches = await store.batches.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
     return sum(batch.state not in FINAL_STATES for batch in batches)
 
 

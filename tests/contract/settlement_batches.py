@@ -57,10 +57,10 @@ def held(item_no: int) -> ExceptionItem:
 async def run_batch(store: SettlementStore, orders: list[OfferedOrder], **changes: Any) -> str:
     """A running batch of these orders."""
     opening = opening_of(**changes)
-    await store.open_batch(opening)
-    await store.append_orders(opening.batch_id, orders)
-    await store.freeze_batch(opening.batch_id, CALENDAR)
-    await store.start_batch(opening.batch_id)
+    await store.filling.open_batch(opening)
+    await store.filling.append_orders(opening.batch_id, orders)
+    await store.filling.freeze_batch(opening.batch_id, CALENDAR)
+    await store.batches.start_batch(opening.batch_id)
     return opening.batch_id
 
 
@@ -78,39 +78,39 @@ async def settle(
 ) -> str:
     """A batch of one closed chunk."""
     await run_chunk(store, orders_of(*order_ids), batch_id=batch_id)
-    await store.store_validation(batch_id, 0, rejects or [])
-    await store.store_outcomes(batch_id, 0, exceptions or [])
+    await store.chunks.store_validation(batch_id, 0, rejects or [])
+    await store.chunks.store_outcomes(batch_id, 0, exceptions or [])
     return batch_id
 
 
 async def items_of(store: SettlementStore, batch_id: str) -> Sequence[Item]:
     """All items of a batch none of which has an outcome."""
-    item_count = (await store.fetch_batch(batch_id)).item_count
-    return await store.fetch_pending_items(batch_id, Chunk(0, 0, item_count, ChunkState.PLANNED))
+    item_count = (await store.batches.fetch_batch(batch_id)).item_count
+    return await store.chunks.fetch_pending_items(batch_id, Chunk(0, 0, item_count, ChunkState.PLANNED))
 
 
 async def outcomes_of(store: SettlementStore) -> dict[str, tuple[str, str | None]]:
-    latest = await store.fetch_latest_items("", 1_000)
+    latest = await store.audit.fetch_latest_items("", 1_000)
     return {item.order_id: (item.outcome, item.reason_code) for item in latest}
 
 
 async def everything_of(store: SettlementStore, batch_id: str) -> tuple[object, ...]:
     """All that a lost step could have changed."""
     return (
-        await store.fetch_batch(batch_id),
-        await store.fetch_progress(batch_id),
-        await store.fetch_reason_counts(batch_id),
-        await store.fetch_planned_totals(batch_id),
-        await store.fetch_latest_items("", 1_000),
+        await store.batches.fetch_batch(batch_id),
+        await store.batches.fetch_progress(batch_id),
+        await store.batches.fetch_reason_counts(batch_id),
+        await store.batches.fetch_planned_totals(batch_id),
+        await store.audit.fetch_latest_items("", 1_000),
     )
 
 
 async def deliver_all(store: SettlementStore) -> list[StoredOutcome]:
     """Deliver all that is in the outbox, as the one relay; the outcomes, in the order of their rows."""
-    buckets = await store.lease_buckets("the-one-relay", 60)
+    buckets = await store.outbox.lease_buckets("the-one-relay", 60)
     delivered = []
-    while row := await store.fetch_outbox_row(buckets):
-        delivered += await store.fetch_outcomes(row, row.buckets, row.item_start, row.item_end)
-        await store.mark_delivered("the-one-relay", row.outbox_no, row.buckets)
-    await store.release_buckets("the-one-relay")
+    while row := await store.outbox.fetch_outbox_row(buckets):
+        delivered += await store.outbox.fetch_outcomes(row, row.buckets, row.item_start, row.item_end)
+        await store.outbox.mark_delivered("the-one-relay", row.outbox_no, row.buckets)
+    await store.outbox.release_buckets("the-one-relay")
     return delivered

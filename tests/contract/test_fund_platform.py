@@ -45,7 +45,7 @@ def empty_fund_platform(request: pytest.FixtureRequest) -> FundPlatform:
 
 @pytest.fixture
 async def fund_platform(empty_fund_platform: FundPlatform) -> FundPlatform:
-    await empty_fund_platform.open_accounts(OPENINGS)
+    await empty_fund_platform.accounts.open_accounts(OPENINGS)
     return empty_fund_platform
 
 
@@ -55,71 +55,75 @@ def request_of(key: str, **changes: Any) -> CreditRequest:
 
 
 async def post(fund_platform: FundPlatform, *requests: CreditRequest) -> list[CreditResultCode]:
-    answers = await fund_platform.post_credits("a test", requests)
+    answers = await fund_platform.credits.post_credits("a test", requests)
     assert list(answers) == [request.idempotency_key for request in requests]
     return list(answers.values())
 
 
 async def withdraw(fund_platform: FundPlatform, *requests: CreditRequest) -> list[CreditResultCode]:
-    answers = await fund_platform.withdraw_credits("a test", requests)
+    answers = await fund_platform.credits.withdraw_credits("a test", requests)
     assert list(answers) == [request.idempotency_key for request in requests]
     return list(answers.values())
 
 
 async def fetch_balances(fund_platform: FundPlatform) -> dict[str, int]:
     return {
-        opening.account_id: (await fund_platform.fetch_account(opening.account_id)).balance_minor
+        opening.account_id: (await fund_platform.accounts.fetch_account(opening.account_id)).balance_minor
         for opening in OPENINGS
     }
 
 
 async def test_an_opened_account_is_open_and_empty(fund_platform: FundPlatform) -> None:
     expected = Account(account_id="eve", currency="EUR", balance_minor=0, closed_at=None)
-    assert await fund_platform.fetch_account("eve") == expected
+    assert await fund_platform.accounts.fetch_account("eve") == expected
 
 
 async def test_opening_an_account_again_changes_neither_its_balance_nor_its_currency_nor_its_state(
     fund_platform: FundPlatform,
 ) -> None:
     await post(fund_platform, request_of("k"))
-    closed = await fund_platform.close_account("alice")
-    await fund_platform.open_accounts([AccountOpening("alice", "EUR"), AccountOpening("new", "JPY")])
-    assert await fund_platform.fetch_account("alice") == closed
-    assert (await fund_platform.fetch_account("new")).currency == "JPY"
+    closed = await fund_platform.accounts.close_account("alice")
+    await fund_platform.accounts.open_accounts([AccountOpening("alice", "EUR"), AccountOpening("new", "JPY")])
+    assert await fund_platform.accounts.fetch_account("alice") == closed
+    assert (await fund_platform.accounts.fetch_account("new")).currency == "JPY"
 
 
 async def test_an_account_that_comes_twice_in_one_call_is_opened_once(fund_platform: FundPlatform) -> None:
-    await fund_platform.open_accounts([AccountOpening("new", "JPY"), AccountOpening("new", "JPY")])
-    assert (await fund_platform.fetch_account("new")).balance_minor == 0
+    await fund_platform.accounts.open_accounts([AccountOpening("new", "JPY"), AccountOpening("new", "JPY")])
+    assert (await fund_platform.accounts.fetch_account("new")).balance_minor == 0
 
 
 async def test_an_account_named_like_the_house_cannot_be_opened(fund_platform: FundPlatform) -> None:
     with pytest.raises(ValueError, match="is for the house"):
-        await fund_platform.open_accounts([AccountOpening("fine", "USD"), AccountOpening("house:USD", "USD")])
+        await fund_platform.accounts.open_accounts([AccountOpening("fine", "USD"), AccountOpening("house:USD", "USD")])
     with pytest.raises(AccountNotFoundError):
-        await fund_platform.fetch_account("fine")
+        await fund_platform.accounts.fetch_account("fine")
     assert await post(fund_platform, request_of("k", account_id="house:USD")) == [NOT_FOUND]
 
 
 async def test_an_unknown_account_is_an_error_that_names_it(fund_platform: FundPlatform) -> None:
-    for ask in (fund_platform.fetch_account, fund_platform.close_account, fund_platform.reopen_account):
+    for ask in (
+        fund_platform.accounts.fetch_account,
+        fund_platform.accounts.close_account,
+        fund_platform.accounts.reopen_account,
+    ):
         with pytest.raises(AccountNotFoundError, match="nobody"):
             await ask("nobody")
 
 
 async def test_closing_and_reopening_twice_is_as_once(fund_platform: FundPlatform) -> None:
-    closed = await fund_platform.close_account("bob")
+    closed = await fund_platform.accounts.close_account("bob")
     assert closed.closed_at is not None
     assert abs(datetime.now(UTC) - closed.closed_at) < timedelta(minutes=1)
-    assert await fund_platform.close_account("bob") == closed
-    assert await fund_platform.fetch_account("bob") == closed
+    assert await fund_platform.accounts.close_account("bob") == closed
+    assert await fund_platform.accounts.fetch_account("bob") == closed
     for _ in range(2):
-        assert (await fund_platform.reopen_account("bob")).closed_at is None
-    assert (await fund_platform.fetch_account("bob")).closed_at is None
+        assert (await fund_platform.accounts.reopen_account("bob")).closed_at is None
+    assert (await fund_platform.accounts.fetch_account("bob")).closed_at is None
 
 
 async def test_every_request_is_answered_by_what_its_account_says(fund_platform: FundPlatform) -> None:
-    await fund_platform.close_account("bob")
+    await fund_platform.accounts.close_account("bob")
     codes = await post(
         fund_platform,
         request_of("good"),
@@ -133,7 +137,7 @@ async def test_every_request_is_answered_by_what_its_account_says(fund_platform:
 
 
 async def test_a_closed_account_is_refused_as_closed_even_in_another_currency(fund_platform: FundPlatform) -> None:
-    await fund_platform.close_account("eve")
+    await fund_platform.accounts.close_account("eve")
     assert await post(fund_platform, request_of("k", account_id="eve")) == [CLOSED]
 
 
@@ -141,14 +145,14 @@ async def test_many_credits_to_one_account_add_up(fund_platform: FundPlatform) -
     requests = [request_of(f"k{n}", account_id=("alice", "bob")[n % 2], amount_minor=n + 1) for n in range(100)]
     assert await post(fund_platform, *requests) == [CREATED] * 100
     assert await fetch_balances(fund_platform) == {"alice": 2500, "bob": 2550, "eve": 0}
-    assert await fund_platform.fetch_ledger_breaks(10) == []
+    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
 
 
 async def test_the_same_credit_again_exists_whatever_its_claim_number_and_the_account_is(
     fund_platform: FundPlatform,
 ) -> None:
     assert await post(fund_platform, request_of("k", claim_no=3)) == [CREATED]
-    await fund_platform.close_account("alice")
+    await fund_platform.accounts.close_account("alice")
     for claim_no in (2, 3, 4):
         assert await post(fund_platform, request_of("k", claim_no=claim_no)) == [EXISTS]
     assert (await fetch_balances(fund_platform))["alice"] == 100
@@ -172,9 +176,9 @@ async def test_a_credited_key_with_another_payload_is_a_conflict_and_credits_not
 async def test_a_refusal_stays_answered_under_its_claim_number_even_after_the_account_is_reopened(
     fund_platform: FundPlatform,
 ) -> None:
-    await fund_platform.close_account("alice")
+    await fund_platform.accounts.close_account("alice")
     assert await post(fund_platform, request_of("k")) == [CLOSED]
-    await fund_platform.reopen_account("alice")
+    await fund_platform.accounts.reopen_account("alice")
     for _ in range(2):
         assert await post(fund_platform, request_of("k")) == [CLOSED]
     assert (await fetch_balances(fund_platform))["alice"] == 0
@@ -183,7 +187,7 @@ async def test_a_refusal_stays_answered_under_its_claim_number_even_after_the_ac
 async def test_each_kind_of_refusal_is_repeated_under_its_claim_number(fund_platform: FundPlatform) -> None:
     refused = [request_of("unknown", account_id="late"), request_of("mismatch", account_id="eve")]
     assert await post(fund_platform, *refused) == [NOT_FOUND, MISMATCH]
-    await fund_platform.open_accounts([AccountOpening("late", "USD")])
+    await fund_platform.accounts.open_accounts([AccountOpening("late", "USD")])
     assert await post(fund_platform, *refused) == [NOT_FOUND, MISMATCH]
     assert await post(fund_platform, *(r._replace(claim_no=2) for r in refused)) == [CREATED, MISMATCH]
 
@@ -191,9 +195,9 @@ async def test_each_kind_of_refusal_is_repeated_under_its_claim_number(fund_plat
 async def test_a_lower_claim_number_than_a_refused_one_is_superseded_and_creates_nothing(
     fund_platform: FundPlatform,
 ) -> None:
-    await fund_platform.close_account("alice")
+    await fund_platform.accounts.close_account("alice")
     assert await post(fund_platform, request_of("k", claim_no=5)) == [CLOSED]
-    await fund_platform.reopen_account("alice")
+    await fund_platform.accounts.reopen_account("alice")
     assert await post(fund_platform, request_of("k", claim_no=4)) == [SUPERSEDED]
     assert await post(fund_platform, request_of("k", claim_no=5)) == [CLOSED]
     assert (await fetch_balances(fund_platform))["alice"] == 0
@@ -202,7 +206,7 @@ async def test_a_lower_claim_number_than_a_refused_one_is_superseded_and_creates
 async def test_a_higher_claim_number_than_a_refused_one_is_judged_anew_with_its_own_payload(
     fund_platform: FundPlatform,
 ) -> None:
-    await fund_platform.close_account("alice")
+    await fund_platform.accounts.close_account("alice")
     assert await post(fund_platform, request_of("k")) == [CLOSED]
     assert await post(fund_platform, request_of("k", claim_no=2, account_id="nobody")) == [NOT_FOUND]
     assert await post(fund_platform, request_of("k", claim_no=1)) == [SUPERSEDED]
@@ -216,9 +220,9 @@ async def test_a_higher_claim_number_than_a_refused_one_is_judged_anew_with_its_
 async def test_old_and_new_requests_in_one_call_are_each_answered_by_their_own_rule(
     fund_platform: FundPlatform,
 ) -> None:
-    await fund_platform.close_account("bob")
+    await fund_platform.accounts.close_account("bob")
     await post(fund_platform, request_of("paid"), request_of("refused", claim_no=2, account_id="bob"))
-    await fund_platform.reopen_account("bob")
+    await fund_platform.accounts.reopen_account("bob")
     codes = await post(
         fund_platform,
         request_of("new-b", account_id="bob"),
@@ -239,7 +243,7 @@ async def test_a_withdrawn_credit_is_refused_for_good_under_its_claim_number_and
     assert await post(fund_platform, request_of("k", claim_no=1)) == [SUPERSEDED]
     assert (await fetch_balances(fund_platform))["alice"] == 0
     assert await post(fund_platform, request_of("k", claim_no=3)) == [CREATED]
-    assert await fund_platform.fetch_ledger_breaks(10) == []
+    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
 
 
 async def test_what_was_answered_before_it_was_withdrawn_stays_answered(fund_platform: FundPlatform) -> None:
@@ -257,14 +261,14 @@ async def test_what_was_answered_before_it_was_withdrawn_stays_answered(fund_pla
     assert await withdraw(fund_platform, request_of("refused")) == [SUPERSEDED]
     assert await withdraw(fund_platform, request_of("refused", claim_no=3)) == [WITHDRAWN]
     assert (await fetch_balances(fund_platform))["alice"] == 200
-    assert await fund_platform.fetch_ledger_breaks(10) == []
+    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
 
 
 async def test_a_withdrawal_needs_no_account_and_tells_the_request_that_it_withdrew(
     fund_platform: FundPlatform,
 ) -> None:
     assert await withdraw(fund_platform, request_of("k", claim_no=2, account_id="nobody")) == [WITHDRAWN]
-    life = await fund_platform.fetch_credit_life("k")
+    life = await fund_platform.proof.fetch_credit_life("k")
     payload = {"account_id": "nobody", "amount_minor": 100, "currency": "USD"}
     assert life == CreditLife(answer=CreditAnswer(result_code=WITHDRAWN, claim_no=2, **payload), postings=[])
 
@@ -284,10 +288,10 @@ async def test_a_withdrawal_needs_no_account_and_tells_the_request_that_it_withd
 async def test_a_malformed_call_has_no_effect_at_all(
     fund_platform: FundPlatform, requests: list[CreditRequest]
 ) -> None:
-    for ask in (fund_platform.post_credits, fund_platform.withdraw_credits):
+    for ask in (fund_platform.credits.post_credits, fund_platform.credits.withdraw_credits):
         with pytest.raises(ValueError):
             await ask("a test", requests)
-    assert await fund_platform.fetch_credits("", 10) == []
+    assert await fund_platform.proof.fetch_credits("", 10) == []
     assert await post(fund_platform, request_of("good")) == [CREATED]
 
 
@@ -300,7 +304,7 @@ async def test_totals_count_the_postings_of_the_asked_keys_and_no_others(fund_pl
         request_of("d", account_id="eve", currency="EUR", amount_minor=8),
         request_of("refused", account_id="nobody"),
     )
-    assert await fund_platform.fetch_credit_totals(["a", "c", "d", "refused", "unknown", "a"]) == ControlTotals(
+    assert await fund_platform.credits.fetch_credit_totals(["a", "c", "d", "refused", "unknown", "a"]) == ControlTotals(
         order_count=3, order_count_by_currency={"EUR": 1, "USD": 2}, amount_minor={"EUR": 8, "USD": 5}
     )
 
@@ -312,7 +316,7 @@ async def test_slices_give_every_credit_once_by_key_in_code_point_order(fund_pla
         await post(fund_platform, request_of(key, amount_minor=n + 1), request_of(f"no-{key}", account_id="nobody"))
     for slice_size in (1, 3, len(keys), 100):
         credits_: list[LedgerCredit] = []
-        while page := await fund_platform.fetch_credits(credits_[-1][0] if credits_ else "", slice_size):
+        while page := await fund_platform.proof.fetch_credits(credits_[-1][0] if credits_ else "", slice_size):
             assert len(page) <= slice_size
             credits_ += page
         expected = [(key, "alice", "USD", keys.index(key) + 1, 1) for key in sorted(keys)]
@@ -323,13 +327,13 @@ async def test_slices_give_every_credit_once_by_key_in_code_point_order(fund_pla
 async def test_a_key_is_told_with_its_stored_answer_and_its_posting(fund_platform: FundPlatform) -> None:
     await post(fund_platform, request_of("other"))
     await post(fund_platform, request_of("k", account_id="nobody"))
-    refused = await fund_platform.fetch_credit_life("k")
+    refused = await fund_platform.proof.fetch_credit_life("k")
     request = {"account_id": "nobody", "amount_minor": 100, "currency": "USD"}
     assert refused == CreditLife(answer=CreditAnswer(result_code=NOT_FOUND, claim_no=1, **request), postings=[])
 
-    await fund_platform.post_credits("the chunk that credits", [request_of("k", claim_no=2, amount_minor=70)])
+    await fund_platform.credits.post_credits("the chunk that credits", [request_of("k", claim_no=2, amount_minor=70)])
     await post(fund_platform, request_of("k", claim_no=3, amount_minor=71))
-    credited = await fund_platform.fetch_credit_life("k")
+    credited = await fund_platform.proof.fetch_credit_life("k")
     payload = {"account_id": "alice", "amount_minor": 70, "currency": "USD"}
     assert credited.answer == CreditAnswer(result_code=CREATED, claim_no=2, **payload)
     [posting] = credited.postings
@@ -338,36 +342,36 @@ async def test_a_key_is_told_with_its_stored_answer_and_its_posting(fund_platfor
     assert posting == CreditPosting(
         entry_id=posting.entry_id, reference="the chunk that credits", posted_at=posting.posted_at, **payload
     )
-    assert posting.entry_id != (await fund_platform.fetch_credit_life("other")).postings[0].entry_id
+    assert posting.entry_id != (await fund_platform.proof.fetch_credit_life("other")).postings[0].entry_id
 
 
 async def test_a_key_that_was_never_asked_for_has_no_life(fund_platform: FundPlatform) -> None:
     await post(fund_platform, request_of("k"))
-    assert await fund_platform.fetch_credit_life("kk") == CreditLife(answer=None, postings=[])
+    assert await fund_platform.proof.fetch_credit_life("kk") == CreditLife(answer=None, postings=[])
 
 
 async def test_nothing_to_do_is_no_error(fund_platform: FundPlatform) -> None:
-    await fund_platform.open_accounts([])
-    assert await fund_platform.post_credits("a test", []) == {}
-    assert await fund_platform.withdraw_credits("a test", []) == {}
-    assert await fund_platform.fetch_credit_totals([]) == ControlTotals()
-    assert await fund_platform.fetch_credits("", 10) == []
-    assert await fund_platform.fetch_ledger_breaks(10) == []
+    await fund_platform.accounts.open_accounts([])
+    assert await fund_platform.credits.post_credits("a test", []) == {}
+    assert await fund_platform.credits.withdraw_credits("a test", []) == {}
+    assert await fund_platform.credits.fetch_credit_totals([]) == ControlTotals()
+    assert await fund_platform.proof.fetch_credits("", 10) == []
+    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
 
 
 async def test_a_call_that_creates_nothing_leaves_no_journal_entry(fund_platform: FundPlatform) -> None:
     await post(fund_platform, request_of("k"))
     await post(fund_platform, request_of("k"), request_of("refused", account_id="nobody"))
-    assert await fund_platform.fetch_ledger_breaks(10) == []
+    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
 
 
 async def test_the_one_in_memory_withdraws_nothing_where_a_posting_has_no_answer() -> None:
     platform = MemoryFundPlatform()
-    await platform.open_accounts(OPENINGS)
-    await platform.post_credits("a test", [request_of("k")])
+    await platform.accounts.open_accounts(OPENINGS)
+    await platform.credits.post_credits("a test", [request_of("k")])
     platform.answers.clear()
     with pytest.raises(InvariantViolationError):
-        await platform.withdraw_credits("a test", [request_of("good"), request_of("k")])
+        await platform.credits.withdraw_credits("a test", [request_of("good"), request_of("k")])
     assert platform.answers == {}
 
 
@@ -377,7 +381,7 @@ def replace_answer(platform: MemoryFundPlatform, **changes: Any) -> None:
 
 
 def replace_account(platform: MemoryFundPlatform, **changes: Any) -> None:
-    platform.accounts["alice"] = platform.accounts["alice"].model_copy(update=changes)
+    platform.account_by_id["alice"] = platform.account_by_id["alice"].model_copy(update=changes)
 
 
 def remove_postings(platform: MemoryFundPlatform) -> None:
@@ -409,7 +413,7 @@ PLANTED: dict[str, tuple[Callable[[MemoryFundPlatform], object], set[tuple[str, 
         {("entry_without_posting", "1"), ("answer_without_posting", "k")},
     ),
     "an account removed": (
-        lambda platform: platform.accounts.pop("alice"),
+        lambda platform: platform.account_by_id.pop("alice"),
         {("posting_without_account", "k")},
     ),
     "an answer removed": (lambda platform: platform.answers.clear(), {("posting_without_answer", "k")}),
@@ -428,8 +432,8 @@ PLANTED: dict[str, tuple[Callable[[MemoryFundPlatform], object], set[tuple[str, 
 @pytest.mark.parametrize("name", PLANTED)
 async def test_the_one_in_memory_finds_a_planted_break_and_nothing_else(name: str) -> None:
     platform = MemoryFundPlatform()
-    await platform.open_accounts(OPENINGS)
-    await platform.post_credits("a test", [request_of("k")])
+    await platform.accounts.open_accounts(OPENINGS)
+    await platform.credits.post_credits("a test", [request_of("k")])
     plant, expected = PLANTED[name]
     plant(platform)
-    assert {(kind, id_) for kind, id_, _ in await platform.fetch_ledger_breaks(10)} == expected
+    assert {(kind, id_) for kind, id_, _ in await platform.proof.fetch_ledger_breaks(10)} == expected

@@ -43,7 +43,7 @@ async def report_of(store: SettlementStore, batch_id: str) -> ReconciliationRepo
 
 
 async def close(store: SettlementStore, batch_id: str) -> str:
-    await store.close_batch(batch_id, balanced=True)
+    await store.batches.close_batch(batch_id, balanced=True)
     await deliver_all(store)
     return batch_id
 
@@ -52,27 +52,27 @@ async def settle_in_chunks(store: SettlementStore) -> str:
     """A closed batch of eight orders in chunks of three: O0 and O4 rejected, the others settled."""
     await run_batch(store, orders_of(*ORDER_IDS), batch_id="B1")
     for chunk_index, rejects in enumerate([[rejected(0)], [rejected(4)], []]):
-        await store.store_validation("B1", chunk_index, rejects)
-        await store.store_outcomes("B1", chunk_index, [])
+        await store.chunks.store_validation("B1", chunk_index, rejects)
+        await store.chunks.store_outcomes("B1", chunk_index, [])
     return await close(store, "B1")
 
 
 async def retired_of(store: SettlementStore, closed_before: datetime | None = None) -> list[RetiredBatch]:
-    return list(await store.fetch_retired_batches(closed_before or datetime.now(UTC) + IN_AN_HOUR, None, 10))
+    return list(await store.pruning.fetch_retired_batches(closed_before or datetime.now(UTC) + IN_AN_HOUR, None, 10))
 
 
 async def prune(store: SettlementStore, batch_id: str) -> list[int]:
     """Prune a batch; how many items each step pruned."""
-    assert await store.keep_report(await report_of(store, batch_id))
+    assert await store.pruning.keep_report(await report_of(store, batch_id))
     counts = []
-    while count := await store.prune_chunks(batch_id):
+    while count := await store.pruning.prune_chunks(batch_id):
         counts.append(count)
     return counts
 
 
 async def life_of(store: SettlementStore, order_id: str) -> list[OrderItem]:
     """An order's items, but for what pruning drops."""
-    items = await store.fetch_items_of_order(order_id)
+    items = await store.orders.fetch_items_of_order(order_id)
     return [item.model_copy(update={"detail": None, "stored_at": None}) for item in items]
 
 
@@ -81,13 +81,13 @@ async def test_only_closed_batches_of_before_the_time_are_retired_the_oldest_fir
         await settle(store, [f"{batch_id}-O1"], batch_id)
     await close(store, "B2")
     await close(store, "B1")
-    await store.close_batch("B3", balanced=False)
+    await store.batches.close_batch("B3", balanced=False)
     first, second = await retired_of(store)
     assert (first.batch_id, second.batch_id) == ("B2", "B1")
     assert (first.item_count, first.held_count, first.unclosed_rerun_count) == (1, 0, 0)
     assert await retired_of(store, first.closed_at) == []
-    assert await store.fetch_retired_batches(datetime.now(UTC) + IN_AN_HOUR, first, 10) == [second]
-    assert await store.fetch_retired_batches(datetime.now(UTC) + IN_AN_HOUR, None, 1) == [first]
+    assert await store.pruning.fetch_retired_batches(datetime.now(UTC) + IN_AN_HOUR, first, 10) == [second]
+    assert await store.pruning.fetch_retired_batches(datetime.now(UTC) + IN_AN_HOUR, None, 1) == [first]
 
 
 async def test_pruning_takes_bounded_steps_of_whole_chunks_and_then_has_nothing_left(
@@ -96,10 +96,10 @@ async def test_pruning_takes_bounded_steps_of_whole_chunks_and_then_has_nothing_
     monkeypatch.setattr(limits, "PRUNE_STEP_ITEM_COUNT", 7)
     await settle_in_chunks(store)
     assert await prune(store, "B1") == [6, 2]
-    assert await store.prune_chunks("B1") == 0
+    assert await store.pruning.prune_chunks("B1") == 0
     assert await retired_of(store) == []
     with pytest.raises(BatchNotFoundError):
-        await store.fetch_chunk("B1", 0)
+        await store.chunks.fetch_chunk("B1", 0)
 
 
 @pytest.mark.parametrize("step_count", [0, 1, 2, 3])
@@ -109,29 +109,29 @@ async def test_what_is_known_of_orders_and_batches_is_the_same_after_any_step(
     monkeypatch.setattr(limits, "PRUNE_STEP_ITEM_COUNT", 3)
     await settle_in_chunks(store)
     before = (
-        await store.fetch_latest_items("", 100),
-        await store.fetch_item_of_order("O4"),
-        await store.fetch_progress("B1"),
-        await store.fetch_planned_totals("B1"),
+        await store.audit.fetch_latest_items("", 100),
+        await store.audit.fetch_item_of_order("O4"),
+        await store.batches.fetch_progress("B1"),
+        await store.batches.fetch_planned_totals("B1"),
         [
             item.model_copy(update={"detail": None, "stored_at": None})
-            for item in await store.fetch_items_of_order("O4")
+            for item in await store.orders.fetch_items_of_order("O4")
         ],
     )
-    await store.keep_report(await report_of(store, "B1"))
+    await store.pruning.keep_report(await report_of(store, "B1"))
     for _ in range(step_count):
-        await store.prune_chunks("B1")
+        await store.pruning.prune_chunks("B1")
     assert (
-        await store.fetch_latest_items("", 100),
-        await store.fetch_item_of_order("O4"),
-        await store.fetch_progress("B1"),
-        await store.fetch_planned_totals("B1"),
+        await store.audit.fetch_latest_items("", 100),
+        await store.audit.fetch_item_of_order("O4"),
+        await store.batches.fetch_progress("B1"),
+        await store.batches.fetch_planned_totals("B1"),
         [
             item.model_copy(update={"detail": None, "stored_at": None})
-            for item in await store.fetch_items_of_order("O4")
+            for item in await store.orders.fetch_items_of_order("O4")
         ],
     ) == before
-    assert await store.fetch_store_breaks(10) == []
+    assert await store.audit.fetch_store_breaks(10) == []
 
 
 async def test_a_pruned_order_is_a_duplicate_or_an_answered_conflict_and_a_rejected_one_comes_in_again(
@@ -139,16 +139,16 @@ async def test_a_pruned_order_is_a_duplicate_or_an_answered_conflict_and_a_rejec
 ) -> None:
     await settle_in_chunks(store)
     await prune(store, "B1")
-    await store.open_batch(opening_of("B2"))
+    await store.filling.open_batch(opening_of("B2"))
     offered = [order_of("O0"), order_of("O1"), order_of("O2", amount_minor=1), order_of("O4", account_id="A2")]
-    result = await store.append_orders("B2", offered)
+    result = await store.filling.append_orders("B2", offered)
     assert (result.claimed_count, result.duplicate_count, len(result.conflict_order_ids)) == (2, 1, 1)
     assert result.unanswered_conflict_order_ids == ()
-    assert [item.claim_no for item in await store.fetch_items_of_order("O0")] == [1, 2]
-    assert [item.claim_no for item in await store.fetch_items_of_order("O4")] == [1, 2]
+    assert [item.claim_no for item in await store.orders.fetch_items_of_order("O0")] == [1, 2]
+    assert [item.claim_no for item in await store.orders.fetch_items_of_order("O4")] == [1, 2]
     outcomes = await outcomes_of(store)
     assert outcomes["O0"] == outcomes["O4"] == ("pending", None)
-    assert await store.fetch_store_breaks(10) == []
+    assert await store.audit.fetch_store_breaks(10) == []
 
 
 async def test_an_order_whose_both_items_are_pruned_keeps_the_later_one(store: SettlementStore) -> None:
@@ -159,17 +159,19 @@ async def test_an_order_whose_both_items_are_pruned_keeps_the_later_one(store: S
         await prune(store, batch_id)
     outcomes = await outcomes_of(store)
     assert (outcomes["O0"], outcomes["O4"]) == (("settled", None), ("rejected", "ACCOUNT_CLOSED"))
-    assert await store.fetch_store_breaks(10) == []
+    assert await store.audit.fetch_store_breaks(10) == []
 
 
 async def test_a_held_item_is_told_while_it_is_its_orders_latest(store: SettlementStore) -> None:
     await settle(store, ["O1"], "B1", exceptions=[held(0)])
     await close(store, "B1")
     assert [each.held_count for each in await retired_of(store)] == [1]
-    await store.open_batch(rerun_opening := opening_of("R1", source=BatchSource.RERUN, rerun=selection_of("B1")))
+    await store.filling.open_batch(
+        rerun_opening := opening_of("R1", source=BatchSource.RERUN, rerun=selection_of("B1"))
+    )
     assert [each.unclosed_rerun_count for each in await retired_of(store)] == [1]
-    assert not await store.keep_report(await report_of(store, "B1"))
-    await store.append_rerun_items(
+    assert not await store.pruning.keep_report(await report_of(store, "B1"))
+    await store.filling.append_rerun_items(
         rerun_opening.batch_id, [RerunItem("O1", 1, "A1", 100, "USD", inherits_unknown=True)]
     )
     assert [each.held_count for each in await retired_of(store)] == [0]
@@ -181,33 +183,33 @@ def selection_of(batch_id: str) -> RerunSelection:
 
 async def test_a_batch_that_is_being_pruned_is_not_rerun(store: SettlementStore) -> None:
     await settle_in_chunks(store)
-    assert len(await store.fetch_exceptions("B1", -1, 10)) == 2
+    assert len(await store.filling.fetch_exceptions("B1", -1, 10)) == 2
     await prune(store, "B1")
-    assert await store.fetch_exceptions("B1", -1, 10) == []
+    assert await store.filling.fetch_exceptions("B1", -1, 10) == []
     with pytest.raises(BatchPrunedError, match="B1"):
-        await store.open_batch(opening_of("R1", source=BatchSource.RERUN, rerun=selection_of("B1")))
-    assert [batch.batch_id for batch in await store.fetch_batches(10)] == ["B1"]
+        await store.filling.open_batch(opening_of("R1", source=BatchSource.RERUN, rerun=selection_of("B1")))
+    assert [batch.batch_id for batch in await store.batches.fetch_batches(10)] == ["B1"]
 
 
 async def test_the_first_report_is_kept_and_nothing_is_pruned_before(store: SettlementStore) -> None:
     await settle_in_chunks(store)
-    assert await store.fetch_kept_report("B1") is None
+    assert await store.pruning.fetch_kept_report("B1") is None
     with pytest.raises(InvariantViolationError):
-        await store.prune_chunks("B1")
+        await store.pruning.prune_chunks("B1")
     report = await report_of(store, "B1")
-    assert await store.keep_report(report)
-    assert await store.keep_report(report.model_copy(update={"duplicates": 9}))
-    assert await store.fetch_kept_report("B1") == report
+    assert await store.pruning.keep_report(report)
+    assert await store.pruning.keep_report(report.model_copy(update={"duplicates": 9}))
+    assert await store.pruning.fetch_kept_report("B1") == report
     with pytest.raises(BatchNotFoundError):
-        await store.prune_chunks("nowhere")
+        await store.pruning.prune_chunks("nowhere")
 
 
 async def test_a_batch_with_pending_items_is_not_pruned_for_they_would_look_settled(store: SettlementStore) -> None:
     await settle_in_chunks(store)
     report = await report_of(store, "B1")
     with pytest.raises(InvariantViolationError, match="pending"):
-        await store.keep_report(report.model_copy(update={"pending": report.settled}))
-    assert await store.fetch_kept_report("B1") is None
+        await store.pruning.keep_report(report.model_copy(update={"pending": report.settled}))
+    assert await store.pruning.fetch_kept_report("B1") is None
 
 
 async def test_a_report_that_is_read_while_its_batch_is_pruned_is_the_kept_one(store: SettlementStore) -> None:
@@ -225,8 +227,8 @@ async def test_a_report_that_is_read_while_its_batch_is_pruned_is_the_kept_one(s
 async def test_pruning_at_once_prunes_each_chunk_once(store: SettlementStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PRUNE_STEP_ITEM_COUNT", 1)
     await settle_in_chunks(store)
-    await store.keep_report(await report_of(store, "B1"))
-    counts = await asyncio.gather(*(store.prune_chunks("B1") for _ in range(5)))
+    await store.pruning.keep_report(await report_of(store, "B1"))
+    counts = await asyncio.gather(*(store.pruning.prune_chunks("B1") for _ in range(5)))
     assert sorted(counts) == [0, 0, 2, 3, 3]
     assert len(await outcomes_of(store)) == len(ORDER_IDS)
-    assert await store.fetch_store_breaks(10) == []
+    assert await store.audit.fetch_store_breaks(10) == []

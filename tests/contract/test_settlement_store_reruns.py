@@ -61,7 +61,7 @@ def again(exception: StoredException, **changes: Any) -> RerunItem:
 
 
 async def exceptions_of(store: SettlementStore, batch_id: str = "B1") -> list[StoredException]:
-    return await store.fetch_exceptions(batch_id, -1, 100)
+    return await store.filling.fetch_exceptions(batch_id, -1, 100)
 
 
 async def settle_with_exceptions(store: SettlementStore) -> list[StoredException]:
@@ -72,8 +72,8 @@ async def settle_with_exceptions(store: SettlementStore) -> list[StoredException
 
 
 async def pending_of(store: SettlementStore, batch_id: str) -> list[tuple[int, str, int, bool]]:
-    item_count = (await store.fetch_batch(batch_id)).item_count
-    items = await store.fetch_pending_items(batch_id, Chunk(0, 0, item_count, ChunkState.PLANNED))
+    item_count = (await store.batches.fetch_batch(batch_id)).item_count
+    items = await store.chunks.fetch_pending_items(batch_id, Chunk(0, 0, item_count, ChunkState.PLANNED))
     return [(item.item_no, item.order_id, item.claim_no, item.inherits_unknown) for item in items]
 
 
@@ -86,99 +86,102 @@ async def test_exceptions_are_read_in_slices_in_their_order(store: SettlementSto
         ("O3", "held", "PAYLOAD_CONFLICT"),
     ]
     assert all(each.is_latest and each.claim_no == 1 and each.amount_minor == 100 for each in found)
-    assert await store.fetch_exceptions("B1", 0, 2) == found[1:3]
+    assert await store.filling.fetch_exceptions("B1", 0, 2) == found[1:3]
     with pytest.raises(BatchNotFoundError):
         await exceptions_of(store, "nowhere")
 
 
 async def test_a_rerun_takes_exceptions_with_the_next_claim_number_and_todays_payload(store: SettlementStore) -> None:
     found = await settle_with_exceptions(store)
-    await store.open_batch(rerun_opening())
+    await store.filling.open_batch(rerun_opening())
     offered = [again(found[3]), again(found[1], amount_minor=70)]
-    assert await store.append_rerun_items("R1", offered) == {"O1", "O3"}
+    assert await store.filling.append_rerun_items("R1", offered) == {"O1", "O3"}
     assert await pending_of(store, "R1") == [(0, "O1", 2, False), (1, "O3", 2, True)]
-    planned = await store.fetch_planned_totals("R1")
+    planned = await store.batches.fetch_planned_totals("R1")
     assert (planned.order_count, planned.amount_minor) == (2, {"USD": 170})
     outcomes = await outcomes_of(store)
     assert (outcomes["O1"], outcomes["O3"]) == (("pending", None), ("pending", None))
     assert outcomes["O0"] == ("rejected", "ORDER_DISPUTED")
     assert [each.order_id for each in await exceptions_of(store) if each.is_latest] == ["O0", "O2"]
-    assert await store.fetch_store_breaks(10) == []
+    assert await store.audit.fetch_store_breaks(10) == []
 
 
 async def test_an_order_is_taken_by_one_rerun_only_whoever_comes_at_once(store: SettlementStore) -> None:
     found = await settle_with_exceptions(store)
     for batch_id in ("R1", "R2", "R3"):
-        await store.open_batch(rerun_opening(batch_id))
+        await store.filling.open_batch(rerun_opening(batch_id))
     taken = await asyncio.gather(
-        *(store.append_rerun_items(batch_id, [again(each) for each in found]) for batch_id in ("R1", "R2", "R3", "R1"))
+        *(
+            store.filling.append_rerun_items(batch_id, [again(each) for each in found])
+            for batch_id in ("R1", "R2", "R3", "R1")
+        )
     )
     assert sorted(order_id for each in taken for order_id in each) == ["O0", "O1", "O2", "O3"]
-    assert await store.fetch_store_breaks(10) == []
+    assert await store.audit.fetch_store_breaks(10) == []
 
 
 async def test_an_order_that_came_in_again_is_not_taken_by_a_rerun_of_its_earlier_item(store: SettlementStore) -> None:
     found = await settle_with_exceptions(store)
     await settle(store, ["O1"], "B2", [ExceptionItem(0, Outcome.REJECTED, ReasonCode.ORDER_DISPUTED)])
-    await store.open_batch(rerun_opening())
-    assert await store.append_rerun_items("R1", [again(found[1])]) == frozenset()
-    assert (await store.fetch_batch("R1")).item_count == 0
+    await store.filling.open_batch(rerun_opening())
+    assert await store.filling.append_rerun_items("R1", [again(found[1])]) == frozenset()
+    assert (await store.batches.fetch_batch("R1")).item_count == 0
 
 
 async def test_an_append_and_a_rerun_at_once_take_each_order_once_and_never_deadlock(store: SettlementStore) -> None:
     order_ids = [f"O{n:03d}" for n in range(100)]
     rejects = [ExceptionItem(n, Outcome.REJECTED, ReasonCode.ORDER_DISPUTED) for n in range(100)]
     await settle(store, order_ids, "B1", rejects)
-    found = await store.fetch_exceptions("B1", -1, 1_000)
-    await store.open_batch(rerun_opening())
-    await store.open_batch(opening_of("B2"))
+    found = await store.filling.fetch_exceptions("B1", -1, 1_000)
+    await store.filling.open_batch(rerun_opening())
+    await store.filling.open_batch(opening_of("B2"))
     taken, appended, taken_again = await asyncio.gather(
-        store.append_rerun_items("R1", [again(each) for each in found[::2]]),
-        store.append_orders("B2", [order_of(order_id) for order_id in reversed(order_ids)]),
-        store.append_rerun_items("R1", [again(each) for each in reversed(found)]),
+        store.filling.append_rerun_items("R1", [again(each) for each in found[::2]]),
+        store.filling.append_orders("B2", [order_of(order_id) for order_id in reversed(order_ids)]),
+        store.filling.append_rerun_items("R1", [again(each) for each in reversed(found)]),
     )
     assert len(taken) + appended.claimed_count + len(taken_again) == len(order_ids)
     assert appended.claimed_count + appended.duplicate_count == len(order_ids)
-    assert await store.fetch_store_breaks(10) == []
+    assert await store.audit.fetch_store_breaks(10) == []
 
 
 async def test_a_frozen_rerun_takes_no_more(store: SettlementStore) -> None:
     found = await settle_with_exceptions(store)
-    await store.open_batch(rerun_opening())
-    await store.freeze_batch("R1", CALENDAR)
+    await store.filling.open_batch(rerun_opening())
+    await store.filling.freeze_batch("R1", CALENDAR)
     with pytest.raises(BatchNotOpenError):
-        await store.append_rerun_items("R1", [again(found[0])])
+        await store.filling.append_rerun_items("R1", [again(found[0])])
     assert (await exceptions_of(store))[0].is_latest
     with pytest.raises(BatchNotFoundError):
-        await store.append_rerun_items("nowhere", [again(found[0])])
+        await store.filling.append_rerun_items("nowhere", [again(found[0])])
 
 
 async def test_freezing_gives_a_rerun_the_time_as_its_cutoff_and_the_business_date_of_it(
     store: SettlementStore,
 ) -> None:
     await settle_with_exceptions(store)
-    opened = await store.open_batch(rerun_opening())
+    opened = await store.filling.open_batch(rerun_opening())
     assert (opened.cutoff_at, opened.business_date) == (None, None)
     before = datetime.now(UTC)
     # A cutoff one minute ahead of now: the latest business date is yesterday's.
     soon = (before + timedelta(minutes=1)).time()
     calendar = BusinessCalendar(time(soon.hour, soon.minute, soon.second), ZoneInfo("UTC"))
-    await store.freeze_batch("R1", calendar)
-    frozen = await store.fetch_batch("R1")
-    plan = await store.start_batch("R1")
+    await store.filling.freeze_batch("R1", calendar)
+    frozen = await store.batches.fetch_batch("R1")
+    plan = await store.batches.start_batch("R1")
     assert frozen.cutoff_at
     assert abs(frozen.cutoff_at - before) < timedelta(seconds=30)
     assert frozen.business_date == calendar.latest_business_date(frozen.cutoff_at)
     assert frozen.business_date < (before + timedelta(minutes=1)).date()
     assert (plan.cutoff_at, plan.business_date) == (frozen.cutoff_at, frozen.business_date)
-    await store.freeze_batch("R1", CALENDAR)
-    assert (await store.fetch_batch("R1")).cutoff_at == frozen.cutoff_at
-    assert (await store.open_batch(rerun_opening())).cutoff_at == frozen.cutoff_at
+    await store.filling.freeze_batch("R1", CALENDAR)
+    assert (await store.batches.fetch_batch("R1")).cutoff_at == frozen.cutoff_at
+    assert (await store.filling.open_batch(rerun_opening())).cutoff_at == frozen.cutoff_at
 
 
 async def test_a_batch_with_a_cutoff_of_its_own_keeps_it_when_it_is_frozen(store: SettlementStore) -> None:
     await run_chunk(store, orders_of("O1"), batch_id="B1")
-    batch = await store.fetch_batch("B1")
+    batch = await store.batches.fetch_batch("B1")
     assert (batch.business_date, batch.cutoff_at) == (date(2026, 11, 22), opening_of().cutoff_at)
 
 
@@ -191,19 +194,19 @@ async def test_a_batch_with_a_cutoff_of_its_own_keeps_it_when_it_is_frozen(store
     ],
 )
 async def test_a_rerun_of_other_items_cannot_have_the_id(store: SettlementStore, selection: RerunSelection) -> None:
-    await store.open_batch(rerun_opening())
+    await store.filling.open_batch(rerun_opening())
     with pytest.raises(BatchMismatchError):
-        await store.open_batch(rerun_opening().model_copy(update={"rerun": selection}))
+        await store.filling.open_batch(rerun_opening().model_copy(update={"rerun": selection}))
 
 
 async def test_an_item_that_inherits_the_unknown_stays_unknown_when_its_chunk_is_held(store: SettlementStore) -> None:
     found = await settle_with_exceptions(store)
-    await store.open_batch(rerun_opening())
-    await store.append_rerun_items("R1", [again(found[1]), again(found[3])])
-    await store.freeze_batch("R1", CALENDAR)
-    await store.start_batch("R1")
-    await store.hold_chunk("R1", 0, "terminated before its validation")
+    await store.filling.open_batch(rerun_opening())
+    await store.filling.append_rerun_items("R1", [again(found[1]), again(found[3])])
+    await store.filling.freeze_batch("R1", CALENDAR)
+    await store.batches.start_batch("R1")
+    await store.chunks.hold_chunk("R1", 0, "terminated before its validation")
     outcomes = await outcomes_of(store)
     assert outcomes["O1"] == ("held", "NOT_ATTEMPTED")
     assert outcomes["O3"] == ("held", "OUTCOME_UNKNOWN")
-    assert await store.fetch_store_breaks(10) == []
+    assert await store.audit.fetch_store_breaks(10) == []

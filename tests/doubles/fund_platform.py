@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from domain.control_totals import totals_of
 from domain.errors import AccountNotFoundError, InvariantViolationError
-from fund_platform.port import HOUSE_ACCOUNT_PREFIX, check_account_openings, check_credit_requests
+from fund_platform.port.accounts import HOUSE_ACCOUNT_PREFIX, check_account_openings
+from fund_platform.port.credits import check_credit_requests
 from schemas.batches import ControlTotals
 from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
@@ -47,23 +48,30 @@ class MemoryFundPlatform:
     """
 
     def __init__(self) -> None:
-        self.accounts: dict[str, Account] = {}
+        self.account_by_id: dict[str, Account] = {}
         self.answers: dict[str, StoredAnswer] = {}
         self.entries: dict[int, JournalEntry] = {}
         self.postings: list[Posting] = []
+
+    @property
+    def accounts(self) -> Self:
+        """Itself: it has all parts of the port."""
+        return self
+
+    credits = proof = accounts
 
     async def open_accounts(self, openings: Sequence[AccountOpening]) -> None:
         """See `FundPlatform.open_accounts`."""
         check_account_openings(openings)
         for account_id, currency in openings:
             account = Account(account_id=account_id, currency=currency, balance_minor=0, closed_at=None)
-            self.accounts.setdefault(account_id, account)
+            self.account_by_id.setdefault(account_id, account)
 
     async def fetch_account(self, account_id: str) -> Account:
         """See `FundPlatform.fetch_account`."""
-        if account_id not in self.accounts:
+        if account_id not in self.account_by_id:
             raise AccountNotFoundError(f"The Fund Platform has no account {account_id}. Check its id.")
-        return self.accounts[account_id]
+        return self.account_by_id[account_id]
 
     async def close_account(self, account_id: str) -> Account:
         """See `FundPlatform.close_account`."""
@@ -123,8 +131,8 @@ class MemoryFundPlatform:
         return sorted(found for kind in by_kind for found in by_kind[kind][:break_count_max])
 
     def _replace_account(self, account: Account, **changes: object) -> Account:
-        self.accounts[account.account_id] = account.model_copy(update=changes)
-        return self.accounts[account.account_id]
+        self.account_by_id[account.account_id] = account.model_copy(update=changes)
+        return self.account_by_id[account.account_id]
 
     def _answer(
         self, requests: Sequence[CreditRequest], judge: Callable[[CreditRequest], CreditResultCode]
@@ -147,7 +155,7 @@ class MemoryFundPlatform:
         )
 
     def _judge(self, request: CreditRequest) -> CreditResultCode:
-        account = self.accounts.get(request.account_id)
+        account = self.account_by_id.get(request.account_id)
         if account is None:
             return CreditResultCode.ACCOUNT_NOT_FOUND
         if account.closed_at is not None:
@@ -162,7 +170,7 @@ class MemoryFundPlatform:
         due_by_currency: defaultdict[str, int] = defaultdict(int)
         for key, _, account_id, amount_minor, currency in credits_:
             self.postings.append(Posting(entry_id, account_id, amount_minor, currency, key))
-            account = self.accounts[account_id]
+            account = self.account_by_id[account_id]
             self._replace_account(account, balance_minor=account.balance_minor + amount_minor)
             due_by_currency[currency] += amount_minor
         for currency, amount_minor in due_by_currency.items():
@@ -211,7 +219,7 @@ class MemoryFundPlatform:
         sums: defaultdict[tuple[str, str], int] = defaultdict(int)
         for posting in self.postings:
             sums[posting.account_id, posting.currency] += posting.amount_minor
-        for account in self.accounts.values():
+        for account in self.account_by_id.values():
             total = sums[account.account_id, account.currency]
             if account.balance_minor != total:
                 detail = f"The balance is {account.balance_minor}, but the postings sum to {total}."
@@ -224,7 +232,7 @@ class MemoryFundPlatform:
                 yield "posting_without_entry", name, f"{posting} names an entry that does not exist."
             if posting.account_id.startswith(HOUSE_ACCOUNT_PREFIX):
                 continue
-            account = self.accounts.get(posting.account_id)
+            account = self.account_by_id.get(posting.account_id)
             if account is None or account.currency != posting.currency:
                 yield "posting_without_account", name, f"{posting} names an account that does not exist."
             stored = self.answers.get(posting.idempotency_key or "")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Self
 
 from domain import limits
 from domain.business_days import BusinessCalendar
@@ -39,8 +40,9 @@ from schemas.batches import (
     StoredValidation,
 )
 from schemas.order_life import ConflictingOffer, OrderItem
-from schemas.reasons import Outcome, ReasonCode
-from settlement_store.port import RELEASING_OUTCOMES, batch_pruned, check_exceptions, check_offers, is_opened_as
+from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
+from settlement_store.port.chunks import check_exceptions
+from settlement_store.port.filling import batch_pruned, check_offers, is_opened_as
 from tests.doubles.settlement_store_caps import MemoryCreditBuckets
 from tests.doubles.settlement_store_contents import Claim, Contents
 from tests.doubles.settlement_store_control import UNDER_WAY, MemoryBatchControl
@@ -52,6 +54,13 @@ class MemorySettlementStore(MemoryBatchControl, MemoryCreditBuckets):
     def __init__(self) -> None:
         super().__init__()
         self._conflicts: dict[tuple[str, str], ConflictingOffer] = {}
+
+    @property
+    def batches(self) -> Self:
+        """Itself: it has all parts of the port."""
+        return self
+
+    filling = chunks = control = caps = outbox = pruning = orders = audit = batches
 
     async def open_batch(self, opening: BatchOpening) -> Batch:
         """See `SettlementStore.open_batch`."""

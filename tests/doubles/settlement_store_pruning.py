@@ -7,7 +7,7 @@ from domain import limits
 from domain.errors import BatchNotFoundError, InvariantViolationError
 from schemas.batches import FINAL_STATES, Batch, BatchState, ReconciliationReport, RetiredBatch
 from schemas.reasons import Outcome
-from settlement_store.port import check_report
+from settlement_store.port.pruning import check_report
 from tests.doubles.settlement_store_contents import Claim
 from tests.doubles.settlement_store_outbox import MemoryOutbox
 

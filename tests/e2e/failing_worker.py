@@ -9,12 +9,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from itertools import count
 
-from fund_platform.postgres import PostgresFundPlatform
+from fund_platform.postgres.credits import PostgresCredits
 from schemas.ledger import CreditRequest, CreditResultCode
 from starters.worker import worker
 
 _serial = count(1)
-_post_credits = PostgresFundPlatform.post_credits
+_post_credits = PostgresCredits.post_credits
 
 
 def _die_at(point: str) -> None:
@@ -23,7 +23,7 @@ def _die_at(point: str) -> None:
 
 
 async def _post_and_die(
-    self: PostgresFundPlatform, reference: str, requests: Sequence[CreditRequest]
+    self: PostgresCredits, reference: str, requests: Sequence[CreditRequest]
 ) -> Mapping[str, CreditResultCode]:
     _die_at("before-request")
     codes = await _post_credits(self, reference, requests)
@@ -32,5 +32,5 @@ async def _post_and_die(
 
 
 if __name__ == "__main__":
-    PostgresFundPlatform.post_credits = _post_and_die  # type: ignore[method-assign]
+    PostgresCredits.post_credits = _post_and_die  # type: ignore[method-assign]
     worker()

@@ -148,16 +148,16 @@ async def store(commands: Commands) -> AsyncIterator[SettlementStore]:
 async def hold(store: SettlementStore) -> None:
     """Batch B1: one order whose credit may exist, on nobody's record."""
     await run_chunk(store, orders_of("O1"))
-    await store.store_validation("B1", 0, [])
-    await store.hold_chunk("B1", 0, "the chunk's workflow was terminated")
+    await store.chunks.store_validation("B1", 0, [])
+    await store.chunks.hold_chunk("B1", 0, "the chunk's workflow was terminated")
 
 
 async def credit(commands: Commands, order_id: str, **changes: Any) -> None:
     async with await open_pool(commands.database_url, schema="fund_platform", application_name="tests") as pool:
         fund_platform = PostgresFundPlatform(pool)
-        await fund_platform.open_accounts([AccountOpening("A1", "USD")])
+        await fund_platform.accounts.open_accounts([AccountOpening("A1", "USD")])
         request = CreditRequest(credit_key(order_id), 1, "A1", 100, "USD")
-        await fund_platform.post_credits("B1.chunk-000000", [request._replace(**changes)])
+        await fund_platform.credits.post_credits("B1.chunk-000000", [request._replace(**changes)])
 
 
 async def test_a_held_order_says_that_its_credit_may_exist_and_how_to_find_out(
@@ -174,8 +174,8 @@ async def test_a_held_order_says_that_its_credit_may_exist_and_how_to_find_out(
 
 async def test_systems_that_contradict_each_other_are_said_to(commands: Commands, store: SettlementStore) -> None:
     await run_chunk(store, orders_of("O1"))
-    await store.store_validation("B1", 0, [])
-    await store.store_outcomes("B1", 0, [])
+    await store.chunks.store_validation("B1", 0, [])
+    await store.chunks.store_outcomes("B1", 0, [])
     told = commands.ok("order", "O1").splitlines()
     assert told[:3] == [
         "The systems contradict each other about order O1.",

@@ -60,7 +60,7 @@ async def test_a_relay_delivers_says_so_and_gives_its_leases_back(
 ) -> None:
     await settle(store, ORDER_IDS, "B1", rejects=[rejected(0)])
     with relays.running("relay"):
-        await eventually(lambda: is_delivered(store))
+        await eventually(lambda: is_delivered(store.outbox))
     assert set(outcomes_of(await read_told(topic)).values()) == {1}
     events = events_of(relays.directory / "relay.log")
     assert [event["event"] for event in (events[0], events[-1])] == ["relay delivers results", "relay has stopped"]
@@ -82,13 +82,13 @@ async def test_of_two_relays_one_is_stopped_past_its_lease_and_every_outcome_is_
         stopped.send_signal(signal.SIGSTOP)
         try:
             await settle(store, ORDER_IDS[:50], "B2")
-            assert not await is_delivered(store)
-            await eventually(lambda: is_delivered(store), limits.RELAY_LEASE_S + 30)
+            assert not await is_delivered(store.outbox)
+            await eventually(lambda: is_delivered(store.outbox), limits.RELAY_LEASE_S + 30)
         finally:
             stopped.send_signal(signal.SIGCONT)
         await eventually(share)
         await settle(store, ["O-last"], "B3")
-        await eventually(lambda: is_delivered(store))
+        await eventually(lambda: is_delivered(store.outbox))
     told = await read_told(topic)
     expected = {
         *((order_id, 1, "rejected", "ORDER_DISPUTED") for order_id in ORDER_IDS[:50]),
@@ -116,7 +116,7 @@ async def test_a_relay_outlives_postgresql_that_drops_its_connections(
                 "WHERE datname = current_database() AND application_name = 'settle'"
             )
         await settle(store, ORDER_IDS, "B1")
-        await eventually(lambda: is_delivered(store))
+        await eventually(lambda: is_delivered(store.outbox))
     assert len(kept_by_reader(await read_told(topic))) == len(ORDER_IDS)
     events = events_of(relays.directory / "relay.log")
     assert events[-1]["event"] == "relay has stopped"
@@ -126,7 +126,7 @@ async def test_a_batch_is_pruned_once_its_results_are_delivered(
     relays: Commands, store: PostgresSettlementStore
 ) -> None:
     await settle(store, ORDER_IDS, "B1", rejects=[rejected(n) for n in range(100)])
-    await store.close_batch("B1", balanced=True)
+    await store.batches.close_batch("B1", balanced=True)
     with psycopg.connect(relays.database_url) as connection:
         connection.execute("UPDATE settlement.batches SET closed_at = closed_at - interval '2 days'")
     relays.environment["SETTLE_RETENTION_DAYS"] = "1"
@@ -134,5 +134,5 @@ async def test_a_batch_is_pruned_once_its_results_are_delivered(
     assert "Batch B1 keeps its items: its results are not delivered yet; run: settle relay\n" in told
     assert "Pruned 0 items" in told
     with relays.running("relay"):
-        await eventually(lambda: is_delivered(store))
+        await eventually(lambda: is_delivered(store.outbox))
     assert "Pruned 100 items" in relays.ok("prune")

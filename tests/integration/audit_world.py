@@ -86,30 +86,32 @@ async def freeze(ports: Ports, batch_id: str, chunk_size: int, *records: OrderRe
     await ports.order_center.load_records(records)
     opening = opening_of(batch_id, chunk_size)
     await freeze_overdue_orders(ports.order_center, ports.store, opening, CALENDAR, None, on_slice=lambda _cursor: None)
-    await ports.store.start_batch(batch_id)
+    await ports.store.batches.start_batch(batch_id)
 
 
 async def settle_chunk(ports: Ports, batch_id: str, chunk_index: int) -> None:
     await validate_chunk(ports.order_center, ports.store, ref_of(batch_id, chunk_index))
-    await credit_chunk(ports.store, ports.fund_platform, CreditTurns(ports.store, None), ref_of(batch_id, chunk_index))
+    await credit_chunk(
+        ports.store, ports.fund_platform, CreditTurns(ports.store.caps, None), ref_of(batch_id, chunk_index)
+    )
 
 
 async def close(ports: Ports, batch_id: str) -> None:
     report = await reconcile_batch(ports.store, ports.fund_platform, batch_id)
-    await ports.store.close_batch(batch_id, balanced=report.balanced)
+    await ports.store.batches.close_batch(batch_id, balanced=report.balanced)
 
 
 async def prune(ports: Ports, batch_id: str) -> None:
     await deliver_all(ports.store)
-    assert await ports.store.keep_report(await reconcile_batch(ports.store, ports.fund_platform, batch_id))
-    while await ports.store.prune_chunks(batch_id):
+    assert await ports.store.pruning.keep_report(await reconcile_batch(ports.store, ports.fund_platform, batch_id))
+    while await ports.store.pruning.prune_chunks(batch_id):
         pass
 
 
 async def credit(ports: Ports, order_id: str, claim_no: int = 1, **changes: Any) -> None:
     """Have a credit posted behind Settle's back."""
     request = CreditRequest(credit_key(order_id), claim_no, "A1", 1000, "USD")._replace(**changes)
-    await ports.fund_platform.post_credits("a test", [request])
+    await ports.fund_platform.credits.post_credits("a test", [request])
 
 
 async def build_world(ports: Ports) -> None:
@@ -124,10 +126,10 @@ async def build_world(ports: Ports) -> None:
     - B6, closed and pruned: O50 settled, O51 rejected by validation.
     - B4, open: O30 O31 pending; O00 offered again, once as it is and once changed.
     """
-    await ports.fund_platform.open_accounts(
+    await ports.fund_platform.accounts.open_accounts(
         [AccountOpening("A1", "USD"), AccountOpening("A2", "EUR"), AccountOpening("closed", "USD")]
     )
-    await ports.fund_platform.close_account("closed")
+    await ports.fund_platform.accounts.close_account("closed")
     await credit(ports, "O05", amount_minor=999)
     disputed: dict[str, Any] = {"status": OrderStatus.DISPUTED}
     changes: dict[str, dict[str, Any]] = {
@@ -144,8 +146,8 @@ async def build_world(ports: Ports) -> None:
     await validate_chunk(ports.order_center, ports.store, ref_of("B1", 2))
     for order_id in ("O09", "O10", "O11"):
         await credit(ports, order_id)
-    await ports.store.hold_chunk("B1", 2, "the answer was lost")
-    await ports.store.hold_chunk("B1", 3, "the worker was lost")
+    await ports.store.chunks.hold_chunk("B1", 2, "the answer was lost")
+    await ports.store.chunks.hold_chunk("B1", 3, "the worker was lost")
     await close(ports, "B1")
 
     await freeze(ports, "B2", 2, record_of("O07"), record_of("O14"))
@@ -160,12 +162,12 @@ async def build_world(ports: Ports) -> None:
     await freeze(ports, "B5", 1, record_of("O40"), record_of("O41"))
     await validate_chunk(ports.order_center, ports.store, ref_of("B5", 0))
     await credit(ports, "O40")
-    await ports.store.hold_chunk("B5", 0, "the answer was lost")
-    await ports.store.hold_chunk("B5", 1, "the worker was lost")
+    await ports.store.chunks.hold_chunk("B5", 0, "the answer was lost")
+    await ports.store.chunks.hold_chunk("B5", 1, "the worker was lost")
     await close(ports, "B5")
     rerun = rerun_opening_of("R1", "B5", chunk_size=2)
     await freeze_rerun(ports.order_center, ports.store, rerun, CALENDAR, -1, on_slice=lambda _item_no: None)
-    await ports.store.start_batch("R1")
+    await ports.store.batches.start_batch("R1")
     await settle_chunk(ports, "R1", 0)
     await close(ports, "R1")
     await prune(ports, "B5")
@@ -175,7 +177,7 @@ async def build_world(ports: Ports) -> None:
     await close(ports, "B6")
     await prune(ports, "B6")
 
-    await ports.store.open_batch(opening_of("B4", 2))
+    await ports.store.filling.open_batch(opening_of("B4", 2))
     for amount_minor in (1000, 1001):
         offered = [OfferedOrder(order_id, "A1", amount_minor, "USD") for order_id in ("O00", f"O3{amount_minor % 10}")]
-        await ports.store.append_orders("B4", offered)
+        await ports.store.filling.append_orders("B4", offered)

@@ -53,28 +53,30 @@ def records_of(rng: random.Random, order_ids: Sequence[str]) -> list[OrderRecord
 
 
 async def count_orders(ports: Ports) -> int:
-    return len(await ports.store.fetch_latest_items("", 10_000))
+    return len(await ports.store.audit.fetch_latest_items("", 10_000))
 
 
 async def open_accounts(ports: Ports) -> None:
     openings = [AccountOpening("A1", "USD"), AccountOpening("A2", "EUR"), AccountOpening("closed", "USD")]
-    await ports.fund_platform.open_accounts(openings)
-    await ports.fund_platform.close_account("closed")
+    await ports.fund_platform.accounts.open_accounts(openings)
+    await ports.fund_platform.accounts.close_account("closed")
 
 
 async def append(ports: Ports, batch_id: str, records: Sequence[OrderRecord]) -> None:
     await ports.order_center.load_records(records)
     offered = [OfferedOrder(r.order_id, r.account_id, r.paid_minor - r.refunded_minor, r.currency) for r in records]
-    await ports.store.append_orders(batch_id, offered)
+    await ports.store.filling.append_orders(batch_id, offered)
 
 
 async def request_credits(ports: Ports, batch_id: str, chunk_index: int) -> None:
     """What a worker does that is lost before it can store the answers."""
-    items = await ports.store.fetch_pending_items(batch_id, await ports.store.fetch_chunk(batch_id, chunk_index))
+    items = await ports.store.chunks.fetch_pending_items(
+        batch_id, await ports.store.chunks.fetch_chunk(batch_id, chunk_index)
+    )
     requests = [
         CreditRequest(credit_key(i.order_id), i.claim_no, i.account_id, i.amount_minor, i.currency) for i in items
     ]
-    await ports.fund_platform.post_credits("a test", requests)
+    await ports.fund_platform.credits.post_credits("a test", requests)
 
 
 def steps_of_chunk(rng: random.Random, ports: Ports, batch_id: str, chunk_index: int) -> list[Step]:
@@ -82,8 +84,8 @@ def steps_of_chunk(rng: random.Random, ports: Ports, batch_id: str, chunk_index:
     ref = ref_of(batch_id, chunk_index)
     validate: Step = lambda: validate_chunk(ports.order_center, ports.store, ref)  # noqa: E731
     request: Step = lambda: request_credits(ports, batch_id, chunk_index)  # noqa: E731
-    store: Step = lambda: credit_chunk(ports.store, ports.fund_platform, CreditTurns(ports.store, None), ref)  # noqa: E731
-    hold: Step = lambda: ports.store.hold_chunk(batch_id, chunk_index, "a test")  # noqa: E731
+    store: Step = lambda: credit_chunk(ports.store, ports.fund_platform, CreditTurns(ports.store.caps, None), ref)  # noqa: E731
+    hold: Step = lambda: ports.store.chunks.hold_chunk(batch_id, chunk_index, "a test")  # noqa: E731
     return rng.choice(
         [
             [validate, store],
@@ -101,14 +103,14 @@ async def run_batch(
     rng: random.Random, ports: Ports, batch_id: str, records: Sequence[OrderRecord]
 ) -> AsyncIterator[None]:
     """A batch's way, its chunks' steps mixed; stops after each step."""
-    await ports.store.open_batch(opening_of(batch_id, chunk_size=3))
+    await ports.store.filling.open_batch(opening_of(batch_id, chunk_size=3))
     yield
     for half in (records[: len(records) // 2], records[len(records) // 2 :]):
         await append(ports, batch_id, half)
         yield
-    await ports.store.freeze_batch(batch_id, CALENDAR)
+    await ports.store.filling.freeze_batch(batch_id, CALENDAR)
     yield
-    plan = await ports.store.start_batch(batch_id)
+    plan = await ports.store.batches.start_batch(batch_id)
     yield
     # Each chunk's steps stay in their order; whose is next is drawn.
     chunks = [steps_of_chunk(rng, ports, batch_id, chunk_index) for chunk_index in range(plan.chunk_count)]
@@ -180,20 +182,22 @@ async def ports(databases: DatabaseUrls) -> AsyncIterator[Ports]:
 
 async def test_after_every_step_of_a_batch_the_audit_is_clean(ports: Ports) -> None:
     records = records_of(random.Random(1), [f"O{n:03d}" for n in range(60)])
-    await ports.store.open_batch(opening_of("B1", chunk_size=25))
+    await ports.store.filling.open_batch(opening_of("B1", chunk_size=25))
     for start in range(0, len(records), 20):
         await append(ports, "B1", records[start : start + 20])
         report = await audit(ports.store, ports.fund_platform)
         assert_clean(report)
         assert report.pending.order_count == start + 20
-    await ports.store.freeze_batch("B1", CALENDAR)
+    await ports.store.filling.freeze_batch("B1", CALENDAR)
     assert_clean(await audit(ports.store, ports.fund_platform))
-    await ports.store.start_batch("B1")
+    await ports.store.batches.start_batch("B1")
     for chunk_index in range(3):
         for step in (
             validate_chunk(ports.order_center, ports.store, ref_of("B1", chunk_index)),
             request_credits(ports, "B1", chunk_index),
-            credit_chunk(ports.store, ports.fund_platform, CreditTurns(ports.store, None), ref_of("B1", chunk_index)),
+            credit_chunk(
+                ports.store, ports.fund_platform, CreditTurns(ports.store.caps, None), ref_of("B1", chunk_index)
+            ),
         ):
             await step
             report = await audit(ports.store, ports.fund_platform)
@@ -216,7 +220,7 @@ async def test_audits_beside_a_run_are_clean(ports: Ports, monkeypatch: pytest.M
         await freeze_overdue_orders(
             ports.order_center, ports.store, opening, CALENDAR, None, on_slice=lambda _cursor: None
         )
-        plan = await ports.store.start_batch(batch_id)
+        plan = await ports.store.batches.start_batch(batch_id)
         await asyncio.gather(*(settle_chunk(ports, batch_id, chunk_index) for chunk_index in range(plan.chunk_count)))
         await close(ports, batch_id)
 

@@ -99,7 +99,7 @@ async def test_an_untouched_world_is_clean_and_each_order_counts_once(
     assert (report.duplicates, report.conflicts) == (1, 2)  # one conflict was offered, one is the ledger's
     assert (report.duplicate_credits, report.unbalanced_entries, report.balance_breaks) == (0, 0, 0)
     async with open_ports_of(world) as ports:
-        assert report.oldest_pending_at == (await ports.store.fetch_batch("B3")).opened_at
+        assert report.oldest_pending_at == (await ports.store.batches.fetch_batch("B3")).opened_at
 
 
 async def test_the_report_has_the_fields_that_users_rely_on(world: DatabaseUrls) -> None:

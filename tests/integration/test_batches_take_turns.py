@@ -32,7 +32,7 @@ async def test_a_small_run_beside_a_big_one_with_all_its_chunks_in_flight_ends_l
 
     async def chunk_closed_count() -> int:
         try:
-            return (await systems.store.fetch_progress(batch_id)).chunk_closed_count
+            return (await systems.store.batches.fetch_progress(batch_id)).chunk_closed_count
         except BatchNotFoundError:
             return 0
 

@@ -54,28 +54,28 @@ class Day:
 
         reading = replaced(self.systems.order_center, "fetch_overdue_slice", fetch_overdue_slice)
         await freeze(self.systems._replace(order_center=reading), self.opening)
-        await self.systems.store.start_batch(self.opening.batch_id)
+        await self.systems.store.batches.start_batch(self.opening.batch_id)
 
     async def validate(self) -> None:
         await chunks.validate_chunk(self.systems.order_center, self.systems.store, self._ref())
 
     async def credit(self) -> None:
-        turns = CreditTurns(self.systems.store, None)
+        turns = CreditTurns(self.systems.store.caps, None)
         await chunks.credit_chunk(self.systems.store, self.systems.fund_platform, turns, self._ref())
 
     async def close(self) -> dict[str, int]:
         report = await reconcile_batch(self.systems.store, self.systems.fund_platform, self.opening.batch_id)
-        closed = await self.systems.store.close_batch(self.opening.batch_id, balanced=report.balanced)
+        closed = await self.systems.store.batches.close_batch(self.opening.batch_id, balanced=report.balanced)
         assert closed.state == BatchState.CLOSED
         return report.reasons
 
     async def conflict_count(self) -> int:
-        return (await self.systems.store.fetch_batch(self.opening.batch_id)).conflict_count
+        return (await self.systems.store.batches.fetch_batch(self.opening.batch_id)).conflict_count
 
     async def whole(self) -> dict[str, int]:
         """All steps, nothing changing in between; the reasons."""
         await self.freeze()
-        if (await self.systems.store.fetch_batch(self.opening.batch_id)).item_count:
+        if (await self.systems.store.batches.fetch_batch(self.opening.batch_id)).item_count:
             await self.validate()
             await self.credit()
         return await self.close()
@@ -97,7 +97,7 @@ class Rerun(Day):
         order_center, store, _ = self.systems
         await freeze_rerun(order_center, store, self.opening, CALENDAR, -1, on_slice=lambda _: None)
         self.opening = self.opening.model_copy(
-            update={"cutoff_at": (await store.start_batch(self.opening.batch_id)).cutoff_at}
+            update={"cutoff_at": (await store.batches.start_batch(self.opening.batch_id)).cutoff_at}
         )
 
 
@@ -106,7 +106,9 @@ def amount_of(record: OrderRecord) -> int:
 
 
 async def credits_of(systems: Systems) -> dict[str, int]:
-    return {each.idempotency_key: each.amount_minor for each in await systems.fund_platform.fetch_credits("", 100)}
+    return {
+        each.idempotency_key: each.amount_minor for each in await systems.fund_platform.proof.fetch_credits("", 100)
+    }
 
 
 @pytest.fixture
@@ -137,7 +139,7 @@ async def test_an_order_that_changes_before_its_validation_is_rejected_and_settl
     assert await credits_of(systems) == {credit_key(record.order_id): amount_of(record) for record in changed}
     await require_clean(systems, ORDER_COUNT)
     assert await Day(systems, "third").whole() == {}
-    assert (await systems.store.fetch_batch("third")).item_count == 0
+    assert (await systems.store.batches.fetch_batch("third")).item_count == 0
 
 
 async def test_an_order_that_changes_after_its_validation_is_credited_as_frozen_and_then_a_conflict_once(
@@ -222,7 +224,7 @@ async def test_a_rerun_leaves_an_order_whose_period_is_not_over_yet_to_the_run_o
 async def test_a_rerun_that_asks_for_the_frozen_payload_leaves_the_changed_record_to_be_counted(
     systems: Systems, records: list[OrderRecord]
 ) -> None:
-    await systems.fund_platform.post_credits(
+    await systems.fund_platform.credits.post_credits(
         "a test",
         [
             CreditRequest(credit_key(record.order_id), 1, record.account_id, amount_of(record) + 1, record.currency)

@@ -50,7 +50,7 @@ async def test_a_capped_batch_with_all_its_chunks_in_flight_leaves_slots_to_othe
         orders = await seed_orders(systems, 300, seed=2, prefix="O-")
         _, result = await settle(client, batch_id, other)
         await require_settled(systems, result, other, orders)
-        progress = await systems.store.fetch_progress(capped.batch_id)
+        progress = await systems.store.batches.fetch_progress(capped.batch_id)
         assert progress.chunk_closed_count < CHUNK_COUNT / 2
 
 

@@ -113,7 +113,7 @@ HANDS = [cancel, terminate, reset_to_the_first_task, reset_to_the_last_task]
 
 async def until_final(systems: Systems, batch_id: str) -> BatchState:
     async def probe() -> BatchState | None:
-        state = (await systems.store.fetch_batch(batch_id)).state
+        state = (await systems.store.batches.fetch_batch(batch_id)).state
         return state if state in FINAL_STATES else None
 
     return await eventually(probe)
@@ -183,8 +183,8 @@ async def test_a_batch_comes_to_its_close_after_an_operators_hand_on_a_workflow_
 
             await eventually(is_running_again)
             await until_paused(client, batch_id)
-            assert (await systems.store.fetch_batch(batch_id)).state == BatchState.PAUSED
-            assert {3, 4, 5} <= set(await systems.store.fetch_unclosed_chunks(batch_id, -1, 10))
+            assert (await systems.store.batches.fetch_batch(batch_id)).state == BatchState.PAUSED
+            assert {3, 4, 5} <= set(await systems.store.chunks.fetch_unclosed_chunks(batch_id, -1, 10))
             await resume(client, batch_id)
         assert await until_final(systems, batch_id) == BatchState.CLOSED
     await require_done(systems, orders, held_count_max=CHUNK_SIZE if is_chunk else 0)
@@ -269,7 +269,7 @@ async def begin(own: OwnStack, client: Client, task_queue: str, name: str) -> Se
     await start_batch(client, task_queue, opening_of(name, chunk_size=CHUNK_SIZE, window=1))
 
     async def is_frozen() -> bool:
-        batches = await own.systems.store.fetch_batches(len(BATCHES))
+        batches = await own.systems.store.batches.fetch_batches(len(BATCHES))
         return any(batch.batch_id == name and batch.state == BatchState.RUNNING for batch in batches)
 
     await eventually(is_frozen)
@@ -278,7 +278,7 @@ async def begin(own: OwnStack, client: Client, task_queue: str, name: str) -> Se
 
 async def until_closed_chunks(own: OwnStack, name: str, count: int) -> None:
     async def probe() -> bool:
-        return (await own.systems.store.fetch_progress(name)).chunk_closed_count >= count
+        return (await own.systems.store.batches.fetch_progress(name)).chunk_closed_count >= count
 
     await eventually(probe)
 
@@ -327,7 +327,7 @@ async def test_every_batch_comes_to_its_close_after_temporals_database_is(
         await until_paused_in_temporal(client)
         await gate.open()
         await until_paused(client, "paused")
-        assert {4, 5} <= set(await systems.store.fetch_unclosed_chunks("paused", -1, 10))
+        assert {4, 5} <= set(await systems.store.chunks.fetch_unclosed_chunks("paused", -1, 10))
         await resume(client, "paused")
         states = {name: await until_final(systems, name) for name in BATCHES}
     assert states == {**dict.fromkeys(BATCHES, BatchState.CLOSED), "aborted": BatchState.ABORTED}

@@ -111,7 +111,7 @@ async def test_credits_that_are_not_answered_by_the_deadline_are_held_and_the_ba
     is_away = True
 
     async def post_credits(*arguments: Any) -> object:
-        answers = await systems.fund_platform.post_credits(*arguments)
+        answers = await systems.fund_platform.credits.post_credits(*arguments)
         if is_away and arguments[0] == chunk_workflow_id(batch_id, 1):
             raise TimeoutError("the answer was lost")
         return answers
@@ -119,12 +119,12 @@ async def test_credits_that_are_not_answered_by_the_deadline_are_held_and_the_ba
     mute = systems._replace(fund_platform=replaced(systems.fund_platform, "post_credits", post_credits))
     settings = Settings(credit_deadline_s=1).batch_settings
     opening = opening_of(batch_id, chunk_size=50, window=2)
-    await systems.store.open_batch(opening)
+    await systems.store.filling.open_batch(opening)
     async with build_worker(client, batch_id, *mute, batch_settings=settings):
         handle = await start_batch(client, batch_id, opening)
 
         async def paused() -> str | None:
-            actions = await systems.store.fetch_control_actions(batch_id)
+            actions = await systems.store.control.fetch_control_actions(batch_id)
             return actions[-1].reason if actions else None
 
         reason = await eventually(paused)
@@ -134,7 +134,7 @@ async def test_credits_that_are_not_answered_by_the_deadline_are_held_and_the_ba
         await handle.execute_update(SettleBatchWorkflow.resume, ControlInput(requested_by="a test"))
         result = await handle.result()
         assert (result.totals.settled.order_count, result.totals.held.order_count) == (50, 50)
-        assert await systems.store.fetch_reason_counts(batch_id) == {ReasonCode.OUTCOME_UNKNOWN: 50}
+        assert await systems.store.batches.fetch_reason_counts(batch_id) == {ReasonCode.OUTCOME_UNKNOWN: 50}
         assert await scheduled_activities(client, batch_id, 2) == {"validate_chunk", "credit_chunk", "hold_chunk"}
         is_away = False
         _, rerun = await settle(client, batch_id, rerun_opening_of(f"{batch_id}-rerun", batch_id))

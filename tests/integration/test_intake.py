@@ -134,7 +134,7 @@ async def test_an_order_of_an_unfinished_batch_announced_again_is_a_duplicate(
         await until_taken_in(settings)
         await announce_orders(settings, orders.records)
         await until_taken_in(settings)
-        assert sum(batch.duplicate_count for batch in await systems.store.fetch_batches(10)) == 10
+        assert sum(batch.duplicate_count for batch in await systems.store.batches.fetch_batches(10)) == 10
     await take_in(client, systems, settings)
     await require_clean(systems, 10)
 

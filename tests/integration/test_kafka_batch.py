@@ -40,7 +40,7 @@ async def test_a_kafka_batch_settles_and_acknowledges_all_its_orders_in_each_chu
     opening = kafka_opening_of(batch_id, chunk_size=20)
     await fill(systems, opening, orders.records)
     if is_frozen_by_intake:
-        await systems.store.freeze_batch(batch_id, CALENDAR)
+        await systems.store.filling.freeze_batch(batch_id, CALENDAR)
     assert len(await fetch_offered(systems)) == 50
     async with running_worker(client, batch_id, systems):
         handle, result = await settle(client, batch_id, opening)
@@ -50,7 +50,7 @@ async def test_a_kafka_batch_settles_and_acknowledges_all_its_orders_in_each_chu
     assert await fetch_offered(systems) == []
     await require_clean(systems, 50)
 
-    batch = await systems.store.fetch_batch(batch_id)
+    batch = await systems.store.batches.fetch_batch(batch_id)
     assert batch.cutoff_at is not None
     assert batch.business_date == CALENDAR.latest_business_date(batch.cutoff_at)
     described = await handle.describe()
@@ -81,7 +81,7 @@ async def test_a_record_that_changed_after_its_validation_is_offered_to_the_next
     assert [order.order_id for order in await fetch_offered(systems)] == [changed.order_id]
 
     await freeze(systems, opening_of("next-day", chunk_size=10, window=1))
-    next_day = await systems.store.fetch_batch("next-day")
+    next_day = await systems.store.batches.fetch_batch("next-day")
     assert (next_day.item_count, next_day.duplicate_count, next_day.conflict_count) == (0, 0, 1)
     assert await fetch_offered(systems) == []
 

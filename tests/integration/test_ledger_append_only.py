@@ -14,8 +14,8 @@ REQUEST = CreditRequest("k", 1, "alice", 100, "USD")
 @pytest.fixture
 async def fund_platform(pool: Pool) -> PostgresFundPlatform:
     fund_platform = PostgresFundPlatform(pool)
-    await fund_platform.open_accounts([AccountOpening("alice", "USD")])
-    await fund_platform.post_credits("a test", [REQUEST])
+    await fund_platform.accounts.open_accounts([AccountOpening("alice", "USD")])
+    await fund_platform.credits.post_credits("a test", [REQUEST])
     return fund_platform
 
 
@@ -44,8 +44,8 @@ async def test_a_key_whose_answer_was_lost_is_not_paid_again(fund_platform: Post
     await pool.execute("DELETE FROM credit_answers")
     other = CreditRequest("other", 1, "alice", 5, "USD")
     with pytest.raises(InvariantViolationError, match=r"\(k\) already exists"):
-        await fund_platform.post_credits("a test", [REQUEST, other])
-    assert (await fund_platform.fetch_account("alice")).balance_minor == 100
+        await fund_platform.credits.post_credits("a test", [REQUEST, other])
+    assert (await fund_platform.accounts.fetch_account("alice")).balance_minor == 100
     assert await pool.fetchval("SELECT count(*) FROM credit_answers") == 0
 
 
@@ -53,7 +53,7 @@ async def test_a_key_whose_answer_was_lost_is_not_withdrawn(fund_platform: Postg
     await pool.execute("DELETE FROM credit_answers")
     other = CreditRequest("other", 1, "alice", 5, "USD")
     with pytest.raises(InvariantViolationError, match="settle audit"):
-        await fund_platform.withdraw_credits("a test", [other, REQUEST])
+        await fund_platform.credits.withdraw_credits("a test", [other, REQUEST])
     assert await pool.fetchval("SELECT count(*) FROM credit_answers") == 0
 
 
@@ -62,9 +62,9 @@ async def test_a_balance_too_big_for_the_ledger_is_an_error_and_posts_nothing(
 ) -> None:
     huge = [CreditRequest(f"huge-{n}", 1, "alice", 2**62, "USD") for n in range(2)]
     with pytest.raises(asyncpg.NumericValueOutOfRangeError):
-        await fund_platform.post_credits("a test", huge)
-    assert (await fund_platform.fetch_account("alice")).balance_minor == 100
-    assert await fund_platform.fetch_ledger_breaks(10) == []
+        await fund_platform.credits.post_credits("a test", huge)
+    assert (await fund_platform.accounts.fetch_account("alice")).balance_minor == 100
+    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
 
 
 async def test_the_house_never_has_an_account_row_that_every_call_would_queue_for(pool: Pool) -> None:

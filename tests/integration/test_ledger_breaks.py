@@ -117,9 +117,9 @@ PLANTED = {
 @pytest.fixture
 async def fund_platform(pool: Pool) -> PostgresFundPlatform:
     fund_platform = PostgresFundPlatform(pool)
-    await fund_platform.open_accounts([AccountOpening("alice", "USD"), AccountOpening("bob", "USD")])
-    await fund_platform.post_credits("a test", REQUESTS)
-    assert await fund_platform.fetch_ledger_breaks(10) == []
+    await fund_platform.accounts.open_accounts([AccountOpening("alice", "USD"), AccountOpening("bob", "USD")])
+    await fund_platform.credits.post_credits("a test", REQUESTS)
+    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
     return fund_platform
 
 
@@ -134,7 +134,7 @@ async def test_a_planted_break_is_found_and_nothing_else(
 ) -> None:
     statements, expected = PLANTED[name]
     await plant(pool, statements)
-    assert sorted(await fund_platform.fetch_ledger_breaks(10)) == expected
+    assert sorted(await fund_platform.proof.fetch_ledger_breaks(10)) == expected
 
 
 async def test_the_bound_is_for_each_kind_so_that_many_of_one_do_not_hide_another(
@@ -146,7 +146,7 @@ async def test_the_bound_is_for_each_kind_so_that_many_of_one_do_not_hide_anothe
         INSERT INTO credit_answers SELECT 'k' || n, 1, 'created', 'alice', 1, 'USD' FROM generate_series(10, 30) AS n;
         UPDATE accounts SET balance_minor = 0""",
     )
-    kinds = [kind for kind, _, _ in await fund_platform.fetch_ledger_breaks(2)]
+    kinds = [kind for kind, _, _ in await fund_platform.proof.fetch_ledger_breaks(2)]
     assert kinds == [kind for kind in ("answer_without_posting", "balance_off", "entry_without_posting") for _ in "12"]
 
 
@@ -155,18 +155,18 @@ async def test_a_key_paid_twice_is_one_credit_of_both_postings_and_counts_twice_
 ) -> None:
     await plant(pool, PLANTED["a key paid twice"][0])
     for slice_size in (1, 10):
-        [credit, *_] = await fund_platform.fetch_credits("", slice_size)
+        [credit, *_] = await fund_platform.proof.fetch_credits("", slice_size)
         assert credit[:5] == ("k1", "alice", "USD", 200, 2)
-        following = await fund_platform.fetch_credits("k1", slice_size)
+        following = await fund_platform.proof.fetch_credits("k1", slice_size)
         assert [c.idempotency_key for c in following] == ["k2", "k3"][:slice_size]
-    assert await fund_platform.fetch_credit_totals(["k1", "k2"]) == ControlTotals(
+    assert await fund_platform.credits.fetch_credit_totals(["k1", "k2"]) == ControlTotals(
         order_count=3, order_count_by_currency={"USD": 3}, amount_minor={"USD": 220}
     )
 
 
 async def test_a_credit_whose_entry_was_removed_is_still_read(fund_platform: PostgresFundPlatform, pool: Pool) -> None:
     await plant(pool, PLANTED["an entry removed"][0])
-    credits_ = await fund_platform.fetch_credits("", 10)
+    credits_ = await fund_platform.proof.fetch_credits("", 10)
     assert [(credit.idempotency_key, credit.posted_at.timestamp()) for credit in credits_] == [
         ("k1", 0),
         ("k2", 0),

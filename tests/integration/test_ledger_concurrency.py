@@ -24,7 +24,7 @@ STORE_ANSWER = "INSERT INTO credit_answers VALUES ('k', $1, $2, 'alice', 100, 'U
 @pytest.fixture
 async def fund_platform(pool: Pool) -> PostgresFundPlatform:
     fund_platform = PostgresFundPlatform(pool)
-    await fund_platform.open_accounts([AccountOpening("alice", "USD"), AccountOpening("bob", "USD")])
+    await fund_platform.accounts.open_accounts([AccountOpening("alice", "USD"), AccountOpening("bob", "USD")])
     return fund_platform
 
 
@@ -49,7 +49,7 @@ async def rival(pool: Pool, statement: str, *arguments: object) -> AsyncIterator
 
 
 async def balance_of(fund_platform: PostgresFundPlatform, account_id: str = "alice") -> int:
-    return (await fund_platform.fetch_account(account_id)).balance_minor
+    return (await fund_platform.accounts.fetch_account(account_id)).balance_minor
 
 
 async def test_a_credit_that_waited_for_a_closing_is_refused_and_the_rest_of_its_call_is_credited(
@@ -57,34 +57,34 @@ async def test_a_credit_that_waited_for_a_closing_is_refused_and_the_rest_of_its
 ) -> None:
     requests = [REQUEST, REQUEST._replace(idempotency_key="k-bob", account_id="bob", amount_minor=7)]
     async with rival(pool, "UPDATE accounts SET closed_at = now() WHERE account_id = 'alice'"):
-        [task] = await start_and_see_blocked(pool, fund_platform.post_credits("a test", requests))
+        [task] = await start_and_see_blocked(pool, fund_platform.credits.post_credits("a test", requests))
     assert await task == {"k": CreditResultCode.ACCOUNT_CLOSED, "k-bob": CreditResultCode.CREATED}
     assert await balance_of(fund_platform) == 0
     assert await balance_of(fund_platform, "bob") == 7
-    assert await fund_platform.fetch_ledger_breaks(10) == []
+    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
 
 
 async def test_the_refusal_of_a_credit_that_waited_for_a_closing_is_stored_like_any_other(
     fund_platform: PostgresFundPlatform, pool: Pool
 ) -> None:
     async with rival(pool, "UPDATE accounts SET closed_at = now()"):
-        [task] = await start_and_see_blocked(pool, fund_platform.post_credits("a test", [REQUEST]))
+        [task] = await start_and_see_blocked(pool, fund_platform.credits.post_credits("a test", [REQUEST]))
     await task
-    await fund_platform.reopen_account("alice")
+    await fund_platform.accounts.reopen_account("alice")
     for claim_no, code in (
         (2, CreditResultCode.ACCOUNT_CLOSED),
         (1, CreditResultCode.SUPERSEDED),
         (3, CreditResultCode.CREATED),
     ):
-        assert await fund_platform.post_credits("again", [REQUEST._replace(claim_no=claim_no)]) == {"k": code}
-    assert await fund_platform.fetch_ledger_breaks(10) == []
+        assert await fund_platform.credits.post_credits("again", [REQUEST._replace(claim_no=claim_no)]) == {"k": code}
+    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
 
 
 async def test_a_credit_that_waited_for_a_closing_and_a_reopening_is_created(
     fund_platform: PostgresFundPlatform, pool: Pool
 ) -> None:
     async with rival(pool, "UPDATE accounts SET closed_at = now(); UPDATE accounts SET closed_at = NULL"):
-        [task] = await start_and_see_blocked(pool, fund_platform.post_credits("a test", [REQUEST]))
+        [task] = await start_and_see_blocked(pool, fund_platform.credits.post_credits("a test", [REQUEST]))
     assert await task == {"k": CreditResultCode.CREATED}
     assert await balance_of(fund_platform) == 100
 
@@ -95,8 +95,8 @@ async def test_a_closing_waits_for_a_credit_that_is_under_way(fund_platform: Pos
         await transaction.start()
         # The credit stops at its posting, when it already holds its account.
         await connection.execute("INSERT INTO postings VALUES (1, 'alice', 100, 'USD', 'k')")
-        [credit] = await start_and_see_blocked(pool, fund_platform.post_credits("a test", [REQUEST]))
-        closing = asyncio.create_task(fund_platform.close_account("alice"))
+        [credit] = await start_and_see_blocked(pool, fund_platform.credits.post_credits("a test", [REQUEST]))
+        closing = asyncio.create_task(fund_platform.accounts.close_account("alice"))
         async with asyncio.timeout(8):
             while await pool.fetchval(BLOCKED_COUNT) < 2:
                 assert not closing.done()
@@ -116,7 +116,7 @@ async def test_a_balance_that_a_rival_changed_meanwhile_is_added_to_and_not_over
         for n in range(1, 7)
     ]
     async with rival(pool, "UPDATE accounts SET balance_minor = balance_minor + 1000"):
-        [task] = await start_and_see_blocked(pool, fund_platform.post_credits("a test", requests))
+        [task] = await start_and_see_blocked(pool, fund_platform.credits.post_credits("a test", requests))
     await task
     assert await balance_of(fund_platform, "alice") == 1000 + 2 + 4 + 6
     assert await balance_of(fund_platform, "bob") == 1000 + 1 + 3 + 5
@@ -134,10 +134,10 @@ async def test_a_credit_that_waited_for_a_rivals_refusal_of_its_key_obeys_the_cl
     fund_platform: PostgresFundPlatform, pool: Pool, claim_no: int, code: CreditResultCode
 ) -> None:
     async with rival(pool, STORE_ANSWER, claim_no, "currency_mismatch"):
-        [task] = await start_and_see_blocked(pool, fund_platform.post_credits("a test", [REQUEST]))
+        [task] = await start_and_see_blocked(pool, fund_platform.credits.post_credits("a test", [REQUEST]))
     assert await task == {"k": code}
     assert await balance_of(fund_platform) == (100 if code is CreditResultCode.CREATED else 0)
-    assert await fund_platform.fetch_ledger_breaks(10) == []
+    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ async def test_a_withdrawal_that_waited_for_a_rivals_answer_to_its_key_leaves_wh
     fund_platform: PostgresFundPlatform, pool: Pool, claim_no: int, stored_code: str, code: CreditResultCode
 ) -> None:
     async with rival(pool, STORE_ANSWER, claim_no, stored_code):
-        [task] = await start_and_see_blocked(pool, fund_platform.withdraw_credits("a test", [REQUEST]))
+        [task] = await start_and_see_blocked(pool, fund_platform.credits.withdraw_credits("a test", [REQUEST]))
     assert await task == {"k": code}
 
 
@@ -161,7 +161,7 @@ async def test_a_credit_that_waited_for_its_withdrawal_creates_nothing(
     fund_platform: PostgresFundPlatform, pool: Pool
 ) -> None:
     async with rival(pool, STORE_ANSWER, 2, "withdrawn"):
-        [task] = await start_and_see_blocked(pool, fund_platform.post_credits("late", [REQUEST]))
+        [task] = await start_and_see_blocked(pool, fund_platform.credits.post_credits("late", [REQUEST]))
     assert await task == {"k": CreditResultCode.WITHDRAWN}
     assert await balance_of(fund_platform) == 0
 
@@ -171,12 +171,12 @@ async def test_the_same_credit_in_calls_that_wait_for_each_other_is_created_once
 ) -> None:
     async with rival(pool, "SELECT FROM accounts FOR UPDATE"):
         tasks = await start_and_see_blocked(
-            pool, *(PostgresFundPlatform(pool).post_credits(f"call {n}", [REQUEST]) for n in range(6))
+            pool, *(PostgresFundPlatform(pool).credits.post_credits(f"call {n}", [REQUEST]) for n in range(6))
         )
     codes = [code for answers in await asyncio.gather(*tasks) for code in answers.values()]
     assert sorted(codes) == [CreditResultCode.CREATED, *[CreditResultCode.EXISTS] * 5]
     assert await balance_of(fund_platform) == 100
-    assert await fund_platform.fetch_ledger_breaks(10) == []
+    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
 
 
 async def test_rivals_that_credit_one_key_to_different_accounts_wait_and_do_not_deadlock(
@@ -185,8 +185,8 @@ async def test_rivals_that_credit_one_key_to_different_accounts_wait_and_do_not_
     """Each call holds an account that the other does not want, so that they first meet at the keys."""
     keys = [f"k{n}" for n in range(20)]
     calls = [
-        fund_platform.post_credits("to alice", [REQUEST._replace(idempotency_key=key) for key in keys]),
-        PostgresFundPlatform(pool).post_credits(
+        fund_platform.credits.post_credits("to alice", [REQUEST._replace(idempotency_key=key) for key in keys]),
+        PostgresFundPlatform(pool).credits.post_credits(
             "to bob", [REQUEST._replace(idempotency_key=key, account_id="bob") for key in reversed(keys)]
         ),
     ]
@@ -194,14 +194,14 @@ async def test_rivals_that_credit_one_key_to_different_accounts_wait_and_do_not_
         tasks = await start_and_see_blocked(pool, *calls)
     codes = [code for answers in await asyncio.gather(*tasks) for code in answers.values()]
     assert sorted(codes) == [CreditResultCode.CREATED] * 20 + [CreditResultCode.EXISTS_WITH_DIFFERENT_PAYLOAD] * 20
-    assert await fund_platform.fetch_ledger_breaks(10) == []
+    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
 
 
 async def test_of_one_process_a_single_call_credits_at_a_time(fund_platform: PostgresFundPlatform, pool: Pool) -> None:
     """More would wait for the same accounts' rows, and look again at each that changed meanwhile."""
     async with rival(pool, "SELECT FROM accounts FOR UPDATE"):
-        tasks = await start_and_see_blocked(pool, fund_platform.post_credits("call 0", [REQUEST]))
-        others = [asyncio.create_task(fund_platform.post_credits(f"call {n}", [REQUEST])) for n in (1, 2)]
+        tasks = await start_and_see_blocked(pool, fund_platform.credits.post_credits("call 0", [REQUEST]))
+        others = [asyncio.create_task(fund_platform.credits.post_credits(f"call {n}", [REQUEST])) for n in (1, 2)]
         blocked_counts = {await pool.fetchval(BLOCKED_COUNT) for _ in range(50)}  # time enough for the others to begin
     assert blocked_counts == {limits.CREDIT_CALLS_AT_A_TIME} == {1}
     answers = await asyncio.gather(*tasks, *others)

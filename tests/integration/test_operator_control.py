@@ -92,7 +92,7 @@ async def refusal_of(asked: "asyncio.Future[BatchControl]") -> str:
 
 
 async def actions_of(systems: Systems, batch_id: str) -> list[tuple[ControlAction, str, str | None]]:
-    actions = await systems.store.fetch_control_actions(batch_id)
+    actions = await systems.store.control.fetch_control_actions(batch_id)
     return [(each.action, each.requested_by, each.reason) for each in actions]
 
 
@@ -126,12 +126,12 @@ async def test_a_paused_batch_finishes_what_is_in_flight_starts_no_more_and_goes
         assert await pause(handle) == paused
         await gate.open()
         assert await until_idle(handle) in (2, 3)
-        assert (await systems.store.fetch_batch(batch_id)).state == BatchState.PAUSED
+        assert (await systems.store.batches.fetch_batch(batch_id)).state == BatchState.PAUSED
         assert (await handle.describe()).typed_search_attributes[BATCH_STATE] == BatchState.PAUSED
         details = await fetch_current_details(client, batch_id)
         assert "**paused**" in details
         assert f"Why: {ASKED.reason}" in details
-        assert await systems.store.fetch_backlog_order_count(3_600) == 0
+        assert await systems.store.batches.fetch_backlog_order_count(3_600) == 0
 
         resumed = await resume(handle)
         assert (resumed.is_paused, resumed.is_resumed) == (False, True)
@@ -154,14 +154,14 @@ async def test_a_batch_paused_while_it_is_frozen_starts_no_chunk_until_it_is_res
         handle = await start_batch(client, batch_id, opening)
         await gate.reached()
         await pause(handle)
-        assert (await systems.store.fetch_batch(batch_id)).state == BatchState.OPEN
+        assert (await systems.store.batches.fetch_batch(batch_id)).state == BatchState.OPEN
         await gate.open()
 
         async def is_paused() -> bool:
-            return (await systems.store.fetch_batch(batch_id)).state == BatchState.PAUSED
+            return (await systems.store.batches.fetch_batch(batch_id)).state == BatchState.PAUSED
 
         await eventually(is_paused)
-        assert await systems.store.fetch_unclosed_chunks(batch_id, -1, 10) == list(range(6))
+        assert await systems.store.chunks.fetch_unclosed_chunks(batch_id, -1, 10) == list(range(6))
         assert not of_type(
             await fetch_events(client, batch_id), EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED
         )
@@ -183,7 +183,7 @@ async def test_a_paused_batch_whose_chunks_are_all_closed_waits_for_a_person(
         await pause(handle)
         await gate.open()
         assert await until_idle(handle) == 1
-        assert (await systems.store.fetch_batch(batch_id)).state == BatchState.PAUSED
+        assert (await systems.store.batches.fetch_batch(batch_id)).state == BatchState.PAUSED
         await resume(handle)
         result = await handle.result()
     await require_settled(systems, result, opening, orders)
@@ -211,7 +211,7 @@ async def test_an_aborted_batch_finishes_what_is_in_flight_and_holds_the_rest_wh
         await require_aborted(systems, result, orders.sample[: 3 * CHUNK_SIZE], orders.sample[3 * CHUNK_SIZE :])
         report = await reconcile_batch(systems.store, systems.fund_platform, batch_id)
         assert report.reasons[ReasonCode.NOT_ATTEMPTED] == 3 * CHUNK_SIZE
-        [item] = await systems.store.fetch_items_of_order(orders.records[-1].order_id)
+        [item] = await systems.store.orders.fetch_items_of_order(orders.records[-1].order_id)
         assert item.detail == f"The batch was aborted: {ASKED.reason}"
         assert (await handle.describe()).typed_search_attributes[BATCH_STATE] == BatchState.ABORTED
         await require_clean(systems, ORDER_COUNT)
@@ -235,7 +235,7 @@ async def test_an_aborted_rerun_leaves_unknown_what_was_unknown(
         slow = held(systems.order_center, "fetch_records", gate)
         async with running_worker(client, rerun.batch_id, systems._replace(order_center=slow)):
             again = await start_batch(client, rerun.batch_id, rerun)
-            await systems.store.open_batch(rerun)
+            await systems.store.filling.open_batch(rerun)
             await abort(again)
             await gate.open()
             result = await again.result()
@@ -274,8 +274,8 @@ async def test_the_window_can_be_widened_and_narrowed_while_chunks_are_in_flight
         result = await handle.result()
     await require_settled(systems, result, opening, orders)
     await require_clean(systems, ORDER_COUNT)
-    assert (await systems.store.fetch_control(batch_id)).window == 2
-    assert (await systems.store.fetch_batch(batch_id)).window == 1  # what it was opened with
+    assert (await systems.store.control.fetch_control(batch_id)).window == 2
+    assert (await systems.store.batches.fetch_batch(batch_id)).window == 1  # what it was opened with
 
 
 def strict_worker(client: Client, task_queue: str, systems: Systems, rejected_count_max: int) -> Worker:
@@ -292,7 +292,7 @@ async def test_a_batch_pauses_itself_over_a_threshold_and_a_resume_lifts_it_for_
         handle = await start_batch(client, batch_id, opening)
 
         async def is_paused() -> bool:
-            return any(batch.state == BatchState.PAUSED for batch in await systems.store.fetch_batches(1))
+            return any(batch.state == BatchState.PAUSED for batch in await systems.store.batches.fetch_batches(1))
 
         await eventually(is_paused)
         assert await until_idle(handle) == 2
@@ -435,7 +435,7 @@ async def test_an_action_that_the_store_is_slow_to_take_holds_before_the_batch_e
         assert await until_idle(handle) == 1
         await control_gate.open()
         assert (await pausing).is_paused
-        assert (await systems.store.fetch_batch(batch_id)).state == BatchState.PAUSED
+        assert (await systems.store.batches.fetch_batch(batch_id)).state == BatchState.PAUSED
         await resume(handle)
         result = await handle.result()
     await require_settled(systems, result, opening, orders)

@@ -44,12 +44,12 @@ async def ask(handle: Handle, action: ControlAction) -> None:
 
 
 async def actions_of(systems: Systems, batch_id: str) -> list[ControlAction]:
-    return [each.action for each in await systems.store.fetch_control_actions(batch_id)]
+    return [each.action for each in await systems.store.control.fetch_control_actions(batch_id)]
 
 
 async def until_state(systems: Systems, *states: BatchState) -> BatchState:
     async def probe() -> BatchState | None:
-        batches = await systems.store.fetch_batches(1)
+        batches = await systems.store.batches.fetch_batches(1)
         return batches[0].state if batches and batches[0].state in states else None
 
     return await eventually(probe)
@@ -130,7 +130,7 @@ async def test_a_threshold_pauses_the_batch_once_although_its_worker_is_killed_a
         assert await asyncio.to_thread(processes.exit_code, "doomed") == -9
         processes.start("next", "worker")
         await until_state(systems, BatchState.PAUSED)
-        [paused] = await systems.store.fetch_control_actions(batch_id)
+        [paused] = await systems.store.control.fetch_control_actions(batch_id)
         assert (paused.action, paused.requested_by) == (PAUSE, "settle")
         await ask(handle, RESUME)
         assert await until_state(systems, *FINAL_STATES) == BatchState.CLOSED

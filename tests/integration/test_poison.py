@@ -180,10 +180,10 @@ async def test_a_chunk_all_of_poison_is_bounded_and_its_batch_pauses_and_says_wh
         handle = await start_batch(client, batch_id, opening)
 
         async def paused() -> str | None:
-            batch = await systems.store.fetch_batch(batch_id)
+            batch = await systems.store.batches.fetch_batch(batch_id)
             if batch.state != BatchState.PAUSED:
                 return None
-            return (await systems.store.fetch_control_actions(batch_id))[-1].reason
+            return (await systems.store.control.fetch_control_actions(batch_id))[-1].reason
 
         reason = await eventually(paused)
         result = await fetch_chunk_result(client, batch_id, 1)
@@ -202,7 +202,7 @@ async def test_a_chunk_all_of_poison_is_bounded_and_its_batch_pauses_and_says_wh
         await handle.execute_update(SettleBatchWorkflow.resume, ControlInput(requested_by="a test"))
         closed = await handle.result()
         assert closed.totals.settled.order_count == 1_000
-        assert await systems.store.fetch_reason_counts(batch_id) == {
+        assert await systems.store.batches.fetch_reason_counts(batch_id) == {
             ReasonCode.DATA_ERROR: result.failed.order_count,
             ReasonCode.NOT_ATTEMPTED: result.held.order_count,
         }
@@ -252,7 +252,7 @@ async def test_a_chunk_terminated_while_it_is_probed_is_held_as_unknown_and_its_
         await client.get_workflow_handle(chunk_workflow_id(batch_id, 0)).terminate("an operator's hand")
         result = await handle.result()
         await gate.open()
-        assert (result.totals.held, await systems.store.fetch_reason_counts(batch_id)) == (
+        assert (result.totals.held, await systems.store.batches.fetch_reason_counts(batch_id)) == (
             orders.planned,
             {ReasonCode.OUTCOME_UNKNOWN: 50},
         )
@@ -276,11 +276,11 @@ async def test_a_step_that_goes_on_failing_although_no_order_is_bad_alone_is_hel
     odd = systems._replace(order_center=replaced(systems.order_center, "fetch_records", fetch_records))
     opening = opening_of(batch_id, chunk_size=50, window=1)
     await freeze(systems, opening)
-    await systems.store.start_batch(batch_id)
+    await systems.store.batches.start_batch(batch_id)
     async with running_worker(client, batch_id, odd):
         result = await (await start_chunk_by_hand(client, batch_id, opening, 0)).result()
     assert result.held.order_count == 50
     assert result.pause_reason
     assert "so many at once" in result.pause_reason
-    assert await systems.store.fetch_reason_counts(batch_id) == {ReasonCode.NOT_ATTEMPTED: 50}
+    assert await systems.store.batches.fetch_reason_counts(batch_id) == {ReasonCode.NOT_ATTEMPTED: 50}
     assert result.probe_count <= 2 * 7

@@ -59,7 +59,7 @@ async def stored_outcomes(systems: Systems, order_ids: list[str]) -> set[tuple[s
     return {
         (order_id, item.claim_no, item.outcome, item.reason_code)
         for order_id in order_ids
-        for item in await systems.store.fetch_items_of_order(order_id)
+        for item in await systems.store.orders.fetch_items_of_order(order_id)
     }
 
 
@@ -69,12 +69,12 @@ async def test_every_outcome_of_a_batch_and_of_its_rerun_is_told_once(
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=0.2)
     credited = next(order.record for order in orders.sample if not order.reason_code)
     other_amount = CreditRequest(credit_key(credited.order_id), 1, credited.account_id, 1, credited.currency)
-    await systems.fund_platform.post_credits("another system", [other_amount])
+    await systems.fund_platform.credits.post_credits("another system", [other_amount])
     rerun = rerun_opening_of(f"{batch_id}-rerun", batch_id)
-    async with running_worker(client, batch_id, systems), relaying(systems.store, topic, "R1"):
+    async with running_worker(client, batch_id, systems), relaying(systems.store.outbox, topic, "R1"):
         await settle(client, batch_id, opening_of(batch_id, chunk_size=30, window=2))
         await settle(client, batch_id, rerun)
-        await eventually(lambda: is_delivered(systems.store))
+        await eventually(lambda: is_delivered(systems.store.outbox))
     told = await read_told(topic)
     expected = await stored_outcomes(systems, [record.order_id for record in orders.records])
     assert outcomes_of(told) == dict.fromkeys(expected, 1)
@@ -94,11 +94,11 @@ async def test_a_relay_that_dies_between_sending_and_marking_repeats_and_loses_n
 ) -> None:
     await settle_chunk(systems.store, ORDER_IDS[:100], "B1", rejects=[rejected(7)])
     gate = Gate()
-    async with relaying(held(systems.store, "mark_delivered", gate), topic, "R1") as relay:
+    async with relaying(held(systems.store.outbox, "mark_delivered", gate), topic, "R1") as relay:
         await gate.reached()
         relay.cancel()
     first = await read_told(topic)
-    await deliver(systems.store, topic, "R2")
+    await deliver(systems.store.outbox, topic, "R2")
     await gate.open()
     told = await read_told(topic)
     assert [each.event.order_id for each in first] == [ORDER_IDS[7]]  # the settled are in the next row
@@ -116,9 +116,9 @@ async def test_what_is_told_again_is_the_same_record(systems: Systems, topic: Se
         if not is_marked:
             is_marked = True
             raise OSError("The connection is gone.")
-        return await systems.store.mark_delivered(*arguments)
+        return await systems.store.outbox.mark_delivered(*arguments)
 
-    await deliver(replaced(systems.store, "mark_delivered", mark_delivered), topic)
+    await deliver(replaced(systems.store.outbox, "mark_delivered", mark_delivered), topic)
     told = await read_told(topic)
     assert len(told) == 100
     assert len(set(told)) == 50
@@ -130,11 +130,11 @@ async def test_a_relay_stopped_past_its_lease_sends_old_news_and_the_reader_ends
     rejects = [rejected(n) for n in range(100)]
     await settle_chunk(systems.store, ORDER_IDS[:100], "B1", rejects=rejects)
     gate = Gate(held_count_max=1)
-    async with relaying(held(systems.store, "fetch_outcomes", gate), topic, "stopped"):
+    async with relaying(held(systems.store.outbox, "fetch_outcomes", gate), topic, "stopped"):
         await gate.reached()
-        async with relaying(systems.store, topic, "R2"):
+        async with relaying(systems.store.outbox, topic, "R2"):
             await settle_chunk(systems.store, ORDER_IDS[:100], "B2")
-            await eventually(lambda: is_delivered(systems.store))
+            await eventually(lambda: is_delivered(systems.store.outbox))
             before = await read_told(topic)
             await gate.open()
 
@@ -164,7 +164,7 @@ async def test_several_relays_tell_everything_once_and_each_orders_outcomes_in_t
     def counting(relay_id: str) -> Any:
         async def mark_delivered(*arguments: Any) -> Any:
             calls.append(relay_id)
-            return await systems.store.mark_delivered(*arguments)
+            return await systems.store.outbox.mark_delivered(*arguments)
 
         return replaced(systems.store, "mark_delivered", mark_delivered)
 
@@ -181,7 +181,7 @@ async def test_several_relays_tell_everything_once_and_each_orders_outcomes_in_t
         await eventually(have_shares)
         for n in range(4):
             await settle_chunk(systems.store, ORDER_IDS[:100], f"B{n}", rejects=[rejected(n) for n in range(100)])
-        await eventually(lambda: is_delivered(systems.store))
+        await eventually(lambda: is_delivered(systems.store.outbox))
     told = await read_told(topic)
     assert set(outcomes_of(told)) == await stored_outcomes(systems, ORDER_IDS[:100])
     assert set(calls) == {"R1", "R2", "R3"}
@@ -198,10 +198,10 @@ async def test_a_topic_that_is_missing_is_waited_for(systems: Systems, kafka_set
 
     async def lease_buckets(*arguments: Any) -> Any:
         failed.set()
-        return await systems.store.lease_buckets(*arguments)
+        return await systems.store.outbox.lease_buckets(*arguments)
 
-    async with relaying(replaced(systems.store, "lease_buckets", lease_buckets), kafka_settings, "R1"):
+    async with relaying(replaced(systems.store.outbox, "lease_buckets", lease_buckets), kafka_settings, "R1"):
         await failed.wait()
         await create_topics(kafka_settings)
-        await eventually(lambda: is_delivered(systems.store))
+        await eventually(lambda: is_delivered(systems.store.outbox))
     assert len(await read_told(kafka_settings)) == 10

@@ -43,12 +43,14 @@ async def settle_and_report(
 
 
 async def outcomes_of(systems: Systems) -> dict[str, tuple[str, str | None]]:
-    latest = await systems.store.fetch_latest_items("", 1_000)
+    latest = await systems.store.audit.fetch_latest_items("", 1_000)
     return {item.order_id: (item.outcome, item.reason_code) for item in latest}
 
 
 async def credits_of(systems: Systems) -> dict[str, int]:
-    return {each.idempotency_key: each.amount_minor for each in await systems.fund_platform.fetch_credits("", 1_000)}
+    return {
+        each.idempotency_key: each.amount_minor for each in await systems.fund_platform.proof.fetch_credits("", 1_000)
+    }
 
 
 def amount_of(record: OrderRecord) -> int:
@@ -67,7 +69,7 @@ async def lose_the_answer(
 
     async def post_credits(*arguments: Any) -> object:
         if posts:
-            await systems.fund_platform.post_credits(*arguments)
+            await systems.fund_platform.credits.post_credits(*arguments)
         asked.set()
         raise UnavailableError("The answer was lost.")
 
@@ -107,7 +109,7 @@ async def test_an_unknown_credit_is_asked_for_again_as_it_was_though_the_order_w
     )
     assert rerun.rerun_of == batch_id
     assert await credits_of(systems) == {credit_key(record.order_id): amount_of(record) for record in orders.records}
-    assert (await systems.store.fetch_batch(f"{batch_id}-next-day")).conflict_count == 20
+    assert (await systems.store.batches.fetch_batch(f"{batch_id}-next-day")).conflict_count == 20
     audited = await require_clean(systems, 20)
     assert audited.settled == audited.ledger == orders.planned
 
@@ -127,12 +129,12 @@ async def test_a_credit_attempt_that_arrives_after_its_orders_rerun_was_refused_
         await handle.result()
 
     for account_id in accounts:
-        await systems.fund_platform.close_account(account_id)
+        await systems.fund_platform.accounts.close_account(account_id)
     async with running_worker(client, batch_id, systems):
         rerun = await settle_and_report(client, systems, batch_id, rerun_opening_of(f"{batch_id}-rerun", batch_id))
     assert rerun.reasons == {ReasonCode.ACCOUNT_CLOSED: 20}
     for account_id in accounts:
-        await systems.fund_platform.reopen_account(account_id)
+        await systems.fund_platform.accounts.reopen_account(account_id)
     await gate.open()
 
     assert await credits_of(systems) == {}
@@ -152,7 +154,7 @@ async def test_a_rerun_settles_exactly_what_was_repaired_and_the_rest_keep_their
 ) -> None:
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=0.4)
     closed_account_id = next(order.record.account_id for order in orders.sample if not order.reason_code)
-    await systems.fund_platform.close_account(closed_account_id)
+    await systems.fund_platform.accounts.close_account(closed_account_id)
     async with running_worker(client, batch_id, systems):
         first = await settle_and_report(client, systems, batch_id, opening_of(batch_id, chunk_size=13, window=2))
         before = await outcomes_of(systems)
@@ -166,7 +168,7 @@ async def test_a_rerun_settles_exactly_what_was_repaired_and_the_rest_keep_their
         await systems.order_center.load_records(
             [record._replace(status=OrderStatus.COMPLETED, paid_minor=77, refunded_minor=7) for record in disputed]
         )
-        await systems.fund_platform.reopen_account(closed_account_id)
+        await systems.fund_platform.accounts.reopen_account(closed_account_id)
         repaired = await settle_and_report(
             client, systems, batch_id, rerun_opening_of(f"{batch_id}-2", f"{batch_id}-1", chunk_size=5)
         )
@@ -191,7 +193,7 @@ async def test_a_rerun_settles_exactly_what_was_repaired_and_the_rest_keep_their
         # What the rerun has read is acknowledged: neither a duplicate nor a rejected order comes back by itself.
         _, next_day = await settle(client, batch_id, opening_of(f"{batch_id}-next-day", chunk_size=5, window=1))
     assert next_day.planned == ControlTotals()
-    assert (await systems.store.fetch_batch(f"{batch_id}-next-day")).duplicate_count == 0
+    assert (await systems.store.batches.fetch_batch(f"{batch_id}-next-day")).duplicate_count == 0
 
 
 async def test_a_rerun_of_one_outcome_and_reason_leaves_all_others(
@@ -225,11 +227,11 @@ async def test_reruns_at_once_beside_the_first_batch_take_each_item_once(
         handle = await start_batch(client, batch_id, opening)
 
         async def others_are_closed() -> bool:
-            return (await systems.store.fetch_progress(batch_id)).chunk_closed_count == 5
+            return (await systems.store.batches.fetch_progress(batch_id)).chunk_closed_count == 5
 
         await gate.reached()
         await eventually(others_are_closed)
-        stored = (await systems.store.fetch_reason_counts(batch_id)).values()
+        stored = (await systems.store.batches.fetch_reason_counts(batch_id)).values()
         reruns = [rerun_opening_of(f"{batch_id}-rerun-{n}", batch_id) for n in range(3)]
         results = await asyncio.gather(*(settle(client, batch_id, rerun) for rerun in reruns))
         taken = [result.planned.order_count for _, result in results]
@@ -281,7 +283,7 @@ async def test_a_payload_conflict_stays_held_until_its_record_agrees_with_the_cr
 ) -> None:
     orders = await seed_orders(systems, 5, bad_rate=0)
     credited = [record._replace(refunded_minor=1) for record in orders.records]
-    await systems.fund_platform.post_credits("by hand", [_request_of(record) for record in credited])
+    await systems.fund_platform.credits.post_credits("by hand", [_request_of(record) for record in credited])
     async with running_worker(client, batch_id, systems):
         first = await settle_and_report(client, systems, batch_id, opening_of(batch_id, chunk_size=9, window=1))
         await refund(systems, orders.records)

@@ -135,7 +135,7 @@ async def test_a_run_settles_the_overdue_orders_as_of_the_time_that_it_was_sched
         result = await end_of(client, batch_id)
         details = await fetch_current_details(client, batch_id)
     scheduled_at = await scheduled_at_of(client, batch_id)
-    batch = await systems.store.fetch_batch(batch_id)
+    batch = await systems.store.batches.fetch_batch(batch_id)
     assert batch_id == f"{settings.task_queue}-daily-{scheduled_at:%Y-%m-%dT%H:%M:%SZ}"
     assert (result.batch_id, result.state, result.planned) == (batch_id, BatchState.CLOSED, orders.planned)
     assert (batch.source, batch.chunk_size, batch.window) == (BatchSource.SCHEDULE, 20, 2)
@@ -162,7 +162,7 @@ async def test_a_day_with_nothing_overdue_leaves_a_record_that_it_was_looked_at(
 ) -> None:
     async with daily_worker(client, settings, systems):
         result = await end_of(client, await trigger(client, settings))
-    batch = await systems.store.fetch_batch(result.batch_id)
+    batch = await systems.store.batches.fetch_batch(result.batch_id)
     scheduled_at = await scheduled_at_of(client, result.batch_id)
     assert (batch.state, batch.item_count, batch.business_date) == (BatchState.CLOSED, 0, scheduled_at.date())
 
@@ -177,7 +177,7 @@ async def test_a_second_run_of_a_business_date_takes_what_came_since_and_nothing
         second = await end_of(client, await trigger(client, settings))
     assert first.batch_id != second.batch_id
     assert (first.planned, second.planned) == (first_orders.planned, later_orders.planned)
-    batches = [await systems.store.fetch_batch(result.batch_id) for result in (first, second)]
+    batches = [await systems.store.batches.fetch_batch(result.batch_id) for result in (first, second)]
     assert [batch.duplicate_count for batch in batches] == [0, 0]
     await require_clean(systems, len(first_orders.records) + len(later_orders.records))
 
@@ -213,7 +213,7 @@ async def test_a_run_starts_while_the_one_before_is_held_up_and_they_share_no_or
         await gate.reached()
         later_orders = await seed_orders(systems, 20, seed=2, prefix="LATER-")
         second = await end_of(client, await trigger(client, settings))
-        first_state = (await systems.store.fetch_batch(first_id)).state
+        first_state = (await systems.store.batches.fetch_batch(first_id)).state
         await gate.open()
         first = await end_of(client, first_id)
     assert first_state == BatchState.RUNNING
@@ -226,7 +226,7 @@ async def test_a_run_waits_for_room_while_too_many_batches_are_open(
 ) -> None:
     monkeypatch.setattr(limits, "UNCLOSED_BATCH_COUNT_MAX", 1)
     by_hand = opening_of(f"{settings.task_queue}-by-hand", chunk_size=20, window=2)
-    await systems.store.open_batch(by_hand)
+    await systems.store.filling.open_batch(by_hand)
     async with daily_worker(client, settings, systems):
         batch_id = await trigger(client, settings)
 
@@ -265,7 +265,7 @@ async def test_a_retried_opening_keeps_what_was_stored_whatever_the_settings_say
     first = await open_with(BatchSettings(CALENDAR, chunk_size=20, window=2))
     later = BatchSettings(CALENDAR._replace(cutoff_time_local=time(6)), chunk_size=50, window=4)
     assert await open_with(later) == first
-    [batch] = await systems.store.fetch_batches(2)
+    [batch] = await systems.store.batches.fetch_batches(2)
     assert (batch.chunk_size, batch.cutoff_at) == (20, datetime(2026, 11, 22, tzinfo=UTC))
 
 
@@ -281,7 +281,7 @@ async def test_a_workflow_started_by_hand_without_an_opening_fails_with_a_senten
     assert isinstance(failed.value.cause, ApplicationError)
     assert failed.value.cause.non_retryable
     assert "settle schedule trigger" in str(failed.value.cause)
-    assert await systems.store.fetch_batches(1) == []
+    assert await systems.store.batches.fetch_batches(1) == []
 
 
 async def test_deleting_the_schedule_lets_its_batches_go_on(

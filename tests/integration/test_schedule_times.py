@@ -90,11 +90,11 @@ async def test_a_run_missed_in_an_outage_is_made_up_for_with_the_business_date_t
     async with build_worker(client, settings.task_queue, *systems, batch_settings=settings.batch_settings):
 
         async def fetch_batch_id() -> str | None:
-            return next((batch.batch_id for batch in await systems.store.fetch_batches(2)), None)
+            return next((batch.batch_id for batch in await systems.store.batches.fetch_batches(2)), None)
 
         batch_id = await eventually(fetch_batch_id)
         result = await client.get_workflow_handle_for(SettleBatchWorkflow.run, batch_id).result()
-    batch = await systems.store.fetch_batch(batch_id)
+    batch = await systems.store.batches.fetch_batch(batch_id)
     assert batch_id == f"settle-daily-{run_at:%Y-%m-%dT%H:%M:%SZ}"
     assert batch.opened_at > cutoff_at
     assert batch.cutoff_at == cutoff_at - timedelta(days=1)

@@ -41,7 +41,7 @@ async def test_a_chunk_that_hangs_holds_one_slot_while_300_others_close(systems:
     )
 
     async def others_closed() -> BatchProgress | None:
-        progress = await systems.store.fetch_progress(batch_id)
+        progress = await systems.store.batches.fetch_progress(batch_id)
         return progress if progress.chunk_closed_count == OTHER_CHUNK_COUNT else None
 
     async with (
@@ -56,7 +56,7 @@ async def test_a_chunk_that_hangs_holds_one_slot_while_300_others_close(systems:
         handle = await start_batch(environment.client, batch_id, opening)
         await gate.reached()
         await eventually(others_closed, deadline_s=100)
-        assert (await systems.store.fetch_chunk(batch_id, SLOW_CHUNK_INDEX)).state == ChunkState.PLANNED
+        assert (await systems.store.chunks.fetch_chunk(batch_id, SLOW_CHUNK_INDEX)).state == ChunkState.PLANNED
 
         async def waits_for_the_slow_one_alone() -> bool:
             progress = await handle.query(SettleBatchWorkflow.progress)

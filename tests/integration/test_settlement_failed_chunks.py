@@ -100,7 +100,7 @@ async def test_a_chunk_that_fails_for_good_is_held_and_the_others_are_settled(
     async def fetch_chunk(batch_id: str, chunk_index: int) -> object:
         if chunk_index == BAD_CHUNK_INDEX:
             raise InvariantViolationError("The chunk's state contradicts itself.")
-        return await systems.store.fetch_chunk(batch_id, chunk_index)
+        return await systems.store.chunks.fetch_chunk(batch_id, chunk_index)
 
     broken = systems._replace(store=replaced(systems.store, "fetch_chunk", fetch_chunk))
     async with running_worker(client, batch_id, broken):
@@ -120,7 +120,7 @@ async def test_a_system_that_is_away_for_a_while_costs_time_and_nothing_else(
         if failures_left:
             failures_left -= 1
             raise (UnavailableError("It is away."), ConnectionResetError("It hung up."))[failures_left % 2]
-        return await systems.fund_platform.post_credits(*arguments)
+        return await systems.fund_platform.credits.post_credits(*arguments)
 
     shaky = systems._replace(fund_platform=replaced(systems.fund_platform, "post_credits", post_credits))
     async with running_worker(client, batch_id, shaky):

@@ -126,7 +126,7 @@ async def test_every_timeout_in_the_histories_is_the_configured_one(
     async def fetch_chunk(batch_id: str, chunk_index: int) -> object:
         if chunk_index == 1:
             raise InvariantViolationError("The chunk contradicts itself.")
-        return await systems.store.fetch_chunk(batch_id, chunk_index)
+        return await systems.store.chunks.fetch_chunk(batch_id, chunk_index)
 
     opening = opening_of(batch_id, chunk_size=10, window=3)
     await freeze(systems, opening)

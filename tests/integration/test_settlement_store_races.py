@@ -76,14 +76,14 @@ def slices_of(orders: Sequence[OfferedOrder], size: int) -> Iterator[Sequence[Of
 
 
 async def items_of(store: PostgresSettlementStore, batch_id: str) -> Sequence[Item]:
-    item_count = (await store.fetch_batch(batch_id)).item_count
-    return await store.fetch_pending_items(batch_id, Chunk(0, 0, item_count, ChunkState.PLANNED))
+    item_count = (await store.batches.fetch_batch(batch_id)).item_count
+    return await store.chunks.fetch_pending_items(batch_id, Chunk(0, 0, item_count, ChunkState.PLANNED))
 
 
 async def append_all(
     store: PostgresSettlementStore, batch_id: str, orders: Sequence[OfferedOrder]
 ) -> list[AppendResult]:
-    return [await store.append_orders(batch_id, offered) for offered in slices_of(orders, 300)]
+    return [await store.filling.append_orders(batch_id, offered) for offered in slices_of(orders, 300)]
 
 
 @asynccontextmanager
@@ -112,7 +112,7 @@ async def test_appends_at_once_to_the_same_and_to_other_batches_give_each_order_
     rng = random.Random(seed)
     batch_ids = [f"B{n}" for n in range(RIVAL_COUNT)]
     for batch_id in batch_ids:
-        await store.open_batch(opening_of(batch_id))
+        await store.filling.open_batch(opening_of(batch_id))
     async with all_at_once(pool, RIVAL_COUNT):
         results = await asyncio.gather(
             *(append_all(store, batch_id, orders_of(rng)) for batch_id in batch_ids for _ in range(2))
@@ -126,16 +126,16 @@ async def test_appends_at_once_to_the_same_and_to_other_batches_give_each_order_
     items = [await items_of(store, batch_id) for batch_id in batch_ids]
     assert [[item.item_no for item in of_batch] for of_batch in items] == [list(range(n)) for n in claimed_counts]
     assert len({item.order_id for of_batch in items for item in of_batch}) == ORDER_COUNT
-    assert await store.fetch_store_breaks(10) == []
+    assert await store.audit.fetch_store_breaks(10) == []
 
 
 async def test_new_orders_wait_for_an_append_that_claims_alone(store: PostgresSettlementStore, pool: Pool) -> None:
     """It has looked at the claims, and relies on none being taken meanwhile."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
-    await store.open_batch(opening_of("B1"))
+    await store.filling.open_batch(opening_of("B1"))
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(load_query("settlement_store.postgres", "append_alone"))
-        appending = asyncio.create_task(store.append_orders("B1", orders_of(random.Random(1))[:10]))
+        appending = asyncio.create_task(store.filling.append_orders("B1", orders_of(random.Random(1))[:10]))
         while not await pool.fetchval(waiting):
             assert not appending.done()
     assert (await appending).claimed_count == 10
@@ -146,20 +146,20 @@ async def test_orders_rejected_and_taken_in_again_at_once_have_one_live_item_and
     store: PostgresSettlementStore, seed: int
 ) -> None:
     rng = random.Random(seed)
-    await store.open_batch(opening_of("B0"))
-    await store.append_orders("B0", orders_of(rng))
-    await store.freeze_batch("B0", CALENDAR)
-    plan = await store.start_batch("B0")
+    await store.filling.open_batch(opening_of("B0"))
+    await store.filling.append_orders("B0", orders_of(rng))
+    await store.filling.freeze_batch("B0", CALENDAR)
+    plan = await store.batches.start_batch("B0")
     rivals = ["B1", "B2"]
     for batch_id in rivals:
-        await store.open_batch(opening_of(batch_id))
+        await store.filling.open_batch(opening_of(batch_id))
 
     async def reject(chunk_index: int) -> None:
-        chunk = await store.fetch_chunk("B0", chunk_index)
+        chunk = await store.chunks.fetch_chunk("B0", chunk_index)
         item_nos = rng.sample(range(chunk.item_start, chunk.item_end), 400)
         rejects = [ExceptionItem(item_no, Outcome.REJECTED, ReasonCode.ORDER_DISPUTED) for item_no in item_nos]
-        await store.store_validation("B0", chunk_index, rejects[:200])
-        await store.store_outcomes("B0", chunk_index, rejects[200:])
+        await store.chunks.store_validation("B0", chunk_index, rejects[:200])
+        await store.chunks.store_outcomes("B0", chunk_index, rejects[200:])
 
     async def append_again_and_again(batch_id: str) -> None:
         for _ in range(3):
@@ -170,7 +170,7 @@ async def test_orders_rejected_and_taken_in_again_at_once_have_one_live_item_and
     items = [item for batch_id in rivals for item in await items_of(store, batch_id)]
     assert len({item.order_id for item in items}) == len(items) == 400 * plan.chunk_count
     assert {item.claim_no for item in items} == {2}
-    assert await store.fetch_store_breaks(10) == []
+    assert await store.audit.fetch_store_breaks(10) == []
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -178,7 +178,7 @@ async def test_a_batch_frozen_amid_appends_has_planned_just_what_it_took(
     store: PostgresSettlementStore, seed: int
 ) -> None:
     rng = random.Random(seed)
-    await store.open_batch(opening_of("B1"))
+    await store.filling.open_batch(opening_of("B1"))
 
     claimed_count = 0
 
@@ -186,34 +186,36 @@ async def test_a_batch_frozen_amid_appends_has_planned_just_what_it_took(
         nonlocal claimed_count
         with suppress(BatchNotOpenError):
             for offered in slices_of(orders, 100):
-                result = await store.append_orders("B1", offered)
+                result = await store.filling.append_orders("B1", offered)
                 claimed_count += result.claimed_count
 
     async def freeze_amid() -> None:
-        while (await store.fetch_batch("B1")).item_count < 500:
+        while (await store.batches.fetch_batch("B1")).item_count < 500:
             pass
-        await asyncio.gather(store.freeze_batch("B1", CALENDAR), store.freeze_batch("B1", CALENDAR))
+        await asyncio.gather(store.filling.freeze_batch("B1", CALENDAR), store.filling.freeze_batch("B1", CALENDAR))
 
     await asyncio.gather(*(append_until_frozen(orders_of(rng)) for _ in range(3)), freeze_amid())
     assert 500 <= claimed_count < ORDER_COUNT
-    batch = await store.fetch_batch("B1")
+    batch = await store.batches.fetch_batch("B1")
     assert (batch.state, batch.item_count) == (BatchState.FROZEN, claimed_count)
-    assert await store.fetch_planned_totals("B1") == totals_of([("USD", batch.item_count, 100 * batch.item_count)])
-    assert await store.fetch_store_breaks(10) == []
+    assert await store.batches.fetch_planned_totals("B1") == totals_of(
+        [("USD", batch.item_count, 100 * batch.item_count)]
+    )
+    assert await store.audit.fetch_store_breaks(10) == []
 
 
 async def test_a_batch_closes_only_after_its_last_chunk(store: PostgresSettlementStore) -> None:
-    await store.open_batch(opening_of("B1", chunk_size=100))
-    await store.append_orders("B1", orders_of(random.Random(1)))
-    await store.freeze_batch("B1", CALENDAR)
-    plan = await store.start_batch("B1")
+    await store.filling.open_batch(opening_of("B1", chunk_size=100))
+    await store.filling.append_orders("B1", orders_of(random.Random(1)))
+    await store.filling.freeze_batch("B1", CALENDAR)
+    plan = await store.batches.start_batch("B1")
     closed_chunk_counts = []
 
     async def close_when_possible() -> None:
         while True:
-            progress = await store.fetch_progress("B1")
+            progress = await store.batches.fetch_progress("B1")
             try:
-                await store.close_batch("B1", balanced=True)
+                await store.batches.close_batch("B1", balanced=True)
             except InvariantViolationError:
                 closed_chunk_counts.append(progress.chunk_closed_count)
             else:
@@ -221,11 +223,11 @@ async def test_a_batch_closes_only_after_its_last_chunk(store: PostgresSettlemen
 
     async def run_chunk(chunk_index: int) -> None:
         conflict = ExceptionItem(chunk_index * 100, Outcome.HELD, ReasonCode.PAYLOAD_CONFLICT)
-        await store.store_validation("B1", chunk_index, [])
-        await asyncio.gather(*(store.store_outcomes("B1", chunk_index, [conflict]) for _ in range(2)))
+        await store.chunks.store_validation("B1", chunk_index, [])
+        await asyncio.gather(*(store.chunks.store_outcomes("B1", chunk_index, [conflict]) for _ in range(2)))
 
     await asyncio.gather(close_when_possible(), *map(run_chunk, range(plan.chunk_count)))
-    batch = await store.fetch_batch("B1")
+    batch = await store.batches.fetch_batch("B1")
     assert (batch.state, batch.conflict_count) == (BatchState.CLOSED, plan.chunk_count)
     assert closed_chunk_counts, "it was not tried before"
-    assert await store.fetch_store_breaks(10) == []
+    assert await store.audit.fetch_store_breaks(10) == []

@@ -73,7 +73,7 @@ async def test_a_chunk_that_could_not_be_settled_at_once_shows_each_step_and_its
     async def post_credits(*arguments: Any) -> object:
         if is_away:
             raise UnavailableError("The Fund Platform is away.")
-        return await systems.fund_platform.post_credits(*arguments)
+        return await systems.fund_platform.credits.post_credits(*arguments)
 
     async def fetch_last_failure() -> str | None:
         pending = (await chunk.describe()).raw_description.pending_activities
@@ -96,7 +96,7 @@ async def test_a_batch_whose_pause_is_stored_while_it_starts_is_shown_as_paused(
 ) -> None:
     await seed_orders(systems, 10)
     opening = opening_of(batch_id, chunk_size=2, window=1)
-    await systems.store.open_batch(opening)
+    await systems.store.filling.open_batch(opening)
     gate = Gate()
     slow = systems._replace(store=held(systems.store, "control_batch", gate))
     async with running_worker(client, batch_id, slow):
@@ -112,7 +112,7 @@ async def test_a_batch_whose_pause_is_stored_while_it_starts_is_shown_as_paused(
 
 
 async def is_running(systems: Systems, batch_id: str) -> bool:
-    return (await systems.store.fetch_batch(batch_id)).state == BatchState.RUNNING
+    return (await systems.store.batches.fetch_batch(batch_id)).state == BatchState.RUNNING
 
 
 async def child_is_known(handle: WorkflowHandle[Any, Any]) -> bool:

@@ -64,7 +64,7 @@ async def ref(systems: Systems) -> ChunkRef:
 async def run_batch(systems: Systems, batch_id: str) -> ChunkRef:
     opening = opening_of(batch_id, chunk_size=100, window=1)
     await freeze(systems, opening)
-    await systems.store.start_batch(batch_id)
+    await systems.store.batches.start_batch(batch_id)
     return ChunkRef(batch_id=batch_id, chunk_index=0, cutoff_at=opening.cutoff_at)
 
 
@@ -73,11 +73,11 @@ async def validate(systems: Systems, ref: ChunkRef) -> OutcomeTotals:
 
 
 async def credit(systems: Systems, ref: ChunkRef) -> OutcomeTotals:
-    return await chunks.credit_chunk(systems.store, systems.fund_platform, CreditTurns(systems.store, None), ref)
+    return await chunks.credit_chunk(systems.store, systems.fund_platform, CreditTurns(systems.store.caps, None), ref)
 
 
 async def settle_at_once(systems: Systems, ref: ChunkRef) -> OutcomeTotals:
-    return await chunks.settle_chunk(*systems, CreditTurns(systems.store, None), ref)
+    return await chunks.settle_chunk(*systems, CreditTurns(systems.store.caps, None), ref)
 
 
 async def fail(*_: object) -> OutcomeTotals:
@@ -86,7 +86,7 @@ async def fail(*_: object) -> OutcomeTotals:
 
 async def close_batch(systems: Systems, ref: ChunkRef) -> None:
     report = await reconcile_batch(systems.store, systems.fund_platform, ref.batch_id)
-    assert (await systems.store.close_batch(ref.batch_id, balanced=report.balanced)).state == BatchState.CLOSED
+    assert (await systems.store.batches.close_batch(ref.batch_id, balanced=report.balanced)).state == BatchState.CLOSED
 
 
 async def require_outcome(
@@ -96,12 +96,12 @@ async def require_outcome(
     audited = await require_clean(systems, len(WAVERING + STEADY))
     outcomes = {
         item.order_id: (item.outcome, item.reason_code)
-        for item in await systems.store.fetch_latest_items("", audited.orders + 1)
+        for item in await systems.store.audit.fetch_latest_items("", audited.orders + 1)
     }
     assert outcomes == {record.order_id: ("settled", None) for record in settled} | {
         record.order_id: ("rejected", reason) for record in rejected
     }
-    posted = await systems.fund_platform.fetch_credits("", audited.orders + 1)
+    posted = await systems.fund_platform.proof.fetch_credits("", audited.orders + 1)
     assert {each.idempotency_key: each.amount_minor for each in posted} == {
         credit_key(record.order_id): record.paid_minor for record in settled
     }
@@ -110,7 +110,10 @@ async def require_outcome(
 
 
 async def set_account(systems: Systems, state: str) -> None:
-    change = {"closed": systems.fund_platform.close_account, "open": systems.fund_platform.reopen_account}[state]
+    change = {
+        "closed": systems.fund_platform.accounts.close_account,
+        "open": systems.fund_platform.accounts.reopen_account,
+    }[state]
     await change(ACCOUNT_ID)
 
 
@@ -182,7 +185,7 @@ async def test_a_credit_attempt_held_back_until_its_rejected_orders_came_in_agai
     await close_batch(systems, second)
     await set_account(systems, "open")
     await gate.open()
-    assert await early_attempt == await systems.store.fetch_chunk_totals("first", 0)
+    assert await early_attempt == await systems.store.chunks.fetch_chunk_totals("first", 0)
     if change == "another closing":
         await require_outcome(systems, settled=STEADY, rejected=orders, reason=ReasonCode.ACCOUNT_CLOSED)
     else:
@@ -231,7 +234,7 @@ async def test_an_attempt_at_both_steps_that_did_not_validate_its_chunk_credits_
     await load_orders(systems, [record._replace(status=OrderStatus.DISPUTED) for record in WAVERING])
     await validate(systems, ref)
     await gate.open()
-    assert await early_attempt == await systems.store.fetch_chunk_totals("first", 0)
+    assert await early_attempt == await systems.store.chunks.fetch_chunk_totals("first", 0)
     await close_batch(systems, ref)
     await require_outcome(systems, settled=STEADY, rejected=WAVERING, reason=ReasonCode.ORDER_DISPUTED)
 
@@ -245,27 +248,27 @@ async def test_attempts_in_any_interleaving_with_closings_and_reopenings_leave_o
     orders = await seed_orders(systems, 150, seed=seed, bad_rate=0.1)
     opening = opening_of("first", chunk_size=50, window=1)
     await freeze(systems, opening)
-    await systems.store.start_batch("first")
+    await systems.store.batches.start_batch("first")
     refs = [ChunkRef(batch_id="first", chunk_index=index, cutoff_at=opening.cutoff_at) for index in range(3)]
     hot_account_id = "A0000000000"
     calm = asyncio.Event()
 
     async def waver() -> None:
         while not calm.is_set():
-            await rng.choice([systems.fund_platform.close_account, systems.fund_platform.reopen_account])(
-                hot_account_id
-            )
+            await rng.choice(
+                [systems.fund_platform.accounts.close_account, systems.fund_platform.accounts.reopen_account]
+            )(hot_account_id)
             record = rng.choice(orders.records)
             await systems.order_center.load_records([record._replace(status=rng.choice(list(OrderStatus)))])
 
     async def attempt(ref: ChunkRef) -> OutcomeTotals:
         for _ in range(rng.randrange(20)):
-            await systems.store.fetch_chunk(ref.batch_id, ref.chunk_index)
+            await systems.store.chunks.fetch_chunk(ref.batch_id, ref.chunk_index)
         if rng.random() < 0.5:
             return await settle_at_once(systems, ref)
         await validate(systems, ref)
         for _ in range(rng.randrange(20)):
-            await systems.store.fetch_chunk(ref.batch_id, ref.chunk_index)
+            await systems.store.chunks.fetch_chunk(ref.batch_id, ref.chunk_index)
         return await credit(systems, ref)
 
     wavering = asyncio.create_task(waver())
@@ -274,7 +277,7 @@ async def test_attempts_in_any_interleaving_with_closings_and_reopenings_leave_o
     calm.set()
     await wavering
     for ref, chunk_totals in zip(attempts, totals, strict=True):
-        assert chunk_totals == await systems.store.fetch_chunk_totals(ref.batch_id, ref.chunk_index)
+        assert chunk_totals == await systems.store.chunks.fetch_chunk_totals(ref.batch_id, ref.chunk_index)
     await close_batch(systems, refs[0])
     audited = await require_clean(systems, len(orders.records))
     assert audited.ledger == audited.settled

@@ -126,23 +126,23 @@ async def test_freezing_and_settling_at_once_or_step_by_step_run_these_statement
     order_center, store, fund_platform = systems
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     await seed_orders(systems, ORDER_COUNT, bad_rate=0)
-    await store.open_batch(opening)
+    await store.filling.open_batch(opening)
     statements.clear()
     await freeze_overdue_orders(order_center, store, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
     assert Counter(statements) == Counter(FREEZING), statements
-    await store.start_batch(batch_id)
+    await store.batches.start_batch(batch_id)
     assert opening.cutoff_at
     for chunk_index in range(ORDER_COUNT // CHUNK_SIZE):
         ref = ChunkRef(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at)
         statements.clear()
         if chunk_index:
-            await settle_chunk(order_center, store, fund_platform, CreditTurns(store, None), ref)
+            await settle_chunk(order_center, store, fund_platform, CreditTurns(store.caps, None), ref)
             assert statements == AT_ONCE, statements
         else:
             await validate_chunk(order_center, store, ref)
             assert statements == VALIDATION, statements
             statements.clear()
-            await credit_chunk(store, fund_platform, CreditTurns(store, None), ref)
+            await credit_chunk(store, fund_platform, CreditTurns(store.caps, None), ref)
             assert statements == CREDITING, statements
 
 
@@ -153,11 +153,11 @@ async def test_the_driver_looks_up_no_type_for_a_chunk_with_rejects(
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     await seed_orders(systems, ORDER_COUNT, bad_rate=0.5)
     await freeze(systems, opening)
-    await store.start_batch(batch_id)
+    await store.batches.start_batch(batch_id)
     assert opening.cutoff_at
     ref = ChunkRef(batch_id=batch_id, chunk_index=0, cutoff_at=opening.cutoff_at)
     statements.clear()
-    await settle_chunk(order_center, store, fund_platform, CreditTurns(store, None), ref)
+    await settle_chunk(order_center, store, fund_platform, CreditTurns(store.caps, None), ref)
     assert {"store_exceptions", "release_claims"} < set(statements)
     assert set(statements) - set(NAME_BY_QUERY.values()) <= {"BEGIN", "SET", "COMMIT"}
 
@@ -169,13 +169,13 @@ async def test_an_order_costs_these_rows_and_a_chunk_those(
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     seeded = await seed_orders(systems, ORDER_COUNT, bad_rate=0)
     await freeze_overdue_orders(order_center, store, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
-    await store.start_batch(batch_id)
+    await store.batches.start_batch(batch_id)
     assert opening.cutoff_at
     chunk_count = ORDER_COUNT // CHUNK_SIZE
     currency_counts = Counter[int]()
     for chunk_index in range(chunk_count):
         ref = ChunkRef(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at)
-        totals = await settle_chunk(order_center, store, fund_platform, CreditTurns(store, None), ref)
+        totals = await settle_chunk(order_center, store, fund_platform, CreditTurns(store.caps, None), ref)
         currency_counts[chunk_index] = len(totals.settled.amount_minor)
     rows = {
         (package, table): await pool.fetchval(f"SELECT count(*) FROM {table}")
@@ -217,5 +217,5 @@ async def test_reconciling_reads_each_slice_once(
 
 async def test_withdrawing_sums_what_it_withdrew_by_look_ups_alone(statements: list[str], systems: Systems) -> None:
     statements.clear()
-    await systems.fund_platform.withdraw_credits("a test", [CreditRequest("k", 1, "a", 100, "USD")])
+    await systems.fund_platform.credits.withdraw_credits("a test", [CreditRequest("k", 1, "a", 100, "USD")])
     assert statements == ["BEGIN", "withdraw_credits", "SET", "fetch_credit_totals", "COMMIT"]

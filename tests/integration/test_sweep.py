@@ -140,7 +140,7 @@ async def test_a_frozen_batch_that_nobody_started_is_started(
 ) -> None:
     opening = kafka_opening_of(batch_id, chunk_size=20)
     orders = await seed_kafka_batch(systems, opening)
-    await systems.store.freeze_batch(batch_id, CALENDAR)
+    await systems.store.filling.freeze_batch(batch_id, CALENDAR)
     await grow_old(store_pool, limits.SWEEP_GRACE_S)
     async with running_worker(client, batch_id, systems):
         await sweep(client, settings, systems.store)
@@ -156,7 +156,7 @@ async def test_an_open_batch_whose_own_workflow_was_never_started_is_started_and
     """As when `settle run` dies after it opened its batch."""
     orders = await seed_orders(systems, ORDER_COUNT)
     opening = opening_of(batch_id, chunk_size=20, window=2)
-    await systems.store.open_batch(opening)
+    await systems.store.filling.open_batch(opening)
     await grow_old(store_pool)
     async with running_worker(client, batch_id, systems):
         await sweep(client, settings, systems.store)
@@ -204,23 +204,23 @@ async def test_what_is_young_or_runs_or_is_closed_is_left_alone(
     gate = Gate()
     slow = systems._replace(order_center=held(systems.order_center, "fetch_overdue_slice", gate))
     async with running_worker(client, batch_id, slow):
-        await store.open_batch(kafka_opening_of(f"{batch_id}-closed"))
-        await store.freeze_batch(f"{batch_id}-closed", CALENDAR)
-        await store.start_batch(f"{batch_id}-closed")
-        await store.close_batch(f"{batch_id}-closed", balanced=True)
+        await store.filling.open_batch(kafka_opening_of(f"{batch_id}-closed"))
+        await store.filling.freeze_batch(f"{batch_id}-closed", CALENDAR)
+        await store.batches.start_batch(f"{batch_id}-closed")
+        await store.batches.close_batch(f"{batch_id}-closed", balanced=True)
         running = await start_batch(client, batch_id, opening_of(f"{batch_id}-open", chunk_size=10, window=1))
         await gate.reached()
         await grow_old(store_pool)
-        await store.open_batch(kafka_opening_of(f"{batch_id}-waiting"))
+        await store.filling.open_batch(kafka_opening_of(f"{batch_id}-waiting"))
         await grow_old(store_pool, limits.SWEEP_GRACE_S)  # past the grace, within the wait
-        await store.open_batch(kafka_opening_of(f"{batch_id}-frozen"))
-        await store.freeze_batch(f"{batch_id}-frozen", CALENDAR)
-        await store.open_batch(opening_of(f"{batch_id}-run", chunk_size=10, window=1))
-        before = await store.fetch_batches(10)
+        await store.filling.open_batch(kafka_opening_of(f"{batch_id}-frozen"))
+        await store.filling.freeze_batch(f"{batch_id}-frozen", CALENDAR)
+        await store.filling.open_batch(opening_of(f"{batch_id}-run", chunk_size=10, window=1))
+        before = await store.batches.fetch_batches(10)
 
         await sweep(client, settings, store)
         assert swept(caplog) == []
-        assert await store.fetch_batches(10) == before
+        assert await store.batches.fetch_batches(10) == before
         for name in ("closed", "waiting", "frozen", "run"):
             assert await status_of(client, f"{batch_id}-{name}") is None
         assert (await handle_of(client, f"{batch_id}-open").describe()).run_id == running.first_execution_run_id
@@ -262,7 +262,7 @@ async def test_sweeps_at_once_start_each_batch_once(
     openings = [kafka_opening_of(f"{batch_id}-{n}", chunk_size=20) for n in range(4)]
     seeded = [await seed_kafka_batch(systems, opening) for opening in openings]
     for opening in openings[2:]:
-        await systems.store.freeze_batch(opening.batch_id, CALENDAR)
+        await systems.store.filling.freeze_batch(opening.batch_id, CALENDAR)
     ended = await start_batch(client, batch_id, openings[3])
     await ended.terminate("before any worker")
     await grow_old(store_pool)
@@ -301,12 +301,12 @@ async def test_neither_a_failure_of_postgresql_nor_a_batch_that_cannot_be_frozen
     async def fetch_unclosed_batches() -> list[UnclosedBatch]:
         if failures:
             raise failures.pop()
-        return await systems.store.fetch_unclosed_batches()
+        return await systems.store.batches.fetch_unclosed_batches()
 
     async def freeze_batch(batch_id: str, calendar: BusinessCalendar) -> None:
         if batch_id == poison.batch_id:
             raise ZeroDivisionError
-        await systems.store.freeze_batch(batch_id, calendar)
+        await systems.store.filling.freeze_batch(batch_id, calendar)
 
     shaky = replaced(systems.store, "fetch_unclosed_batches", fetch_unclosed_batches)
     shaky = replaced(shaky, "freeze_batch", freeze_batch)
@@ -318,7 +318,7 @@ async def test_neither_a_failure_of_postgresql_nor_a_batch_that_cannot_be_frozen
         await eventually(is_started)
         result = await end_of(client, good.batch_id)
     await require_settled(systems, result, good, orders)
-    assert (await systems.store.fetch_batch(poison.batch_id)).state == BatchState.OPEN
+    assert (await systems.store.batches.fetch_batch(poison.batch_id)).state == BatchState.OPEN
     said = swept(caplog)
     assert said[:2] == [
         ("sweep could not read the batches", None),
@@ -370,7 +370,7 @@ async def test_a_worker_sweeps_beside_its_work(
     await grow_old(store_pool)
 
     async def is_closed() -> bool:
-        return (await systems.store.fetch_batch(batch_id)).state == BatchState.CLOSED
+        return (await systems.store.batches.fetch_batch(batch_id)).state == BatchState.CLOSED
 
     try:
         await eventually(is_closed)

@@ -14,7 +14,7 @@ import asyncpg
 from domain import limits
 from messaging.batch_filling import BatchFilling
 from messaging.record_source import RecordSource
-from settlement_store.postgres import PostgresSettlementStore, filling
+from settlement_store.postgres import filling
 from starters.intake import intake
 from workers.intake import BatchStarter
 
@@ -37,7 +37,7 @@ POINTS: dict[str, tuple[type, str, Callable[..., bool], Callable[[Any], bool]]] 
     "after_insert": (asyncpg.Connection, "execute", is_append, lambda _: True),
     "after_database_commit": (BatchFilling, "append", lambda *_: True, lambda _: True),
     "after_offset_commit": (RecordSource, "commit", lambda source: bool(source._durable), lambda _: True),
-    "after_freezing": (PostgresSettlementStore, "freeze_batch", lambda *_: True, lambda _: True),
+    "after_freezing": (filling.PostgresFilling, "freeze_batch", lambda *_: True, lambda _: True),
     "after_starting": (BatchStarter, "start", lambda *_: True, lambda _: True),
 }
 

@@ -35,7 +35,7 @@ async def test_every_order_of_a_burst_is_settled_or_rejected_for_its_reason(
     assert (report.duplicates, report.conflicts) == (0, 0)
     reasons: dict[str, int] = {}
     for batch in batches:
-        for reason, count in (await systems.store.fetch_reason_counts(batch.batch_id)).items():
+        for reason, count in (await systems.store.batches.fetch_reason_counts(batch.batch_id)).items():
             reasons[reason] = reasons.get(reason, 0) + count
     assert reasons == orders.reasons
     assert await fetch_lag(kafka_settings) == 0

@@ -148,7 +148,7 @@ async def test_at_the_bound_on_unclosed_batches_intake_waits_names_them_and_goes
         await until_paused(consumers)
         before = membership_of(consumers[0])
         await asyncio.sleep(MAX_POLL_INTERVAL_S + 1)
-        batches = await systems.store.fetch_batches(100)
+        batches = await systems.store.batches.fetch_batches(100)
         assert [batch.item_count for batch in batches] == [10, 10]
         said = [vars(each)["error"] for each in caplog.records if each.msg == "intake waits, and tries again"]
         assert said
@@ -198,10 +198,10 @@ async def test_a_consumer_stopped_past_its_session_finds_its_batch_frozen_and_op
         # It has records in hand that are stored and not committed, and its batch is open.
         processes.start_failing_intake("a", "after_database_commit", 2, signal.SIGSTOP)
         await processes.until_stopped("a")
-        [left] = await systems.store.fetch_batches(10)
+        [left] = await systems.store.batches.fetch_batches(10)
         processes.start_slow_intake("b")
         await until_taken_in(kafka_settings)
-        await systems.store.freeze_batch(left.batch_id, CALENDAR)
+        await systems.store.filling.freeze_batch(left.batch_id, CALENDAR)
 
         processes.send("a", signal.SIGCONT)
         await eventually(lambda: is_assigned_again(processes))
@@ -214,7 +214,7 @@ async def test_a_consumer_stopped_past_its_session_finds_its_batch_frozen_and_op
     report = await require_clean(systems, 6_000)
     assert (report.settled, report.rejected) == (orders.settled, orders.rejected)
     assert report.duplicates > 0
-    batches = await systems.store.fetch_batches(10)
+    batches = await systems.store.batches.fetch_batches(10)
     assert {batch.batch_id: batch.item_count for batch in batches}[left.batch_id] == left.item_count
     instance = left.batch_id.rpartition("-")[2]
     assert len([batch for batch in batches if batch.batch_id.endswith(instance)]) > 1

@@ -39,7 +39,7 @@ def marking(store: SettlementStore, marked: list[int]) -> SettlementStore:
     async def mark_delivered(relay_id: str, outbox_no: int, buckets: Any) -> Any:
         marked.append(outbox_no)
         await asyncio.sleep(0.01)  # so that the outage comes in the middle of the rows
-        return await store.mark_delivered(relay_id, outbox_no, buckets)
+        return await store.outbox.mark_delivered(relay_id, outbox_no, buckets)
 
     return replaced(store, "mark_delivered", mark_delivered)
 
@@ -67,7 +67,7 @@ async def test_results_wait_for_a_broker_that_is_away_and_are_all_told(
     async def says_that_it_waits() -> bool:
         return any(record.name == "messaging.relay" and record.levelname == "WARNING" for record in caplog.records)
 
-    async with relaying(marking(store, marked), settings, "R1"):
+    async with relaying(marking(store, marked).outbox, settings, "R1"):
         await eventually(has_begun)
         await asyncio.to_thread(go_away, own_apache_kafka)
         marked_count = len(marked)
@@ -75,7 +75,7 @@ async def test_results_wait_for_a_broker_that_is_away_and_are_all_told(
         await eventually(says_that_it_waits)
         assert len(marked) <= marked_count + 1
         await asyncio.to_thread(come_back, own_apache_kafka)
-        await eventually(lambda: is_delivered(store))
+        await eventually(lambda: is_delivered(store.outbox))
     told = outcomes_of(await read_told(settings))
     assert set(told) == expected
 
@@ -93,9 +93,9 @@ async def test_a_relay_stops_in_time_though_the_broker_is_silent(
     async def has_begun() -> bool:
         return bool(marked)
 
-    async with relaying(marking(store, marked), settings, "R1") as relay:
+    async with relaying(marking(store, marked).outbox, settings, "R1") as relay:
         await eventually(has_begun)
         own_apache_kafka.pause()
     assert relay.done()
-    assert not await is_delivered(store)
-    assert len(await store.lease_buckets("R2", 10)) == limits.RESULT_BUCKET_COUNT
+    assert not await is_delivered(store.outbox)
+    assert len(await store.outbox.lease_buckets("R2", 10)) == limits.RESULT_BUCKET_COUNT

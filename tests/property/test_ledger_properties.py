@@ -88,11 +88,11 @@ def split(rng: random.Random, requests: Sequence[CreditRequest]) -> list[list[Cr
 
 async def open_some(fund_platform: FundPlatform, rng: random.Random, shape: Shape, prefix: str) -> None:
     account_ids = [f"{prefix}account-{n}" for n in range(shape.account_count)]
-    await fund_platform.open_accounts(
+    await fund_platform.accounts.open_accounts(
         [AccountOpening(account_id, rng.choice(("USD", "USD", "EUR"))) for account_id in account_ids]
     )
     if rng.random() < 0.5:
-        await fund_platform.close_account(rng.choice(account_ids))
+        await fund_platform.accounts.close_account(rng.choice(account_ids))
 
 
 async def post_calls(
@@ -102,7 +102,7 @@ async def post_calls(
     answered = []
     for requests in calls:
         is_withdrawal = withdrawing is not None and withdrawing.random() < 1 / 3
-        ask = fund_platform.withdraw_credits if is_withdrawal else fund_platform.post_credits
+        ask = fund_platform.credits.withdraw_credits if is_withdrawal else fund_platform.credits.post_credits
         answers = await ask("random", requests)
         answered += [(request, answers[request.idempotency_key]) for request in requests]
     return answered
@@ -128,10 +128,12 @@ async def post_at_once(
 async def fetch_state(
     fund_platform: FundPlatform, shape: Shape, prefix: str
 ) -> tuple[list[LedgerCredit], dict[str, int]]:
-    credits_ = [credit for credit in await fund_platform.fetch_credits(prefix, 10_000) if credit[0].startswith(prefix)]
+    credits_ = [
+        credit for credit in await fund_platform.proof.fetch_credits(prefix, 10_000) if credit[0].startswith(prefix)
+    ]
     balances = {}
     for n in range(shape.account_count):
-        account = await fund_platform.fetch_account(f"{prefix}account-{n}")
+        account = await fund_platform.accounts.fetch_account(f"{prefix}account-{n}")
         balances[account.account_id] = account.balance_minor
     return credits_, balances
 
@@ -165,7 +167,7 @@ async def test_one_list_credited_by_eight_at_once_in_any_order_and_split_changes
 
     assert CREATED not in {code for answered in again.values() for _, code in answered}
     assert await fetch_state(fund_platform, shape, prefix) == state
-    assert await fund_platform.fetch_ledger_breaks(10) == []
+    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
 
 
 @seeded
@@ -190,8 +192,8 @@ async def test_rivals_with_crossed_payloads_and_claims_pay_a_key_once_and_never_
 
     async def close_and_reopen() -> None:
         for _ in range(3):
-            await fund_platform.close_account(f"{prefix}account-0")
-            await fund_platform.reopen_account(f"{prefix}account-0")
+            await fund_platform.accounts.close_account(f"{prefix}account-0")
+            await fund_platform.accounts.reopen_account(f"{prefix}account-0")
 
     answers, _ = await asyncio.gather(post_at_once(pool, lists_of_calls, rng), close_and_reopen())
 
@@ -207,7 +209,7 @@ async def test_rivals_with_crossed_payloads_and_claims_pay_a_key_once_and_never_
     assert [credit[:5] for credit in credits_] == sorted(
         (r.idempotency_key, r.account_id, r.currency, r.amount_minor, 1) for r in paid
     )
-    assert await fund_platform.fetch_ledger_breaks(10) == []
+    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
 
 
 keys = st.sampled_from(["key-1", "key-2", "key-3"])
@@ -236,11 +238,11 @@ async def take_step(fund_platform: FundPlatform, prefix: str, verb: str, argumen
         requests = [
             r._replace(idempotency_key=prefix + r.idempotency_key, account_id=prefix + r.account_id) for r in argument
         ]
-        ask = fund_platform.post_credits if verb == "post" else fund_platform.withdraw_credits
+        ask = fund_platform.credits.post_credits if verb == "post" else fund_platform.credits.withdraw_credits
         return await ask("random", requests)
     if verb == "open":
-        return await fund_platform.open_accounts([argument._replace(account_id=prefix + argument.account_id)])
-    change = fund_platform.close_account if verb == "close" else fund_platform.reopen_account
+        return await fund_platform.accounts.open_accounts([argument._replace(account_id=prefix + argument.account_id)])
+    change = fund_platform.accounts.close_account if verb == "close" else fund_platform.accounts.reopen_account
     account = await change(prefix + argument)
     return account.balance_minor, account.currency, account.closed_at is None
 
@@ -253,15 +255,15 @@ async def test_postgresql_answers_any_sequence_of_calls_as_the_one_in_memory(
     prefix = f"{next(_examples):06d}-"
     model = MemoryFundPlatform()
     for platform in (model, fund_platform):
-        await platform.open_accounts([AccountOpening(f"{prefix}{name}", "USD") for name in ("alice", "bob")])
+        await platform.accounts.open_accounts([AccountOpening(f"{prefix}{name}", "USD") for name in ("alice", "bob")])
     for step in steps:
         assert await take_step(fund_platform, prefix, *step) == await take_step(model, prefix, *step), step
     expected = await model.fetch_credits(prefix, 10)
-    found = [credit for credit in await fund_platform.fetch_credits(prefix, 10) if credit[0].startswith(prefix)]
+    found = [credit for credit in await fund_platform.proof.fetch_credits(prefix, 10) if credit[0].startswith(prefix)]
     assert [credit[:5] for credit in found] == [credit[:5] for credit in expected]
     all_keys = [f"{prefix}key-{n}" for n in (1, 2, 3)]
-    assert await fund_platform.fetch_credit_totals(all_keys) == await model.fetch_credit_totals(all_keys)
+    assert await fund_platform.credits.fetch_credit_totals(all_keys) == await model.fetch_credit_totals(all_keys)
     for name in ("alice", "bob"):
-        balances = [(await p.fetch_account(prefix + name)).balance_minor for p in (model, fund_platform)]
+        balances = [(await p.accounts.fetch_account(prefix + name)).balance_minor for p in (model, fund_platform)]
         assert balances[0] == balances[1]
-    assert await model.fetch_ledger_breaks(10) == await fund_platform.fetch_ledger_breaks(10) == []
+    assert await model.fetch_ledger_breaks(10) == await fund_platform.proof.fetch_ledger_breaks(10) == []

@@ -87,7 +87,7 @@ async def settle_chunk(client: Client, name: str) -> str:
     """Settle one batch's only chunk by its workflow alone; the workflow's id."""
     order_center, fund_platform, probe_count_max, credit_deadline_s = CHUNK_SHAPES[name]
     store = MemorySettlementStore()
-    await fund_platform.open_accounts([AccountOpening("account-1", "USD")])
+    await fund_platform.accounts.open_accounts([AccountOpening("account-1", "USD")])
     records = [
         OrderRecord(f"order-{n}", "account-1", 1000 + n, 0, "USD", OrderStatus.COMPLETED, CUTOFF_AT, CUTOFF_AT)
         for n in range(ORDER_COUNT)
@@ -96,10 +96,10 @@ async def settle_chunk(client: Client, name: str) -> str:
     opening = BatchOpening(
         batch_id=name, source=BatchSource.KAFKA, business_date=None, cutoff_at=None, chunk_size=ORDER_COUNT, window=1
     )
-    await store.open_batch(opening)
-    await store.append_orders(name, [OfferedOrder(*record[:3], record.currency) for record in records])
-    await store.freeze_batch(name, BATCH_SETTINGS.calendar)
-    plan = await store.start_batch(name)
+    await store.filling.open_batch(opening)
+    await store.filling.append_orders(name, [OfferedOrder(*record[:3], record.currency) for record in records])
+    await store.filling.freeze_batch(name, BATCH_SETTINGS.calendar)
+    plan = await store.batches.start_batch(name)
     async with build_worker(client, TASK_QUEUE, order_center, store, fund_platform, BATCH_SETTINGS):
         handle = await client.start_workflow(
             SettleChunkWorkflow.run,

@@ -121,17 +121,17 @@ async def main() -> None:
 async def record_operated(client: Client, name: str) -> None:
     """Settle one batch of 12 orders in chunks of 2, one at a time, with a hand in it; keep its runs."""
     store, fund_platform = MemorySettlementStore(), MemoryFundPlatform()
-    await fund_platform.open_accounts([AccountOpening("account-1", "USD")])
+    await fund_platform.accounts.open_accounts([AccountOpening("account-1", "USD")])
     operate = OPERATED_SHAPES[name]
     settings = BATCH_SETTINGS
     if operate is resume_after_its_own_pause:
-        await fund_platform.close_account("account-1")
+        await fund_platform.accounts.close_account("account-1")
         settings = with_low_threshold(settings)
     handle = client.get_workflow_handle_for(SettleBatchWorkflow.run, name)
     batch = Operated(client, TASK_QUEUE, handle, store)
     await batch.order_center.load_records([order(number) for number in range(12)])
     opening = opening_of(name).model_copy(update={"window": 1})
-    await store.open_batch(opening)
+    await store.filling.open_batch(opening)
     async with build_worker(client, TASK_QUEUE, batch.order_center, store, fund_platform, settings):
         await start_batch(client, TASK_QUEUE, opening)
         await operate(batch)
@@ -145,7 +145,7 @@ async def record_operated(client: Client, name: str) -> None:
 async def record(client: Client, name: str, store: MemorySettlementStore, order_count: int, begun: Begun) -> None:
     """Settle one batch in chunks of 2, and keep the history of each of its runs and of its second chunk."""
     order_center, fund_platform = MemoryOrderCenter(), MemoryFundPlatform()
-    await fund_platform.open_accounts([AccountOpening("account-1", "USD")])
+    await fund_platform.accounts.open_accounts([AccountOpening("account-1", "USD")])
     await order_center.load_records([order(number) for number in range(order_count)])
     cap = {"credits_per_s": 1} if begun is Begun.UNDER_A_CAP else {}
     opening = opening_of(name).model_copy(update=cap)
@@ -154,13 +154,13 @@ async def record(client: Client, name: str, store: MemorySettlementStore, order_
             await record_scheduled(client, name)
             return
         if begun is Begun.AS_RERUN:
-            await fund_platform.close_account("account-1")
+            await fund_platform.accounts.close_account("account-1")
         if begun is Begun.BY_KAFKA:
             opening = await fill_as_intake(store, name, order_count)
         first = await start_batch(client, TASK_QUEUE, opening)
         await first.result()
         if begun is Begun.AS_RERUN:
-            await fund_platform.reopen_account("account-1")
+            await fund_platform.accounts.reopen_account("account-1")
             selection = RerunSelection(batch_id=name, outcomes=(Outcome.REJECTED,))
             rerun = plan_rerun_opening(BATCH_SETTINGS, CUTOFF_AT, selection)
             again = await start_batch(client, TASK_QUEUE, rerun.model_copy(update={"batch_id": f"{name}-of-rejected"}))
@@ -201,10 +201,10 @@ async def fill_as_intake(store: MemorySettlementStore, name: str, order_count: i
     opening = BatchOpening(
         batch_id=name, source=BatchSource.KAFKA, business_date=None, cutoff_at=None, chunk_size=2, window=3
     )
-    await store.open_batch(opening)
+    await store.filling.open_batch(opening)
     announced = [order(number) for number in range(order_count)]
-    await store.append_orders(name, [OfferedOrder(*record[:3], record.currency) for record in announced])
-    await store.freeze_batch(name, BATCH_SETTINGS.calendar)
+    await store.filling.append_orders(name, [OfferedOrder(*record[:3], record.currency) for record in announced])
+    await store.filling.freeze_batch(name, BATCH_SETTINGS.calendar)
     return opening
 
 

@@ -29,7 +29,7 @@ _FINALLY = {
 
 async def find_stuck(world: World, openings: Iterable[BatchOpening]) -> list[str]:
     """Batches that are in no final state."""
-    state_by_id = {batch.batch_id: batch.state for batch in await world.systems.store.fetch_batches(100)}
+    state_by_id = {batch.batch_id: batch.state for batch in await world.systems.store.batches.fetch_batches(100)}
     states = [(opening.batch_id, state_by_id.get(opening.batch_id, "not there")) for opening in openings]
     return [f"batch {batch_id} is stuck: {state}" for batch_id, state in states if state not in FINAL_STATES]
 
@@ -51,10 +51,10 @@ async def find_faults(
     ]
     faults += world.model.find_ledger_faults(await world.fetch_postings())
     items: defaultdict[str, list[OrderItem]] = defaultdict(list)
-    batches = [await store.fetch_batch(opening.batch_id) for opening in openings]
+    batches = [await store.batches.fetch_batch(opening.batch_id) for opening in openings]
     cutoff_by_batch = {batch.batch_id: batch.cutoff_at for batch in batches if batch.cutoff_at}
     for order_id in world.order_ids:
-        of_order = await store.fetch_items_of_order(order_id)
+        of_order = await store.orders.fetch_items_of_order(order_id)
         faults += world.model.find_order_faults(of_order, order_id, cutoff_by_batch)
         for item in of_order:
             items[item.batch_id].append(item)
@@ -67,12 +67,12 @@ async def find_faults(
 async def _find_batch_faults(
     world: World, client: Client | None, opening: BatchOpening, items: Sequence[OrderItem]
 ) -> list[str]:
-    batch = await world.systems.store.fetch_batch(opening.batch_id)
+    batch = await world.systems.store.batches.fetch_batch(opening.batch_id)
     totals = outcome_totals_of((item.outcome, item.currency, 1, item.amount_minor) for item in items)
     planned = sum_totals(getattr(totals, outcome) for outcome in Outcome)
     report = await reconcile_batch(world.systems.store, world.systems.fund_platform, opening.batch_id)
     result_totals = await _fetch_result_totals(client, opening.batch_id) if client else totals
-    actions = await world.systems.store.fetch_control_actions(opening.batch_id)
+    actions = await world.systems.store.control.fetch_control_actions(opening.batch_id)
     is_aborted = any(action.action == ControlAction.ABORT for action in actions)
     appended = [result for batch_id, result in world.appended if batch_id == opening.batch_id]
     conflict_count = sum(len(each.conflict_order_ids) for each in appended)
@@ -102,7 +102,7 @@ async def find_unsettled(world: World, orders: Sequence[Order]) -> list[str]:
     """Orders that did not get what they must get in the end, once every fault is over and every cause is mended."""
     faults = []
     for order in orders:
-        items = await world.systems.store.fetch_items_of_order(order.order_id)
+        items = await world.systems.store.orders.fetch_items_of_order(order.order_id)
         standing = await world.systems.order_center.fetch_order(order.order_id)
         if not items and standing is None:
             continue

@@ -1,6 +1,7 @@
 """The fault layer: what every call of a port passes in a simulation, and what every attempt of an activity runs in."""
 
 import asyncio
+import inspect
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -264,14 +265,16 @@ class FaultLayer:
 
 
 class _WatchedPort:
-    """A port whose every call passes the fault layer."""
+    """A port, or a part of one, whose every call passes the fault layer."""
 
     def __init__(self, port: object, passage: Callable[[str, tuple[Any, ...], Call], Awaitable[Any]]) -> None:
         self._port = port
         self._pass = passage
 
-    def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
+    def __getattr__(self, method: str) -> Any:
         function = getattr(self._port, method)
+        if not inspect.iscoroutinefunction(function):
+            return _WatchedPort(function, self._pass)
 
         async def call(*arguments: Any, **options: Any) -> Any:
             return await self._pass(method, arguments, partial(function, **options))

@@ -119,7 +119,7 @@ class Operators:
                 await self._ask(batch, opening, request)
 
     async def _ask(self, batch: str, opening: BatchOpening, request: ControlRequest) -> None:
-        stored = await self._store.fetch_batch(opening.batch_id)
+        stored = await self._store.batches.fetch_batch(opening.batch_id)
         await control_batch(self._client, self._task_queue, self._store, stored, request)
         if request.action == ControlAction.ABORT:
             self._begun_at_abort.setdefault(batch, frozenset(self._begun[batch]))

@@ -22,9 +22,8 @@ from schemas.batches import (
 )
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import TransactionRecord
-from schemas.reasons import Outcome, ReasonCode
+from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
 from schemas.workflows import BatchRun, BatchRunState, ChunkRef, ItemRange
-from settlement_store.port import RELEASING_OUTCOMES
 from settling import chunks, rerunning
 from settling.chunks import AskForCredits
 from tests.doubles import settlement_store as memory_store

@@ -220,7 +220,9 @@ class _Simulation:
         await self._start(self._manual("last"))
         await self._await_final()
         for role, opening in list(self._openings.items()):
-            exceptions = await self._world.systems.store.fetch_exceptions(opening.batch_id, -1, len(self._orders))
+            exceptions = await self._world.systems.store.filling.fetch_exceptions(
+                opening.batch_id, -1, len(self._orders)
+            )
             if any(exception.is_latest for exception in exceptions):
                 await self._start(self._rerun_of(role, f"last-{role}"))
         await self._await_final()
@@ -290,11 +292,11 @@ class _Simulation:
         ]
 
         async def fill() -> None:
-            await store.open_batch(opening)
+            await store.filling.open_batch(opening)
             half = len(announced) // 2
             for poll in (announced[: half + 1], announced[half:]):
-                await store.append_orders(opening.batch_id, poll)
-            await store.freeze_batch(opening.batch_id, CALENDAR)
+                await store.filling.append_orders(opening.batch_id, poll)
+            await store.filling.freeze_batch(opening.batch_id, CALENDAR)
 
         await self._until_done(Place("intake", "kafka"), fill)
         if self._chance.happens(0.5, "intake starts its batch"):
@@ -319,7 +321,7 @@ class _Simulation:
         begun_s = time.monotonic()
         while True:
             await sweep(self._client, self._settings, store)
-            batches = await store.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
+            batches = await store.batches.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
             final_ids = {batch.batch_id for batch in batches if batch.state in FINAL_STATES}
             if final_ids == {opening.batch_id for opening in self._openings.values()}:
                 return

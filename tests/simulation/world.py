@@ -9,7 +9,7 @@ import asyncpg
 
 from database.pools import Pool, open_pool
 from domain.identifiers import credit_key, order_id_of_credit_key
-from fund_platform.port import HOUSE_ACCOUNT_PREFIX
+from fund_platform.port.accounts import HOUSE_ACCOUNT_PREFIX
 from fund_platform.postgres import PostgresFundPlatform
 from order_center.postgres import PostgresOrderCenter
 from schemas.batches import AppendResult, OfferedOrder
@@ -120,13 +120,13 @@ class World:
     async def fill(self) -> None:
         """Open the accounts, close some, and credit what was credited before Settle came."""
         orders = self._orders.values()
-        await self.systems.fund_platform.open_accounts(plan_accounts(orders))
+        await self.systems.fund_platform.accounts.open_accounts(plan_accounts(orders))
         credited = {Kind.CREDITED_BEFORE: 0, Kind.CREDITED_OTHERWISE: 7}
         for order in orders:
             if order.kind in credited:
                 amount_minor = order.amount_minor + credited[order.kind]
                 request = CreditRequest(credit_key(order.order_id), 1, order.account_id, amount_minor, CURRENCY)
-                await self.systems.fund_platform.post_credits("before Settle", [request])
+                await self.systems.fund_platform.credits.post_credits("before Settle", [request])
                 self.model.credit_before(order.order_id, Credit(*request[2:]))
             if order.kind == Kind.ACCOUNT_CLOSED:
                 await self._set_account(order.account_id, is_open=False)
@@ -143,13 +143,13 @@ class World:
 
     async def _set_account(self, account_id: str, *, is_open: bool) -> None:
         platform = self.systems.fund_platform
-        await (platform.reopen_account if is_open else platform.close_account)(account_id)
+        await (platform.accounts.reopen_account if is_open else platform.accounts.close_account)(account_id)
         (self._closed_account_ids.discard if is_open else self._closed_account_ids.add)(account_id)
 
     async def _append_orders(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
         for order in orders:
             self.model.announce(order.order_id)
-        result = await self.systems.store.append_orders(batch_id, orders)
+        result = await self.systems.store.filling.append_orders(batch_id, orders)
         self.appended.append((batch_id, result))
         return result
 
@@ -189,7 +189,7 @@ class World:
                 if self._kind_of_account[request.account_id] == Kind.ACCOUNT_WAVERS:
                     is_open = not self._wavers("account", request.account_id)
                     await self._set_account(request.account_id, is_open=is_open)
-            codes = await self.systems.fund_platform.post_credits(reference, requests)
+            codes = await self.systems.fund_platform.credits.post_credits(reference, requests)
             for request in requests:
                 self.model.judge(request, self._account_state(request.account_id))
         self._raise_for(order_ids, {Kind.ANSWER_IS_POISON}, ValueError("The answer cannot be read."))
@@ -201,7 +201,7 @@ class World:
         order_ids = [order_id_of_credit_key(request.idempotency_key) for request in requests]
         self._raise_for(order_ids, {Kind.ALL_IS_POISON}, asyncpg.RaiseError("The withdrawal fails, too."))
         async with self._crediting:
-            codes = await self.systems.fund_platform.withdraw_credits(reference, requests)
+            codes = await self.systems.fund_platform.credits.withdraw_credits(reference, requests)
             for request in requests:
                 self.model.judge(request, "withdrawn")
             return codes

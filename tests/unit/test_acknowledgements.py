@@ -44,14 +44,14 @@ class MeddledStore(MemorySettlementStore):
 async def store() -> MeddledStore:
     """A store with a running batch of the one order."""
     store = MeddledStore()
-    await store.open_batch(
+    await store.filling.open_batch(
         BatchOpening(
             batch_id="B1", source=BatchSource.KAFKA, business_date=None, cutoff_at=None, chunk_size=10, window=1
         )
     )
-    await store.append_orders("B1", [ORDER])
-    await store.freeze_batch("B1", CALENDAR)
-    await store.start_batch("B1")
+    await store.filling.append_orders("B1", [ORDER])
+    await store.filling.freeze_batch("B1", CALENDAR)
+    await store.batches.start_batch("B1")
     return store
 
 
@@ -131,7 +131,7 @@ async def test_nothing_is_acknowledged_before_its_step_is_stored(
     store.before = away
     with pytest.raises(UnavailableError):
         await validate_chunk(order_center, store, REF)
-    assert (await store.fetch_chunk("B1", 0)).state == ChunkState.PLANNED
+    assert (await store.chunks.fetch_chunk("B1", 0)).state == ChunkState.PLANNED
     assert await is_offered(order_center)
 
 

@@ -85,6 +85,6 @@ async def test_what_a_cursor_covers_is_durable_and_acknowledged_and_no_order_is_
             assert not covered & await offered_by(order_center)
     assert await offered_by(order_center) == set()
     assert told == sorted(told)
-    batch = await store.fetch_batch("B1")
+    batch = await store.batches.fetch_batch("B1")
     assert batch.state == BatchState.FROZEN
     assert batch.item_count == ORDER_COUNT

@@ -80,7 +80,7 @@ async def test_a_row_becomes_a_record_and_its_account_is_opened(systems: Systems
     assert await systems.order_center.fetch_records(["o1"]) == [
         TransactionRecord("o1", "A1", 1000, 100, "USD", "completed", datetime(2025, 1, 13, tzinfo=UTC), 1)
     ]
-    account = await systems.fund_platform.fetch_account("A1")
+    account = await systems.fund_platform.accounts.fetch_account("A1")
     assert (account.currency, account.balance_minor) == ("USD", 0)
     assert not systems.rejected_file.exists()
 
@@ -113,7 +113,7 @@ async def test_an_account_is_opened_in_the_currency_of_its_first_good_row(system
     bad, *rows = (good(f"o{n}", currency=currency) for n, currency in enumerate(["XXX", "EUR", *4 * ["USD"]]))
     result = await systems.load(bad, *rows)
     assert (result.orders, result.bad_rows) == (5, 1)
-    assert (await systems.fund_platform.fetch_account("A1")).currency == "EUR"
+    assert (await systems.fund_platform.accounts.fetch_account("A1")).currency == "EUR"
 
 
 async def test_of_differing_rows_for_an_order_the_first_good_one_stays_and_the_others_are_bad(
@@ -135,7 +135,7 @@ async def test_of_differing_rows_for_an_order_the_first_good_one_stays_and_the_o
     assert {reason for _, reason, _ in systems.rejected()[1:]} == {
         "order_id 'o1' stands on line 3 already, in a row that differs."
     }
-    assert "A2" not in systems.fund_platform.accounts
+    assert "A2" not in systems.fund_platform.account_by_id
 
 
 async def test_a_row_that_is_repeated_is_harmless_and_counts_once(systems: Systems, slice_size: None) -> None:

@@ -154,7 +154,7 @@ async def test_an_order_that_comes_again_and_again_does_not_keep_intake_from_end
     filling = BatchFilling(store, never_start, FILLING)
     intake = Intake(cast("RecordSource", source), store, filling, cast("DeadLetterTopic", CountingTopic()), PRESSURE)
     await intake.run(stop)
-    [batch] = await store.fetch_batches(1)
+    [batch] = await store.batches.fetch_batches(1)
     assert batch.item_count + batch.duplicate_count == limits.INTAKE_ROUND_COUNT_AFTER_STOP
     assert source.durable_count == 0
 

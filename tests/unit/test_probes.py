@@ -73,17 +73,17 @@ async def order_center() -> MemoryOrderCenter:
 async def store() -> MemorySettlementStore:
     """A running batch of one chunk of four orders."""
     store = MemorySettlementStore()
-    await store.open_batch(opening_of("b", chunk_size=4))
-    await store.append_orders("b", [OfferedOrder(f"o{n}", "a", 100 + n, "USD") for n in range(4)])
-    await store.freeze_batch("b", CALENDAR)
-    await store.start_batch("b")
+    await store.filling.open_batch(opening_of("b", chunk_size=4))
+    await store.filling.append_orders("b", [OfferedOrder(f"o{n}", "a", 100 + n, "USD") for n in range(4)])
+    await store.filling.freeze_batch("b", CALENDAR)
+    await store.batches.start_batch("b")
     return store
 
 
 @pytest.fixture
 async def fund_platform() -> CursedFundPlatform:
     fund_platform = CursedFundPlatform()
-    await fund_platform.open_accounts([AccountOpening("a", "USD")])
+    await fund_platform.accounts.open_accounts([AccountOpening("a", "USD")])
     return fund_platform
 
 
@@ -97,7 +97,7 @@ def isolated_of(outcome: Outcome, reason_code: ReasonCode | None, detail: str | 
 
 
 async def balance_of(fund_platform: FundPlatform) -> int:
-    return (await fund_platform.fetch_account("a")).balance_minor
+    return (await fund_platform.accounts.fetch_account("a")).balance_minor
 
 
 async def test_validation_fails_only_the_order_that_it_cannot_judge(
@@ -118,8 +118,10 @@ async def test_validation_fails_only_the_order_that_it_cannot_judge(
         SetAside(isolated=(found.isolated,), held_ranges=(ItemRange(3, 4),), held_detail="too many"),
     )
     assert (totals.failed.order_count, totals.held.order_count) == (1, 1)
-    assert await store.fetch_reason_counts("b") == {ReasonCode.DATA_ERROR: 1, ReasonCode.NOT_ATTEMPTED: 1}
-    assert [item.order_id for item in await store.fetch_pending_items("b", await store.fetch_chunk("b", 0))] == [
+    assert await store.batches.fetch_reason_counts("b") == {ReasonCode.DATA_ERROR: 1, ReasonCode.NOT_ATTEMPTED: 1}
+    assert [
+        item.order_id for item in await store.chunks.fetch_pending_items("b", await store.chunks.fetch_chunk("b", 0))
+    ] == [
         "o0",
         "o1",
     ]
@@ -129,20 +131,20 @@ async def test_validation_fails_only_the_order_that_it_cannot_judge(
 async def test_an_order_that_inherits_the_unknown_is_neither_judged_nor_held_by_validation(
     order_center: MemoryOrderCenter, store: MemorySettlementStore
 ) -> None:
-    await store.hold_chunk("b", 0, "lost")
-    await store.open_batch(opening_of("again", chunk_size=4))
-    await store.append_rerun_items("again", [RerunItem(POISON, 1, "a", 102, "USD", inherits_unknown=True)])
-    await store.freeze_batch("again", CALENDAR)
-    await store.start_batch("again")
+    await store.chunks.hold_chunk("b", 0, "lost")
+    await store.filling.open_batch(opening_of("again", chunk_size=4))
+    await store.filling.append_rerun_items("again", [RerunItem(POISON, 1, "a", 102, "USD", inherits_unknown=True)])
+    await store.filling.freeze_batch("again", CALENDAR)
+    await store.batches.start_batch("again")
     again = REF.model_copy(update={"batch_id": "again"})
     await validate_chunk(order_center, store, again, SetAside(held_ranges=(ItemRange(0, 1),)))
-    [pending] = await store.fetch_pending_items("again", await store.fetch_chunk("again", 0))
+    [pending] = await store.chunks.fetch_pending_items("again", await store.chunks.fetch_chunk("again", 0))
     assert pending.order_id == POISON
 
 
 @pytest.fixture
 async def validated(store: MemorySettlementStore) -> MemorySettlementStore:
-    await store.store_validation("b", 0, [])
+    await store.chunks.store_validation("b", 0, [])
     return store
 
 
@@ -152,9 +154,9 @@ async def credit_without(
     """Take the whole step without the order that stands alone; how many are settled, and the reasons of the others."""
     assert found.isolated
     totals = await credit_chunk(
-        store, fund_platform, CreditTurns(store, None), REF, SetAside(isolated=(found.isolated,))
+        store, fund_platform, CreditTurns(store.caps, None), REF, SetAside(isolated=(found.isolated,))
     )
-    return totals.settled.order_count, await store.fetch_reason_counts("b")
+    return totals.settled.order_count, await store.batches.fetch_reason_counts("b")
 
 
 async def test_a_credit_that_cannot_be_asked_for_is_withdrawn_and_its_late_request_creates_nothing(
@@ -171,7 +173,9 @@ async def test_a_credit_that_cannot_be_asked_for_is_withdrawn_and_its_late_reque
     assert await credit_without(validated, fund_platform, found) == (3, {ReasonCode.DATA_ERROR: 1})
     fund_platform.is_cursed = False
     late = CreditRequest(credit_key(POISON), 1, "a", 102, "USD")
-    assert await fund_platform.post_credits("late", [late]) == {late.idempotency_key: CreditResultCode.WITHDRAWN}
+    assert await fund_platform.credits.post_credits("late", [late]) == {
+        late.idempotency_key: CreditResultCode.WITHDRAWN
+    }
     assert await balance_of(fund_platform) == 100 + 101 + 103
 
 
@@ -236,23 +240,23 @@ async def test_an_order_whose_claim_has_moved_on_is_good_only_if_its_chunk_is_cl
         await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 3))
 
     async def fetch_chunk(batch_id: str, chunk_index: int) -> object:
-        chunk = await validated.fetch_chunk(batch_id, chunk_index)
-        await validated.hold_chunk(batch_id, chunk_index, "closed after this look")
+        chunk = await validated.chunks.fetch_chunk(batch_id, chunk_index)
+        await validated.chunks.hold_chunk(batch_id, chunk_index, "closed after this look")
         return chunk
 
-    items = await validated.fetch_pending_items("b", await validated.fetch_chunk("b", 0))
+    items = await validated.chunks.fetch_pending_items("b", await validated.chunks.fetch_chunk("b", 0))
 
     async def fetch_pending_items(*_: object) -> object:
         return items[2:3]
 
     late = replaced(replaced(validated, "fetch_chunk", fetch_chunk), "fetch_pending_items", fetch_pending_items)
-    assert await probe_credits(late, fund_platform, CreditTurns(late, None), request_of(2, 3)) == GOOD
+    assert await probe_credits(late, fund_platform, CreditTurns(late.caps, None), request_of(2, 3)) == GOOD
 
 
 async def test_a_chunk_that_another_run_closed_is_not_asked_for(
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
-    await validated.hold_chunk("b", 0, "terminated")
+    await validated.chunks.hold_chunk("b", 0, "terminated")
     assert await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 3)) == GOOD
     assert fund_platform.answers == {}
 

@@ -51,12 +51,12 @@ def order_center() -> MemoryOrderCenter:
 @pytest.fixture
 async def fund_platform() -> MeddledFundPlatform:
     fund_platform = MeddledFundPlatform()
-    await fund_platform.open_accounts([AccountOpening("account-1", "USD")])
+    await fund_platform.accounts.open_accounts([AccountOpening("account-1", "USD")])
     return fund_platform
 
 
 async def freeze(store: MemorySettlementStore, batch_id: str) -> ChunkRef:
-    await store.open_batch(
+    await store.filling.open_batch(
         BatchOpening(
             batch_id=batch_id,
             source=BatchSource.MANUAL,
@@ -66,9 +66,9 @@ async def freeze(store: MemorySettlementStore, batch_id: str) -> ChunkRef:
             window=1,
         )
     )
-    await store.append_orders(batch_id, [ORDER])
-    await store.freeze_batch(batch_id, CALENDAR)
-    await store.start_batch(batch_id)
+    await store.filling.append_orders(batch_id, [ORDER])
+    await store.filling.freeze_batch(batch_id, CALENDAR)
+    await store.batches.start_batch(batch_id)
     return ChunkRef(batch_id=batch_id, chunk_index=0, cutoff_at=CUTOFF_AT)
 
 
@@ -78,7 +78,7 @@ async def reject_in_first_batch(
     await order_center.load_records([OrderRecord(*ORDER[:3], 0, "USD", OrderStatus.DISPUTED, ENDED_AT, ENDED_AT)])
     first = await freeze(store, "first")
     await validate_chunk(order_center, store, first)
-    await credit_chunk(store, fund_platform, CreditTurns(store, None), first)
+    await credit_chunk(store, fund_platform, CreditTurns(store.caps, None), first)
 
 
 async def test_a_rejected_order_that_another_batch_credits_meanwhile_is_no_imbalance(
@@ -90,7 +90,7 @@ async def test_a_rejected_order_that_another_batch_credits_meanwhile_is_no_imbal
         await order_center.load_records([OrderRecord(*ORDER[:3], 0, "USD", OrderStatus.COMPLETED, ENDED_AT, ENDED_AT)])
         second = await freeze(store, "second")
         await validate_chunk(order_center, store, second)
-        await credit_chunk(store, fund_platform, CreditTurns(store, None), second)
+        await credit_chunk(store, fund_platform, CreditTurns(store.caps, None), second)
 
     fund_platform.meddle = settle_in_second_batch
     report = await reconcile_batch(store, fund_platform, "first")
@@ -103,7 +103,9 @@ async def test_a_credit_of_a_rejected_order_that_stays_is_an_imbalance(
     store: MemorySettlementStore, order_center: MemoryOrderCenter, fund_platform: MeddledFundPlatform
 ) -> None:
     await reject_in_first_batch(store, order_center, fund_platform)
-    await fund_platform.post_credits("by hand", [CreditRequest(credit_key("order-1"), 9, "account-1", 100, "USD")])
+    await fund_platform.credits.post_credits(
+        "by hand", [CreditRequest(credit_key("order-1"), 9, "account-1", 100, "USD")]
+    )
     report = await reconcile_batch(store, fund_platform, "first")
     assert not report.balanced
     assert report.ledger == totals_of([("USD", 1, 100)])
@@ -112,7 +114,7 @@ async def test_a_credit_of_a_rejected_order_that_stays_is_an_imbalance(
 async def test_an_open_batch_that_grows_while_it_is_read_is_no_imbalance(
     store: MemorySettlementStore, fund_platform: MeddledFundPlatform
 ) -> None:
-    await store.open_batch(
+    await store.filling.open_batch(
         BatchOpening(
             batch_id="open",
             source=BatchSource.MANUAL,
@@ -122,10 +124,10 @@ async def test_an_open_batch_that_grows_while_it_is_read_is_no_imbalance(
             window=1,
         )
     )
-    await store.append_orders("open", [ORDER])
+    await store.filling.append_orders("open", [ORDER])
 
     async def append_another() -> None:
-        await store.append_orders("open", [ORDER._replace(order_id="order-2")])
+        await store.filling.append_orders("open", [ORDER._replace(order_id="order-2")])
 
     fund_platform.meddle = append_another
     report = await reconcile_batch(store, fund_platform, "open")

@@ -82,7 +82,7 @@ def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def relaying(store: SettlementStore, broker: Broker, relay_id: str = "R1") -> AsyncIterator[None]:
     stop = asyncio.Event()
-    relay = asyncio.create_task(run_relay(store, ResultTopic("results", broker.open_producer), relay_id, stop))
+    relay = asyncio.create_task(run_relay(store.outbox, ResultTopic("results", broker.open_producer), relay_id, stop))
     try:
         yield
     finally:
@@ -92,7 +92,7 @@ async def relaying(store: SettlementStore, broker: Broker, relay_id: str = "R1")
 
 
 async def is_empty(store: SettlementStore) -> bool:
-    return await store.fetch_outbox_row(range(limits.RESULT_BUCKET_COUNT)) is None
+    return await store.outbox.fetch_outbox_row(range(limits.RESULT_BUCKET_COUNT)) is None
 
 
 async def require_delivered(store: SettlementStore, broker: Broker) -> None:
@@ -113,7 +113,7 @@ async def test_a_record_has_its_order_as_key_and_cloudevents_headers(store: Sett
     async with relaying(store, broker):
         await eventually(lambda: is_empty(store))
     (record,), (event,) = broker.records, broker.events
-    (item,) = await store.fetch_items_of_order("O1")
+    (item,) = await store.orders.fetch_items_of_order("O1")
     assert (record["topic"], record["key"]) == ("results", b"O1")
     assert event == {
         "schema_version": 1,
@@ -146,7 +146,7 @@ async def test_a_row_is_sent_in_slices(store: SettlementStore, broker: Broker, m
 
     async def fetch_outcomes(*arguments: Any) -> Any:
         slices.append(arguments[2:])
-        return await store.fetch_outcomes(*arguments)
+        return await store.outbox.fetch_outcomes(*arguments)
 
     await settle(store, ORDER_IDS, "B1")
     async with relaying(replaced(store, "fetch_outcomes", fetch_outcomes), broker):
@@ -175,7 +175,7 @@ async def test_nothing_is_marked_while_the_broker_refuses_and_all_is_sent_when_i
             return broker.refused_count > 5 * len(ORDER_IDS)
 
         await eventually(is_refused_often)
-        row = await store.fetch_outbox_row(range(limits.RESULT_BUCKET_COUNT))
+        row = await store.outbox.fetch_outbox_row(range(limits.RESULT_BUCKET_COUNT))
         assert row
         assert len(row.buckets) == limits.RESULT_BUCKET_COUNT
         broker.error = None
@@ -225,7 +225,7 @@ async def test_pauses_grow_to_a_bound_and_are_short_again_after_a_success(
     async def lease_buckets(*arguments: Any) -> Any:
         if passes and not passes.pop(0):
             raise OSError("gone")
-        return await store.lease_buckets(*arguments)
+        return await store.outbox.lease_buckets(*arguments)
 
     def pauses() -> list[float]:
         return [record.pause_s for record in caplog.records if hasattr(record, "pause_s")]
@@ -247,17 +247,17 @@ async def test_leases_are_kept_while_kafka_acknowledges_nothing(
     broker.is_silent = True
     async with asyncio.timeout(30):
         stop = asyncio.Event()
-        relay = asyncio.create_task(run_relay(store, ResultTopic("results", broker.open_producer), "R1", stop))
+        relay = asyncio.create_task(run_relay(store.outbox, ResultTopic("results", broker.open_producer), "R1", stop))
 
         async def has_waited_long() -> bool:
             return len(caplog.records) > 40  # each of them a renewal
 
         await eventually(has_waited_long)
-        assert await store.lease_buckets("rival", 0.1) == frozenset()
+        assert await store.outbox.lease_buckets("rival", 0.1) == frozenset()
         stop.set()
         await relay
     assert not await is_empty(store)
-    assert len(await store.lease_buckets("rival", 10)) == limits.RESULT_BUCKET_COUNT
+    assert len(await store.outbox.lease_buckets("rival", 10)) == limits.RESULT_BUCKET_COUNT
 
 
 async def test_a_relay_that_loses_its_lease_in_a_row_marks_nothing_and_the_other_delivers_it(
@@ -269,11 +269,11 @@ async def test_a_relay_that_loses_its_lease_in_a_row_marks_nothing_and_the_other
 
     async def fetch_outcomes(*arguments: Any) -> Any:
         nonlocal is_first
-        found = await store.fetch_outcomes(*arguments)
+        found = await store.outbox.fetch_outcomes(*arguments)
         if is_first:
             is_first = False
-            await store.release_buckets("R1")
-            await store.lease_buckets("rival", 0.3)
+            await store.outbox.release_buckets("R1")
+            await store.outbox.lease_buckets("rival", 0.3)
         return found
 
     async with relaying(replaced(store, "fetch_outcomes", fetch_outcomes), broker):
@@ -285,11 +285,11 @@ async def test_a_relay_that_stops_gives_its_leases_back(store: SettlementStore, 
     async with relaying(store, broker):
 
         async def is_leased() -> bool:
-            return not await store.lease_buckets("rival", 0.01)
+            return not await store.outbox.lease_buckets("rival", 0.01)
 
         await eventually(is_leased)
-    await store.release_buckets("rival")
-    assert len(await store.lease_buckets("R2", 10)) == limits.RESULT_BUCKET_COUNT
+    await store.outbox.release_buckets("rival")
+    assert len(await store.outbox.lease_buckets("R2", 10)) == limits.RESULT_BUCKET_COUNT
 
 
 async def test_a_relay_stops_though_its_store_is_away(

@@ -39,12 +39,14 @@ class PartlyUnreadableOrderCenter(MemoryOrderCenter):
 async def freeze_after_repair(order_center: MemoryOrderCenter) -> MemorySettlementStore:
     """Fail every order of a batch, repair every record, and freeze the rerun of them all."""
     store = MemorySettlementStore()
-    await store.open_batch(kafka_opening_of("failed"))
-    await store.append_orders("failed", [OfferedOrder(each, "account-1", FROZEN_MINOR, "USD") for each in ORDER_IDS])
-    await store.freeze_batch("failed", CALENDAR)
-    await store.start_batch("failed")
+    await store.filling.open_batch(kafka_opening_of("failed"))
+    await store.filling.append_orders(
+        "failed", [OfferedOrder(each, "account-1", FROZEN_MINOR, "USD") for each in ORDER_IDS]
+    )
+    await store.filling.freeze_batch("failed", CALENDAR)
+    await store.batches.start_batch("failed")
     failures = [ExceptionItem(number, Outcome.FAILED, ReasonCode.DATA_ERROR) for number in range(len(ORDER_IDS))]
-    await store.store_validation("failed", 0, failures)
+    await store.chunks.store_validation("failed", 0, failures)
     await order_center.load_records(
         [
             OrderRecord(each, "account-1", REPAIRED_MINOR, 0, "USD", OrderStatus.COMPLETED, ENDED_AT, ENDED_AT)
@@ -59,8 +61,8 @@ async def freeze_after_repair(order_center: MemoryOrderCenter) -> MemorySettleme
 async def test_records_that_cannot_be_read_do_not_keep_the_others_from_their_rerun() -> None:
     order_center = PartlyUnreadableOrderCenter(ValueError("The row makes no sense."))
     store = await freeze_after_repair(order_center)
-    assert (await store.fetch_batch("rerun")).state == BatchState.FROZEN
-    items = await store.fetch_pending_items("rerun", await store.fetch_chunk("rerun", 0))
+    assert (await store.batches.fetch_batch("rerun")).state == BatchState.FROZEN
+    items = await store.chunks.fetch_pending_items("rerun", await store.chunks.fetch_chunk("rerun", 0))
     assert {item.order_id: item.amount_minor for item in items} == {
         each: FROZEN_MINOR if each in UNREADABLE else REPAIRED_MINOR for each in ORDER_IDS
     }

@@ -1,0 +1,79 @@
+"""Credits, the part of the Fund Platform's contract that pays: each at most once per idempotency key."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from domain import limits
+from domain.tables import columns_of
+from schemas.batches import ControlTotals
+from schemas.ledger import CreditRequest, CreditResultCode
+
+
+class Credits(Protocol):
+    """Credits, posted at most once per idempotency key, and looked up by it."""
+
+    async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
+        """Post credits, each at most once, and answer every request by its idempotency key.
+
+        Atomic: all effects and stored answers of one call commit together, or none. What is created is one
+        balanced journal entry: a credit posting for each request, a debit posting of the house account for
+        each currency. Per key the platform keeps the highest claim number that it answered, and the answer:
+
+        - key unknown, or only refused under a lower claim number: judged now; `created`, or a refusal that is
+          stored (`account_not_found`, `account_closed`, `currency_mismatch`);
+        - credited before: `exists`, or `exists_with_different_payload` if account, amount or currency differ;
+        - refused or withdrawn under this claim number: the stored refusal;
+        - refused or withdrawn under a higher claim number: `superseded`.
+
+        Args:
+            reference: what the journal entry is for, for people to read.
+            requests: at most `limits.CHUNK_SIZE_MAX`, each key once, amounts and claim numbers over zero.
+
+        Raises:
+            ValueError: the requests are not like that; nothing was looked at.
+            InvariantViolationError: the ledger contradicts the stored answers; nothing was posted.
+        """
+
+    async def withdraw_credits(
+        self, reference: str, requests: Sequence[CreditRequest]
+    ) -> Mapping[str, CreditResultCode]:
+        """Refuse credits for good that were not answered yet, and answer every request by its idempotency key.
+
+        Atomic, and touches no account. After it a request that is still on the wire creates nothing under the same
+        or a lower claim number:
+
+        - key unknown, or only refused under a lower claim number: `withdrawn`, which is stored as a refusal;
+        - else as `post_credits` answers it: what was credited stays so, a refusal too.
+
+        Args:
+            reference: what the credits were for, for people to read.
+            requests: as for `post_credits`.
+
+        Raises:
+            ValueError: as for `post_credits`.
+            InvariantViolationError: the ledger holds a posting under a key without an answer; nothing was withdrawn.
+        """
+
+    async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:
+        """Add up the credit postings in the ledger that have these keys, by indexed reads.
+
+        A key that is asked for twice is counted once, a key with two postings twice.
+        """
+
+
+def check_credit_requests(requests: Sequence[CreditRequest]) -> None:
+    """Refuse what `post_credits` does not take; every adapter begins with this.
+
+    Raises:
+        ValueError: see `Credits.post_credits`.
+    """
+    if len(requests) > limits.CHUNK_SIZE_MAX:
+        raise ValueError(f"{len(requests)} credits were requested at once; at most {limits.CHUNK_SIZE_MAX} can be.")
+    keys, claim_nos, _, amounts_minor, _ = columns_of(CreditRequest, requests)
+    if min(amounts_minor, default=1) <= 0 or min(claim_nos, default=1) <= 0:
+        request = next(request for request in requests if request.amount_minor <= 0 or request.claim_no <= 0)
+        raise ValueError(f"Key {request.idempotency_key} needs an amount and a claim number over zero: {request}.")
+    if len(set(keys)) < len(keys):
+        [(key, _)] = Counter(keys).most_common(1)
+        raise ValueError(f"Key {key} comes twice in one call; ask for each credit once.")

@@ -1,0 +1,138 @@
+"""Credits on PostgreSQL. What the methods guarantee stands in `fund_platform.port`."""
+
+import asyncio
+from collections.abc import Mapping, Sequence, Set
+
+import asyncpg
+
+from database.columns import integer_column, text_column
+from database.pools import Connection, Pool, look_up_by_index
+from database.queries import load_query
+from domain import limits
+from domain.control_totals import totals_of
+from domain.errors import InvariantViolationError
+from domain.tables import columns_of
+from fund_platform.port.credits import check_credit_requests
+from schemas.batches import ControlTotals
+from schemas.ledger import CreditRequest, CreditResultCode
+
+_POST_NEW_CREDITS = load_query("fund_platform.postgres", "post_new_credits")
+_POST_CREDITS = load_query("fund_platform.postgres", "post_credits")
+_REFUSE_CREDITS = load_query("fund_platform.postgres", "refuse_credits")
+_WITHDRAW_CREDITS = load_query("fund_platform.postgres", "withdraw_credits")
+_FETCH_ANSWERS = load_query("fund_platform.postgres", "fetch_answers")
+_FETCH_CREDIT_TOTALS = load_query("fund_platform.postgres", "fetch_credit_totals")
+
+
+class PostgresCredits:
+    """`Credits` on PostgreSQL: every call is a few statements over all its rows."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        # Calls meet in the accounts that many orders share: each waits for the one before it, and then has to look
+        # again at every row that it changed.
+        self._crediting = asyncio.Semaphore(limits.CREDIT_CALLS_AT_A_TIME)
+
+    async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
+        """See the port.
+
+        One statement does all the work of a call whose requests may all be created. Refusals are stored by one more. A
+        key that was answered before has all that undone, and another statement do the work for all keys; then the
+        answers of such keys are read by one more.
+        """
+        check_credit_requests(requests)
+        if not requests:
+            return {}
+        async with self._crediting:
+            try:
+                return await self._post_credits(_POST_NEW_CREDITS, reference, requests)
+            except asyncpg.UniqueViolationError:
+                pass
+            try:
+                return await self._post_credits(_POST_CREDITS, reference, requests)
+            except asyncpg.UniqueViolationError as error:
+                raise InvariantViolationError(
+                    f"The ledger holds a posting that no stored answer knows of, for one of the credits of "
+                    f"{reference}: {error.detail} Nothing was posted; run: settle audit"
+                ) from error
+
+    async def _post_credits(
+        self, query: str, reference: str, requests: Sequence[CreditRequest]
+    ) -> dict[str, CreditResultCode]:
+        # READ COMMITTED is relied on: a statement has to see what was committed while the one before it waited.
+        async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
+            await look_up_by_index(connection)
+            rows = await connection.fetch(query, reference, *_text_of(requests))
+            keys, *_ = columns_of(CreditRequest, requests)
+            answers = dict.fromkeys(keys, CreditResultCode.CREATED)
+            if refused := {key: CreditResultCode(code) for key, code in rows if code}:
+                of_refused = _with_keys(requests, refused.keys())
+                codes = text_column([refused[request.idempotency_key] for request in of_refused])
+                await connection.execute(_REFUSE_CREDITS, *_text_of(of_refused), codes)
+                answers.update(refused)
+            if answered_before := {key for key, code in rows if code is None}:
+                answers.update(await _fetch_answers(connection, requests, answered_before))
+        return answers
+
+    async def withdraw_credits(
+        self, reference: str, requests: Sequence[CreditRequest]
+    ) -> Mapping[str, CreditResultCode]:
+        """See the port."""
+        check_credit_requests(requests)
+        if not requests:
+            return {}
+        # READ COMMITTED is relied on, as by `post_credits`.
+        async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
+            rows = await connection.fetch(_WITHDRAW_CREDITS, *_text_of(requests))
+            answered_before = {row["idempotency_key"] for row in rows}
+            answers = dict.fromkeys((request.idempotency_key for request in requests), CreditResultCode.WITHDRAWN)
+            await _require_no_posting(connection, reference, answers.keys() - answered_before)
+            if answered_before:
+                answers.update(await _fetch_answers(connection, requests, answered_before))
+        return answers
+
+    async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:
+        """See the port."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await look_up_by_index(connection)
+            rows = await connection.fetch(_FETCH_CREDIT_TOTALS, text_column(idempotency_keys))
+        return totals_of((row["currency"], row["order_count"], row["amount_minor"]) for row in rows)
+
+
+async def _require_no_posting(connection: Connection, reference: str, withdrawn_keys: Set[str]) -> None:
+    await look_up_by_index(connection)
+    if await connection.fetch(_FETCH_CREDIT_TOTALS, text_column(list(withdrawn_keys))):
+        raise InvariantViolationError(
+            f"The ledger holds a posting that no stored answer knows of, for one of the credits of {reference} that "
+            "were to be withdrawn. Nothing was withdrawn; run: settle audit"
+        )
+
+
+async def _fetch_answers(
+    connection: Connection, requests: Sequence[CreditRequest], keys: Set[str]
+) -> dict[str, CreditResultCode]:
+    """Answer the requests with these keys from what is stored; the keys are locked, so it can no longer change."""
+    rows = await connection.fetch(_FETCH_ANSWERS, *_text_of(_with_keys(requests, keys)))
+    if len(rows) != len(keys):
+        raise InvariantViolationError(
+            f"{len(keys) - len(rows)} keys were answered before but have no stored answer. Nothing was posted; "
+            "run: settle audit"
+        )
+    return {row["idempotency_key"]: CreditResultCode(row["result_code"]) for row in rows}
+
+
+def _text_of(requests: Sequence[CreditRequest]) -> tuple[str, str, str, str, str]:
+    """The columns of at least one request, as statements take them."""
+    keys, claim_nos, account_ids, amounts_minor, currencies = columns_of(CreditRequest, requests)
+    return (
+        text_column(keys),
+        integer_column(claim_nos),
+        text_column(account_ids),
+        integer_column(amounts_minor),
+        text_column(currencies),
+    )
+
+
+def _with_keys(requests: Sequence[CreditRequest], keys: Set[str]) -> list[CreditRequest]:
+    requested, *_ = columns_of(CreditRequest, requests)
+    return [requests[place] for place, key in enumerate(requested) if key in keys]

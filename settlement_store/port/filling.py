@@ -1,0 +1,118 @@
+"""Filling batches, a part of the settlement store's contract: opening, appending, freezing."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from domain import limits
+from domain.business_days import BusinessCalendar
+from domain.errors import BatchPrunedError
+from schemas.batches import (
+    AppendResult,
+    Batch,
+    BatchOpening,
+    OfferedOrder,
+    RerunItem,
+    StoredException,
+)
+
+
+class Filling(Protocol):
+    """How a batch comes to its items, and an order to its live item."""
+
+    async def open_batch(self, opening: BatchOpening) -> Batch:
+        """Store a new, empty batch, or return the one that has this id. Idempotent.
+
+        A business date and cutoff that the opening leaves to freezing may be any in the stored batch.
+
+        Raises:
+            BatchMismatchError: the stored batch has other parameters.
+            BatchPrunedError: it is new, and reruns a batch that is being pruned, or is.
+            TooManyBatchesError: it is new, and `limits.UNCLOSED_BATCH_COUNT_MAX` batches are in no final state.
+        """
+
+    async def append_orders(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
+        """Claim and append those of the orders that no live item holds; count duplicates and conflicts.
+
+        Atomic, under the batch's row lock. New items get the next item numbers without a gap, in order_id
+        order, and their order's next claim number. Of an order's conflicts with one batch the first one's payload
+        is kept, for `fetch_conflicts_of_order`.
+
+        Args:
+            batch_id: an open batch.
+            orders: each order once, at most `limits.FREEZE_SLICE_ORDER_COUNT`.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+            BatchNotOpenError: the batch is frozen; nothing was written.
+            ValueError: an order comes twice, or there are too many.
+        """
+
+    async def fetch_exceptions(self, batch_id: str, after_item_no: int, item_count_max: int) -> list[StoredException]:
+        """Read the next exception items of a batch that are not pruned, in item_no order, by one indexed read.
+
+        Args:
+            batch_id: whose items.
+            after_item_no: the last item of the slice before; -1 for the first one.
+            item_count_max: the slice's bound.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+        """
+
+    async def append_rerun_items(self, batch_id: str, items: Sequence[RerunItem]) -> frozenset[str]:
+        """Append orders whose earlier item has an exception outcome, and give their claims to the new items.
+
+        Atomic, under the batch's row lock. An order is taken by compare-and-set: only if the item with the given
+        claim number is still its latest. New items get the next item numbers without a gap, in order_id order, and
+        the next claim number.
+
+        Args:
+            batch_id: an open batch.
+            items: each order once, at most `limits.FREEZE_SLICE_ORDER_COUNT`, as `fetch_exceptions` gave them.
+
+        Returns:
+            The orders that were taken.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+            BatchNotOpenError: the batch is frozen; nothing was written.
+            ValueError: an order comes twice, or there are too many.
+        """
+
+    async def freeze_batch(self, batch_id: str, calendar: BusinessCalendar) -> None:
+        """Fix the plan of an open batch (control totals, chunks) and freeze it; a frozen one stays as it is.
+
+        A batch that was opened without a cutoff gets the database's time, and the latest business date for it.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+        """
+
+
+def is_opened_as(batch: Batch, opening: BatchOpening) -> bool:
+    """Whether a stored batch is the one that the opening asks for; every adapter's `open_batch` asks this."""
+    left_to_freezing = {name for name in ("business_date", "cutoff_at") if getattr(opening, name) is None}
+    fields = set(BatchOpening.model_fields) - left_to_freezing
+    return batch.model_dump(include=fields) == opening.model_dump(include=fields)
+
+
+def batch_pruned(batch_id: str) -> BatchPrunedError:
+    """The error for a rerun of a batch that is pruned."""
+    return BatchPrunedError(
+        f"Batch {batch_id} is past its retention and was pruned: its items can no longer be rerun. An order that it "
+        "rejected comes in again when its record changes: repair it with settle import"
+    )
+
+
+def check_offers(order_ids: Sequence[str]) -> None:
+    """Refuse what `append_orders` and `append_rerun_items` do not take; every adapter begins with this.
+
+    Raises:
+        ValueError: see `Filling.append_orders`.
+    """
+    if len(order_ids) > limits.FREEZE_SLICE_ORDER_COUNT:
+        raise ValueError(
+            f"{len(order_ids)} orders were offered at once; at most {limits.FREEZE_SLICE_ORDER_COUNT} can be."
+        )
+    if len(set(order_ids)) < len(order_ids):
+        raise ValueError("An order comes twice in one offer; offer each order once.")

@@ -1,0 +1,110 @@
+"""Batches as a whole on PostgreSQL: states, totals, progress."""
+
+from datetime import timedelta
+
+from database.pools import Pool
+from database.queries import load_query
+from domain import limits
+from domain.control_totals import totals_of
+from domain.errors import (
+    BatchNotOpenError,
+    InvariantViolationError,
+)
+from schemas.batches import (
+    FINAL_STATES,
+    Batch,
+    BatchPlan,
+    BatchProgress,
+    BatchState,
+    ControlTotals,
+    UnclosedBatch,
+)
+from settlement_store.postgres.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
+from settlement_store.postgres.control import fetch_control_on
+
+_FETCH_BATCHES = load_query("settlement_store.postgres", "fetch_batches")
+_FETCH_PLANNED_TOTALS = load_query("settlement_store.postgres", "fetch_planned_totals")
+_FETCH_PROGRESS = load_query("settlement_store.postgres", "fetch_progress")
+_FETCH_REASON_COUNTS = load_query("settlement_store.postgres", "fetch_reason_counts")
+_SET_BATCH_FINAL = load_query("settlement_store.postgres", "set_batch_final")
+_SET_BATCH_RUNNING = load_query("settlement_store.postgres", "set_batch_running")
+_FETCH_UNCLOSED_BATCHES = load_query("settlement_store.postgres", "fetch_unclosed_batches")
+_FETCH_BACKLOG_ORDER_COUNT = load_query("settlement_store.postgres", "fetch_backlog_order_count")
+
+
+class PostgresBatches:
+    """`Batches` on PostgreSQL; see the port for what each method promises."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def start_batch(self, batch_id: str) -> BatchPlan:
+        """See the port."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            locked = await lock_batch(connection, batch_id)
+            if locked["state"] == BatchState.OPEN:
+                raise BatchNotOpenError(f"Batch {batch_id} is still open; it starts once it is frozen.")
+            await connection.execute(_SET_BATCH_RUNNING, locked["batch_no"])
+        batch = await self.fetch_batch(batch_id)
+        progress = await self.fetch_progress(batch_id)
+        planned = await self.fetch_planned_totals(batch_id)
+        async with self._pool.acquire() as connection:
+            control = await fetch_control_on(connection, batch_id)
+        return BatchPlan(
+            state=batch.state,
+            chunk_count=progress.chunk_count,
+            chunk_size=batch.chunk_size,
+            window=batch.window,
+            business_date=batch.business_date,
+            cutoff_at=batch.cutoff_at,
+            planned=planned,
+            control=control,
+        )
+
+    async def close_batch(self, batch_id: str, *, balanced: bool) -> Batch:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            await connection.execute(_SET_BATCH_FINAL, await fetch_batch_no(connection, batch_id), balanced)
+        batch = await self.fetch_batch(batch_id)
+        if batch.state not in FINAL_STATES:
+            raise InvariantViolationError(f"Batch {batch_id} is {batch.state} and has chunks that are not closed.")
+        return batch
+
+    async def fetch_batch(self, batch_id: str) -> Batch:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            return batch_of(await fetch_batch_row(connection, batch_id))
+
+    async def fetch_batches(self, batch_count_max: int) -> list[Batch]:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            return [batch_of(row) for row in await connection.fetch(_FETCH_BATCHES, batch_count_max)]
+
+    async def fetch_unclosed_batches(self) -> list[UnclosedBatch]:
+        """See the port."""
+        rows = await self._pool.fetch(_FETCH_UNCLOSED_BATCHES, limits.UNCLOSED_BATCH_COUNT_MAX)
+        return [UnclosedBatch(batch_of(row), row["age_s"], row["action_no"]) for row in rows]
+
+    async def fetch_backlog_order_count(self, active_within_s: float) -> int:
+        """See the port."""
+        return int(await self._pool.fetchval(_FETCH_BACKLOG_ORDER_COUNT, timedelta(seconds=active_within_s)))
+
+    async def fetch_planned_totals(self, batch_id: str) -> ControlTotals:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(_FETCH_PLANNED_TOTALS, await fetch_batch_no(connection, batch_id))
+        return totals_of(tuple(row) for row in rows)
+
+    async def fetch_reason_counts(self, batch_id: str) -> dict[str, int]:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(_FETCH_REASON_COUNTS, await fetch_batch_no(connection, batch_id))
+        return {row["reason_code"]: row["item_count"] for row in rows}
+
+    async def fetch_progress(self, batch_id: str) -> BatchProgress:
+        """See the port."""
+        async with self._pool.acquire() as connection:
+            row = await connection.fetchrow(_FETCH_PROGRESS, batch_id)
+        if row is None:
+            raise batch_not_found(batch_id)
+        return BatchProgress.model_validate(dict(row))
