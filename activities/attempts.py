@@ -12,8 +12,8 @@ from temporalio.exceptions import ApplicationError
 
 from domain import limits
 from domain.errors import (
+    ChunkDataError,
     ChunkUnfinishedError,
-    DataError,
     SettleError,
     TooManyBatchesError,
     UnansweredError,
@@ -78,7 +78,7 @@ async def attempt(batch_id: str, chunk_index: int | None = None) -> AsyncIterato
             | {"error": str(error) or type(error).__name__, "will_be_tried_again": not is_final},
         )
         if is_final:
-            details = (error.item_start, error.item_end) if isinstance(error, DataError) else ()
+            details = (error.item_start, error.item_end) if isinstance(error, ChunkDataError) else ()
             raise ApplicationError(str(error), *details, type=type(error).__name__, non_retryable=True) from error
         raise
     else:
@@ -117,7 +117,7 @@ def answered_within(heartbeat: Heartbeat, deadline_s: float) -> Iterator[None]:
 
 def _origin(error: BaseException) -> BaseException:
     """The error that Settle only passes on."""
-    is_passed_on = isinstance(error, DataError | UnansweredError | UnansweredForTooLongError)
+    is_passed_on = isinstance(error, ChunkDataError | UnansweredError | UnansweredForTooLongError)
     return _origin(error.__cause__) if is_passed_on and error.__cause__ else error
 
 

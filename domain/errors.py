@@ -11,13 +11,17 @@
     ├── AccountNotFoundError      the Fund Platform has no such account
     ├── SettingsError             a setting is malformed
     ├── WrongCallError            a command was called with values that make no sense
-    ├── DataError                 the orders' data, or a bug that they meet, made a step fail: isolate the bad ones
+    ├── ChunkDataError            the data of a chunk's items, or a bug that they meet, made its step fail: isolate them
     ├── UnansweredForTooLongError the Fund Platform gave no answer for as long as it is asked
-    ├── UnansweredError           the Fund Platform gave no answer; ask again
     ├── ChunkUnfinishedError      a chunk has no result yet; ask again
-    └── UnavailableError          a server could not be reached, or its schema is not up to date
+    ├── UnavailableError          a system could not be reached, or is not ready; what was asked had no effect
+    ├── UnansweredError           a system gave no answer; what was asked of it may have had its effect
+    ├── DataError                 a system cannot take or read these data; it comes again until they are repaired
+    └── NotSupportedError         a system cannot do this at all
 
-Retrying helps against the last three and TooManyBatchesError; activities raise the others as non-retryable.
+The last four are how ports fail (see their docstrings). Retrying helps against ChunkUnfinishedError, UnavailableError,
+UnansweredError, TooManyBatchesError and, once somebody has repaired the data, DataError; activities raise the others as
+non-retryable.
 """
 
 
@@ -65,7 +69,7 @@ class WrongCallError(SettleError):
     """A command was called with values that make no sense."""
 
 
-class DataError(SettleError):
+class ChunkDataError(SettleError):
     """A step over items fails as long as their data or the code stay as they are; its cause is the error itself.
 
     Args:
@@ -85,13 +89,21 @@ class UnansweredForTooLongError(SettleError):
     """The Fund Platform gave no answer for as long as it is asked; what was requested may exist."""
 
 
-class UnansweredError(SettleError):
-    """The Fund Platform gave no answer; what was requested may exist."""
-
-
 class ChunkUnfinishedError(SettleError):
     """The chunk has no result yet."""
 
 
 class UnavailableError(SettleError):
-    """Something needed could not be reached, or is not ready."""
+    """Something needed could not be reached, or is not ready; what was asked of it certainly had no effect."""
+
+
+class UnansweredError(SettleError):
+    """A system gave no answer; what was asked of it may have had its effect."""
+
+
+class DataError(SettleError):
+    """A system cannot take or read these data: the same call fails again until somebody repairs them; no effect."""
+
+
+class NotSupportedError(SettleError):
+    """A system cannot do this at all."""

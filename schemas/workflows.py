@@ -1,19 +1,10 @@
 """Inputs, state and results of workflows and activities: ids, ranges and totals, never lists of orders."""
 
-from typing import NamedTuple
-
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from schemas.batches import BatchOpening, BatchPlan, BatchState, ControlTotals, OutcomeTotals
 from schemas.control import BatchControl
-from schemas.reasons import Outcome, ReasonCode
-
-
-class ItemRange(NamedTuple):
-    """Items of a batch: from `item_start` (inclusive) to `item_end` (exclusive)."""
-
-    item_start: int
-    item_end: int
+from schemas.isolation import IsolatedItem, ItemRange, SetAside
 
 
 class ChunkRef(BaseModel):
@@ -37,33 +28,6 @@ class ChunkRef(BaseModel):
     credit_deadline_s: float = 3600
     is_turn_promised: bool = False
     settles_at_once: bool = False
-
-
-class IsolatedItem(BaseModel):
-    """An item that stands alone because a step could not process it, and its outcome, with the error as detail.
-
-    One that is settled after all has neither reason nor detail: its credit exists, but asking for it fails.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    item_no: int
-    outcome: Outcome
-    reason_code: ReasonCode | None
-    detail: str | None
-
-
-class SetAside(BaseModel):
-    """Items that a chunk's step does not process: those that stand alone have their outcome, ranges are held.
-
-    Both are bounded by the number of probes.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    isolated: tuple[IsolatedItem, ...] = ()
-    held_ranges: tuple[ItemRange, ...] = ()
-    held_detail: str | None = None
 
 
 class StepRequest(ChunkRef):

@@ -7,17 +7,18 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from domain import limits
-from domain.errors import ChunkUnfinishedError, DataError, InvariantViolationError, UnansweredError
+from domain.errors import ChunkDataError, ChunkUnfinishedError, InvariantViolationError, UnansweredError
 from domain.identifiers import chunk_workflow_id, credit_key
 from domain.order_rules import find_rejects
 from domain.tables import Table, columns_of
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
 from schemas.batches import Chunk, ChunkState, ExceptionItem, Item, OutcomeTotals
+from schemas.isolation import ItemRange, SetAside
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import RecordVersion, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
-from schemas.workflows import ChunkRef, ItemRange, SetAside
+from schemas.workflows import ChunkRef
 from settlement_store.port import SettlementStore
 from settling.data_errors import data_errors_of, describe, is_data_error
 from settling.turns import CreditTurns
@@ -83,7 +84,7 @@ async def settle_chunk(
     that lost the validation to another one, which may have been told another record of an order, reads what is pending.
 
     Raises:
-        DataError, InvariantViolationError, TurnLaterError, UnansweredError: as the two steps do.
+        ChunkDataError, InvariantViolationError, TurnLaterError, UnansweredError: as the two steps do.
     """
     chunk = await store.chunks.fetch_chunk(ref.batch_id, ref.chunk_index)
     validated = await _validate(order_center, store, ref, chunk, _NOTHING_ASIDE)
@@ -106,7 +107,7 @@ async def validate_chunk(
     run counts them as duplicates.
 
     Raises:
-        DataError: the data of items that are not set aside make it fail; nothing was stored.
+        ChunkDataError: the data of items that are not set aside make it fail; nothing was stored.
     """
     chunk = await store.chunks.fetch_chunk(ref.batch_id, ref.chunk_index)
     return (await _validate(order_center, store, ref, chunk, set_aside)).totals
@@ -152,7 +153,7 @@ async def judge(
     """Read the items' records and judge each by the rules; has no effect.
 
     Raises:
-        DataError: the data of an item of the range `within` make it fail.
+        ChunkDataError: the data of an item of the range `within` make it fail.
     """
     with data_errors_of(within):
         _, order_ids, *_ = columns_of(Item, items)
@@ -193,7 +194,7 @@ async def credit_chunk(
 
     Raises:
         InvariantViolationError: the chunk was never validated, or a pending item's claim has moved on.
-        DataError: the data of items that are not set aside make it fail; nothing was stored.
+        ChunkDataError: the data of items that are not set aside make it fail; nothing was stored.
         UnansweredError: the Fund Platform gave no answer; the credits may exist.
         TurnLaterError: a cap on credits makes the chunk wait; nothing was requested.
     """
@@ -242,7 +243,7 @@ async def ask_for_credits(
         The codes other than `created`, by `item_no`.
 
     Raises:
-        DataError: the data of an item of the range `within` make it fail, or its answer makes no sense.
+        ChunkDataError: the data of an item of the range `within` make it fail, or its answer makes no sense.
         UnansweredError: it gave no answer; what was requested may exist.
     """
     item_nos, order_ids, account_ids, amounts_minor, currencies, claim_nos, _ = columns_of(Item, items)
@@ -255,7 +256,7 @@ async def ask_for_credits(
         return {item_no: CreditResultCode(code) for item_no, code in answers if code != created}
     except Exception as error:
         if is_data_error(error):
-            raise DataError(describe(error), *within) from error
+            raise ChunkDataError(describe(error), *within) from error
         raise UnansweredError(
             f"The Fund Platform gave no answer for chunk {ref.chunk_index}: {describe(error)}"
         ) from error

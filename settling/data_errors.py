@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from domain import limits
-from domain.errors import DataError, InvariantViolationError
-from schemas.workflows import ItemRange
+from domain.errors import ChunkDataError, InvariantViolationError
+from schemas.isolation import ItemRange
 
 # What code raises over values that it cannot handle; a server that is away raises none of these but OSErrors.
 _DATA_ERRORS = (
@@ -34,13 +34,13 @@ def is_data_error(error: BaseException) -> bool:
 
 @contextmanager
 def data_errors_of(items: ItemRange) -> Iterator[None]:
-    """Raise an error of the data of these items as `DataError`; errors of the world pass as they are."""
+    """Raise an error of the data of these items as `ChunkDataError`; errors of the world pass as they are."""
     try:
         yield
     except Exception as error:
         if not is_data_error(error):
             raise
-        raise DataError(describe(error), *items) from error
+        raise ChunkDataError(describe(error), *items) from error
 
 
 def storable(text: str) -> str:

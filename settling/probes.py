@@ -7,13 +7,14 @@ key: the step that follows is answered `exists` for them.
 import logging
 from collections.abc import Sequence
 
-from domain.errors import DataError
+from domain.errors import ChunkDataError
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
 from schemas.batches import ChunkState, Item
+from schemas.isolation import IsolatedItem, ItemRange
 from schemas.ledger import CreditResultCode
 from schemas.reasons import Outcome, ReasonCode
-from schemas.workflows import IsolatedItem, ItemRange, ProbeAnswer, ProbeRequest
+from schemas.workflows import ProbeAnswer, ProbeRequest
 from settlement_store.port import SettlementStore
 from settling.chunks import (
     EXCEPTION_BY_CODE,
@@ -40,7 +41,7 @@ async def probe_validation(order_center: OrderCenter, store: SettlementStore, re
     items = items_to_judge(await _fetch_items(store, request, ChunkState.PLANNED))
     try:
         await judge(order_center, request, items, request.items, unknown_order_pauses_s=())
-    except DataError as error:
+    except ChunkDataError as error:
         if _is_alone(request.items):
             return _stands_alone(request, items[0], error, error.detail, Outcome.FAILED, ReasonCode.DATA_ERROR)
         return _BAD
@@ -63,7 +64,7 @@ async def probe_credits(
     await turns.take(request, len(items))
     try:
         await ask_for_credits(fund_platform.credits.post_credits, request, items, request.items)
-    except DataError as error:
+    except ChunkDataError as error:
         if _is_alone(request.items):
             return await _withdraw(store, fund_platform, request, items[0], error)
         return _BAD
@@ -80,12 +81,12 @@ async def _fetch_items(store: SettlementStore, request: ProbeRequest, state: Chu
 
 
 async def _withdraw(
-    store: SettlementStore, fund_platform: FundPlatform, request: ProbeRequest, item: Item, error: DataError
+    store: SettlementStore, fund_platform: FundPlatform, request: ProbeRequest, item: Item, error: ChunkDataError
 ) -> ProbeAnswer:
     """Ask for the only certain answer about a credit that cannot be asked for; without one it stays unknown."""
     try:
         codes = await ask_for_credits(fund_platform.credits.withdraw_credits, request, [item], request.items)
-    except DataError as second:
+    except ChunkDataError as second:
         detail = storable(f"{error.detail}; and its withdrawal: {second.detail}")
         return _stands_alone(request, item, second, detail, Outcome.HELD, ReasonCode.OUTCOME_UNKNOWN)
     code = codes.get(item.item_no, CreditResultCode.CREATED)
@@ -104,7 +105,7 @@ def _is_alone(items: ItemRange) -> bool:
 def _stands_alone(
     request: ProbeRequest,
     item: Item,
-    error: DataError,
+    error: ChunkDataError,
     detail: str | None,
     outcome: Outcome,
     reason_code: ReasonCode | None,

@@ -14,19 +14,11 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.settlement import SettlementActivities
 from domain import limits
-from domain.errors import DataError, SettleError
+from domain.errors import ChunkDataError, SettleError
 from domain.isolation import Isolation
 from schemas.batches import OutcomeTotals
-from schemas.workflows import (
-    CapAnswer,
-    ChunkRef,
-    HoldRequest,
-    ItemRange,
-    ProbeAnswer,
-    ProbeRequest,
-    SetAside,
-    StepRequest,
-)
+from schemas.isolation import ItemRange, SetAside
+from schemas.workflows import CapAnswer, ChunkRef, HoldRequest, ProbeAnswer, ProbeRequest, StepRequest
 from workflows.activity_options import CHUNK_ACTIVITY
 
 
@@ -85,7 +77,7 @@ class ChunkStep:
             try:
                 return await self._take()
             except ActivityError as error:
-                failure = failure_of(error, DataError)
+                failure = failure_of(error, ChunkDataError)
                 if failure is None or round_no == limits.ISOLATION_ROUND_COUNT_MAX:
                     raise
             round_no += 1

@@ -1,6 +1,7 @@
 """The audit is clean at any moment: between any two steps of a run, and while one runs at the same time."""
 
 import asyncio
+import inspect
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
@@ -132,16 +133,20 @@ async def run_batches(rng: random.Random, ports: Ports) -> AsyncIterator[None]:
 
 
 class Interleaved:
-    """A port before each call of which the run may go on."""
+    """A port, or a part of one, before each call of which the run may go on."""
 
     def __init__(self, port: object, go_on: Callable[[], Awaitable[None]]) -> None:
         self._port = port
         self._go_on = go_on
 
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._port, name)
+        if not inspect.iscoroutinefunction(found):
+            return Interleaved(found, self._go_on)
+
         async def call(*arguments: object) -> object:
             await self._go_on()
-            return await getattr(self._port, name)(*arguments)
+            return await found(*arguments)
 
         return call
 

@@ -166,7 +166,7 @@ async def test_several_relays_tell_everything_once_and_each_orders_outcomes_in_t
             calls.append(relay_id)
             return await systems.store.outbox.mark_delivered(*arguments)
 
-        return replaced(systems.store, "mark_delivered", mark_delivered)
+        return replaced(systems.store.outbox, "mark_delivered", mark_delivered)
 
     async with (
         relaying(counting("R1"), topic, "R1"),

@@ -20,10 +20,11 @@ from schemas.batches import (
     StoredException,
     StoredValidation,
 )
+from schemas.isolation import ItemRange
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import TransactionRecord
 from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
-from schemas.workflows import BatchRun, BatchRunState, ChunkRef, ItemRange
+from schemas.workflows import BatchRun, BatchRunState, ChunkRef
 from settling import chunks, rerunning
 from settling.chunks import AskForCredits
 from tests.doubles import settlement_store as memory_store

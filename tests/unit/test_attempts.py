@@ -12,7 +12,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.attempts import answered_within, attempt
 from domain.errors import (
     BatchNotFoundError,
-    DataError,
+    ChunkDataError,
     UnansweredError,
     UnansweredForTooLongError,
     UnavailableError,
@@ -46,7 +46,7 @@ async def succeed() -> None:
         (caused_by(UnansweredError("No answer."), RuntimeError("odd")), "No answer.", False, True),
         (caused_by(UnansweredForTooLongError("None."), UnansweredError("No answer.")), "None.", True, False),
         (
-            caused_by(DataError("KeyError: 'x'", 3, 5), KeyError("x")),
+            caused_by(ChunkDataError("KeyError: 'x'", 3, 5), KeyError("x")),
             "Items 3 to 4, or some of them, cannot be processed: KeyError: 'x'",
             True,
             True,
@@ -84,8 +84,8 @@ async def test_an_attempt_that_is_done_says_of_which_batch(caplog: pytest.LogCap
 
 async def test_an_error_of_the_data_tells_the_workflow_of_which_items() -> None:
     with pytest.raises(ApplicationError) as told:
-        await ActivityEnvironment().run(fail_with, DataError("KeyError: 'x'", 3, 5))
-    assert (told.value.type, told.value.details, told.value.non_retryable) == ("DataError", (3, 5), True)
+        await ActivityEnvironment().run(fail_with, ChunkDataError("KeyError: 'x'", 3, 5))
+    assert (told.value.type, told.value.details, told.value.non_retryable) == ("ChunkDataError", (3, 5), True)
 
 
 async def test_a_local_attempts_error_is_final_for_no_one_and_its_heartbeats_are_not_sent(

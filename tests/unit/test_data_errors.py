@@ -8,9 +8,9 @@ import pytest
 from asyncpg import exceptions as postgresql
 
 from domain import limits
-from domain.errors import DataError, InvariantViolationError, UnavailableError
+from domain.errors import ChunkDataError, InvariantViolationError, UnavailableError
+from schemas.isolation import ItemRange
 from schemas.ledger import CreditResultCode
-from schemas.workflows import ItemRange
 from settling.data_errors import data_errors_of, is_data_error, storable
 
 DATA = [
@@ -60,7 +60,7 @@ WORLD = [
 @pytest.mark.parametrize("error", DATA, ids=lambda error: type(error).__name__)
 def test_an_error_of_the_data_is_told_with_its_kind_its_text_and_the_items(error: Exception) -> None:
     assert is_data_error(error)
-    with pytest.raises(DataError) as told, data_errors_of(ItemRange(10, 20)):
+    with pytest.raises(ChunkDataError) as told, data_errors_of(ItemRange(10, 20)):
         raise error
     assert told.value.detail.startswith(type(error).__name__)
     assert (told.value.item_start, told.value.item_end) == (10, 20)
@@ -76,7 +76,7 @@ def test_an_error_of_the_world_passes_as_it_is(error: BaseException) -> None:
 
 def test_an_answer_that_cannot_be_parsed_is_an_error_of_the_data() -> None:
     with (
-        pytest.raises(DataError, match="'paid in cash' is not a valid CreditResultCode"),
+        pytest.raises(ChunkDataError, match="'paid in cash' is not a valid CreditResultCode"),
         data_errors_of(ItemRange(0, 1)),
     ):
         CreditResultCode("paid in cash")

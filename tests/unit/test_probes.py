@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from domain.errors import DataError, InvariantViolationError, UnansweredError
+from domain.errors import ChunkDataError, InvariantViolationError, UnansweredError
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
 from schemas.batches import OfferedOrder, RerunItem
+from schemas.isolation import IsolatedItem, ItemRange, SetAside
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
-from schemas.workflows import ChunkRef, IsolatedItem, ItemRange, ProbeAnswer, ProbeRequest, SetAside
+from schemas.workflows import ChunkRef, ProbeAnswer, ProbeRequest
 from settling.chunks import credit_chunk, validate_chunk
 from settling.probes import probe_credits, probe_validation
 from settling.turns import CreditTurns
@@ -103,7 +104,7 @@ async def balance_of(fund_platform: FundPlatform) -> int:
 async def test_validation_fails_only_the_order_that_it_cannot_judge(
     order_center: MemoryOrderCenter, store: MemorySettlementStore
 ) -> None:
-    with pytest.raises(DataError) as told:
+    with pytest.raises(ChunkDataError) as told:
         await validate_chunk(order_center, store, REF)
     assert (told.value.item_start, told.value.item_end) == (0, 4)
     assert await probe_validation(order_center, store, request_of(0, 2)) == GOOD
@@ -162,7 +163,7 @@ async def credit_without(
 async def test_a_credit_that_cannot_be_asked_for_is_withdrawn_and_its_late_request_creates_nothing(
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
-    with pytest.raises(DataError):
+    with pytest.raises(ChunkDataError):
         await credit_chunk(validated, fund_platform, CreditTurns(validated, None), REF)
     assert await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(0, 2)) == GOOD
     assert await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 4)) == ProbeAnswer(
