@@ -1,1 +1,4 @@
-"""Thin: call a port, heartbeat, map errors. Every activity may run twice, at once, and after it was thought dead."""
+"""The use cases as Temporal calls them: payloads, heartbeats, and which failures are final.
+
+Every activity may run twice, at once, and after it was thought dead.
+"""

@@ -14,6 +14,7 @@ from domain import limits
 from domain.errors import (
     ChunkDataError,
     ChunkUnfinishedError,
+    DataError,
     SettleError,
     TooManyBatchesError,
     UnansweredError,
@@ -21,25 +22,26 @@ from domain.errors import (
     UnavailableError,
 )
 
-_RETRYABLE = (ChunkUnfinishedError, TooManyBatchesError, UnansweredError, UnavailableError)
+# A `DataError` that nothing isolates is of Settle's own rows: it is tried again until somebody has repaired them.
+_RETRYABLE = (ChunkUnfinishedError, DataError, TooManyBatchesError, UnansweredError, UnavailableError)
 # Their text says all; any other error is logged with where it came from.
-_EXPECTED = (SettleError, OSError, asyncio.CancelledError)
+_EXPECTED = (SettleError, asyncio.CancelledError)
 
 _log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """The attempt's heartbeat; it repeats the details told last."""
+    """The attempt's heartbeat; it repeats its last details."""
 
     def __init__(self) -> None:
         self._details: Sequence[Any] = activity.info().heartbeat_details
 
     @property
     def details_of_last_attempt(self) -> Sequence[Any]:
-        """What an earlier attempt of this activity told last; empty for the first one."""
+        """The last details of an earlier attempt of this activity; empty for the first one."""
         return activity.info().heartbeat_details
 
-    def tell(self, *details: Any) -> None:
+    def beat_with(self, *details: Any) -> None:
         """Heartbeat now, with details for the next attempt."""
         self._details = details
         self.beat()
@@ -108,17 +110,16 @@ def answered_within(heartbeat: Heartbeat, deadline_s: float) -> Iterator[None]:
             raise UnansweredForTooLongError(
                 f"Asked again for {deadline_s:,.0f} s without an answer. {error}"
             ) from error
-        heartbeat.tell(unanswered_since_s)
+        heartbeat.beat_with(unanswered_since_s)
         raise
     except Exception:
-        heartbeat.tell()
+        heartbeat.beat_with()
         raise
 
 
 def _origin(error: BaseException) -> BaseException:
-    """The error that Settle only passes on."""
-    is_passed_on = isinstance(error, ChunkDataError | UnansweredError | UnansweredForTooLongError)
-    return _origin(error.__cause__) if is_passed_on and error.__cause__ else error
+    """The error that Settle only passes on: a bug that a chunk's items meet."""
+    return error.__cause__ if isinstance(error, ChunkDataError) and error.__cause__ else error
 
 
 def _fields(batch_id: str, chunk_index: int | None, started_s: float) -> dict[str, Any]:

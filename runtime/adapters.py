@@ -16,6 +16,7 @@ from order_center.postgres import PostgresOrderCenter
 from runtime.settings import Settings
 from settlement_store.port import SettlementStore
 from settlement_store.postgres import PostgresSettlementStore
+from settling.systems import Systems
 
 APPLICATION_NAME = "settle"
 
@@ -54,12 +55,12 @@ def open_settlement_store(
 
 
 @asynccontextmanager
-async def open_ports(
+async def open_systems(
     settings: Settings, *, statement_timeout_s: float = limits.STATEMENT_TIMEOUT_S
-) -> AsyncIterator[tuple[OrderCenter, SettlementStore, FundPlatform]]:
+) -> AsyncIterator[Systems]:
     """Open all three systems' adapters."""
     async with AsyncExitStack() as opened:
-        yield (
+        yield Systems(
             await opened.enter_async_context(open_order_center(settings, statement_timeout_s=statement_timeout_s)),
             await opened.enter_async_context(open_settlement_store(settings, statement_timeout_s=statement_timeout_s)),
             await opened.enter_async_context(open_fund_platform(settings, statement_timeout_s=statement_timeout_s)),

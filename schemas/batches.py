@@ -250,6 +250,13 @@ class BatchPlan(BaseModel):
     credit_deadline_s: float = 3600
 
 
+class ChunkKey(NamedTuple):
+    """Names one chunk."""
+
+    batch_id: str
+    chunk_index: int
+
+
 class Chunk(NamedTuple):
     """A chunk's state row: items `item_start` (inclusive) to `item_end` (exclusive)."""
 

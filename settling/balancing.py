@@ -83,6 +83,17 @@ async def _sum_batch(store: SettlementStore, fund_platform: FundPlatform, batch_
     )
 
 
+async def close_batch(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> BatchState:
+    """Reconcile a batch whose chunks are all closed, and give it its final state, which is returned. Idempotent.
+
+    Raises:
+        BatchNotFoundError: no batch has this id.
+        InvariantViolationError: the batch is not running, or a chunk is not closed.
+    """
+    report = await reconcile_batch(store, fund_platform, batch_id)
+    return (await store.batches.close_batch(batch_id, balanced=report.balanced)).state
+
+
 _SliceTotals = list[tuple[str, ControlTotals, ControlTotals]]
 
 

@@ -14,13 +14,12 @@ from domain.tables import Table, columns_of
 from order_center.port import OrderCenter
 from schemas.batches import BatchOpening, OfferedOrder
 from schemas.orders import OverdueCursor, OverdueOrder, RecordVersion
-from settlement_store.port import SettlementStore
 from settling.side_by_side import run_side_by_side
+from settling.systems import Systems
 
 
 async def freeze_overdue_orders(
-    order_center: OrderCenter,
-    store: SettlementStore,
+    systems: Systems,
     opening: BatchOpening,
     calendar: BusinessCalendar,
     after: OverdueCursor | None,
@@ -36,20 +35,20 @@ async def freeze_overdue_orders(
     that the systems work side by side. Those that an attempt had in hand when it ended are offered again to the next.
 
     Args:
-        order_center: offers the overdue orders.
-        store: holds the batch.
+        systems: the Order Center offers the overdue orders, the store holds the batch.
         opening: the batch, opened here if it is not there yet.
         calendar: gives business dates.
         after: where an earlier attempt got to.
         on_slice: told each cursor up to which all slices are durable and acknowledged.
     """
-    batch = await store.filling.open_batch(opening)
+    order_center, filling = systems.order_center, systems.store.filling
+    batch = await filling.open_batch(opening)
     room = limits.batch_order_count_max(opening.chunk_size) - batch.item_count
     slices = _OverdueSlices(order_center, required_cutoff(opening), after, room)
 
     async def take_slices() -> None:
         while offered := await slices.fetch_next():
-            result = await store.filling.append_orders(opening.batch_id, offered.orders)
+            result = await filling.append_orders(opening.batch_id, offered.orders)
             await order_center.acknowledge(_without(offered.versions, result.unanswered_conflict_order_ids))
             for cursor in slices.take(offered.cursor):
                 on_slice(cursor)
@@ -58,7 +57,7 @@ async def freeze_overdue_orders(
         await run_side_by_side(limits.FREEZE_SLICES_AT_A_TIME, take_slices)
     except BatchNotOpenError:
         return
-    await store.filling.freeze_batch(opening.batch_id, calendar)
+    await filling.freeze_batch(opening.batch_id, calendar)
 
 
 class _Slice(NamedTuple):

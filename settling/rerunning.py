@@ -1,24 +1,47 @@
 """Freezing exception items of an earlier batch into a rerun, slice by slice."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
 from domain import limits
 from domain.business_days import BusinessCalendar
-from domain.errors import BatchNotOpenError, InvariantViolationError
+from domain.errors import BatchNotOpenError, DataError, InvariantViolationError
 from domain.order_rules import credit_amount_minor
 from order_center.port import OrderCenter
 from schemas.batches import Batch, BatchOpening, RerunItem, RerunSelection, StoredException
 from schemas.orders import RecordVersion, TransactionRecord
 from schemas.reasons import ReasonCode
-from settlement_store.port import SettlementStore
-from settling.data_errors import is_data_error
+from settlement_store.port.filling import Filling
+from settling.systems import Systems
 
 _MAY_BE_CREDITED = frozenset({ReasonCode.OUTCOME_UNKNOWN, ReasonCode.PAYLOAD_CONFLICT})
 
 
+class SelectedCounts(NamedTuple):
+    """How many selected items there are to settle again, and how many have come in again since by another way."""
+
+    latest_count: int
+    overtaken_count: int
+
+
+async def count_selected(filling: Filling, rerun: RerunSelection) -> SelectedCounts:
+    """Count the exception items that a rerun would take now; reads only.
+
+    Raises:
+        BatchNotFoundError: the batch does not exist.
+    """
+    latest_count = asked_for_count = 0
+    after_item_no = -1
+    while exceptions := await filling.fetch_exceptions(rerun.batch_id, after_item_no, limits.FREEZE_SLICE_ORDER_COUNT):
+        latest_count += sum(is_selected(each, rerun) for each in exceptions)
+        asked_for_count += sum(is_selected(each._replace(is_latest=True), rerun) for each in exceptions)
+        after_item_no = exceptions[-1].item_no
+    return SelectedCounts(latest_count, asked_for_count - latest_count)
+
+
 async def freeze_rerun(
-    order_center: OrderCenter,
-    store: SettlementStore,
+    systems: Systems,
     opening: BatchOpening,
     calendar: BusinessCalendar,
     after_item_no: int,
@@ -31,8 +54,7 @@ async def freeze_rerun(
     at their slice are not taken; rerun again for these.
 
     Args:
-        order_center: has the orders' records.
-        store: holds both batches.
+        systems: the Order Center has the orders' records, the store holds both batches.
         opening: the rerun, opened here if it is not there yet.
         calendar: gives business dates.
         after_item_no: where an earlier attempt got to; -1 for the start.
@@ -45,21 +67,22 @@ async def freeze_rerun(
         raise InvariantViolationError(
             f"Batch {opening.batch_id} has no selection of items. This is an error in Settle."
         )
-    batch = await store.filling.open_batch(opening)
+    filling = systems.store.filling
+    batch = await filling.open_batch(opening)
     room = limits.batch_order_count_max(opening.chunk_size) - batch.item_count
     try:
         while room > 0:
             slice_count_max = min(room, limits.FREEZE_SLICE_ORDER_COUNT)
-            exceptions = await store.filling.fetch_exceptions(opening.rerun.batch_id, after_item_no, slice_count_max)
+            exceptions = await filling.fetch_exceptions(opening.rerun.batch_id, after_item_no, slice_count_max)
             if not exceptions:
                 break
             selected = [exception for exception in exceptions if is_selected(exception, opening.rerun)]
-            room -= await _take(order_center, store, batch, selected)
+            room -= await _take(systems, batch, selected)
             after_item_no = exceptions[-1].item_no
             on_slice(after_item_no)
     except BatchNotOpenError:
         return
-    await store.filling.freeze_batch(opening.batch_id, calendar)
+    await filling.freeze_batch(opening.batch_id, calendar)
 
 
 def is_selected(exception: StoredException, rerun: RerunSelection) -> bool:
@@ -71,20 +94,18 @@ def is_selected(exception: StoredException, rerun: RerunSelection) -> bool:
     )
 
 
-async def _take(
-    order_center: OrderCenter, store: SettlementStore, batch: Batch, exceptions: list[StoredException]
-) -> int:
+async def _take(systems: Systems, batch: Batch, exceptions: list[StoredException]) -> int:
     """Append a slice's selected items; how many were taken.
 
     A record is acknowledged if it is what was taken, and no run of another day is to come for it: an order whose
     after-sale period is not over will be rejected now, and offered when it is.
     """
     read_afresh = [each.order_id for each in exceptions if each.reason_code != ReasonCode.OUTCOME_UNKNOWN]
-    records = {record.order_id: record for record in await _fetch_readable(order_center, read_afresh)}
+    records = {record.order_id: record for record in await _fetch_readable(systems.order_center, read_afresh)}
     frozen = {each.order_id: _record_to_freeze(each, records.get(each.order_id)) for each in exceptions}
     items = [_rerun_item(each, frozen[each.order_id]) for each in exceptions]
-    taken = await store.filling.append_rerun_items(batch.batch_id, items)
-    await order_center.acknowledge(
+    taken = await systems.store.filling.append_rerun_items(batch.batch_id, items)
+    await systems.order_center.acknowledge(
         [
             RecordVersion(order_id, record.version)
             for order_id, record in frozen.items()
@@ -99,11 +120,8 @@ async def _fetch_readable(order_center: OrderCenter, order_ids: Sequence[str]) -
 
     An order that failed because of its record is frozen as before; validation isolates it again.
     """
-    try:
+    with suppress(DataError):
         return await order_center.fetch_records(order_ids)
-    except Exception as error:
-        if not is_data_error(error):
-            raise
     if len(order_ids) == 1:
         return []
     middle = len(order_ids) // 2

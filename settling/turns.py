@@ -1,11 +1,10 @@
-"""Taking a turn to send credits under a cap: short waits here, long ones by the workflow's timer."""
+"""Taking a turn to send credits under a cap: short waits here, long ones by who asked."""
 
 import asyncio
 import time
 
 from domain import limits
 from schemas.credit_turns import CreditTurn
-from schemas.workflows import ChunkRef
 from settlement_store.port.caps import CreditBuckets
 
 
@@ -25,11 +24,16 @@ class CreditTurns:
         self._buckets = buckets
         self._credits_per_s = credits_per_s
 
-    async def take(self, ref: ChunkRef, order_count: int) -> None:
+    async def take(self, batch_id: str, order_count: int, *, is_promised: bool = False) -> None:
         """Take a turn to send so many credits; returns when it begins: send them at once.
 
         Call this directly before each request. Waits `limits.CREDIT_TURN_WAIT_S_MAX` at most, so that an activity
         slot is not held for long. A turn that was slept through (a process that was suspended) is not used.
+
+        Args:
+            batch_id: whose orders.
+            order_count: how many credits the request has.
+            is_promised: what the `TurnLaterError` said that told the caller to come now.
 
         Raises:
             TurnLaterError: the turn begins later than that.
@@ -37,11 +41,8 @@ class CreditTurns:
         if not order_count:
             return
         leave_at_s = time.monotonic() + limits.CREDIT_TURN_WAIT_S_MAX
-        is_promised = ref.is_turn_promised
         while True:
-            turn = await self._buckets.take_credits(
-                ref.batch_id, order_count, self._credits_per_s, is_promised=is_promised
-            )
+            turn = await self._buckets.take_credits(batch_id, order_count, self._credits_per_s, is_promised=is_promised)
             ends_at_s = time.monotonic() + turn.wait_s
             if ends_at_s > leave_at_s and not turn.is_taken:
                 raise _later(turn)

@@ -8,12 +8,8 @@ from typing import Annotated
 import typer
 
 from domain import limits
-from domain.errors import WrongCallError
 from domain.identifiers import credit_key
-from domain.order_answers import OrderAnswer, plan_answer, plan_breaks
-from fund_platform.port import FundPlatform
-from order_center.port import OrderCenter
-from runtime.adapters import open_ports
+from runtime.adapters import open_systems
 from schemas.order_life import (
     ConflictingOffer,
     CreditAnswer,
@@ -24,9 +20,7 @@ from schemas.order_life import (
     OrderStanding,
 )
 from schemas.reasons import REASON_SENTENCES
-from settlement_store.port import SettlementStore
-from settling.data_errors import describe, is_data_error
-from starters.audit import find_break
+from settling.order_life import fetch_order_life
 from starters.console import JsonOption, load_ready_settings, out, print_json, require_id, run_command
 
 OrderArgument = Annotated[
@@ -48,56 +42,8 @@ def order(order_id: OrderArgument, as_json: JsonOption = False) -> None:
 
 
 async def _fetch_order_life(order_id: str) -> OrderLife:
-    async with open_ports(await load_ready_settings()) as systems:
-        return await fetch_order_life(*systems, order_id)
-
-
-async def fetch_order_life(
-    order_center: OrderCenter, store: SettlementStore, fund_platform: FundPlatform, order_id: str
-) -> OrderLife:
-    """Read all that the three systems hold of an order.
-
-    One after the other, so that what happens meanwhile is no break: an order that was read as acknowledged has
-    its item, and one that was read as settled its posting.
-
-    Raises:
-        WrongCallError: none of them knows the order.
-    """
-    standing, order_error = await _fetch_standing(order_center, order_id)
-    items = await store.orders.fetch_items_of_order(order_id)
-    credit = await fund_platform.proof.fetch_credit_life(credit_key(order_id))
-    found = await find_break(store, fund_platform, order_id)
-    breaks = [*([found] if found else []), *plan_breaks(order_id, items, credit)]
-    if not (standing or order_error or items or credit.answer or breaks):
-        raise WrongCallError(
-            f"No system knows order {order_id}: neither the Order Center, nor a batch, nor the Fund Platform. "
-            "Check its id."
-        )
-    if order_error and not items:
-        answer = OrderAnswer(f"Order {order_id} is in no batch, and its record cannot be read.", "Repair the record.")
-    else:
-        answer = plan_answer(order_id, standing, items, credit, is_broken=bool(breaks))
-    return OrderLife(
-        order_id=order_id,
-        answer=answer.sentence,
-        next_step=answer.next_step,
-        breaks=breaks,
-        order=standing,
-        order_error=order_error,
-        items=items,
-        conflicts=await store.orders.fetch_conflicts_of_order(order_id),
-        credit=credit,
-    )
-
-
-async def _fetch_standing(order_center: OrderCenter, order_id: str) -> tuple[OrderStanding | None, str | None]:
-    """The order as the Order Center has it, or why its record cannot be read: it may be what made an item fail."""
-    try:
-        return await order_center.fetch_order(order_id), None
-    except Exception as error:
-        if not is_data_error(error):
-            raise
-        return None, describe(error)
+    async with open_systems(await load_ready_settings()) as systems:
+        return await fetch_order_life(systems, order_id)
 
 
 def _print_order_life(life: OrderLife) -> None:

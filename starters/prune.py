@@ -1,16 +1,15 @@
 """`settle prune`: move the items of batches that are past their retention out of the tables that settling works on."""
 
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from domain import limits
-from fund_platform.port import FundPlatform
 from runtime.adapters import open_fund_platform, open_settlement_store
 from schemas.batches import RetiredBatch
-from settlement_store.port import SettlementStore
-from settling.balancing import reconcile_batch
+from settling.pruning import KeptBecause, prune_batches
 from starters.console import EXIT_BAD_OUTCOME, err, load_ready_settings, run_command
 
 
@@ -27,53 +26,40 @@ async def _prune() -> int:
     """Prune all that may be pruned; how many batches are not in balance."""
     settings = await load_ready_settings()
     closed_before = datetime.now(UTC) - timedelta(days=settings.retention_days)
-    out_of_balance_count = item_count = 0
-    last: RetiredBatch | None = None
+    item_count = out_of_balance_count = 0
     async with (
         open_settlement_store(settings, statement_timeout_s=limits.REPORT_STATEMENT_TIMEOUT_S) as store,
         open_fund_platform(settings, statement_timeout_s=limits.REPORT_STATEMENT_TIMEOUT_S) as fund_platform,
     ):
-        while batches := await store.pruning.fetch_retired_batches(closed_before, last, limits.PRUNE_SLICE_BATCH_COUNT):
-            for batch in batches:
-                reason = _why_not(batch) or await _begin(store, fund_platform, batch)
-                if reason:
-                    typer.echo(f"Batch {batch.batch_id} keeps its items: {reason}")
-                    out_of_balance_count += reason == _OUT_OF_BALANCE
-                    continue
-                await _prune_batch(store, batch)
-                item_count += batch.item_count
-            last = batches[-1]
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+            bar = progress.add_task("")
+
+            def advance(batch: RetiredBatch, pruned_count: int) -> None:
+                progress.update(bar, description=batch.batch_id, total=batch.item_count, advance=pruned_count)
+
+            async with aclosing(prune_batches(store, fund_platform, closed_before, advance)) as pruning:
+                async for batch, kept_because in pruning:
+                    typer.echo(_describe(batch, kept_because))
+                    progress.reset(bar)
+                    item_count += 0 if kept_because else batch.item_count
+                    out_of_balance_count += kept_because == KeptBecause.OUT_OF_BALANCE
     typer.echo(f"Pruned {item_count:,} items of batches closed before {closed_before:%Y-%m-%d %H:%M:%S} UTC.")
     return out_of_balance_count
 
 
-_OUT_OF_BALANCE = "its reconciliation does not balance; see: settle report, settle audit"
-
-
-def _why_not(batch: RetiredBatch) -> str | None:
-    if batch.held_count:
-        return f"{batch.held_count:,} of them are held and wait for a person; see: settle rerun {batch.batch_id}"
-    if batch.unclosed_rerun_count:
-        return "a batch that reruns some of them is not closed yet."
-    if batch.undelivered_count:
-        return "its results are not delivered yet; run: settle relay"
-    return None
-
-
-async def _begin(store: SettlementStore, fund_platform: FundPlatform, batch: RetiredBatch) -> str | None:
-    """Keep the batch's report, if it balances; why not, otherwise."""
-    report = await reconcile_batch(store, fund_platform, batch.batch_id)
-    if not report.balanced:
-        return _OUT_OF_BALANCE
-    if not await store.pruning.keep_report(report):
-        return "a batch that reruns some of them was opened just now."
-    return None
-
-
-async def _prune_batch(store: SettlementStore, batch: RetiredBatch) -> None:
-    columns = (TextColumn(batch.batch_id), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        bar = progress.add_task("prune", total=batch.item_count)
-        while pruned_count := await store.pruning.prune_chunks(batch.batch_id):
-            progress.advance(bar, pruned_count)
-    typer.echo(f"Batch {batch.batch_id}, closed {batch.closed_at:%Y-%m-%d}: {batch.item_count:,} items pruned.")
+def _describe(batch: RetiredBatch, kept_because: KeptBecause | None) -> str:
+    match kept_because:
+        case None:
+            return f"Batch {batch.batch_id}, closed {batch.closed_at:%Y-%m-%d}: {batch.item_count:,} items pruned."
+        case KeptBecause.HELD:
+            why = f"{batch.held_count:,} of them are held and wait for a person; see: settle rerun {batch.batch_id}"
+        case KeptBecause.RERUN_UNCLOSED:
+            why = "a batch that reruns some of them is not closed yet."
+        case KeptBecause.UNDELIVERED:
+            why = "its results are not delivered yet; run: settle relay"
+        case KeptBecause.OUT_OF_BALANCE:
+            why = "its reconciliation does not balance; see: settle report, settle audit"
+        case KeptBecause.RERUN_OPENED:
+            why = "a batch that reruns some of them was opened just now."
+    return f"Batch {batch.batch_id} keeps its items: {why}"

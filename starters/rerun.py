@@ -1,30 +1,21 @@
 """`settle rerun BATCH`: a new batch over exception items of an earlier one ("data repair")."""
 
 from datetime import UTC, datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
-from domain import limits
 from domain.batch_openings import plan_rerun_opening
 from runtime.adapters import open_settlement_store
 from runtime.temporal import connect_temporal
 from schemas.batches import FINAL_STATES, RerunSelection
 from schemas.reasons import Outcome, ReasonCode
-from settlement_store.port import SettlementStore
 from settlement_store.port.filling import batch_pruned
-from settling.rerunning import is_selected
+from settling.rerunning import SelectedCounts, count_selected
 from starters.batch_starts import start_and_follow
 from starters.console import BatchArgument, load_ready_settings, run_command
 
 EXCEPTION_OUTCOMES = (Outcome.FAILED, Outcome.REJECTED, Outcome.HELD)
-
-
-class _Found(NamedTuple):
-    """How many selected items there are to settle again, and how many have come in again since by another way."""
-
-    latest_count: int
-    overtaken_count: int
 
 
 def _outcomes_of(text: str) -> tuple[Outcome, ...]:
@@ -72,7 +63,7 @@ async def _rerun(selection: RerunSelection, *, wait: bool) -> None:
         batch = await store.batches.fetch_batch(selection.batch_id)
         if await store.pruning.fetch_kept_report(batch.batch_id):
             raise batch_pruned(batch.batch_id)
-        found = await _count(store, selection)
+        found = await count_selected(store.filling, selection)
         if not found.latest_count:
             typer.echo(f"Batch {batch.batch_id} has no {_said(selection)} items to rerun; no batch was opened.")
             _tell_overtaken(found)
@@ -88,23 +79,11 @@ async def _rerun(selection: RerunSelection, *, wait: bool) -> None:
     await start_and_follow(settings, client, opening, wait=wait)
 
 
-async def _count(store: SettlementStore, selection: RerunSelection) -> _Found:
-    latest_count = asked_for_count = 0
-    after_item_no = -1
-    while exceptions := await store.filling.fetch_exceptions(
-        selection.batch_id, after_item_no, limits.FREEZE_SLICE_ORDER_COUNT
-    ):
-        latest_count += sum(is_selected(each, selection) for each in exceptions)
-        asked_for_count += sum(is_selected(each._replace(is_latest=True), selection) for each in exceptions)
-        after_item_no = exceptions[-1].item_no
-    return _Found(latest_count, asked_for_count - latest_count)
-
-
 def _said(selection: RerunSelection) -> str:
     outcomes = " or ".join(selection.outcomes)
     return f"{outcomes} ({selection.reason_code})" if selection.reason_code else outcomes
 
 
-def _tell_overtaken(found: _Found) -> None:
+def _tell_overtaken(found: SelectedCounts) -> None:
     if found.overtaken_count:
         typer.echo(f"{found.overtaken_count:,} more have come in again since, in a later batch; see: settle order")

@@ -6,12 +6,11 @@ from typing import Annotated
 import typer
 
 from domain import limits
-from domain.batch_openings import plan_manual_opening, required_cutoff, stored_opening
-from domain.errors import BatchNotFoundError
+from domain.batch_openings import plan_manual_opening, required_cutoff
 from runtime.adapters import open_order_center, open_settlement_store
 from runtime.temporal import connect_temporal
-from schemas.batches import FINAL_STATES, Batch
-from settlement_store.port import SettlementStore
+from schemas.batches import FINAL_STATES
+from settling.opening import open_manual_batch
 from starters.batch_starts import start_and_follow, tell_outcome
 from starters.console import load_ready_settings, run_command
 
@@ -61,32 +60,21 @@ async def _run(
     cutoff_at = required_cutoff(opening)
     client = await connect_temporal(settings)
     async with open_order_center(settings) as order_center, open_settlement_store(settings) as store:
-        known = await _fetch_known(store, opening.batch_id)
-        if not known and not (await order_center.fetch_overdue_slice(cutoff_at, None, 1)).orders:
-            typer.echo(f"Nothing is overdue up to {_utc(cutoff_at)}; no batch was opened.")
-            return
-        if not known:
-            # Before the workflow is: PostgreSQL knows of every batch that Temporal may know of.
-            await store.filling.open_batch(opening)
+        opened, known = await open_manual_batch(order_center, store, opening)
+    if opened is None:
+        typer.echo(f"Nothing is overdue up to {_utc(cutoff_at)}; no batch was opened.")
+        return
     if known and known.state in FINAL_STATES:
         typer.echo(f"Batch {known.batch_id} exists and is {known.state}; nothing is started.")
         if wait:
             await tell_outcome(settings, known.batch_id)
         return
     if known:
-        opening = stored_opening(known)
         typer.echo(f"Batch {known.batch_id} exists and is {known.state}; it keeps what it was opened with.")
     else:
-        typer.echo(f"Batch {opening.batch_id}: the orders overdue at {_utc(cutoff_at)}.")
-    await start_and_follow(settings, client, opening, wait=wait)
+        typer.echo(f"Batch {opened.batch_id}: the orders overdue at {_utc(cutoff_at)}.")
+    await start_and_follow(settings, client, opened, wait=wait)
 
 
 def _utc(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-async def _fetch_known(store: SettlementStore, batch_id: str) -> Batch | None:
-    try:
-        return await store.batches.fetch_batch(batch_id)
-    except BatchNotFoundError:
-        return None

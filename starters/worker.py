@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 
-from runtime.adapters import open_ports
+from runtime.adapters import open_systems
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
 from starters.processes import run_process
@@ -22,6 +22,6 @@ def worker() -> None:
 
 
 async def _serve(settings: Settings, stop: asyncio.Event) -> None:
-    async with open_ports(settings) as (order_center, store, fund_platform):
-        await serve(settings, order_center, store, fund_platform, stop)
+    async with open_systems(settings) as systems:
+        await serve(settings, systems, stop)
     _log.info("worker has stopped", extra={"pid": os.getpid()})

@@ -22,11 +22,12 @@ from order_center.postgres import PostgresOrderCenter
 from runtime.settings import Settings
 from runtime.stack_state import StackState, fetch_stack_state
 from settlement_store.postgres import PostgresSettlementStore
+from settling.systems import Systems
 from starters.migrate import add_search_attributes
 from tests.apache_kafka.broker import ApacheKafka
 from tests.apache_kafka.jars import describe_lack
 from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls, cloned_database, make_templates
-from tests.settlements import PROMPT_LIST, Systems, connect
+from tests.settlements import PROMPT_LIST, connect
 from tests.sharing import shared
 from tests.tools import lacks
 

@@ -19,7 +19,8 @@ from runtime.settings import Settings
 from schemas.batches import FINAL_STATES, Batch
 from schemas.orders import OrderRecord
 from settlement_store.port import SettlementStore
-from tests.settlements import NOW, Systems, eventually
+from settling.systems import Systems
+from tests.settlements import NOW, eventually
 from workers.intake import serve_intake
 
 Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]

@@ -25,8 +25,6 @@ from domain.business_days import BusinessCalendar
 from domain.control_totals import totals_of
 from domain.identifiers import chunk_workflow_id
 from domain.sample_orders import SampleOrder, currency_of, plan_sample_orders
-from fund_platform.port import FundPlatform
-from order_center.port import OrderCenter
 from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.stack_state import StackState
@@ -44,10 +42,10 @@ from schemas.batches import (
 from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord
 from schemas.workflows import BatchResult, ChunkRef, ChunkResult
-from settlement_store.port import SettlementStore
+from settling.auditing import audit
 from settling.balancing import reconcile_batch
 from settling.freezing import freeze_overdue_orders
-from starters.audit import audit
+from settling.systems import Systems
 from starters.rerun import EXCEPTION_OUTCOMES
 from workers.settlement_worker import build_worker
 from workflows.activity_options import WORKFLOW_TASK_TIMEOUT
@@ -65,14 +63,6 @@ POLL_INTERVAL_S = 0.05
 
 Port = TypeVar("Port")
 Found = TypeVar("Found")
-
-
-class Systems(NamedTuple):
-    """The three systems as a worker gets them."""
-
-    order_center: OrderCenter
-    store: SettlementStore
-    fund_platform: FundPlatform
 
 
 class SeededOrders(NamedTuple):
@@ -171,15 +161,13 @@ async def fill(systems: Systems, opening: BatchOpening, records: Sequence[OrderR
 
 async def freeze(systems: Systems, opening: BatchOpening) -> None:
     """Freeze the overdue orders into a batch without its workflow."""
-    await freeze_overdue_orders(
-        systems.order_center, systems.store, opening, CALENDAR, after=None, on_slice=lambda _: None
-    )
+    await freeze_overdue_orders(systems, opening, CALENDAR, after=None, on_slice=lambda _: None)
 
 
 @asynccontextmanager
 async def running_worker(client: Client, task_queue: str, systems: Systems) -> AsyncIterator[Worker]:
     """A worker of this process."""
-    async with build_worker(client, task_queue, *systems, batch_settings=Settings().batch_settings) as worker:
+    async with build_worker(client, task_queue, systems, batch_settings=Settings().batch_settings) as worker:
         yield worker
 
 

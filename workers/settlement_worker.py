@@ -12,11 +12,9 @@ from activities.settlement import SettlementActivities
 from domain import limits
 from domain.batch_openings import BatchSettings
 from domain.errors import UnavailableError
-from fund_platform.port import FundPlatform
-from order_center.port import OrderCenter
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal, is_answering
-from settlement_store.port import SettlementStore
+from settling.systems import Systems
 from workers.sweep import sweep_forever
 from workflows.settle_batch import SettleBatchWorkflow
 from workflows.settle_chunk import SettleChunkWorkflow
@@ -26,13 +24,7 @@ WORKFLOWS = (SettleBatchWorkflow, SettleChunkWorkflow)
 _log = logging.getLogger(__name__)
 
 
-async def serve(
-    settings: Settings,
-    order_center: OrderCenter,
-    store: SettlementStore,
-    fund_platform: FundPlatform,
-    stop: asyncio.Event,
-) -> None:
+async def serve(settings: Settings, systems: Systems, stop: asyncio.Event) -> None:
     """Run a worker, and the sweep beside it, until `stop` is set.
 
     When Temporal is back from having been away, others start in their place. The SDK's worker would come back too, but
@@ -47,16 +39,10 @@ async def serve(
         async with asyncio.TaskGroup() as tasks:
             while client:
                 worker = build_worker(
-                    client,
-                    settings.task_queue,
-                    order_center,
-                    store,
-                    fund_platform,
-                    settings.batch_settings,
-                    settings.credits_per_s,
+                    client, settings.task_queue, systems, settings.batch_settings, settings.credits_per_s
                 )
                 tasks.create_task(worker.run())
-                sweeping = tasks.create_task(sweep_forever(client, settings, store))
+                sweeping = tasks.create_task(sweep_forever(client, settings, systems.store))
                 _log.info("worker serves the task queue", extra=_describe(settings, client))
                 client = await _await_return(settings, client, stop)
                 sweeping.cancel()
@@ -107,14 +93,12 @@ async def _is_set_within(event: asyncio.Event, timeout_s: float) -> bool:
 def build_worker(
     client: Client,
     task_queue: str,
-    order_center: OrderCenter,
-    store: SettlementStore,
-    fund_platform: FundPlatform,
+    systems: Systems,
     batch_settings: BatchSettings,
     credits_per_s: int | None = None,
 ) -> Worker:
     """A worker with all of Settle's workflows and activities, within the bounds of `domain.limits`."""
-    activities = SettlementActivities(order_center, store, fund_platform, batch_settings, credits_per_s)
+    activities = SettlementActivities(systems, batch_settings, credits_per_s)
     return Worker(
         client,
         task_queue=task_queue,

@@ -22,7 +22,7 @@ from messaging.announcing import plan_events
 from runtime.kafka import connection_arguments
 from runtime.settings import Settings
 from schemas.events import OverdueEvent
-from starters.order_file import open_order_file
+from settling.importing.order_file import open_order_file
 
 INCIDENT_DIR = Path(".settle/incident")
 RESULT_FILE = Path(".settle/incident.json")

@@ -16,7 +16,8 @@ from messaging.announcing import plan_events
 from runtime.kafka import connection_arguments
 from runtime.settings import Settings
 from schemas.reasons import Outcome
-from tests.settlements import NOW, Systems, load_orders
+from settling.systems import Systems
+from tests.settlements import NOW, load_orders
 
 BAD_RATE = 0.05
 TWICE_RATE = 0.03

@@ -10,7 +10,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from domain import limits
-from runtime.adapters import open_ports
+from runtime.adapters import open_systems
 from schemas.batches import FINAL_STATES
 from settlement_store.port import SettlementStore
 from tests.chaos.in_flight import AWAY, WHAT, InFlight
@@ -19,7 +19,6 @@ from tests.chaos.orders import Orders, announce_over_time, load, plan_orders
 from tests.chaos.schedule import plan_faults
 from tests.chaos.strikes import Strike, Strikes
 from tests.chaos.verdict import find, judge
-from tests.settlements import Systems
 
 ORDER_COUNT = 30_000
 HIT_COUNT_MIN = 5
@@ -71,12 +70,12 @@ async def run_round(seed: int, directory: Path) -> Round:
     async with running_installation(directory) as installation:
         client = await Client.connect(installation.temporal_address, data_converter=pydantic_data_converter)
         async with (
-            open_ports(installation.settings) as ports,
+            open_systems(installation.settings) as ports,
             InFlight(installation, client) as in_flight,
         ):
-            await load(Systems(*ports), orders)
+            await load(ports, orders)
             await start_all(installation)
-            return await _run(seed, installation, in_flight, ports[1], orders)
+            return await _run(seed, installation, in_flight, ports.store, orders)
 
 
 async def _run(

@@ -3,42 +3,31 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from database.pools import open_pool
 from domain.identifiers import credit_key
-from fund_platform.port import FundPlatform
 from fund_platform.postgres import PostgresFundPlatform
-from order_center.port import OrderCenter
 from order_center.postgres import PostgresOrderCenter
 from schemas.batches import BatchOpening, BatchSource, OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
-from schemas.workflows import ChunkRef
-from settlement_store.port import SettlementStore
 from settlement_store.postgres import PostgresSettlementStore
 from settling.balancing import reconcile_batch
-from settling.chunks import credit_chunk, validate_chunk
 from settling.freezing import freeze_overdue_orders
 from settling.rerunning import freeze_rerun
-from settling.turns import CreditTurns
+from settling.systems import Systems
+from tests import steps
 from tests.contract.settlement_batches import deliver_all
 from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls
 from tests.settlements import CALENDAR, rerun_opening_of
+from tests.steps import ChunkCase, validate
 
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-class Ports(NamedTuple):
-    """The three systems."""
-
-    order_center: OrderCenter
-    store: SettlementStore
-    fund_platform: FundPlatform
-
-
 @asynccontextmanager
-async def open_ports_of(urls: DatabaseUrls) -> AsyncIterator[Ports]:
+async def open_ports_of(urls: DatabaseUrls) -> AsyncIterator[Systems]:
     async with AsyncExitStack() as opened:
         pools = [
             await opened.enter_async_context(
@@ -47,7 +36,7 @@ async def open_ports_of(urls: DatabaseUrls) -> AsyncIterator[Ports]:
             for package, schema in SCHEMA_BY_PACKAGE.items()
         ]
         order_center, fund_platform, store = pools
-        yield Ports(
+        yield Systems(
             PostgresOrderCenter(order_center), PostgresSettlementStore(store), PostgresFundPlatform(fund_platform)
         )
 
@@ -77,44 +66,42 @@ def record_of(order_id: str, **changes: Any) -> OrderRecord:
     return record._replace(**changes)
 
 
-def ref_of(batch_id: str, chunk_index: int) -> ChunkRef:
-    return ChunkRef(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=CUTOFF)
+def ref_of(batch_id: str, chunk_index: int) -> ChunkCase:
+    return ChunkCase(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=CUTOFF)
 
 
-async def freeze(ports: Ports, batch_id: str, chunk_size: int, *records: OrderRecord) -> None:
+async def freeze(ports: Systems, batch_id: str, chunk_size: int, *records: OrderRecord) -> None:
     """A running batch of these orders, by way of the Order Center."""
     await ports.order_center.load_records(records)
     opening = opening_of(batch_id, chunk_size)
-    await freeze_overdue_orders(ports.order_center, ports.store, opening, CALENDAR, None, on_slice=lambda _cursor: None)
+    await freeze_overdue_orders(ports, opening, CALENDAR, None, on_slice=lambda _cursor: None)
     await ports.store.batches.start_batch(batch_id)
 
 
-async def settle_chunk(ports: Ports, batch_id: str, chunk_index: int) -> None:
-    await validate_chunk(ports.order_center, ports.store, ref_of(batch_id, chunk_index))
-    await credit_chunk(
-        ports.store, ports.fund_platform, CreditTurns(ports.store.caps, None), ref_of(batch_id, chunk_index)
-    )
+async def settle_chunk(ports: Systems, batch_id: str, chunk_index: int) -> None:
+    await validate(ports, ref_of(batch_id, chunk_index))
+    await steps.credit(ports, ref_of(batch_id, chunk_index))
 
 
-async def close(ports: Ports, batch_id: str) -> None:
+async def close(ports: Systems, batch_id: str) -> None:
     report = await reconcile_batch(ports.store, ports.fund_platform, batch_id)
     await ports.store.batches.close_batch(batch_id, balanced=report.balanced)
 
 
-async def prune(ports: Ports, batch_id: str) -> None:
+async def prune(ports: Systems, batch_id: str) -> None:
     await deliver_all(ports.store)
     assert await ports.store.pruning.keep_report(await reconcile_batch(ports.store, ports.fund_platform, batch_id))
     while await ports.store.pruning.prune_chunks(batch_id):
         pass
 
 
-async def credit(ports: Ports, order_id: str, claim_no: int = 1, **changes: Any) -> None:
+async def credit(ports: Systems, order_id: str, claim_no: int = 1, **changes: Any) -> None:
     """Have a credit posted behind Settle's back."""
     request = CreditRequest(credit_key(order_id), claim_no, "A1", 1000, "USD")._replace(**changes)
     await ports.fund_platform.credits.post_credits("a test", [request])
 
 
-async def build_world(ports: Ports) -> None:
+async def build_world(ports: Systems) -> None:
     """Batches in every state, in each of which orders of every fate.
 
     - B1, closed: O00 O01 O04 O06 settled; O02 O07 O08 rejected by validation, O03 by the Fund Platform; O05 held for
@@ -143,7 +130,7 @@ async def build_world(ports: Ports) -> None:
     await freeze(ports, "B1", 4, *(record_of(order_id, **changes.get(order_id, {})) for order_id in order_ids))
     await settle_chunk(ports, "B1", 0)
     await settle_chunk(ports, "B1", 1)
-    await validate_chunk(ports.order_center, ports.store, ref_of("B1", 2))
+    await validate(ports, ref_of("B1", 2))
     for order_id in ("O09", "O10", "O11"):
         await credit(ports, order_id)
     await ports.store.chunks.hold_chunk("B1", 2, "the answer was lost")
@@ -156,17 +143,17 @@ async def build_world(ports: Ports) -> None:
 
     await freeze(ports, "B3", 2, record_of("O22", **disputed), *map(record_of, ("O20", "O21", "O23", "O24", "O25")))
     await settle_chunk(ports, "B3", 0)
-    await validate_chunk(ports.order_center, ports.store, ref_of("B3", 1))
+    await validate(ports, ref_of("B3", 1))
     await credit(ports, "O23")
 
     await freeze(ports, "B5", 1, record_of("O40"), record_of("O41"))
-    await validate_chunk(ports.order_center, ports.store, ref_of("B5", 0))
+    await validate(ports, ref_of("B5", 0))
     await credit(ports, "O40")
     await ports.store.chunks.hold_chunk("B5", 0, "the answer was lost")
     await ports.store.chunks.hold_chunk("B5", 1, "the worker was lost")
     await close(ports, "B5")
     rerun = rerun_opening_of("R1", "B5", chunk_size=2)
-    await freeze_rerun(ports.order_center, ports.store, rerun, CALENDAR, -1, on_slice=lambda _item_no: None)
+    await freeze_rerun(ports, rerun, CALENDAR, -1, on_slice=lambda _item_no: None)
     await ports.store.batches.start_batch("R1")
     await settle_chunk(ports, "R1", 0)
     await close(ports, "R1")

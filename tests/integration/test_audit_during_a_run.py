@@ -15,16 +15,14 @@ from schemas.audit import AuditReport
 from schemas.batches import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
-from settling.chunks import credit_chunk, validate_chunk
+from settling.auditing import audit
 from settling.freezing import freeze_overdue_orders
-from settling.turns import CreditTurns
-from starters.audit import audit
+from settling.systems import Systems
 from tests.databases import DatabaseUrls
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.integration.audit_world import (
-    Ports,
     close,
     open_ports_of,
     opening_of,
@@ -33,6 +31,7 @@ from tests.integration.audit_world import (
     settle_chunk,
 )
 from tests.settlements import CALENDAR
+from tests.steps import credit, validate
 
 Step = Callable[[], Awaitable[object]]
 
@@ -53,23 +52,23 @@ def records_of(rng: random.Random, order_ids: Sequence[str]) -> list[OrderRecord
     return [record_of(order_id, **rng.choice(rejects + payable)) for order_id in order_ids]
 
 
-async def count_orders(ports: Ports) -> int:
+async def count_orders(ports: Systems) -> int:
     return len(await ports.store.audit.fetch_latest_items("", 10_000))
 
 
-async def open_accounts(ports: Ports) -> None:
+async def open_accounts(ports: Systems) -> None:
     openings = [AccountOpening("A1", "USD"), AccountOpening("A2", "EUR"), AccountOpening("closed", "USD")]
     await ports.fund_platform.accounts.open_accounts(openings)
     await ports.fund_platform.accounts.close_account("closed")
 
 
-async def append(ports: Ports, batch_id: str, records: Sequence[OrderRecord]) -> None:
+async def append(ports: Systems, batch_id: str, records: Sequence[OrderRecord]) -> None:
     await ports.order_center.load_records(records)
     offered = [OfferedOrder(r.order_id, r.account_id, r.paid_minor - r.refunded_minor, r.currency) for r in records]
     await ports.store.filling.append_orders(batch_id, offered)
 
 
-async def request_credits(ports: Ports, batch_id: str, chunk_index: int) -> None:
+async def request_credits(ports: Systems, batch_id: str, chunk_index: int) -> None:
     """What a worker does that is lost before it can store the answers."""
     items = await ports.store.chunks.fetch_pending_items(
         batch_id, await ports.store.chunks.fetch_chunk(batch_id, chunk_index)
@@ -80,12 +79,12 @@ async def request_credits(ports: Ports, batch_id: str, chunk_index: int) -> None
     await ports.fund_platform.credits.post_credits("a test", requests)
 
 
-def steps_of_chunk(rng: random.Random, ports: Ports, batch_id: str, chunk_index: int) -> list[Step]:
+def steps_of_chunk(rng: random.Random, ports: Systems, batch_id: str, chunk_index: int) -> list[Step]:
     """A chunk's way: to its end, or held before or after its validation; with steps repeated, as by zombies."""
     ref = ref_of(batch_id, chunk_index)
-    validate: Step = lambda: validate_chunk(ports.order_center, ports.store, ref)  # noqa: E731
+    validate: Step = lambda: validate(ports, ref)  # noqa: E731
     request: Step = lambda: request_credits(ports, batch_id, chunk_index)  # noqa: E731
-    store: Step = lambda: credit_chunk(ports.store, ports.fund_platform, CreditTurns(ports.store.caps, None), ref)  # noqa: E731
+    store: Step = lambda: credit(ports, ref)  # noqa: E731
     hold: Step = lambda: ports.store.chunks.hold_chunk(batch_id, chunk_index, "a test")  # noqa: E731
     return rng.choice(
         [
@@ -101,7 +100,7 @@ def steps_of_chunk(rng: random.Random, ports: Ports, batch_id: str, chunk_index:
 
 
 async def run_batch(
-    rng: random.Random, ports: Ports, batch_id: str, records: Sequence[OrderRecord]
+    rng: random.Random, ports: Systems, batch_id: str, records: Sequence[OrderRecord]
 ) -> AsyncIterator[None]:
     """A batch's way, its chunks' steps mixed; stops after each step."""
     await ports.store.filling.open_batch(opening_of(batch_id, chunk_size=3))
@@ -124,7 +123,7 @@ async def run_batch(
     yield
 
 
-async def run_batches(rng: random.Random, ports: Ports) -> AsyncIterator[None]:
+async def run_batches(rng: random.Random, ports: Systems) -> AsyncIterator[None]:
     """Batches that take orders in again and again, so that rejected ones become pending, and settled."""
     order_ids = [f"O{n:02d}" for n in range(18)]
     for n in range(5):
@@ -155,7 +154,7 @@ class Interleaved:
 async def test_an_audit_between_any_two_steps_is_clean(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(seed)
     monkeypatch.setattr(limits, "AUDIT_SLICE_ORDER_COUNT", rng.choice([1, 2, 3, 5, 100]))
-    ports = Ports(MemoryOrderCenter(), MemorySettlementStore(), MemoryFundPlatform())
+    ports = Systems(MemoryOrderCenter(), MemorySettlementStore(), MemoryFundPlatform())
     await open_accounts(ports)
     run = run_batches(rng, ports)
     step_count_max = rng.choice([1, 4, 20])
@@ -179,13 +178,13 @@ async def test_an_audit_between_any_two_steps_is_clean(seed: int, monkeypatch: p
 
 
 @pytest.fixture
-async def ports(databases: DatabaseUrls) -> AsyncIterator[Ports]:
+async def ports(databases: DatabaseUrls) -> AsyncIterator[Systems]:
     async with open_ports_of(databases) as opened:
         await open_accounts(opened)
         yield opened
 
 
-async def test_after_every_step_of_a_batch_the_audit_is_clean(ports: Ports) -> None:
+async def test_after_every_step_of_a_batch_the_audit_is_clean(ports: Systems) -> None:
     records = records_of(random.Random(1), [f"O{n:03d}" for n in range(60)])
     await ports.store.filling.open_batch(opening_of("B1", chunk_size=25))
     for start in range(0, len(records), 20):
@@ -198,11 +197,9 @@ async def test_after_every_step_of_a_batch_the_audit_is_clean(ports: Ports) -> N
     await ports.store.batches.start_batch("B1")
     for chunk_index in range(3):
         for step in (
-            validate_chunk(ports.order_center, ports.store, ref_of("B1", chunk_index)),
+            validate(ports, ref_of("B1", chunk_index)),
             request_credits(ports, "B1", chunk_index),
-            credit_chunk(
-                ports.store, ports.fund_platform, CreditTurns(ports.store.caps, None), ref_of("B1", chunk_index)
-            ),
+            credit(ports, ref_of("B1", chunk_index)),
         ):
             await step
             report = await audit(ports.store, ports.fund_platform)
@@ -213,7 +210,7 @@ async def test_after_every_step_of_a_batch_the_audit_is_clean(ports: Ports) -> N
     assert (report.orders, report.pending.order_count) == (60, 0)
 
 
-async def test_audits_beside_a_run_are_clean(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_audits_beside_a_run_are_clean(ports: Systems, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "AUDIT_SLICE_ORDER_COUNT", 50)
     rng = random.Random(1)
     order_ids = [f"O{n:03d}" for n in range(600)]
@@ -222,9 +219,7 @@ async def test_audits_beside_a_run_are_clean(ports: Ports, monkeypatch: pytest.M
         """A batch of orders all over the order of keys, some of which were rejected before."""
         await ports.order_center.load_records(records_of(rng, rng.sample(order_ids, 200)))
         opening = opening_of(batch_id, chunk_size=40)
-        await freeze_overdue_orders(
-            ports.order_center, ports.store, opening, CALENDAR, None, on_slice=lambda _cursor: None
-        )
+        await freeze_overdue_orders(ports, opening, CALENDAR, None, on_slice=lambda _cursor: None)
         plan = await ports.store.batches.start_batch(batch_id)
         await asyncio.gather(*(settle_chunk(ports, batch_id, chunk_index) for chunk_index in range(plan.chunk_count)))
         await close(ports, batch_id)

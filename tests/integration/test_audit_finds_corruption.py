@@ -15,7 +15,7 @@ from fund_platform.postgres import PostgresFundPlatform
 from runtime.stack_state import StackState
 from schemas.audit import AuditReport
 from settlement_store.postgres import PostgresSettlementStore
-from starters.audit import audit
+from settling.auditing import audit
 from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls, cloned_database
 from tests.integration.audit_corruptions import CORRUPTIONS
 from tests.integration.audit_world import build_world, open_ports_of

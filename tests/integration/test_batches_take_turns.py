@@ -5,15 +5,8 @@ from temporalio.client import Client
 from domain.errors import BatchNotFoundError
 from domain.limits import WINDOW_MAX
 from runtime.batch_starts import start_batch
-from tests.settlements import (
-    Systems,
-    eventually,
-    opening_of,
-    require_settled,
-    running_worker,
-    seed_orders,
-    settle,
-)
+from settling.systems import Systems
+from tests.settlements import eventually, opening_of, require_settled, running_worker, seed_orders, settle
 
 BIG_ORDER_COUNT = 200_000
 BIG_CHUNK_SIZE = 1_000

@@ -1,6 +1,7 @@
 """What counts when an order's record changes between two steps: the payload that was frozen, at every step."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,21 +12,11 @@ from schemas.batches import BatchState
 from schemas.ledger import CreditRequest
 from schemas.orders import OrderRecord, TransactionRecord
 from schemas.reasons import ReasonCode
-from schemas.workflows import ChunkRef
-from settling import chunks
 from settling.balancing import reconcile_batch
 from settling.rerunning import freeze_rerun
-from settling.turns import CreditTurns
-from tests.settlements import (
-    CALENDAR,
-    Systems,
-    freeze,
-    opening_of,
-    replaced,
-    require_clean,
-    rerun_opening_of,
-    seed_orders,
-)
+from settling.systems import Systems
+from tests.settlements import CALENDAR, freeze, opening_of, replaced, require_clean, rerun_opening_of, seed_orders
+from tests.steps import ChunkCase, credit, validate
 
 ORDER_COUNT = 4
 CHUNK_REF_INDEX = 0
@@ -53,15 +44,14 @@ class Day:
             return found
 
         reading = replaced(self.systems.order_center, "fetch_overdue_slice", fetch_overdue_slice)
-        await freeze(self.systems._replace(order_center=reading), self.opening)
+        await freeze(replace(self.systems, order_center=reading), self.opening)
         await self.systems.store.batches.start_batch(self.opening.batch_id)
 
     async def validate(self) -> None:
-        await chunks.validate_chunk(self.systems.order_center, self.systems.store, self._ref())
+        await validate(self.systems, self._ref())
 
     async def credit(self) -> None:
-        turns = CreditTurns(self.systems.store.caps, None)
-        await chunks.credit_chunk(self.systems.store, self.systems.fund_platform, turns, self._ref())
+        await credit(self.systems, self._ref())
 
     async def close(self) -> dict[str, int]:
         report = await reconcile_batch(self.systems.store, self.systems.fund_platform, self.opening.batch_id)
@@ -80,9 +70,10 @@ class Day:
             await self.credit()
         return await self.close()
 
-    def _ref(self) -> ChunkRef:
+    def _ref(self) -> ChunkCase:
         cutoff_at = self.opening.cutoff_at
-        return ChunkRef(batch_id=self.opening.batch_id, chunk_index=CHUNK_REF_INDEX, cutoff_at=cutoff_at)
+        assert cutoff_at
+        return ChunkCase(batch_id=self.opening.batch_id, chunk_index=CHUNK_REF_INDEX, cutoff_at=cutoff_at)
 
 
 class Rerun(Day):
@@ -94,8 +85,8 @@ class Rerun(Day):
 
     async def freeze(self, *, after_read: Change | None = None) -> None:
         assert after_read is None
-        order_center, store, _ = self.systems
-        await freeze_rerun(order_center, store, self.opening, CALENDAR, -1, on_slice=lambda _: None)
+        store = self.systems.store
+        await freeze_rerun(self.systems, self.opening, CALENDAR, -1, on_slice=lambda _: None)
         self.opening = self.opening.model_copy(
             update={"cutoff_at": (await store.batches.start_batch(self.opening.batch_id)).cutoff_at}
         )
@@ -195,7 +186,7 @@ async def test_an_order_whose_record_comes_late_is_asked_for_again_and_rejected_
         visible = [order_id for order_id in order_ids if is_known or order_id not in late]
         return await systems.order_center.fetch_records(visible)
 
-    day = Day(systems._replace(order_center=replaced(systems.order_center, "fetch_records", fetch_records)), "first")
+    day = Day(replace(systems, order_center=replaced(systems.order_center, "fetch_records", fetch_records)), "first")
     await day.freeze()
     await day.validate()
     await day.credit()

@@ -9,7 +9,8 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
 
-from tests.settlements import Systems, freeze, opening_of, running_worker, seed_orders, start_chunk_by_hand
+from settling.systems import Systems
+from tests.settlements import freeze, opening_of, running_worker, seed_orders, start_chunk_by_hand
 
 CHUNK_COUNT = 3
 REQUESTS_PER_CHUNK = {"RespondWorkflowTaskCompleted": 1}

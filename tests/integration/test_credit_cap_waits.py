@@ -1,5 +1,7 @@
 """A batch that waits under a cap holds up no other one, and its chunks' histories stay short."""
 
+from dataclasses import replace
+
 import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
@@ -9,8 +11,8 @@ from domain import limits
 from domain.identifiers import chunk_workflow_id
 from runtime.batch_starts import start_batch
 from schemas.credit_turns import CreditTurn
+from settling.systems import Systems
 from tests.settlements import (
-    Systems,
     eventually,
     fetch_events,
     fetch_run_chain,
@@ -68,7 +70,7 @@ async def test_a_chunk_that_waits_long_continues_as_new(
         asked.append(is_promised)
         return CreditTurn(is_taken=len(asked) > 20, wait_s=0.01 if len(asked) <= 20 else 0, is_promised=True)
 
-    capped = systems._replace(store=replaced(systems.store, "take_credits", take_credits))
+    capped = replace(systems, store=replaced(systems.store, "take_credits", take_credits))
     async with running_worker(client, batch_id, capped):
         _, result = await settle(client, batch_id, opening)
         await require_settled(systems, result, opening, orders)

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,18 +23,18 @@ from database.pools import Pool
 from domain import limits
 from domain.identifiers import chunk_workflow_id
 from local_stack import LocalStack
-from runtime.adapters import migrate_databases, open_ports
+from runtime.adapters import migrate_databases, open_systems
 from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.stack_state import StackState
 from schemas.batches import FINAL_STATES, BatchState
 from schemas.control import ControlInput
+from settling.systems import Systems
 from tests.conftest import register_search_attributes
 from tests.settlements import (
     DEADLINE_S,
     Gate,
     SeededOrders,
-    Systems,
     connect,
     eventually,
     fetch_events,
@@ -67,7 +68,7 @@ def _quick_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
 async def serving(batch_id: str, systems: Systems) -> AsyncIterator[None]:
     """A worker with its sweep."""
     stop = asyncio.Event()
-    task = asyncio.create_task(serve(Settings(task_queue=batch_id), *systems, stop))
+    task = asyncio.create_task(serve(Settings(task_queue=batch_id), systems, stop))
     try:
         yield
         assert not task.done()
@@ -168,7 +169,7 @@ async def test_a_batch_comes_to_its_close_after_an_operators_hand_on_a_workflow_
     chunk_id = chunk_workflow_id(batch_id, SLOW_CHUNK_INDEX)
     gate = Gate()
     slow = held(systems.fund_platform, "post_credits", gate, lambda reference, _: reference == chunk_id)
-    async with serving(batch_id, systems._replace(fund_platform=slow)):
+    async with serving(batch_id, replace(systems, fund_platform=slow)):
         handle = await start_batch(client, batch_id, opening)
         await gate.reached()
         if is_paused:
@@ -254,8 +255,8 @@ async def own_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
         settings = Settings(database_url=url, order_center_url=url, fund_platform_url=url)
         await migrate_databases(settings)
         await register_search_attributes(state.temporal_address)
-        async with open_ports(settings) as ports:
-            yield OwnStack(directory, stack, Systems(*ports))
+        async with open_systems(settings) as ports:
+            yield OwnStack(directory, stack, ports)
     finally:
         await asyncio.to_thread(stack.down)
 
@@ -297,7 +298,7 @@ async def test_every_batch_comes_to_its_close_after_temporals_database_is(
     slow = held(systems.fund_platform, "post_credits", gate, is_held)
     slow = held(slow, "post_credits", closed_gate, lambda reference, _: reference == chunk_workflow_id("closed", 1))
     client = await own_stack.client()
-    async with serving(batch_id, systems._replace(fund_platform=slow)):
+    async with serving(batch_id, replace(systems, fund_platform=slow)):
         for name in ("before", "closed", "paused", "aborted"):
             await begin(own_stack, client, batch_id, name)
         for name in ("before", "paused", "aborted"):
@@ -323,7 +324,7 @@ async def test_every_batch_comes_to_its_close_after_temporals_database_is(
     client = await own_stack.client()
     if is_lost:
         await register_search_attributes(client.service_client.config.target_host)  # what settle migrate does
-    async with serving(batch_id, systems._replace(fund_platform=slow)):
+    async with serving(batch_id, replace(systems, fund_platform=slow)):
         await until_paused_in_temporal(client)
         await gate.open()
         await until_paused(client, "paused")

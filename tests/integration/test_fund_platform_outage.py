@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,9 +25,9 @@ from runtime.stack_state import StackState
 from schemas.batches import ControlTotals
 from schemas.control import ControlInput
 from schemas.reasons import ReasonCode
+from settling.systems import Systems
 from tests.databases import DatabaseUrls
 from tests.settlements import (
-    Systems,
     eventually,
     fetch_events,
     opening_of,
@@ -116,11 +117,11 @@ async def test_credits_that_are_not_answered_by_the_deadline_are_held_and_the_ba
             raise TimeoutError("the answer was lost")
         return answers
 
-    mute = systems._replace(fund_platform=replaced(systems.fund_platform, "post_credits", post_credits))
+    mute = replace(systems, fund_platform=replaced(systems.fund_platform, "post_credits", post_credits))
     settings = Settings(credit_deadline_s=1).batch_settings
     opening = opening_of(batch_id, chunk_size=50, window=2)
     await systems.store.filling.open_batch(opening)
-    async with build_worker(client, batch_id, *mute, batch_settings=settings):
+    async with build_worker(client, batch_id, mute, batch_settings=settings):
         handle = await start_batch(client, batch_id, opening)
 
         async def paused() -> str | None:

@@ -12,6 +12,7 @@ from runtime.kafka import create_topics
 from runtime.settings import Settings
 from schemas.batches import Batch, BatchSource
 from schemas.orders import OrderRecord
+from settling.systems import Systems
 from tests.intakes import (
     announce_orders,
     fetch_dead_letters,
@@ -24,7 +25,7 @@ from tests.intakes import (
 )
 from tests.malformed_records import plan_records
 from tests.raw_batches import batch_with_bad_header_name
-from tests.settlements import NOW, Systems, load_orders, require_clean, running_worker, seed_orders
+from tests.settlements import NOW, load_orders, require_clean, running_worker, seed_orders
 
 
 async def take_in(client: Client, systems: Systems, settings: Settings) -> list[Batch]:

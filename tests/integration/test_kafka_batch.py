@@ -1,6 +1,7 @@
 """A batch of orders that were announced on Kafka, from its opening to its close; intake is left out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from temporalio.client import Client
@@ -9,10 +10,10 @@ from schemas.batches import BatchSource, BatchState
 from schemas.orders import OverdueOrder, RecordVersion
 from schemas.reasons import ReasonCode
 from settling.balancing import reconcile_batch
+from settling.systems import Systems
 from tests.settlements import (
     CALENDAR,
     NOW,
-    Systems,
     fetch_current_details,
     fill,
     freeze,
@@ -72,7 +73,7 @@ async def test_a_record_that_changed_after_its_validation_is_offered_to_the_next
             await systems.order_center.load_records([changed])
         await systems.order_center.acknowledge(versions)
 
-    meddled = systems._replace(order_center=replaced(systems.order_center, "acknowledge", acknowledge))
+    meddled = replace(systems, order_center=replaced(systems.order_center, "acknowledge", acknowledge))
     opening = kafka_opening_of(batch_id, chunk_size=20)
     await fill(systems, opening, orders.records)
     async with running_worker(client, batch_id, meddled):

@@ -15,9 +15,9 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from domain import limits
 from runtime.batch_starts import start_batch
 from schemas.batches import OutcomeTotals
-from settling import chunks
+from settling import both_steps
+from settling.systems import Systems
 from tests.settlements import (
-    Systems,
     eventually,
     fetch_events,
     of_type,
@@ -62,7 +62,7 @@ async def test_a_task_lingers_for_more_ends_only_at_work_and_only_while_half_of_
     linger_count = 0
     passes = iter([True])
     is_first_told = asyncio.Event()
-    settle_chunk_for_real = chunks.settle_chunk
+    settle_chunk_for_real = both_steps.settle_chunk
 
     async def settle_chunk(*arguments: Any) -> OutcomeTotals:
         if not next(passes, False):
@@ -79,7 +79,7 @@ async def test_a_task_lingers_for_more_ends_only_at_work_and_only_while_half_of_
         linger()
 
     monkeypatch.setattr(settle_batch, "linger", count_and_linger)
-    monkeypatch.setattr(chunks, "settle_chunk", settle_chunk)
+    monkeypatch.setattr(both_steps, "settle_chunk", settle_chunk)
     async with running_worker(client, batch_id, systems):
         handle = await start_batch(client, batch_id, opening)
         await eventually(is_first_taken)

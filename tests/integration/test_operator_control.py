@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from temporalio import workflow
@@ -19,9 +20,9 @@ from schemas.control import BatchControl, ControlAction, ControlInput, WindowInp
 from schemas.reasons import ReasonCode
 from schemas.workflows import BatchResult, ChunkRef, ChunkResult
 from settling.balancing import reconcile_batch
+from settling.systems import Systems
 from tests.settlements import (
     Gate,
-    Systems,
     eventually,
     expect,
     fetch_current_details,
@@ -53,7 +54,7 @@ def slow_at(systems: Systems, batch_id: str, gate: Gate, *chunk_indexes: int) ->
     """The systems, with the credits of some chunks held back."""
     references = {chunk_workflow_id(batch_id, index) for index in chunk_indexes}
     post_credits = held(systems.fund_platform, "post_credits", gate, lambda reference, _: reference in references)
-    return systems._replace(fund_platform=post_credits)
+    return replace(systems, fund_platform=post_credits)
 
 
 async def pause(handle: Handle) -> BatchControl:
@@ -149,7 +150,7 @@ async def test_a_batch_paused_while_it_is_frozen_starts_no_chunk_until_it_is_res
     orders = await seed_orders(systems, ORDER_COUNT)
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=2)
     gate = Gate()
-    slow = systems._replace(order_center=held(systems.order_center, "acknowledge", gate))
+    slow = replace(systems, order_center=held(systems.order_center, "acknowledge", gate))
     async with running_worker(client, batch_id, slow):
         handle = await start_batch(client, batch_id, opening)
         await gate.reached()
@@ -233,7 +234,7 @@ async def test_an_aborted_rerun_leaves_unknown_what_was_unknown(
         assert (await handle.result()).totals.held == orders.planned
         rerun = rerun_opening_of(f"{batch_id}-again", batch_id, chunk_size=CHUNK_SIZE, window=1)
         slow = held(systems.order_center, "fetch_records", gate)
-        async with running_worker(client, rerun.batch_id, systems._replace(order_center=slow)):
+        async with running_worker(client, rerun.batch_id, replace(systems, order_center=slow)):
             again = await start_batch(client, rerun.batch_id, rerun)
             await systems.store.filling.open_batch(rerun)
             await abort(again)
@@ -280,7 +281,7 @@ async def test_the_window_can_be_widened_and_narrowed_while_chunks_are_in_flight
 
 def strict_worker(client: Client, task_queue: str, systems: Systems, rejected_count_max: int) -> Worker:
     settings = Settings(rejected_count_max=rejected_count_max)
-    return build_worker(client, task_queue, *systems, batch_settings=settings.batch_settings)
+    return build_worker(client, task_queue, systems, batch_settings=settings.batch_settings)
 
 
 async def test_a_batch_pauses_itself_over_a_threshold_and_a_resume_lifts_it_for_good(
@@ -325,8 +326,8 @@ async def test_an_abort_while_the_batch_pauses_itself_wins(client: Client, syste
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=1)
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     gate = Gate()
-    slow = systems._replace(
-        store=held(systems.store, "control_batch", gate, lambda request: request.requested_by == "settle")
+    slow = replace(
+        systems, store=held(systems.store, "control_batch", gate, lambda request: request.requested_by == "settle")
     )
     async with strict_worker(client, batch_id, slow, rejected_count_max=CHUNK_SIZE - 1):
         handle = await start_batch(client, batch_id, opening)
@@ -345,7 +346,7 @@ async def test_a_batch_that_would_pause_itself_while_it_is_aborted_does_not(
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=1)
     chunk_gate, abort_gate = Gate(), Gate()
     store = held(systems.store, "store_outcomes", chunk_gate)
-    slow = systems._replace(store=held(store, "control_batch", abort_gate))
+    slow = replace(systems, store=held(store, "control_batch", abort_gate))
     async with strict_worker(client, batch_id, slow, rejected_count_max=CHUNK_SIZE - 1):
         handle = await start_batch(client, batch_id, opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1))
         await chunk_gate.reached()
@@ -425,7 +426,7 @@ async def test_an_action_that_the_store_is_slow_to_take_holds_before_the_batch_e
     opening = opening_of(batch_id, chunk_size=ORDER_COUNT, window=1)
     gate, control_gate = Gate(), Gate()
     slow = slow_at(systems, batch_id, gate, 0)
-    slow = slow._replace(store=held(systems.store, "control_batch", control_gate))
+    slow = replace(slow, store=held(systems.store, "control_batch", control_gate))
     async with running_worker(client, batch_id, slow):
         handle = await start_batch(client, batch_id, opening)
         await gate.reached()
@@ -447,7 +448,7 @@ async def test_an_action_while_the_batch_is_being_closed_is_refused_with_a_sente
     orders = await seed_orders(systems, ORDER_COUNT)
     opening = opening_of(batch_id, chunk_size=ORDER_COUNT, window=1)
     gate = Gate()
-    slow = systems._replace(fund_platform=held(systems.fund_platform, "fetch_credit_totals", gate))
+    slow = replace(systems, fund_platform=held(systems.fund_platform, "fetch_credit_totals", gate))
     async with running_worker(client, batch_id, slow):
         handle = await start_batch(client, batch_id, opening)
         await gate.reached()

@@ -12,9 +12,10 @@ from schemas.batches import FINAL_STATES, BatchState
 from schemas.control import ControlAction, ControlInput, WindowInput
 from schemas.workflows import BatchResult
 from settling.balancing import reconcile_batch
+from settling.systems import Systems
 from tests.databases import DatabaseUrls
 from tests.settle_processes import SettleProcesses
-from tests.settlements import Systems, eventually, opening_of, require_clean, seed_orders
+from tests.settlements import eventually, opening_of, require_clean, seed_orders
 from workflows.settle_batch import SettleBatchWorkflow
 
 ORDER_COUNT = 120

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from math import log2
 from typing import Any
@@ -22,11 +23,11 @@ from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
 from schemas.workflows import ChunkResult
-from settling import chunks
-from starters.order import fetch_order_life
+from settling import validating
+from settling.order_life import fetch_order_life
+from settling.systems import Systems
 from tests.settlements import (
     Gate,
-    Systems,
     eventually,
     fetch_events,
     freeze,
@@ -67,7 +68,7 @@ def break_a_rule(monkeypatch: pytest.MonkeyPatch, order_ids: Sequence[str]) -> N
             raise ZeroDivisionError("a bug in a rule")
         return find_rejects(items, records, cutoff_at)
 
-    monkeypatch.setattr(chunks, "find_rejects", broken)
+    monkeypatch.setattr(validating, "find_rejects", broken)
 
 
 async def stop(fund_platform: Pool, table: str, order_ids: Sequence[str]) -> None:
@@ -92,7 +93,7 @@ def garbled(systems: Systems, order_ids: Sequence[str]) -> Systems:
 
     for method in ("post_credits", "withdraw_credits"):
         changed = replaced(changed, method, garbling(method))
-    return systems._replace(fund_platform=changed)
+    return replace(systems, fund_platform=changed)
 
 
 def planned_of(records: Sequence[OrderRecord]) -> ControlTotals:
@@ -156,7 +157,7 @@ async def test_7_poison_orders_of_20000_stand_alone_and_all_others_are_settled(
         ids[6]: "'paid in cash' is not a valid CreditResultCode",
     }
     for order_id, error in said.items():
-        life = await fetch_order_life(*systems, order_id)
+        life = await fetch_order_life(systems, order_id)
         [item] = life.items
         is_held = order_id in ids[5:]
         assert item.outcome == (Outcome.HELD if is_held else Outcome.FAILED)
@@ -221,7 +222,7 @@ async def test_a_request_that_comes_after_its_poison_order_was_withdrawn_creates
     await pools["fund_platform"].execute(STOP_POSTINGS)
     await stop(pools["fund_platform"], "postings", [poison.order_id])
     gate = Gate(held_count_max=1)
-    slow = systems._replace(fund_platform=held(systems.fund_platform, "post_credits", gate))
+    slow = replace(systems, fund_platform=held(systems.fund_platform, "post_credits", gate))
     async with running_worker(client, batch_id, slow):
         monkeypatch.setattr(limits, "HEARTBEAT_INTERVAL_S", 3_600)  # so that the first attempt is thought dead
         _, result = await settle(client, batch_id, opening_of(batch_id, chunk_size=50, window=1))
@@ -230,7 +231,7 @@ async def test_a_request_that_comes_after_its_poison_order_was_withdrawn_creates
     assert (result.totals.settled.order_count, result.totals.failed) == (49, planned_of([poison]))
     report = await require_clean(systems, 50)
     assert report.ledger == result.totals.settled
-    life = await fetch_order_life(*systems, poison.order_id)
+    life = await fetch_order_life(systems, poison.order_id)
     assert life.credit.answer
     assert (life.credit.answer.result_code, life.credit.postings) == (CreditResultCode.WITHDRAWN, [])
 
@@ -243,8 +244,11 @@ async def test_a_chunk_terminated_while_it_is_probed_is_held_as_unknown_and_its_
     await pools["fund_platform"].execute(STOP_POSTINGS)
     await stop(pools["fund_platform"], "postings", [poison.order_id])
     gate = Gate(held_count_max=1)
-    slow = systems._replace(
-        fund_platform=held(systems.fund_platform, "post_credits", gate, lambda _reference, requests: len(requests) < 20)
+    slow = replace(
+        systems,
+        fund_platform=held(
+            systems.fund_platform, "post_credits", gate, lambda _reference, requests: len(requests) < 20
+        ),
     )
     async with running_worker(client, batch_id, slow):
         handle = await start_batch(client, batch_id, opening_of(batch_id, chunk_size=50, window=1))
@@ -273,7 +277,7 @@ async def test_a_step_that_goes_on_failing_although_no_order_is_bad_alone_is_hel
             raise ValueError("so many at once")
         return await systems.order_center.fetch_records(order_ids)
 
-    odd = systems._replace(order_center=replaced(systems.order_center, "fetch_records", fetch_records))
+    odd = replace(systems, order_center=replaced(systems.order_center, "fetch_records", fetch_records))
     opening = opening_of(batch_id, chunk_size=50, window=1)
     await freeze(systems, opening)
     await systems.store.batches.start_batch(batch_id)

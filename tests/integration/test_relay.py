@@ -13,6 +13,7 @@ from runtime.kafka import create_topics
 from runtime.settings import Settings
 from schemas.ledger import CreditRequest
 from schemas.reasons import Outcome, ReasonCode
+from settling.systems import Systems
 from tests.contract.settlement_batches import rejected
 from tests.contract.settlement_batches import settle as settle_chunk
 from tests.results_topic import (
@@ -26,7 +27,6 @@ from tests.results_topic import (
 )
 from tests.settlements import (
     Gate,
-    Systems,
     eventually,
     held,
     opening_of,

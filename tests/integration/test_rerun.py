@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,11 +17,11 @@ from schemas.ledger import CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import Outcome, ReasonCode
 from settling.balancing import reconcile_batch
+from settling.systems import Systems
 from tests.settlements import (
     DEADLINE_S,
     Gate,
     SeededOrders,
-    Systems,
     eventually,
     held,
     opening_of,
@@ -73,7 +74,7 @@ async def lose_the_answer(
         asked.set()
         raise UnavailableError("The answer was lost.")
 
-    deaf = systems._replace(fund_platform=replaced(systems.fund_platform, "post_credits", post_credits))
+    deaf = replace(systems, fund_platform=replaced(systems.fund_platform, "post_credits", post_credits))
     async with running_worker(client, batch_id, deaf), asyncio.timeout(DEADLINE_S):
         handle = await start_batch(client, batch_id, opening)
         await asked.wait()
@@ -121,7 +122,7 @@ async def test_a_credit_attempt_that_arrives_after_its_orders_rerun_was_refused_
     opening = opening_of(batch_id, chunk_size=20, window=1)
     accounts = {record.account_id for record in orders.records}
     gate = Gate()
-    slow = systems._replace(fund_platform=held(systems.fund_platform, "post_credits", gate))
+    slow = replace(systems, fund_platform=held(systems.fund_platform, "post_credits", gate))
     async with running_worker(client, batch_id, slow), asyncio.timeout(DEADLINE_S):
         handle = await start_batch(client, batch_id, opening)
         await gate.reached()
@@ -219,8 +220,11 @@ async def test_reruns_at_once_beside_the_first_batch_take_each_item_once(
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=0.4)
     gate = Gate()
     last_chunk_id = chunk_workflow_id(batch_id, 5)
-    slow = systems._replace(
-        fund_platform=held(systems.fund_platform, "post_credits", gate, lambda reference, _: reference == last_chunk_id)
+    slow = replace(
+        systems,
+        fund_platform=held(
+            systems.fund_platform, "post_credits", gate, lambda reference, _: reference == last_chunk_id
+        ),
     )
     opening = opening_of(batch_id, chunk_size=10, window=2)
     async with running_worker(client, batch_id, slow), asyncio.timeout(DEADLINE_S):
@@ -254,7 +258,7 @@ async def test_a_rerun_that_is_ended_before_it_has_an_answer_leaves_the_unknown_
     await refund(systems, orders.records)
     rerun = rerun_opening_of(f"{batch_id}-rerun", batch_id)
     gate = Gate()
-    slow = systems._replace(store=held(systems.store, "store_validation", gate))
+    slow = replace(systems, store=held(systems.store, "store_validation", gate))
     async with running_worker(client, batch_id, slow), asyncio.timeout(DEADLINE_S):
         handle = await start_batch(client, batch_id, rerun)
         await gate.reached()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
@@ -22,13 +23,13 @@ from schemas.batches import BatchSource, BatchState
 from schemas.orders import OrderStatus
 from schemas.reasons import ReasonCode
 from schemas.workflows import BatchResult, BatchRun, ScheduledRun
+from settling.systems import Systems
 from starters.daily_schedule import apply_schedule, delete_schedule, fetch_schedule, trigger_schedule
 from tests.settlements import (
     CALENDAR,
     DEADLINE_S,
     NOW,
     Gate,
-    Systems,
     eventually,
     fetch_current_details,
     fetch_events,
@@ -59,7 +60,7 @@ async def settings(client: Client, batch_id: str) -> AsyncIterator[Settings]:
 
 @asynccontextmanager
 async def daily_worker(client: Client, settings: Settings, systems: Systems) -> AsyncIterator[Worker]:
-    async with build_worker(client, settings.task_queue, *systems, batch_settings=settings.batch_settings) as worker:
+    async with build_worker(client, settings.task_queue, systems, batch_settings=settings.batch_settings) as worker:
         yield worker
 
 
@@ -205,8 +206,8 @@ async def test_a_run_starts_while_the_one_before_is_held_up_and_they_share_no_or
     first_orders = await seed_orders(systems, 40)
     gate = Gate()
     blocked_id = first_orders.records[0].order_id
-    blocked = systems._replace(
-        order_center=held(systems.order_center, "fetch_records", gate, lambda ids: blocked_id in ids)
+    blocked = replace(
+        systems, order_center=held(systems.order_center, "fetch_records", gate, lambda ids: blocked_id in ids)
     )
     async with daily_worker(client, settings, blocked):
         first_id = await trigger(client, settings)
@@ -259,7 +260,7 @@ async def test_a_retried_opening_keeps_what_was_stored_whatever_the_settings_say
     run = ScheduledRun(batch_id="settle-daily-2026-11-22T06:00:00Z", scheduled_at=NOW)
 
     async def open_with(batch_settings: BatchSettings) -> object:
-        activities = SettlementActivities(*systems, batch_settings=batch_settings)
+        activities = SettlementActivities(systems, batch_settings=batch_settings)
         return await ActivityEnvironment().run(activities.open_scheduled_batch, run)
 
     first = await open_with(BatchSettings(CALENDAR, chunk_size=20, window=2))

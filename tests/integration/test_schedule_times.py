@@ -29,9 +29,10 @@ from local_stack.ports import PortBook
 from local_stack.temporal import TemporalServer
 from runtime.settings import Settings
 from schemas.batches import BatchState
+from settling.systems import Systems
 from starters.daily_schedule import apply_schedule, delete_schedule, fetch_schedule
 from starters.migrate import add_search_attributes
-from tests.settlements import Systems, eventually, require_clean, seed_orders
+from tests.settlements import eventually, require_clean, seed_orders
 from workers.settlement_worker import build_worker
 from workflows.settle_batch import SettleBatchWorkflow
 
@@ -87,7 +88,7 @@ async def test_a_run_missed_in_an_outage_is_made_up_for_with_the_business_date_t
 
     await eventually(is_past_the_cutoff)
     client = await own_temporal.start()
-    async with build_worker(client, settings.task_queue, *systems, batch_settings=settings.batch_settings):
+    async with build_worker(client, settings.task_queue, systems, batch_settings=settings.batch_settings):
 
         async def fetch_batch_id() -> str | None:
             return next((batch.batch_id for batch in await systems.store.batches.fetch_batches(2)), None)

@@ -1,14 +1,16 @@
 """A chunk that hangs holds its own slot of the window and nothing else."""
 
+from dataclasses import replace
+
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from local_stack.packages import locate_program
 from runtime.batch_starts import start_batch
 from schemas.batches import BatchProgress, ChunkState
+from settling.systems import Systems
 from tests.settlements import (
     Gate,
-    Systems,
     eventually,
     held,
     opening_of,
@@ -34,10 +36,11 @@ async def test_a_chunk_that_hangs_holds_one_slot_while_300_others_close(systems:
     orders = await seed_orders(systems, OTHER_CHUNK_COUNT + 1)
     opening = opening_of(batch_id, chunk_size=1, window=WINDOW)
     gate = Gate()
-    slow = systems._replace(
+    slow = replace(
+        systems,
         order_center=held(
             systems.order_center, "fetch_records", gate, lambda order_ids: order_ids == [f"O-{SLOW_CHUNK_INDEX:09d}"]
-        )
+        ),
     )
 
     async def others_closed() -> BatchProgress | None:

@@ -13,8 +13,8 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from domain.identifiers import chunk_workflow_id
 from schemas.batches import BatchState
 from schemas.workflows import BatchRun
+from settling.systems import Systems
 from tests.settlements import (
-    Systems,
     fetch_chunk_runs,
     fetch_current_details,
     fetch_events,

@@ -1,6 +1,7 @@
 """Batches started twice, at once, over the same orders, or after a termination: every order is settled once."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from temporalio.api.common.v1 import WorkflowExecution
@@ -14,9 +15,9 @@ from domain.identifiers import chunk_workflow_id
 from runtime.batch_starts import start_batch
 from runtime.stack_state import StackState
 from schemas.batches import BatchState
+from settling.systems import Systems
 from tests.settlements import (
     Gate,
-    Systems,
     connect,
     eventually,
     fetch_chunk_runs,
@@ -96,7 +97,7 @@ async def test_two_batches_at_once_over_the_same_orders_settle_each_order_once_a
             await both_were_offered.wait()
         return offered
 
-    racing = systems._replace(order_center=replaced(systems.order_center, "fetch_overdue_slice", fetch_overdue_slice))
+    racing = replace(systems, order_center=replaced(systems.order_center, "fetch_overdue_slice", fetch_overdue_slice))
     async with running_worker(client, batch_id, racing):
         ended = await asyncio.gather(*(settle(client, batch_id, opening) for opening in openings))
     results = [result for _, result in ended]
@@ -118,10 +119,11 @@ async def test_a_batch_started_again_after_an_operator_ended_it_reads_the_closed
     opening = opening_of(batch_id, chunk_size=10, window=1)
     chunk_ids = [chunk_workflow_id(batch_id, chunk_index) for chunk_index in range(chunk_count)]
     gate = Gate()
-    slow = systems._replace(
+    slow = replace(
+        systems,
         fund_platform=held(
             systems.fund_platform, "post_credits", gate, lambda reference, _: reference == chunk_ids[slow_chunk_index]
-        )
+        ),
     )
     async with running_worker(client, batch_id, slow):
         handle = await start_batch(client, batch_id, opening)
@@ -159,8 +161,9 @@ async def test_a_chunk_that_runs_under_its_id_already_is_waited_for_and_run_agai
     await freeze(systems, opening)
     chunk_id = chunk_workflow_id(batch_id, 1)
     gate = Gate()
-    slow = systems._replace(
-        fund_platform=held(systems.fund_platform, "post_credits", gate, lambda reference, _: reference == chunk_id)
+    slow = replace(
+        systems,
+        fund_platform=held(systems.fund_platform, "post_credits", gate, lambda reference, _: reference == chunk_id),
     )
     async with running_worker(client, batch_id, slow):
         early = await start_chunk_by_hand(client, batch_id, opening, chunk_index=1)
@@ -206,10 +209,11 @@ async def test_a_batch_reset_while_a_chunk_runs_waits_for_it_and_repeats_nothing
     opening = opening_of(batch_id, chunk_size=10, window=2)
     chunk_ids = [chunk_workflow_id(batch_id, chunk_index) for chunk_index in range(chunk_count)]
     gate = Gate()
-    slow = systems._replace(
+    slow = replace(
+        systems,
         fund_platform=held(
             systems.fund_platform, "post_credits", gate, lambda reference, _: reference == chunk_ids[slow_chunk_index]
-        )
+        ),
     )
     async with running_worker(client, batch_id, slow):
         handle = await start_batch(client, batch_id, opening)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,11 +18,11 @@ from schemas.batches import BatchState, ControlTotals
 from schemas.reasons import ReasonCode
 from schemas.workflows import BatchResult
 from settling.balancing import reconcile_batch
+from settling.systems import Systems
 from tests.settlements import (
     DEADLINE_S,
     Gate,
     SeededOrders,
-    Systems,
     expect,
     fetch_events,
     freeze,
@@ -102,7 +103,7 @@ async def test_a_chunk_that_fails_for_good_is_held_and_the_others_are_settled(
             raise InvariantViolationError("The chunk's state contradicts itself.")
         return await systems.store.chunks.fetch_chunk(batch_id, chunk_index)
 
-    broken = systems._replace(store=replaced(systems.store, "fetch_chunk", fetch_chunk))
+    broken = replace(systems, store=replaced(systems.store, "fetch_chunk", fetch_chunk))
     async with running_worker(client, batch_id, broken):
         _, result = await settle(client, batch_id, opening)
     await require_held(systems, result, orders, reason=ReasonCode.NOT_ATTEMPTED, credited=ControlTotals())
@@ -122,7 +123,7 @@ async def test_a_system_that_is_away_for_a_while_costs_time_and_nothing_else(
             raise (UnavailableError("It is away."), ConnectionResetError("It hung up."))[failures_left % 2]
         return await systems.fund_platform.credits.post_credits(*arguments)
 
-    shaky = systems._replace(fund_platform=replaced(systems.fund_platform, "post_credits", post_credits))
+    shaky = replace(systems, fund_platform=replaced(systems.fund_platform, "post_credits", post_credits))
     async with running_worker(client, batch_id, shaky):
         _, result = await settle(client, batch_id, opening)
     await require_settled(systems, result, opening, orders)
@@ -136,8 +137,11 @@ async def test_a_chunk_ended_before_its_validation_is_stored_is_held_as_not_atte
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=BAD_RATE)
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=2)
     gate = Gate()
-    slow = systems._replace(
-        store=held(systems.store, "store_validation", gate, lambda _batch_id, index, _rejects: index == BAD_CHUNK_INDEX)
+    slow = replace(
+        systems,
+        store=held(
+            systems.store, "store_validation", gate, lambda _batch_id, index, _rejects: index == BAD_CHUNK_INDEX
+        ),
     )
     async with running_worker(client, batch_id, slow):
         handle = await start_batch(client, batch_id, opening)
@@ -157,8 +161,9 @@ async def test_a_chunk_ended_while_its_credits_are_under_way_is_held_as_unknown_
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=2)
     chunk_id = chunk_workflow_id(batch_id, BAD_CHUNK_INDEX)
     gate = Gate()
-    slow = systems._replace(
-        fund_platform=held(systems.fund_platform, "post_credits", gate, lambda reference, _: reference == chunk_id)
+    slow = replace(
+        systems,
+        fund_platform=held(systems.fund_platform, "post_credits", gate, lambda reference, _: reference == chunk_id),
     )
     async with running_worker(client, batch_id, slow):
         handle = await start_batch(client, batch_id, opening)
@@ -178,7 +183,7 @@ async def test_a_chunk_cancelled_while_it_is_settled_at_once_takes_no_further_st
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     await freeze(systems, opening)
     gate = Gate()
-    slow = systems._replace(fund_platform=held(systems.fund_platform, "post_credits", gate))
+    slow = replace(systems, fund_platform=held(systems.fund_platform, "post_credits", gate))
     async with running_worker(client, batch_id, slow):
         chunk = await start_chunk_by_hand(client, batch_id, opening, chunk_index=0)
         await gate.reached()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -14,9 +15,9 @@ from domain.errors import InvariantViolationError, UnavailableError
 from domain.identifiers import chunk_workflow_id
 from schemas.batches import OutcomeTotals
 from schemas.workflows import ChunkRef
-from settling import chunks
+from settling import both_steps
+from settling.systems import Systems
 from tests.settlements import (
-    Systems,
     fetch_events,
     freeze,
     of_type,
@@ -121,7 +122,7 @@ async def test_every_timeout_in_the_histories_is_the_configured_one(
     async def settle_chunk(*_: object) -> OutcomeTotals:
         raise UnavailableError("A system was away.")
 
-    monkeypatch.setattr(chunks, "settle_chunk", settle_chunk)
+    monkeypatch.setattr(both_steps, "settle_chunk", settle_chunk)
 
     async def fetch_chunk(batch_id: str, chunk_index: int) -> object:
         if chunk_index == 1:
@@ -130,7 +131,7 @@ async def test_every_timeout_in_the_histories_is_the_configured_one(
 
     opening = opening_of(batch_id, chunk_size=10, window=3)
     await freeze(systems, opening)
-    broken = systems._replace(store=replaced(systems.store, "fetch_chunk", fetch_chunk))
+    broken = replace(systems, store=replaced(systems.store, "fetch_chunk", fetch_chunk))
     async with running_worker(client, batch_id, broken) as worker:
         await (await start_chunk_by_hand(client, batch_id, opening, chunk_index=0)).result()
         await settle(client, batch_id, opening)
@@ -163,7 +164,7 @@ async def test_a_chunk_that_is_not_settled_at_once_in_time_is_settled_step_by_st
         await asyncio.Event().wait()
         raise AssertionError("It was left to run.")
 
-    monkeypatch.setattr(chunks, "settle_chunk", settle_chunk)
+    monkeypatch.setattr(both_steps, "settle_chunk", settle_chunk)
     async with running_worker(client, batch_id, systems) as worker:
         _, result = await settle(client, batch_id, opening)
     assert result.totals.settled == orders.settled

@@ -1,6 +1,7 @@
 """What an operator sees of a batch in the Temporal web UI, and finds it by."""
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,9 +14,9 @@ from domain.identifiers import chunk_workflow_id
 from runtime.batch_starts import start_batch
 from schemas.batches import BatchState
 from schemas.control import ControlInput
+from settling.systems import Systems
 from tests.settlements import (
     Gate,
-    Systems,
     eventually,
     fetch_current_details,
     fetch_events,
@@ -79,7 +80,7 @@ async def test_a_chunk_that_could_not_be_settled_at_once_shows_each_step_and_its
         pending = (await chunk.describe()).raw_description.pending_activities
         return pending[0].last_failure.message if pending and pending[0].HasField("last_failure") else None
 
-    failing = systems._replace(fund_platform=replaced(systems.fund_platform, "post_credits", post_credits))
+    failing = replace(systems, fund_platform=replaced(systems.fund_platform, "post_credits", post_credits))
     async with running_worker(client, batch_id, failing):
         handle = await start_batch(client, batch_id, opening)
         await eventually(lambda: child_is_known(chunk))
@@ -98,7 +99,7 @@ async def test_a_batch_whose_pause_is_stored_while_it_starts_is_shown_as_paused(
     opening = opening_of(batch_id, chunk_size=2, window=1)
     await systems.store.filling.open_batch(opening)
     gate = Gate()
-    slow = systems._replace(store=held(systems.store, "control_batch", gate))
+    slow = replace(systems, store=held(systems.store, "control_batch", gate))
     async with running_worker(client, batch_id, slow):
         handle = await start_batch(client, batch_id, opening)
         pausing = asyncio.create_task(handle.execute_update(SettleBatchWorkflow.pause, ASKED))
@@ -129,7 +130,7 @@ async def test_a_batch_is_found_by_its_typed_search_attributes_while_it_runs_and
     orders = await seed_orders(systems, 50, bad_rate=0.2)
     opening = opening_of(batch_id, chunk_size=20, window=1)
     gate = Gate()
-    slow = systems._replace(fund_platform=held(systems.fund_platform, "post_credits", gate))
+    slow = replace(systems, fund_platform=held(systems.fund_platform, "post_credits", gate))
 
     async def found_by(query: str) -> set[str]:
         return {found.id async for found in client.list_workflows(f"SettleBatchId = '{batch_id}' AND {query}")}
@@ -161,8 +162,9 @@ async def test_a_batch_tells_its_progress_while_it_runs_and_after(
     orders = await seed_orders(systems, 50, bad_rate=0.2)
     opening = opening_of(batch_id, chunk_size=20, window=2)
     gate = Gate()
-    slow = systems._replace(
-        order_center=held(systems.order_center, "fetch_records", gate, lambda ids: orders.records[40].order_id in ids)
+    slow = replace(
+        systems,
+        order_center=held(systems.order_center, "fetch_records", gate, lambda ids: orders.records[40].order_id in ids),
     )
     async with running_worker(client, batch_id, slow):
         handle = await start_batch(client, batch_id, opening)

@@ -6,6 +6,7 @@ An account is closed and reopened in between, so that what an attempt is told de
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,20 +14,19 @@ from temporalio.api.enums.v1 import EventType, TimeoutType
 from temporalio.client import Client
 
 from domain import limits
+from domain.batch_openings import required_cutoff
 from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id, credit_key
 from runtime.batch_starts import start_batch
 from schemas.batches import BatchState, ControlTotals, OutcomeTotals
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import ReasonCode
-from schemas.workflows import ChunkRef
-from settling import chunks
+from settling import both_steps
 from settling.balancing import reconcile_batch
-from settling.turns import CreditTurns
+from settling.systems import Systems
 from tests.settlements import (
     NOW,
     Gate,
-    Systems,
     fetch_events,
     freeze,
     held,
@@ -37,6 +37,7 @@ from tests.settlements import (
     running_worker,
     seed_orders,
 )
+from tests.steps import ChunkCase, credit, settle_at_once, validate
 
 ACCOUNT_ID = "A0000000000"  # is kept in USD
 OTHER_ACCOUNT_ID = "A0000000020"  # so is this one
@@ -55,36 +56,24 @@ STEADY = [record_of(order_no, OTHER_ACCOUNT_ID) for order_no in range(3, 6)]
 
 
 @pytest.fixture
-async def ref(systems: Systems) -> ChunkRef:
+async def ref(systems: Systems) -> ChunkCase:
     """The only chunk of a running batch over all the orders."""
     await load_orders(systems, WAVERING + STEADY)
     return await run_batch(systems, "first")
 
 
-async def run_batch(systems: Systems, batch_id: str) -> ChunkRef:
+async def run_batch(systems: Systems, batch_id: str) -> ChunkCase:
     opening = opening_of(batch_id, chunk_size=100, window=1)
     await freeze(systems, opening)
     await systems.store.batches.start_batch(batch_id)
-    return ChunkRef(batch_id=batch_id, chunk_index=0, cutoff_at=opening.cutoff_at)
-
-
-async def validate(systems: Systems, ref: ChunkRef) -> OutcomeTotals:
-    return await chunks.validate_chunk(systems.order_center, systems.store, ref)
-
-
-async def credit(systems: Systems, ref: ChunkRef) -> OutcomeTotals:
-    return await chunks.credit_chunk(systems.store, systems.fund_platform, CreditTurns(systems.store.caps, None), ref)
-
-
-async def settle_at_once(systems: Systems, ref: ChunkRef) -> OutcomeTotals:
-    return await chunks.settle_chunk(*systems, CreditTurns(systems.store.caps, None), ref)
+    return ChunkCase(batch_id, 0, required_cutoff(opening))
 
 
 async def fail(*_: object) -> OutcomeTotals:
     raise UnavailableError("A system was away.")
 
 
-async def close_batch(systems: Systems, ref: ChunkRef) -> None:
+async def close_batch(systems: Systems, ref: ChunkCase) -> None:
     report = await reconcile_batch(systems.store, systems.fund_platform, ref.batch_id)
     assert (await systems.store.batches.close_batch(ref.batch_id, balanced=report.balanced)).state == BatchState.CLOSED
 
@@ -118,14 +107,14 @@ async def set_account(systems: Systems, state: str) -> None:
 
 
 async def hold_back(
-    systems: Systems, ref: ChunkRef, step: Callable[[Systems, ChunkRef], Awaitable[OutcomeTotals]], at: str
+    systems: Systems, ref: ChunkCase, step: Callable[[Systems, ChunkCase], Awaitable[OutcomeTotals]], at: str
 ) -> tuple[Gate, asyncio.Task[OutcomeTotals]]:
     """Start an attempt and hold it back at a call."""
     gate = Gate()
-    if hasattr(systems.store, at):
-        slow = systems._replace(store=held(systems.store, at, gate))
+    if at in vars(type(systems.store.chunks)):
+        slow = replace(systems, store=held(systems.store, at, gate))
     else:
-        slow = systems._replace(fund_platform=held(systems.fund_platform, at, gate))
+        slow = replace(systems, fund_platform=held(systems.fund_platform, at, gate))
     attempt = asyncio.ensure_future(step(slow, ref))
     await gate.reached()
     return gate, attempt
@@ -143,7 +132,7 @@ async def hold_back(
     ],
 )
 async def test_a_credit_attempt_held_back_until_a_later_one_has_finished_changes_nothing(
-    systems: Systems, ref: ChunkRef, held_at: str, at_first: str, in_between: str, at_last: str, is_rejected: bool
+    systems: Systems, ref: ChunkCase, held_at: str, at_first: str, in_between: str, at_last: str, is_rejected: bool
 ) -> None:
     await validate(systems, ref)
     await set_account(systems, at_first)
@@ -162,7 +151,7 @@ async def test_a_credit_attempt_held_back_until_a_later_one_has_finished_changes
 
 @pytest.mark.parametrize("change", ["another date", "another amount", "another closing"])
 async def test_a_credit_attempt_held_back_until_its_rejected_orders_came_in_again_creates_nothing(
-    systems: Systems, ref: ChunkRef, change: str
+    systems: Systems, ref: ChunkCase, change: str
 ) -> None:
     """The claims have moved on to a second batch, which credits the orders, at another amount too, or is refused."""
     await validate(systems, ref)
@@ -197,7 +186,7 @@ async def test_a_credit_attempt_held_back_until_its_rejected_orders_came_in_agai
     [(OrderStatus.DISPUTED, OrderStatus.COMPLETED), (OrderStatus.COMPLETED, OrderStatus.DISPUTED)],
 )
 async def test_a_validation_attempt_held_back_until_its_chunk_is_closed_changes_nothing(
-    systems: Systems, ref: ChunkRef, seen_early: OrderStatus, seen_later: OrderStatus
+    systems: Systems, ref: ChunkCase, seen_early: OrderStatus, seen_later: OrderStatus
 ) -> None:
     await load_orders(systems, [record._replace(status=seen_early) for record in WAVERING])
     gate, early_attempt = await hold_back(systems, ref, validate, "store_validation")
@@ -214,7 +203,7 @@ async def test_a_validation_attempt_held_back_until_its_chunk_is_closed_changes_
 
 
 async def test_a_validation_attempt_held_back_until_a_later_one_has_finished_rejects_nothing_that_is_then_credited(
-    systems: Systems, ref: ChunkRef
+    systems: Systems, ref: ChunkCase
 ) -> None:
     await load_orders(systems, [record._replace(status=OrderStatus.DISPUTED) for record in WAVERING])
     gate, early_attempt = await hold_back(systems, ref, validate, "store_validation")
@@ -228,7 +217,7 @@ async def test_a_validation_attempt_held_back_until_a_later_one_has_finished_rej
 
 
 async def test_an_attempt_at_both_steps_that_did_not_validate_its_chunk_credits_nothing_that_was_rejected(
-    systems: Systems, ref: ChunkRef
+    systems: Systems, ref: ChunkCase
 ) -> None:
     gate, early_attempt = await hold_back(systems, ref, settle_at_once, "store_validation")
     await load_orders(systems, [record._replace(status=OrderStatus.DISPUTED) for record in WAVERING])
@@ -249,7 +238,7 @@ async def test_attempts_in_any_interleaving_with_closings_and_reopenings_leave_o
     opening = opening_of("first", chunk_size=50, window=1)
     await freeze(systems, opening)
     await systems.store.batches.start_batch("first")
-    refs = [ChunkRef(batch_id="first", chunk_index=index, cutoff_at=opening.cutoff_at) for index in range(3)]
+    refs = [ChunkCase(batch_id="first", chunk_index=index, cutoff_at=required_cutoff(opening)) for index in range(3)]
     hot_account_id = "A0000000000"
     calm = asyncio.Event()
 
@@ -261,7 +250,7 @@ async def test_attempts_in_any_interleaving_with_closings_and_reopenings_leave_o
             record = rng.choice(orders.records)
             await systems.order_center.load_records([record._replace(status=rng.choice(list(OrderStatus)))])
 
-    async def attempt(ref: ChunkRef) -> OutcomeTotals:
+    async def attempt(ref: ChunkCase) -> OutcomeTotals:
         for _ in range(rng.randrange(20)):
             await systems.store.chunks.fetch_chunk(ref.batch_id, ref.chunk_index)
         if rng.random() < 0.5:
@@ -291,8 +280,8 @@ async def test_a_credit_attempt_whose_heartbeats_stopped_credits_nothing_after_t
     await load_orders(systems, WAVERING + STEADY)
     opening = opening_of(batch_id, chunk_size=100, window=1)
     gate = Gate(held_count_max=1)
-    slow = systems._replace(fund_platform=held(systems.fund_platform, "post_credits", gate))
-    monkeypatch.setattr(chunks, "settle_chunk", fail)  # so that each step is an activity that has heartbeats
+    slow = replace(systems, fund_platform=held(systems.fund_platform, "post_credits", gate))
+    monkeypatch.setattr(both_steps, "settle_chunk", fail)  # so that each step is an activity that has heartbeats
     async with running_worker(client, batch_id, slow):
         monkeypatch.setattr(limits, "HEARTBEAT_INTERVAL_S", 3_600)
         handle = await start_batch(client, batch_id, opening)

@@ -14,12 +14,11 @@ import pytest
 from database.pools import Pool
 from domain import limits
 from schemas.ledger import CreditRequest
-from schemas.workflows import ChunkRef
 from settling.balancing import reconcile_batch
-from settling.chunks import credit_chunk, settle_chunk, validate_chunk
 from settling.freezing import freeze_overdue_orders
-from settling.turns import CreditTurns
-from tests.settlements import CALENDAR, Systems, freeze, opening_of, seed_orders
+from settling.systems import Systems
+from tests.settlements import CALENDAR, freeze, opening_of, seed_orders
+from tests.steps import ChunkCase, credit, settle_at_once, validate
 
 ROOT = Path(__file__).parents[2]
 TABLES = {
@@ -123,41 +122,41 @@ NAME_BY_QUERY = {
 async def test_freezing_and_settling_at_once_or_step_by_step_run_these_statements_and_no_other(
     statements: list[str], systems: Systems, batch_id: str
 ) -> None:
-    order_center, store, fund_platform = systems
+    store = systems.store
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     await seed_orders(systems, ORDER_COUNT, bad_rate=0)
     await store.filling.open_batch(opening)
     statements.clear()
-    await freeze_overdue_orders(order_center, store, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
+    await freeze_overdue_orders(systems, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
     assert Counter(statements) == Counter(FREEZING), statements
     await store.batches.start_batch(batch_id)
     assert opening.cutoff_at
     for chunk_index in range(ORDER_COUNT // CHUNK_SIZE):
-        ref = ChunkRef(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at)
+        ref = ChunkCase(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at)
         statements.clear()
         if chunk_index:
-            await settle_chunk(order_center, store, fund_platform, CreditTurns(store.caps, None), ref)
+            await settle_at_once(systems, ref)
             assert statements == AT_ONCE, statements
         else:
-            await validate_chunk(order_center, store, ref)
+            await validate(systems, ref)
             assert statements == VALIDATION, statements
             statements.clear()
-            await credit_chunk(store, fund_platform, CreditTurns(store.caps, None), ref)
+            await credit(systems, ref)
             assert statements == CREDITING, statements
 
 
 async def test_the_driver_looks_up_no_type_for_a_chunk_with_rejects(
     statements: list[str], systems: Systems, batch_id: str
 ) -> None:
-    order_center, store, fund_platform = systems
+    store = systems.store
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     await seed_orders(systems, ORDER_COUNT, bad_rate=0.5)
     await freeze(systems, opening)
     await store.batches.start_batch(batch_id)
     assert opening.cutoff_at
-    ref = ChunkRef(batch_id=batch_id, chunk_index=0, cutoff_at=opening.cutoff_at)
+    ref = ChunkCase(batch_id=batch_id, chunk_index=0, cutoff_at=opening.cutoff_at)
     statements.clear()
-    await settle_chunk(order_center, store, fund_platform, CreditTurns(store.caps, None), ref)
+    await settle_at_once(systems, ref)
     assert {"store_exceptions", "release_claims"} < set(statements)
     assert set(statements) - set(NAME_BY_QUERY.values()) <= {"BEGIN", "SET", "COMMIT"}
 
@@ -165,17 +164,17 @@ async def test_the_driver_looks_up_no_type_for_a_chunk_with_rejects(
 async def test_an_order_costs_these_rows_and_a_chunk_those(
     pools: dict[str, Pool], systems: Systems, batch_id: str
 ) -> None:
-    order_center, store, fund_platform = systems
+    store = systems.store
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     seeded = await seed_orders(systems, ORDER_COUNT, bad_rate=0)
-    await freeze_overdue_orders(order_center, store, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
+    await freeze_overdue_orders(systems, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
     await store.batches.start_batch(batch_id)
     assert opening.cutoff_at
     chunk_count = ORDER_COUNT // CHUNK_SIZE
     currency_counts = Counter[int]()
     for chunk_index in range(chunk_count):
-        ref = ChunkRef(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at)
-        totals = await settle_chunk(order_center, store, fund_platform, CreditTurns(store.caps, None), ref)
+        ref = ChunkCase(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at)
+        totals = await settle_at_once(systems, ref)
         currency_counts[chunk_index] = len(totals.settled.amount_minor)
     rows = {
         (package, table): await pool.fetchval(f"SELECT count(*) FROM {table}")
@@ -202,13 +201,13 @@ async def test_an_order_costs_these_rows_and_a_chunk_those(
 async def test_reconciling_reads_each_slice_once(
     statements: list[str], systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order_center, store, fund_platform = systems
+    store = systems.store
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     await seed_orders(systems, ORDER_COUNT, bad_rate=0)
-    await freeze_overdue_orders(order_center, store, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
+    await freeze_overdue_orders(systems, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
     monkeypatch.setattr(limits, "RECONCILE_SLICE_ITEM_COUNT", CHUNK_SIZE)
     statements.clear()
-    await reconcile_batch(store, fund_platform, batch_id)
+    await reconcile_batch(store, systems.fund_platform, batch_id)
     slice_count = ORDER_COUNT // CHUNK_SIZE
     assert Counter(statements)["fetch_item_groups"] == slice_count
     assert Counter(statements)["fetch_credit_totals"] == slice_count

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
@@ -18,12 +19,12 @@ from runtime.stack_state import StackState
 from schemas.batches import BatchOpening, BatchState, UnclosedBatch
 from schemas.workflows import BatchResult
 from settlement_store.port import SettlementStore
+from settling.systems import Systems
 from tests.settlements import (
     CALENDAR,
     DEADLINE_S,
     Gate,
     SeededOrders,
-    Systems,
     eventually,
     fill,
     held,
@@ -172,7 +173,7 @@ async def test_a_batch_whose_workflow_was_ended_goes_on(
     orders = await seed_orders(systems, ORDER_COUNT)
     opening = opening_of(batch_id, chunk_size=10, window=1)
     gate = Gate()
-    slow = systems._replace(fund_platform=held(systems.fund_platform, "post_credits", gate))
+    slow = replace(systems, fund_platform=held(systems.fund_platform, "post_credits", gate))
     async with running_worker(client, batch_id, slow):
         handle = await start_batch(client, batch_id, opening)
         await gate.reached()
@@ -202,7 +203,7 @@ async def test_what_is_young_or_runs_or_is_closed_is_left_alone(
     store = systems.store
     await seed_orders(systems, ORDER_COUNT)
     gate = Gate()
-    slow = systems._replace(order_center=held(systems.order_center, "fetch_overdue_slice", gate))
+    slow = replace(systems, order_center=held(systems.order_center, "fetch_overdue_slice", gate))
     async with running_worker(client, batch_id, slow):
         await store.filling.open_batch(kafka_opening_of(f"{batch_id}-closed"))
         await store.filling.freeze_batch(f"{batch_id}-closed", CALENDAR)
@@ -243,7 +244,7 @@ async def test_a_batch_whose_workflow_failed_is_started_again_only_after_a_pause
     async def freeze_batch(*_: object) -> None:
         raise InvariantViolationError("The plan cannot be right.")
 
-    broken = systems._replace(store=replaced(systems.store, "freeze_batch", freeze_batch))
+    broken = replace(systems, store=replaced(systems.store, "freeze_batch", freeze_batch))
     async with running_worker(client, batch_id, broken):
         with pytest.raises(WorkflowFailureError):
             await (await start_batch(client, batch_id, opening)).result()
@@ -364,7 +365,7 @@ async def test_a_worker_sweeps_beside_its_work(
     monkeypatch.setenv("TEMPORAL_ADDRESS", stack.temporal_address)
     monkeypatch.setattr(limits, "SWEEP_INTERVAL_S", 0.05)
     stop = asyncio.Event()
-    serving = asyncio.create_task(serve(settings, *systems, stop))
+    serving = asyncio.create_task(serve(settings, systems, stop))
     opening = kafka_opening_of(batch_id)
     orders = await seed_kafka_batch(systems, opening)
     await grow_old(store_pool)

@@ -12,10 +12,11 @@ from domain.sample_orders import SampleOrder
 from messaging.announcing import plan_events
 from runtime.kafka import connection_arguments, create_topics
 from runtime.settings import Settings
+from settling.systems import Systems
 from tests.intakes import fetch_dead_letters, until_final, until_taken_in
 from tests.kafka.failing_intake import POINTS
 from tests.settle_processes import SettleProcesses
-from tests.settlements import NOW, Systems, eventually, require_clean, seed_orders
+from tests.settlements import NOW, eventually, require_clean, seed_orders
 
 SEED = 20261125
 ORDER_COUNT = 50_000

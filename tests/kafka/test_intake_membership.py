@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from domain import limits
 from messaging.record_source import RecordSource
 from runtime.kafka import build_intake_consumer, create_topics
 from runtime.settings import Settings
+from settling.systems import Systems
 from tests.intakes import (
     announce_orders,
     count_items,
@@ -29,7 +31,7 @@ from tests.intakes import (
     until_taken_in,
 )
 from tests.settle_processes import SettleProcesses
-from tests.settlements import CALENDAR, Gate, Systems, eventually, held, require_clean, running_worker, seed_orders
+from tests.settlements import CALENDAR, Gate, eventually, held, require_clean, running_worker, seed_orders
 
 MAX_POLL_INTERVAL_S = 2
 SESSION_TIMEOUT_S = 6  # the least that Apache Kafka takes
@@ -83,7 +85,7 @@ async def test_a_paused_member_keeps_its_place_and_gives_out_nothing_of_what_a_r
     await create_topics(settings)
     orders = await seed_orders(systems, 400, bad_rate=0)
     gate = Gate()
-    slow = systems._replace(order_center=held(systems.order_center, "fetch_records", gate))
+    slow = replace(systems, order_center=held(systems.order_center, "fetch_records", gate))
     async with running_worker(client, batch_id, slow), running_intake(settings, systems.store):
         await announce_orders(settings, orders.records[:100])
         await until_paused(consumers)
@@ -119,7 +121,7 @@ async def test_a_stuck_batch_does_not_stop_intake(
     await create_topics(settings)
     orders = await seed_orders(systems, 100, bad_rate=0)
     gate = Gate()
-    slow = systems._replace(order_center=held(systems.order_center, "fetch_records", gate))
+    slow = replace(systems, order_center=held(systems.order_center, "fetch_records", gate))
     async with running_worker(client, batch_id, slow), running_intake(settings, systems.store):
         await announce_orders(settings, orders.records[:50])
         await until_paused(consumers)

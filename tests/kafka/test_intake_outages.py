@@ -24,10 +24,11 @@ from temporalio.client import Client
 from domain import limits
 from local_stack import LocalStack
 from messaging.record_source import RecordSource
-from runtime.adapters import migrate_databases, open_ports
+from runtime.adapters import migrate_databases, open_systems
 from runtime.kafka import build_intake_consumer, create_topics
 from runtime.settings import Settings
 from runtime.stack_state import fetch_stack_state
+from settling.systems import Systems
 from tests.apache_kafka.broker import ApacheKafka
 from tests.conftest import register_search_attributes
 from tests.intakes import (
@@ -46,7 +47,7 @@ from tests.intakes import (
     until_taken_in,
 )
 from tests.settle_processes import SettleProcesses
-from tests.settlements import Systems, eventually, require_clean, running_worker, seed_orders
+from tests.settlements import eventually, require_clean, running_worker, seed_orders
 
 ORDER_COUNT = 20_000
 BROKER_OUTAGE_S = 10
@@ -122,8 +123,8 @@ async def own_systems(directory: Path) -> AsyncIterator[tuple[LocalStack, Settin
         settings = Settings(database_url=url, order_center_url=url, fund_platform_url=url)
         await migrate_databases(settings)
         await register_search_attributes(state.temporal_address)
-        async with open_ports(settings) as ports:
-            yield stack, settings, Systems(*ports)
+        async with open_systems(settings) as ports:
+            yield stack, settings, ports
     finally:
         await asyncio.to_thread(stack.down)
 

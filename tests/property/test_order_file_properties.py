@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from domain import limits
 from schemas.orders import OrderRecord
-from starters.import_orders import ImportResult, import_file
-from starters.order_file import open_order_file
+from settling.importing import ImportResult, import_file
+from settling.importing.order_file import open_order_file
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 

@@ -14,6 +14,7 @@ from schemas.batches import BatchOpening, BatchSource, OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
 from schemas.workflows import ChunkRef
+from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
@@ -100,7 +101,7 @@ async def settle_chunk(client: Client, name: str) -> str:
     await store.filling.append_orders(name, [OfferedOrder(*record[:3], record.currency) for record in records])
     await store.filling.freeze_batch(name, BATCH_SETTINGS.calendar)
     plan = await store.batches.start_batch(name)
-    async with build_worker(client, TASK_QUEUE, order_center, store, fund_platform, BATCH_SETTINGS):
+    async with build_worker(client, TASK_QUEUE, Systems(order_center, store, fund_platform), BATCH_SETTINGS):
         handle = await client.start_workflow(
             SettleChunkWorkflow.run,
             ChunkRef(

@@ -32,6 +32,7 @@ from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import Outcome
 from schemas.workflows import BatchRun
+from settling.systems import Systems
 from starters.daily_schedule import apply_schedule, trigger_schedule
 from starters.migrate import add_search_attributes
 from tests.doubles.fund_platform import MemoryFundPlatform
@@ -132,7 +133,7 @@ async def record_operated(client: Client, name: str) -> None:
     await batch.order_center.load_records([order(number) for number in range(12)])
     opening = opening_of(name).model_copy(update={"window": 1})
     await store.filling.open_batch(opening)
-    async with build_worker(client, TASK_QUEUE, batch.order_center, store, fund_platform, settings):
+    async with build_worker(client, TASK_QUEUE, Systems(batch.order_center, store, fund_platform), settings):
         await start_batch(client, TASK_QUEUE, opening)
         await operate(batch)
         await handle.result()
@@ -149,7 +150,7 @@ async def record(client: Client, name: str, store: MemorySettlementStore, order_
     await order_center.load_records([order(number) for number in range(order_count)])
     cap = {"credits_per_s": 1} if begun is Begun.UNDER_A_CAP else {}
     opening = opening_of(name).model_copy(update=cap)
-    async with build_worker(client, TASK_QUEUE, order_center, store, fund_platform, BATCH_SETTINGS):
+    async with build_worker(client, TASK_QUEUE, Systems(order_center, store, fund_platform), BATCH_SETTINGS):
         if begun is Begun.BY_SCHEDULE:
             await record_scheduled(client, name)
             return

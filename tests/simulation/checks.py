@@ -11,8 +11,8 @@ from schemas.batches import FINAL_STATES, BatchOpening, BatchState, OutcomeTotal
 from schemas.control import ControlAction
 from schemas.order_life import OrderItem
 from schemas.reasons import Outcome
+from settling.auditing import audit
 from settling.balancing import reconcile_batch
-from starters.audit import audit
 from tests.simulation.orders import Kind, Order
 from tests.simulation.world import World
 from workflows.settle_batch import SettleBatchWorkflow

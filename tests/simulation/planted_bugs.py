@@ -12,6 +12,7 @@ from unittest.mock import patch
 from domain.errors import UnansweredError
 from schemas.batches import (
     BatchOpening,
+    ChunkKey,
     ChunkState,
     ExceptionItem,
     Item,
@@ -25,8 +26,8 @@ from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import TransactionRecord
 from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
 from schemas.workflows import BatchRun, BatchRunState, ChunkRef
-from settling import chunks, rerunning
-from settling.chunks import AskForCredits
+from settling import crediting, rerunning
+from settling.crediting import AskForCredits
 from tests.doubles import settlement_store as memory_store
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.settlement_store import MemorySettlementStore
@@ -49,36 +50,36 @@ def _replace(patches: ExitStack, target: object, name: str, value: object) -> No
 
 
 def _key_includes_the_batch_id(patches: ExitStack) -> None:
-    original = chunks.ask_for_credits
+    original = crediting.ask_for_credits
 
-    async def ask_for_credits(ask: AskForCredits, ref: ChunkRef, *arguments: Any) -> dict[int, CreditResultCode]:
-        end = f"@{ref.batch_id}"
+    async def ask_for_credits(ask: AskForCredits, key: ChunkKey, *arguments: Any) -> dict[int, CreditResultCode]:
+        end = f"@{key.batch_id}"
 
         async def ask_by_batch(reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
             renamed = [request._replace(idempotency_key=request.idempotency_key + end) for request in requests]
             codes = await ask(reference, renamed)
             return {key.removesuffix(end): code for key, code in codes.items()}
 
-        return await original(ask_by_batch, ref, *arguments)
+        return await original(ask_by_batch, key, *arguments)
 
-    _replace(patches, chunks, "ask_for_credits", ask_for_credits)
+    _replace(patches, crediting, "ask_for_credits", ask_for_credits)
 
 
 def _timeout_taken_for(code: CreditResultCode) -> Planting:
     """Where the Fund Platform does not answer, it is taken to have answered this."""
 
     def plant(patches: ExitStack) -> None:
-        original = chunks.ask_for_credits
+        original = crediting.ask_for_credits
 
         async def ask_for_credits(
-            ask: AskForCredits, ref: ChunkRef, items: Sequence[Item], within: ItemRange
+            ask: AskForCredits, key: ChunkKey, items: Sequence[Item], within: ItemRange
         ) -> dict[int, CreditResultCode]:
             try:
-                return await original(ask, ref, items, within)
+                return await original(ask, key, items, within)
             except UnansweredError:
                 return {item.item_no: code for item in items}
 
-        _replace(patches, chunks, "ask_for_credits", ask_for_credits)
+        _replace(patches, crediting, "ask_for_credits", ask_for_credits)
 
     return plant
 
@@ -162,8 +163,8 @@ def _compare_and_set_left_out(patches: ExitStack) -> None:
 
 
 def _different_payload_taken_as_exists(patches: ExitStack) -> None:
-    codes = chunks.SETTLED_CODES | {CreditResultCode.EXISTS_WITH_DIFFERENT_PAYLOAD}
-    _replace(patches, chunks, "SETTLED_CODES", codes)
+    codes = crediting.SETTLED_CODES | {CreditResultCode.EXISTS_WITH_DIFFERENT_PAYLOAD}
+    _replace(patches, crediting, "SETTLED_CODES", codes)
 
 
 def _abort_holds_a_chunk_in_flight(patches: ExitStack) -> None:

@@ -25,7 +25,7 @@ from runtime.settings import Settings
 from schemas.batches import FINAL_STATES, BatchOpening, BatchSource, BatchState
 from schemas.control import ControlAction, FailureThresholds
 from schemas.orders import OrderRecord, OrderStatus
-from settling import chunks
+from settling import validating
 from tests.settlements import CALENDAR, kafka_opening_of, rerun_opening_of
 from tests.simulation.chance import Chance
 from tests.simulation.checks import find_faults, find_stuck, find_unsettled
@@ -89,7 +89,7 @@ def _hastened(chance: Chance) -> Iterator[None]:
         # The SDK's, when a cancellation and the end of its activity cross.
         warnings.filterwarnings("ignore", message="Cannot find activity to cancel")
         for target, name, value in (
-            (chunks.judge, "__defaults__", ((0, 0),)),
+            (validating.judge, "__defaults__", ((0, 0),)),
             (limits, "CONTROL_ANSWER_TIMEOUT_S", 5),
             (limits, "SWEEP_GRACE_S", -1),
             (limits, "CHUNK_PROBE_COUNT_MAX", 3 if _has_few_probes(chance) else limits.CHUNK_PROBE_COUNT_MAX),
@@ -151,7 +151,7 @@ class _Simulation:
     async def _worker(self) -> AsyncIterator[None]:
         attempts = FaultyAttempts(self._layer, lambda batch_id: batch_id.removeprefix(self._prefix))
         with patch("workers.settlement_worker.Worker", partial(Worker, interceptors=[attempts])):
-            worker = build_worker(self._client, self._settings.task_queue, *self._world.faulty, self._batch_settings)
+            worker = build_worker(self._client, self._settings.task_queue, self._world.faulty, self._batch_settings)
         try:
             async with worker:
                 yield

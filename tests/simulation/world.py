@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from database.pools import Pool, open_pool
+from domain.errors import DataError
 from domain.identifiers import credit_key, order_id_of_credit_key
 from fund_platform.port.accounts import HOUSE_ACCOUNT_PREFIX
 from fund_platform.postgres import PostgresFundPlatform
@@ -16,11 +17,12 @@ from schemas.batches import AppendResult, OfferedOrder
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
 from settlement_store.postgres import PostgresSettlementStore
+from settling.systems import Systems
 from tests.databases import SCHEMA_BY_PACKAGE
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
-from tests.settlements import Systems, replaced
+from tests.settlements import replaced
 from tests.simulation.chance import Chance
 from tests.simulation.fault_layer import Attempt, FaultLayer, current_attempt
 from tests.simulation.model import Credit, Model
@@ -93,7 +95,11 @@ class World:
         self.model.unanswerable_order_ids = {o.order_id for o in orders if o.kind == Kind.ALL_IS_POISON}
         self._closed_account_ids: set[str] = set()
         self._crediting = asyncio.Lock()
-        order_center, store, fund_platform = storage.systems
+        order_center, store, fund_platform = (
+            storage.systems.order_center,
+            storage.systems.store,
+            storage.systems.fund_platform,
+        )
         self.faulty = Systems(
             layer.watch(replaced(order_center, "fetch_records", self._fetch_records)),
             layer.watch(replaced(store, "append_orders", self._append_orders)),
@@ -155,7 +161,7 @@ class World:
 
     async def _fetch_records(self, order_ids: Sequence[str]) -> Sequence[TransactionRecord]:
         """Read records; those of orders that waver are changed first, by the attempt that reads them."""
-        self._raise_for(order_ids, {Kind.RECORD_IS_POISON}, ValueError("A record cannot be read."))
+        self._raise_for(order_ids, {Kind.RECORD_IS_POISON}, DataError("A record cannot be read."))
         for order_id in order_ids:
             order = self._orders[order_id]
             if order.kind == Kind.RECORD_WAVERS:
@@ -192,7 +198,7 @@ class World:
             codes = await self.systems.fund_platform.credits.post_credits(reference, requests)
             for request in requests:
                 self.model.judge(request, self._account_state(request.account_id))
-        self._raise_for(order_ids, {Kind.ANSWER_IS_POISON}, ValueError("The answer cannot be read."))
+        self._raise_for(order_ids, {Kind.ANSWER_IS_POISON}, DataError("The answer cannot be read."))
         return codes
 
     async def _withdraw_credits(

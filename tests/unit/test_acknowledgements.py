@@ -8,18 +8,19 @@ import pytest
 from domain.errors import UnavailableError
 from schemas.batches import BatchOpening, BatchSource, ChunkState, ExceptionItem, OfferedOrder, StoredValidation
 from schemas.orders import OrderRecord, OrderStatus
-from schemas.workflows import ChunkRef
-from settling.chunks import validate_chunk
+from settling.systems import Systems
+from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.settlements import CALENDAR
+from tests.steps import ChunkCase, validate
 
 CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
 ENDED_AT = datetime(2026, 11, 1, tzinfo=UTC)
 LATER = CUTOFF_AT + timedelta(days=30)
 ORDER = OfferedOrder("order-1", "account-1", 100, "USD")
 RECORD = OrderRecord("order-1", "account-1", 100, 0, "USD", OrderStatus.COMPLETED, ENDED_AT, ENDED_AT)
-REF = ChunkRef(batch_id="B1", chunk_index=0, cutoff_at=CUTOFF_AT, acknowledges=True)
+CASE = ChunkCase("B1", 0, CUTOFF_AT, acknowledges=True)
 
 
 class MeddledStore(MemorySettlementStore):
@@ -69,7 +70,7 @@ async def test_an_order_that_is_as_announced_is_offered_no_more_whatever_became_
     store: MeddledStore, order_center: MemoryOrderCenter, status: OrderStatus
 ) -> None:
     await order_center.load_records([RECORD._replace(status=status)])
-    totals = await validate_chunk(order_center, store, REF)
+    totals = await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)
     assert totals.rejected.order_count == (status != OrderStatus.COMPLETED)
     assert not await is_offered(order_center)
 
@@ -88,7 +89,7 @@ async def test_an_order_that_is_not_as_announced_or_not_overdue_yet_is_still_off
     store: MeddledStore, order_center: MemoryOrderCenter, record: OrderRecord
 ) -> None:
     await order_center.load_records([record])
-    totals = await validate_chunk(order_center, store, REF)
+    totals = await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)
     assert totals.rejected.order_count == 1
     assert await is_offered(order_center)
 
@@ -97,7 +98,7 @@ async def test_an_order_without_a_record_has_nothing_to_acknowledge(
     store: MeddledStore, order_center: MemoryOrderCenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("domain.limits.UNKNOWN_ORDER_PAUSES_S", ())
-    totals = await validate_chunk(order_center, store, REF)
+    totals = await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)
     assert totals.rejected.order_count == 1
     await order_center.load_records([RECORD])
     assert await is_offered(order_center)
@@ -107,7 +108,7 @@ async def test_a_chunk_of_another_source_acknowledges_nothing(
     store: MeddledStore, order_center: MemoryOrderCenter
 ) -> None:
     await order_center.load_records([RECORD])
-    await validate_chunk(order_center, store, REF.model_copy(update={"acknowledges": False}))
+    await validate(Systems(order_center, store, MemoryFundPlatform()), CASE._replace(acknowledges=False))
     assert await is_offered(order_center)
 
 
@@ -116,7 +117,7 @@ async def test_a_record_that_changes_after_its_validation_is_still_offered(
 ) -> None:
     await order_center.load_records([RECORD])
     store.after = lambda: order_center.load_records([RECORD._replace(refunded_minor=1)])
-    assert (await validate_chunk(order_center, store, REF)).rejected.order_count == 0
+    assert (await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)).rejected.order_count == 0
     assert await is_offered(order_center)
 
 
@@ -130,7 +131,7 @@ async def test_nothing_is_acknowledged_before_its_step_is_stored(
 
     store.before = away
     with pytest.raises(UnavailableError):
-        await validate_chunk(order_center, store, REF)
+        await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)
     assert (await store.chunks.fetch_chunk("B1", 0)).state == ChunkState.PLANNED
     assert await is_offered(order_center)
 
@@ -148,8 +149,8 @@ async def test_a_late_attempt_that_read_a_changed_record_does_not_acknowledge_th
     async def another_attempt_wins() -> None:
         unchanged = MemoryOrderCenter()
         await unchanged.load_records([RECORD])
-        assert (await validate_chunk(unchanged, store, REF)).rejected.order_count == 0
+        assert (await validate(Systems(unchanged, store, MemoryFundPlatform()), CASE)).rejected.order_count == 0
 
     store.before = another_attempt_wins
-    assert (await validate_chunk(order_center, store, REF)).rejected.order_count == 0
+    assert (await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)).rejected.order_count == 0
     assert await is_offered(order_center)

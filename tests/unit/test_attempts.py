@@ -38,12 +38,12 @@ async def succeed() -> None:
     ("error", "said", "is_final", "has_traceback"),
     [
         (UnavailableError("PostgreSQL is away."), "PostgreSQL is away.", False, False),
-        (ConnectionRefusedError("refused"), "refused", False, False),
+        (ConnectionRefusedError("refused"), "refused", False, True),
         (BatchNotFoundError("There is no batch x."), "There is no batch x.", True, False),
         (KeyError("surprise"), "'surprise'", False, True),
         (asyncio.CancelledError(), "CancelledError", False, False),
         (caused_by(UnansweredError("No answer."), OSError("away")), "No answer.", False, False),
-        (caused_by(UnansweredError("No answer."), RuntimeError("odd")), "No answer.", False, True),
+        (caused_by(UnansweredError("No answer."), RuntimeError("odd")), "No answer.", False, False),
         (caused_by(UnansweredForTooLongError("None."), UnansweredError("No answer.")), "None.", True, False),
         (
             caused_by(ChunkDataError("KeyError: 'x'", 3, 5), KeyError("x")),

@@ -2,16 +2,13 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
 
 import pytest
 
 from domain import limits
 from schemas.credit_turns import CreditTurn
-from schemas.workflows import ChunkRef
 from settling.turns import CreditTurns, TurnLaterError
 
-REF = ChunkRef(batch_id="B1", chunk_index=0, cutoff_at=datetime(2026, 11, 22, tzinfo=UTC))
 NOW = CreditTurn(is_taken=True, wait_s=0)
 
 
@@ -34,27 +31,27 @@ class Buckets:
 async def test_a_turn_that_was_taken_is_used_when_it_begins() -> None:
     buckets = Buckets(CreditTurn(is_taken=True, wait_s=0.05))
     before_s = time.monotonic()
-    await CreditTurns(buckets, 7).take(REF, 3)
+    await CreditTurns(buckets, 7).take("B1", 3)
     assert time.monotonic() - before_s >= 0.05
     assert buckets.asked == [("B1", 3, 7)]
 
 
 async def test_a_short_wait_is_waited_on_the_spot_and_the_promise_is_told() -> None:
     buckets = Buckets(CreditTurn(is_taken=False, wait_s=0.01, is_promised=True), NOW)
-    await CreditTurns(buckets, 1).take(REF, 1)
+    await CreditTurns(buckets, 1).take("B1", 1)
     assert buckets.promised == [False, True]
 
 
 async def test_a_long_wait_is_left_to_the_workflow_which_comes_some_time_before_its_turn() -> None:
     buckets = Buckets(CreditTurn(is_taken=False, wait_s=100, is_promised=True))
     with pytest.raises(TurnLaterError) as later:
-        await CreditTurns(buckets, 1).take(REF, 1)
+        await CreditTurns(buckets, 1).take("B1", 1)
     assert (later.value.wait_s, later.value.is_promised) == (100 - limits.CREDIT_TURN_LEAD_S, True)
 
 
 async def test_a_workflow_that_was_promised_a_turn_says_so() -> None:
     buckets = Buckets(NOW)
-    await CreditTurns(buckets, 1).take(REF.model_copy(update={"is_turn_promised": True}), 1)
+    await CreditTurns(buckets, 1).take("B1", 1, is_promised=True)
     assert buckets.promised == [True]
 
 
@@ -62,7 +59,7 @@ async def test_waits_on_the_spot_are_bounded_together(monkeypatch: pytest.Monkey
     monkeypatch.setattr(limits, "CREDIT_TURN_WAIT_S_MAX", 0.1)
     buckets = Buckets(*[CreditTurn(is_taken=False, wait_s=0.04, is_promised=True)] * 10)
     with pytest.raises(TurnLaterError) as later:
-        await CreditTurns(buckets, 1).take(REF, 1)
+        await CreditTurns(buckets, 1).take("B1", 1)
     assert len(buckets.promised) <= 4
     assert later.value.wait_s > 0
 
@@ -70,7 +67,7 @@ async def test_waits_on_the_spot_are_bounded_together(monkeypatch: pytest.Monkey
 async def test_a_turn_that_was_slept_through_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CREDIT_TURN_LATE_S_MAX", 0.02)
     buckets = Buckets(CreditTurn(is_taken=True, wait_s=0.01), NOW)
-    taking = asyncio.create_task(CreditTurns(buckets, 1).take(REF, 1))
+    taking = asyncio.create_task(CreditTurns(buckets, 1).take("B1", 1))
     await asyncio.sleep(0)
     time.sleep(0.05)  # noqa: ASYNC251 (the process is suspended)
     await taking
@@ -78,4 +75,4 @@ async def test_a_turn_that_was_slept_through_is_not_used(monkeypatch: pytest.Mon
 
 
 async def test_no_orders_need_no_turn() -> None:
-    await CreditTurns(Buckets(), 1).take(REF, 0)
+    await CreditTurns(Buckets(), 1).take("B1", 0)

@@ -14,6 +14,8 @@ from order_center.port import OrderCenter
 from schemas.batches import BatchOpening, BatchSource, BatchState
 from schemas.orders import OrderRecord, OrderStatus, OverdueCursor
 from settling.freezing import freeze_overdue_orders
+from settling.systems import Systems
+from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.settlements import CALENDAR, Port, replaced
@@ -65,6 +67,7 @@ async def test_what_a_cursor_covers_is_durable_and_acknowledged_and_no_order_is_
     await order_center.load_records(
         [OrderRecord(each, "a", 100, 0, "USD", OrderStatus.COMPLETED, end, end) for each, end in ends_at.items()]
     )
+    systems = Systems(read_and_acknowledge, append, MemoryFundPlatform())
     opening = BatchOpening(
         batch_id="B1",
         source=BatchSource.MANUAL,
@@ -77,7 +80,7 @@ async def test_what_a_cursor_covers_is_durable_and_acknowledged_and_no_order_is_
     for _ in range(ATTEMPT_COUNT_MAX):
         after = told[-1] if told else None
         try:
-            await freeze_overdue_orders(read_and_acknowledge, append, opening, CALENDAR, after, told.append)
+            await freeze_overdue_orders(systems, opening, CALENDAR, after, told.append)
             break
         except UnavailableError:
             assert asyncio.all_tasks() == {asyncio.current_task()}  # nothing goes on after the attempt

@@ -12,9 +12,9 @@ import pytest
 from domain import limits
 from domain.errors import UnavailableError
 from schemas.orders import TransactionRecord
-from starters.first_rows import open_first_rows
-from starters.import_orders import ImportResult, import_file
-from starters.order_file import OrderFile, OrderFileError, open_order_file
+from settling.importing import ImportResult, import_file
+from settling.importing.first_rows import open_first_rows
+from settling.importing.order_file import OrderFile, OrderFileError, open_order_file
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 

@@ -6,28 +6,30 @@ from typing import Any
 
 import pytest
 
-from domain.errors import ChunkDataError, InvariantViolationError, UnansweredError
+from domain.errors import ChunkDataError, DataError, InvariantViolationError, NotSupportedError, UnansweredError
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
-from schemas.batches import OfferedOrder, RerunItem
+from order_center.port import OrderCenter
+from schemas.batches import Item, OfferedOrder, RerunItem
 from schemas.isolation import IsolatedItem, ItemRange, SetAside
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
-from schemas.workflows import ChunkRef, ProbeAnswer, ProbeRequest
-from settling.chunks import credit_chunk, validate_chunk
-from settling.probes import probe_credits, probe_validation
-from settling.turns import CreditTurns
+from settlement_store.port import SettlementStore
+from settling import validating
+from settling.isolating import Probe, probe_credits, probe_validation
+from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.settlements import CALENDAR, replaced
 from tests.settlements import kafka_opening_of as opening_of
+from tests.steps import ChunkCase, credit, turns_of, validate
 
 ENDED_AT = datetime(2026, 1, 1, tzinfo=UTC)
-REF = ChunkRef(batch_id="b", chunk_index=0, cutoff_at=datetime(2026, 2, 1, tzinfo=UTC))
+CASE = ChunkCase("b", 0, datetime(2026, 2, 1, tzinfo=UTC))
 POISON = "o2"  # item 2 of the chunk
-GOOD = ProbeAnswer(is_bad=False)
+GOOD = Probe(is_bad=False)
 
 
 class CursedOrderCenter(MemoryOrderCenter):
@@ -35,7 +37,7 @@ class CursedOrderCenter(MemoryOrderCenter):
 
     async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
         if POISON in order_ids:
-            raise KeyError("status")
+            raise DataError("a status that nobody knows")
         return await super().fetch_records(order_ids)
 
 
@@ -51,13 +53,13 @@ class CursedFundPlatform(MemoryFundPlatform):
     async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Any:
         is_poison = self.is_cursed and any(request.idempotency_key == credit_key(POISON) for request in requests)
         if is_poison and not self.has_effect:
-            raise ValueError("cursed")
+            raise DataError("cursed")
         answers = await super().post_credits(reference, requests)
         return {} if is_poison else answers
 
     async def withdraw_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Any:
         if not self.withdraws:
-            raise ArithmeticError("cursed again")
+            raise DataError("cursed again")
         return await super().withdraw_credits(reference, requests)
 
 
@@ -88,13 +90,26 @@ async def fund_platform() -> CursedFundPlatform:
     return fund_platform
 
 
-def request_of(start: int, end: int) -> ProbeRequest:
-    return ProbeRequest(**REF.model_dump(), items=ItemRange(start, end))
-
-
-def isolated_of(outcome: Outcome, reason_code: ReasonCode | None, detail: str | None) -> ProbeAnswer:
+def isolated_of(outcome: Outcome, reason_code: ReasonCode | None, detail: str | None) -> Probe:
     isolated = IsolatedItem(item_no=2, outcome=outcome, reason_code=reason_code, detail=detail)
-    return ProbeAnswer(is_bad=True, isolated=isolated)
+    return Probe(is_bad=True, isolated=isolated)
+
+
+async def probe_judging(order_center: OrderCenter, store: SettlementStore, start: int, end: int) -> Probe:
+    return await probe_validation(judged_by(order_center, store), CASE.key, ItemRange(start, end), CASE.cutoff_at)
+
+
+async def probe_crediting(store: SettlementStore, fund_platform: FundPlatform, start: int, end: int) -> Probe:
+    systems = credited_by(store, fund_platform)
+    return await probe_credits(systems, turns_of(systems), CASE.key, ItemRange(start, end))
+
+
+def judged_by(order_center: OrderCenter, store: SettlementStore) -> Systems:
+    return Systems(order_center, store, MemoryFundPlatform())
+
+
+def credited_by(store: SettlementStore, fund_platform: FundPlatform) -> Systems:
+    return Systems(MemoryOrderCenter(), store, fund_platform)
 
 
 async def balance_of(fund_platform: FundPlatform) -> int:
@@ -105,17 +120,16 @@ async def test_validation_fails_only_the_order_that_it_cannot_judge(
     order_center: MemoryOrderCenter, store: MemorySettlementStore
 ) -> None:
     with pytest.raises(ChunkDataError) as told:
-        await validate_chunk(order_center, store, REF)
+        await validate(judged_by(order_center, store), CASE)
     assert (told.value.item_start, told.value.item_end) == (0, 4)
-    assert await probe_validation(order_center, store, request_of(0, 2)) == GOOD
-    assert await probe_validation(order_center, store, request_of(2, 4)) == ProbeAnswer(is_bad=True)
-    found = await probe_validation(order_center, store, request_of(2, 3))
-    assert found == isolated_of(Outcome.FAILED, ReasonCode.DATA_ERROR, "KeyError: 'status'")
+    assert await probe_judging(order_center, store, 0, 2) == GOOD
+    assert await probe_judging(order_center, store, 2, 4) == Probe(is_bad=True)
+    found = await probe_judging(order_center, store, 2, 3)
+    assert found == isolated_of(Outcome.FAILED, ReasonCode.DATA_ERROR, "a status that nobody knows")
     assert found.isolated
-    totals = await validate_chunk(
-        order_center,
-        store,
-        REF,
+    totals = await validate(
+        judged_by(order_center, store),
+        CASE,
         SetAside(isolated=(found.isolated,), held_ranges=(ItemRange(3, 4),), held_detail="too many"),
     )
     assert (totals.failed.order_count, totals.held.order_count) == (1, 1)
@@ -126,7 +140,7 @@ async def test_validation_fails_only_the_order_that_it_cannot_judge(
         "o0",
         "o1",
     ]
-    assert await probe_validation(order_center, store, request_of(2, 3)) == GOOD, "another run has validated the chunk"
+    assert await probe_judging(order_center, store, 2, 3) == GOOD, "another run has validated the chunk"
 
 
 async def test_an_order_that_inherits_the_unknown_is_neither_judged_nor_held_by_validation(
@@ -137,8 +151,8 @@ async def test_an_order_that_inherits_the_unknown_is_neither_judged_nor_held_by_
     await store.filling.append_rerun_items("again", [RerunItem(POISON, 1, "a", 102, "USD", inherits_unknown=True)])
     await store.filling.freeze_batch("again", CALENDAR)
     await store.batches.start_batch("again")
-    again = REF.model_copy(update={"batch_id": "again"})
-    await validate_chunk(order_center, store, again, SetAside(held_ranges=(ItemRange(0, 1),)))
+    again = CASE._replace(batch_id="again")
+    await validate(judged_by(order_center, store), again, SetAside(held_ranges=(ItemRange(0, 1),)))
     [pending] = await store.chunks.fetch_pending_items("again", await store.chunks.fetch_chunk("again", 0))
     assert pending.order_id == POISON
 
@@ -150,13 +164,11 @@ async def validated(store: MemorySettlementStore) -> MemorySettlementStore:
 
 
 async def credit_without(
-    store: MemorySettlementStore, fund_platform: FundPlatform, found: ProbeAnswer
+    store: MemorySettlementStore, fund_platform: FundPlatform, found: Probe
 ) -> tuple[int, dict[str, int]]:
     """Take the whole step without the order that stands alone; how many are settled, and the reasons of the others."""
     assert found.isolated
-    totals = await credit_chunk(
-        store, fund_platform, CreditTurns(store.caps, None), REF, SetAside(isolated=(found.isolated,))
-    )
+    totals = await credit(credited_by(store, fund_platform), CASE, SetAside(isolated=(found.isolated,)))
     return totals.settled.order_count, await store.batches.fetch_reason_counts("b")
 
 
@@ -164,13 +176,11 @@ async def test_a_credit_that_cannot_be_asked_for_is_withdrawn_and_its_late_reque
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
     with pytest.raises(ChunkDataError):
-        await credit_chunk(validated, fund_platform, CreditTurns(validated, None), REF)
-    assert await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(0, 2)) == GOOD
-    assert await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 4)) == ProbeAnswer(
-        is_bad=True
-    )
-    found = await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 3))
-    assert found == isolated_of(Outcome.FAILED, ReasonCode.DATA_ERROR, "ValueError: cursed")
+        await credit(credited_by(validated, fund_platform), CASE)
+    assert await probe_crediting(validated, fund_platform, 0, 2) == GOOD
+    assert await probe_crediting(validated, fund_platform, 2, 4) == Probe(is_bad=True)
+    found = await probe_crediting(validated, fund_platform, 2, 3)
+    assert found == isolated_of(Outcome.FAILED, ReasonCode.DATA_ERROR, "cursed")
     assert await credit_without(validated, fund_platform, found) == (3, {ReasonCode.DATA_ERROR: 1})
     fund_platform.is_cursed = False
     late = CreditRequest(credit_key(POISON), 1, "a", 102, "USD")
@@ -184,9 +194,9 @@ async def test_a_step_that_finds_an_order_withdrawn_fails_it_without_being_told(
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
     """The workflow was terminated after the withdrawal, the bug was repaired, and the chunk started again."""
-    await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 3))
+    await probe_crediting(validated, fund_platform, 2, 3)
     fund_platform.is_cursed = False
-    totals = await credit_chunk(validated, fund_platform, CreditTurns(validated, None), REF)
+    totals = await credit(credited_by(validated, fund_platform), CASE)
     assert (totals.settled.order_count, totals.failed.order_count) == (3, 1)
 
 
@@ -194,7 +204,7 @@ async def test_an_order_whose_credit_exists_is_settled_although_its_answer_canno
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
     fund_platform.has_effect = True
-    found = await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 3))
+    found = await probe_crediting(validated, fund_platform, 2, 3)
     assert found == isolated_of(Outcome.SETTLED, None, None)
     assert await credit_without(validated, fund_platform, found) == (4, {})
     assert await balance_of(fund_platform) == 100 + 101 + 102 + 103
@@ -204,8 +214,8 @@ async def test_an_order_that_can_be_neither_credited_nor_withdrawn_stays_unknown
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
     fund_platform.withdraws = False
-    found = await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 3))
-    detail = "ValueError: cursed; and its withdrawal: ArithmeticError: cursed again"
+    found = await probe_crediting(validated, fund_platform, 2, 3)
+    detail = "cursed; and its withdrawal: cursed again"
     assert found == isolated_of(Outcome.HELD, ReasonCode.OUTCOME_UNKNOWN, detail)
     assert await credit_without(validated, fund_platform, found) == (3, {ReasonCode.OUTCOME_UNKNOWN: 1})
 
@@ -227,8 +237,8 @@ async def test_an_order_that_was_answered_before_keeps_that_answer(
 ) -> None:
     request = CreditRequest(credit_key(POISON), 1, "a", 102, "USD")._replace(**stored)
     await MemoryFundPlatform.post_credits(fund_platform, "before", [request])
-    found = await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 3))
-    assert found == isolated_of(outcome, reason_code, "ValueError: cursed")
+    found = await probe_crediting(validated, fund_platform, 2, 3)
+    assert found == isolated_of(outcome, reason_code, "cursed")
     assert await credit_without(validated, fund_platform, found) == (3, {reason_code: 1})
 
 
@@ -238,7 +248,7 @@ async def test_an_order_whose_claim_has_moved_on_is_good_only_if_its_chunk_is_cl
     higher = CreditRequest(credit_key(POISON), 2, "nobody", 102, "USD")
     await MemoryFundPlatform.post_credits(fund_platform, "a later item", [higher])
     with pytest.raises(InvariantViolationError, match="superseded"):
-        await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 3))
+        await probe_crediting(validated, fund_platform, 2, 3)
 
     async def fetch_chunk(batch_id: str, chunk_index: int) -> object:
         chunk = await validated.chunks.fetch_chunk(batch_id, chunk_index)
@@ -251,14 +261,14 @@ async def test_an_order_whose_claim_has_moved_on_is_good_only_if_its_chunk_is_cl
         return items[2:3]
 
     late = replaced(replaced(validated, "fetch_chunk", fetch_chunk), "fetch_pending_items", fetch_pending_items)
-    assert await probe_credits(late, fund_platform, CreditTurns(late.caps, None), request_of(2, 3)) == GOOD
+    assert await probe_crediting(late, fund_platform, 2, 3) == GOOD
 
 
 async def test_a_chunk_that_another_run_closed_is_not_asked_for(
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
     await validated.chunks.hold_chunk("b", 0, "terminated")
-    assert await probe_credits(validated, fund_platform, CreditTurns(validated, None), request_of(2, 3)) == GOOD
+    assert await probe_crediting(validated, fund_platform, 2, 3) == GOOD
     assert fund_platform.answers == {}
 
 
@@ -270,6 +280,47 @@ async def test_a_fund_platform_that_is_away_says_nothing_about_the_order(
         raise ConnectionResetError("hung up")
 
     with pytest.raises(UnansweredError, match="hung up"):
-        await probe_credits(
-            validated, replaced(fund_platform, method, away), CreditTurns(validated, None), request_of(2, 3)
-        )
+        await probe_crediting(validated, replaced(fund_platform, method, away), 2, 3)
+
+
+async def test_an_order_that_a_platform_cannot_withdraw_is_held(
+    validated: MemorySettlementStore, fund_platform: CursedFundPlatform
+) -> None:
+    async def refuse(*_: object) -> object:
+        raise NotSupportedError("This platform withdraws nothing.")
+
+    found = await probe_crediting(validated, replaced(fund_platform, "withdraw_credits", refuse), 2, 3)
+    detail = "cursed; and the Fund Platform cannot withdraw it: This platform withdraws nothing."
+    assert found == isolated_of(Outcome.HELD, ReasonCode.OUTCOME_UNKNOWN, detail)
+
+
+@pytest.mark.parametrize("method", ["post_credits", "withdraw_credits"])
+async def test_what_a_fund_platforms_port_does_not_know_is_no_answer_and_isolates_nobody(
+    validated: MemorySettlementStore, fund_platform: CursedFundPlatform, method: str
+) -> None:
+    async def answer_with_a_page(*_: object) -> object:
+        raise ValueError("Expecting value: <html>")
+
+    with pytest.raises(UnansweredError, match=r"does not know.*<html>"):
+        await probe_crediting(validated, replaced(fund_platform, method, answer_with_a_page), 2, 3)
+
+
+async def test_what_an_order_centers_port_does_not_know_is_no_answer_and_isolates_nobody(
+    order_center: MemoryOrderCenter, store: MemorySettlementStore
+) -> None:
+    async def answer_with_a_page(*_: object) -> object:
+        raise KeyError("orders")
+
+    with pytest.raises(UnansweredError, match=r"does not know.*orders"):
+        await probe_judging(replaced(order_center, "fetch_records", answer_with_a_page), store, 0, 1)
+
+
+async def test_a_bug_of_the_rules_isolates_the_order_that_meets_it(
+    store: MemorySettlementStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_rejects(items: Sequence[Item], *_: object) -> list[object]:
+        raise RuntimeError(f"a bug in the rules at {len(items)} items")
+
+    monkeypatch.setattr(validating, "find_rejects", find_rejects)
+    found = await probe_judging(MemoryOrderCenter(), store, 2, 3)
+    assert found == isolated_of(Outcome.FAILED, ReasonCode.DATA_ERROR, "RuntimeError: a bug in the rules at 1 items")

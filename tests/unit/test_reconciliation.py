@@ -10,14 +10,13 @@ from domain.identifiers import credit_key
 from schemas.batches import BatchOpening, BatchSource, ControlTotals, OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
-from schemas.workflows import ChunkRef
 from settling.balancing import reconcile_batch
-from settling.chunks import credit_chunk, validate_chunk
-from settling.turns import CreditTurns
+from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.settlements import CALENDAR
+from tests.steps import ChunkCase, credit, validate
 
 CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
 ENDED_AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -55,7 +54,7 @@ async def fund_platform() -> MeddledFundPlatform:
     return fund_platform
 
 
-async def freeze(store: MemorySettlementStore, batch_id: str) -> ChunkRef:
+async def freeze(store: MemorySettlementStore, batch_id: str) -> ChunkCase:
     await store.filling.open_batch(
         BatchOpening(
             batch_id=batch_id,
@@ -69,7 +68,7 @@ async def freeze(store: MemorySettlementStore, batch_id: str) -> ChunkRef:
     await store.filling.append_orders(batch_id, [ORDER])
     await store.filling.freeze_batch(batch_id, CALENDAR)
     await store.batches.start_batch(batch_id)
-    return ChunkRef(batch_id=batch_id, chunk_index=0, cutoff_at=CUTOFF_AT)
+    return ChunkCase(batch_id, 0, CUTOFF_AT)
 
 
 async def reject_in_first_batch(
@@ -77,8 +76,8 @@ async def reject_in_first_batch(
 ) -> None:
     await order_center.load_records([OrderRecord(*ORDER[:3], 0, "USD", OrderStatus.DISPUTED, ENDED_AT, ENDED_AT)])
     first = await freeze(store, "first")
-    await validate_chunk(order_center, store, first)
-    await credit_chunk(store, fund_platform, CreditTurns(store.caps, None), first)
+    await validate(Systems(order_center, store, fund_platform), first)
+    await credit(Systems(order_center, store, fund_platform), first)
 
 
 async def test_a_rejected_order_that_another_batch_credits_meanwhile_is_no_imbalance(
@@ -89,8 +88,8 @@ async def test_a_rejected_order_that_another_batch_credits_meanwhile_is_no_imbal
     async def settle_in_second_batch() -> None:
         await order_center.load_records([OrderRecord(*ORDER[:3], 0, "USD", OrderStatus.COMPLETED, ENDED_AT, ENDED_AT)])
         second = await freeze(store, "second")
-        await validate_chunk(order_center, store, second)
-        await credit_chunk(store, fund_platform, CreditTurns(store.caps, None), second)
+        await validate(Systems(order_center, store, fund_platform), second)
+        await credit(Systems(order_center, store, fund_platform), second)
 
     fund_platform.meddle = settle_in_second_batch
     report = await reconcile_batch(store, fund_platform, "first")

@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from domain.errors import UnavailableError
+from domain.errors import DataError, UnavailableError
 from schemas.batches import BatchState, ExceptionItem, OfferedOrder
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
 from settling.rerunning import freeze_rerun
+from settling.systems import Systems
+from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.settlements import CALENDAR, kafka_opening_of, rerun_opening_of
@@ -54,12 +56,13 @@ async def freeze_after_repair(order_center: MemoryOrderCenter) -> MemorySettleme
         ]
     )
     opening = rerun_opening_of("rerun", "failed")
-    await freeze_rerun(order_center, store, opening, CALENDAR, after_item_no=-1, on_slice=lambda _: None)
+    systems = Systems(order_center, store, MemoryFundPlatform())
+    await freeze_rerun(systems, opening, CALENDAR, after_item_no=-1, on_slice=lambda _: None)
     return store
 
 
 async def test_records_that_cannot_be_read_do_not_keep_the_others_from_their_rerun() -> None:
-    order_center = PartlyUnreadableOrderCenter(ValueError("The row makes no sense."))
+    order_center = PartlyUnreadableOrderCenter(DataError("The row makes no sense."))
     store = await freeze_after_repair(order_center)
     assert (await store.batches.fetch_batch("rerun")).state == BatchState.FROZEN
     items = await store.chunks.fetch_pending_items("rerun", await store.chunks.fetch_chunk("rerun", 0))

@@ -7,11 +7,11 @@ from contextlib import closing, contextmanager
 from database.queries import load_query
 from domain.errors import UnavailableError
 from schemas.orders import OrderRecord
-from starters.order_file import BadRow, Slice
+from settling.importing.order_file import BadRow, Slice
 
-_CREATE_FIRST_ROWS = load_query("starters", "create_first_rows")
-_ADD_ROW = load_query("starters", "add_row")
-_FETCH_FIRST_ROW = load_query("starters", "fetch_first_row")
+_CREATE_FIRST_ROWS = load_query("settling.importing", "create_first_rows")
+_ADD_ROW = load_query("settling.importing", "add_row")
+_FETCH_FIRST_ROW = load_query("settling.importing", "fetch_first_row")
 
 
 class FirstRows:

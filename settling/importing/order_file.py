@@ -9,12 +9,10 @@ from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-import typer
-
 from domain import limits
 from domain.errors import SettleError
 from schemas.orders import OrderRecord
-from starters.order_row import fields_of, record_of
+from settling.importing.order_row import fields_of, record_of
 
 COLUMNS = OrderRecord._fields
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -76,7 +74,7 @@ class OrderFile:
 
     def __str__(self) -> str:
         """The file's name for a sentence; one that is no text is shown with replacement characters."""
-        return typer.format_filename(self.path)
+        return shown_path(self.path)
 
     def read_slices(self) -> Iterator[Slice]:
         """Read the rows, each line by itself. Memory holds one slice, and of an over-long line its beginning.
@@ -155,5 +153,10 @@ def open_order_file(path: Path) -> Iterator[OrderFile]:
         yield order_file
 
 
+def shown_path(path: Path) -> str:
+    """A file's name for a sentence; one that is no text is shown with replacement characters."""
+    return os.fsencode(path).decode(errors="replace")
+
+
 def _unreadable(path: Path, error: OSError) -> OrderFileError:
-    return OrderFileError(f"{typer.format_filename(path)} cannot be read: {error.strerror}.")
+    return OrderFileError(f"{shown_path(path)} cannot be read: {error.strerror}.")

@@ -4,9 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
-from starters.order_file import BadRow, OrderFileError
+from settling.importing.order_file import BadRow, OrderFileError, shown_path
 
 COLUMNS = ("line", "reason", "row")
 _FIRST_LINE = ",".join(COLUMNS).encode() + b"\n"
@@ -40,7 +38,7 @@ class RejectedFile:
 
     def __str__(self) -> str:
         """The file's name for a sentence."""
-        return typer.format_filename(self.path)
+        return shown_path(self.path)
 
     def write(self, rows: Sequence[BadRow]) -> None:
         """Add rows; the operating system has them when this returns.

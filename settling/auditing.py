@@ -1,0 +1,262 @@
+"""Every order held against the ledger, and both systems against themselves.
+
+The two systems share no database, so their orders are read in slices of one order and merged here, in constant
+memory. It may run at any moment, also while batches are filled and settled:
+
+- Of each slice the items are read first and the ledger after them. What is settled had its credit before, so it is
+  there; a credit that came since belongs to an item read as pending, and is unconfirmed.
+- What looks like a break is read again, the item after the ledger this time: the credit may be of an order that was
+  taken in, or came in again, after its slice was read.
+- Each check of a system against itself is one snapshot, in which every transaction is whole.
+"""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+from itertools import chain, zip_longest
+from typing import NamedTuple
+
+from domain import limits
+from domain.control_totals import totals_of
+from domain.identifiers import credit_key, order_id_of_credit_key
+from fund_platform.port import FundPlatform
+from schemas.audit import MISSING, PENDING, AuditBreak, AuditReport, LatestItem
+from schemas.batches import ControlTotals
+from schemas.ledger import LedgerCredit
+from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
+from settlement_store.port import SettlementStore
+
+_UNCONFIRMED_OUTCOMES = frozenset({PENDING, Outcome.HELD})
+TOTALS = ("settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
+_KEY_AFTER_ALL = "\U0010ffff" * limits.IDENTIFIER_LENGTH_MAX
+_SURROGATES = range(0xD800, 0xE000)
+
+
+class _Look(NamedTuple):
+    """An order as the two systems hold it: by its key, its latest item and its credit."""
+
+    key: str
+    item: LatestItem | None
+    credit: LedgerCredit | None
+
+
+async def audit(store: SettlementStore, fund_platform: FundPlatform) -> AuditReport:
+    """Check invariants 1 to 5 over everything, from the stored plans, the items and the ledger.
+
+    Reads only, in slices of `limits.AUDIT_SLICE_ORDER_COUNT`. What it names as a break is one, whatever runs
+    meanwhile. At most `limits.AUDIT_BREAK_COUNT_MAX` breaks are kept, of every kind that was found; if there are
+    more, one of the kind `more_breaks` says so at the end.
+    """
+    tally = _Tally()
+    breaks = _Breaks()
+    async for first_look in _look_at_all(store, fund_platform):
+        look = first_look
+        suspected = _judge(look)
+        if suspected and not breaks.is_full(suspected.kind):
+            look = await _look_again(store, fund_platform, look.key)
+            breaks.add(_judge(look))
+        tally.add(look)
+    for found in await store.audit.fetch_store_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
+        breaks.add(AuditBreak(**found._asdict()))
+    for kind, break_id, detail in await fund_platform.proof.fetch_ledger_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
+        breaks.add(AuditBreak(kind=kind, id=break_id, detail=detail))
+    offers = await store.audit.fetch_offer_counts()
+    return AuditReport(
+        ok=not breaks.by_kind,
+        orders=tally.order_count,
+        **tally.totals(),
+        duplicates=offers.duplicate_count,
+        conflicts=offers.conflict_count,
+        duplicate_credits=len(breaks.by_kind.get("duplicate_credit", ())),
+        unbalanced_entries=len(breaks.by_kind.get("unbalanced_entry", ())),
+        balance_breaks=len(breaks.by_kind.get("balance_off", ())),
+        oldest_pending_at=tally.oldest_pending_at,
+        breaks=breaks.in_turn(),
+    )
+
+
+async def find_break(store: SettlementStore, fund_platform: FundPlatform, order_id: str) -> AuditBreak | None:
+    """Hold one order against the ledger as the audit does; None if nothing is wrong with it."""
+    key = credit_key(order_id)
+    item = await store.audit.fetch_item_of_order(order_id)
+    if _judge(_Look(key, item, await _fetch_credit(fund_platform, key))) is None:
+        return None
+    return _judge(await _look_again(store, fund_platform, key))
+
+
+async def _look_at_all(store: SettlementStore, fund_platform: FundPlatform) -> AsyncIterator[_Look]:
+    """Merge the orders and the credits: each order and each credit once, slice by slice in key order."""
+    after_order_id = after_key = ""
+    is_last = False
+    while not is_last:
+        items = await store.audit.fetch_latest_items(after_order_id, limits.AUDIT_SLICE_ORDER_COUNT)
+        is_last = len(items) < limits.AUDIT_SLICE_ORDER_COUNT
+        item_by_key = {credit_key(item.order_id): item for item in items}
+        last_key = None if is_last else credit_key(items[-1].order_id)
+        async for credit in _fetch_credits(fund_platform, after_key, last_key):
+            key = credit.idempotency_key
+            yield _Look(key, item_by_key.pop(key, None), credit)
+        for key, item in item_by_key.items():
+            yield _Look(key, item, None)
+        if last_key:
+            after_order_id, after_key = items[-1].order_id, last_key
+
+
+async def _fetch_credits(
+    fund_platform: FundPlatform, after_key: str, last_key: str | None
+) -> AsyncIterator[LedgerCredit]:
+    """Read the credits after one key up to another, or up to the end; what a slice brings beyond is not used.
+
+    It would be older than the items of the next slice.
+    """
+    while True:
+        found = await fund_platform.proof.fetch_credits(after_key, limits.AUDIT_SLICE_ORDER_COUNT)
+        for credit in found:
+            if last_key and credit.idempotency_key > last_key:
+                return
+            yield credit
+        if len(found) < limits.AUDIT_SLICE_ORDER_COUNT:
+            return
+        after_key = found[-1].idempotency_key
+
+
+async def _look_again(store: SettlementStore, fund_platform: FundPlatform, key: str) -> _Look:
+    """Read one order's credit, then its item.
+
+    A credit that is there stays, so the item read after it has what belongs to it: a claim, and no refusal. An item
+    that was settled stays settled, and was so before its credit is now asked for again.
+    """
+    credit = await _fetch_credit(fund_platform, key)
+    order_id = order_id_of_credit_key(key)
+    item = await store.audit.fetch_item_of_order(order_id) if credit_key(order_id) == key else None
+    return _Look(key, item, credit)
+
+
+async def _fetch_credit(fund_platform: FundPlatform, key: str) -> LedgerCredit | None:
+    found = await fund_platform.proof.fetch_credits(_key_before(key), 1)
+    return found[0] if found and found[0].idempotency_key == key else None
+
+
+def _key_before(key: str) -> str:
+    """A key right before this one: what lies between is longer than any order's key."""
+    code_point = ord(key[-1]) - 1
+    if code_point == 0:  # no text holds it
+        return key[:-1]
+    return key[:-1] + chr(_SURROGATES.start - 1 if code_point in _SURROGATES else code_point) + _KEY_AFTER_ALL
+
+
+def _judge(look: _Look) -> AuditBreak | None:
+    """What is wrong with an order, if anything."""
+    item, credit = look.item, look.credit
+    if item is None or item.outcome == MISSING:
+        return _judge_without_item(look)
+    kind = _kind_with_credit(item, credit) if credit else _kind_without_credit(item)
+    if kind is None:
+        return None
+    reason = f" for {item.reason_code}" if item.reason_code else ""
+    credited = f"its credit of {_money(credit)}" if credit else f"no credit {look.key}"
+    detail = f"In batch {item.batch_id} it is {item.outcome}{reason} with {_money(item)}; the ledger has {credited}."
+    return AuditBreak(kind=kind, id=item.order_id, detail=detail)
+
+
+def _kind_without_credit(item: LatestItem) -> str | None:
+    """What is wrong with an order that has no credit, if anything."""
+    if item.outcome == Outcome.SETTLED:
+        return "settled_without_credit"
+    return "conflict_unfounded" if item.reason_code == ReasonCode.PAYLOAD_CONFLICT else None
+
+
+def _kind_with_credit(item: LatestItem, credit: LedgerCredit) -> str | None:
+    """What is wrong with an order that has a credit, if anything."""
+    has_its_payload = _payload(item) == _payload(credit)
+    if item.outcome in RELEASING_OUTCOMES:
+        return "credit_of_rejected"
+    if item.reason_code == ReasonCode.NOT_ATTEMPTED:
+        return "credit_of_unattempted"
+    if item.reason_code == ReasonCode.PAYLOAD_CONFLICT and has_its_payload:
+        return "conflict_unfounded"
+    if item.outcome == Outcome.SETTLED and not has_its_payload:
+        return "credit_differs"
+    return None
+
+
+def _judge_without_item(look: _Look) -> AuditBreak | None:
+    if look.item:
+        credited = f"has a credit of {_money(look.credit)}" if look.credit else "has no credit"
+        detail = f"The item that the order's claim names is missing, or another one. The ledger {credited} for it."
+        return AuditBreak(kind="item_missing", id=look.item.order_id, detail=detail)
+    if look.credit:
+        detail = f"The ledger has a credit of {_money(look.credit)}, but no order with a claim has this key."
+        return AuditBreak(kind="credit_without_item", id=look.key, detail=detail)
+    return None
+
+
+def _payload(of: LatestItem | LedgerCredit) -> tuple[str, int, str]:
+    return of.account_id, of.amount_minor, of.currency
+
+
+def _money(of: LatestItem | LedgerCredit) -> str:
+    return f"{of.amount_minor} minor units of {of.currency} for account {of.account_id}"
+
+
+class _Tally:
+    """Orders counted once each, and their credits, by row and currency."""
+
+    def __init__(self) -> None:
+        self.order_count = 0
+        self.oldest_pending_at: datetime | None = None
+        self._counts: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+
+    def add(self, look: _Look) -> None:
+        """Count an order and its credit."""
+        item, credit = look.item, look.credit
+        if item:
+            self.order_count += 1
+            if item.outcome != MISSING:
+                self._count(item.outcome, item)
+            if item.outcome == PENDING:
+                self.oldest_pending_at = min(self.oldest_pending_at or item.opened_at, item.opened_at)
+        if credit:
+            self._count("ledger", credit)
+            if item and item.outcome in _UNCONFIRMED_OUTCOMES:
+                self._count("unconfirmed", credit)
+
+    def _count(self, row: str, of: LatestItem | LedgerCredit) -> None:
+        counts = self._counts[row, of.currency]
+        counts[0] += 1
+        counts[1] += of.amount_minor
+
+    def totals(self) -> dict[str, ControlTotals]:
+        """The control totals of each row."""
+        return {
+            row: totals_of(
+                (currency, counts[0], counts[1]) for (of, currency), counts in self._counts.items() if of == row
+            )
+            for row in TOTALS
+        }
+
+
+class _Breaks:
+    """Breaks by kind; of each kind one more than is shown, which tells that there are more."""
+
+    def __init__(self) -> None:
+        self.by_kind: dict[str, list[AuditBreak]] = {}
+
+    def is_full(self, kind: str) -> bool:
+        """Whether another break of this kind would not be kept."""
+        return len(self.by_kind.get(kind, ())) > limits.AUDIT_BREAK_COUNT_MAX
+
+    def add(self, found: AuditBreak | None) -> None:
+        """Keep a break, if it is one and there is room."""
+        if found and not self.is_full(found.kind):
+            self.by_kind.setdefault(found.kind, []).append(found)
+
+    def in_turn(self) -> list[AuditBreak]:
+        """The breaks to show: of each kind one in turn, so that no kind hides another."""
+        turns: Iterable[AuditBreak | None] = chain.from_iterable(zip_longest(*self.by_kind.values()))
+        found = [each for each in turns if each]
+        if len(found) <= limits.AUDIT_BREAK_COUNT_MAX:
+            return sorted(found, key=lambda each: (each.kind, each.id))
+        shown = found[: limits.AUDIT_BREAK_COUNT_MAX]
+        detail = f"There are more breaks than the {len(shown):,} shown; repair these, then audit again."
+        return [*shown, AuditBreak(kind="more_breaks", id="", detail=detail)]

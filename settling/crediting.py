@@ -1,0 +1,151 @@
+"""The second step over a chunk: have its valid orders credited, store what came of them, and close the chunk."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from domain.errors import (
+    ChunkDataError,
+    ChunkUnfinishedError,
+    DataError,
+    InvariantViolationError,
+    UnansweredError,
+    UnavailableError,
+)
+from domain.identifiers import chunk_workflow_id, credit_key
+from domain.tables import Table, columns_of
+from schemas.batches import ChunkKey, ChunkState, ExceptionItem, Item, OutcomeTotals
+from schemas.isolation import ItemRange, SetAside
+from schemas.ledger import CreditRequest, CreditResultCode
+from schemas.reasons import Outcome, ReasonCode
+from settlement_store.port.chunks import Chunks
+from settling.failures import calling, describe, over_items
+from settling.set_aside import NOTHING_ASIDE, leave_out
+from settling.systems import Systems
+from settling.turns import CreditTurns
+
+SETTLED_CODES = frozenset({CreditResultCode.CREATED, CreditResultCode.EXISTS})
+EXCEPTION_BY_CODE = MappingProxyType(
+    {
+        CreditResultCode.ACCOUNT_NOT_FOUND: (Outcome.REJECTED, ReasonCode.ACCOUNT_NOT_FOUND),
+        CreditResultCode.ACCOUNT_CLOSED: (Outcome.REJECTED, ReasonCode.ACCOUNT_CLOSED),
+        CreditResultCode.CURRENCY_MISMATCH: (Outcome.REJECTED, ReasonCode.ACCOUNT_CURRENCY_DIFFERS),
+        CreditResultCode.WITHDRAWN: (Outcome.FAILED, ReasonCode.DATA_ERROR),
+        CreditResultCode.EXISTS_WITH_DIFFERENT_PAYLOAD: (Outcome.HELD, ReasonCode.PAYLOAD_CONFLICT),
+    }
+)
+
+# A method of the Fund Platform's port that answers credit requests.
+AskForCredits = Callable[[str, Sequence[CreditRequest]], Awaitable[Mapping[str, CreditResultCode]]]
+
+
+async def credit_chunk(
+    systems: Systems,
+    turns: CreditTurns,
+    key: ChunkKey,
+    *,
+    is_turn_promised: bool = False,
+    set_aside: SetAside = NOTHING_ASIDE,
+) -> OutcomeTotals:
+    """Have a validated chunk's orders credited, then store their outcomes and close the chunk. Idempotent.
+
+    A closed chunk is left as it is, and its stored totals are returned; also one that was closed while the Fund
+    Platform was asked, and whose orders have come in again since.
+
+    Args:
+        systems: the Fund Platform credits, the store has the chunk.
+        turns: turns to send credits under a cap.
+        key: the chunk.
+        is_turn_promised: whether the chunk was told to ask now for its turn.
+        set_aside: items of which nothing is requested. Those that stand alone are stored with their outcomes, and held
+            items as of unknown outcome, in the same transaction.
+
+    Raises:
+        InvariantViolationError: the chunk was never validated, or a pending item's claim has moved on.
+        ChunkDataError: the data of items that are not set aside make it fail; nothing was stored.
+        UnansweredError: the Fund Platform gave no answer; the credits may exist.
+        TurnLaterError: a cap on credits makes the chunk wait; nothing was requested.
+    """
+    chunk = await systems.store.chunks.fetch_chunk(*key)
+    if chunk.state == ChunkState.CLOSED:
+        return await systems.store.chunks.fetch_chunk_totals(*key)
+    if chunk.state == ChunkState.PLANNED:
+        raise InvariantViolationError(
+            f"Chunk {key.chunk_index} of batch {key.batch_id} is to be credited but has no stored validation. "
+            "Nothing was requested; look at the chunk's workflow in the Temporal web UI."
+        )
+    pending = await systems.store.chunks.fetch_pending_items(key.batch_id, chunk)
+    items, exceptions = leave_out(set_aside, pending, ReasonCode.OUTCOME_UNKNOWN)
+    await turns.take(key.batch_id, len(items), is_promised=is_turn_promised)
+    return await credit_items(systems, key, ItemRange(chunk.item_start, chunk.item_end), items, exceptions)
+
+
+async def credit_items(
+    systems: Systems, key: ChunkKey, within: ItemRange, items: Sequence[Item], exceptions: Sequence[ExceptionItem]
+) -> OutcomeTotals:
+    """Have pending items of a validated chunk credited, and close it with what came of them; a turn was taken for them.
+
+    Args:
+        systems: the Fund Platform credits, the store has the chunk.
+        key: the chunk.
+        within: the chunk's items.
+        items: those to credit.
+        exceptions: the outcomes of the other pending items.
+
+    Raises:
+        ChunkDataError, InvariantViolationError, UnansweredError: as `credit_chunk` does.
+    """
+    codes = await ask_for_credits(systems.fund_platform.credits.post_credits, key, items, within)
+    if CreditResultCode.SUPERSEDED in codes.values():
+        superseded = next(item for item in items if codes.get(item.item_no) == CreditResultCode.SUPERSEDED)
+        return await fetch_totals_of_zombie(systems.store.chunks, key, superseded)
+    refused = [
+        ExceptionItem(item_no, *EXCEPTION_BY_CODE[code]) for item_no, code in codes.items() if code not in SETTLED_CODES
+    ]
+    return await systems.store.chunks.store_outcomes(*key, [*exceptions, *refused])
+
+
+async def ask_for_credits(
+    ask: AskForCredits, key: ChunkKey, items: Sequence[Item], within: ItemRange
+) -> dict[int, CreditResultCode]:
+    """Have the Fund Platform answer for items, each under its order's key and its claim number.
+
+    Returns:
+        The codes other than `created`, by `item_no`.
+
+    Raises:
+        ChunkDataError: the data of an item of the range `within` make it fail, or its answer makes no sense.
+        NotSupportedError: the platform cannot do what is asked.
+        UnansweredError: it gave no answer; what was requested may exist.
+    """
+    item_nos, order_ids, account_ids, amounts_minor, currencies, claim_nos, _ = columns_of(Item, items)
+    keys = list(map(credit_key, order_ids))
+    requests = Table(CreditRequest, (keys, claim_nos, account_ids, amounts_minor, currencies))
+    try:
+        with calling("The Fund Platform"):
+            codes = await ask(chunk_workflow_id(*key), requests)
+    except (DataError, InvariantViolationError) as error:
+        raise ChunkDataError(describe(error), *within) from error
+    except (UnavailableError, UnansweredError) as error:
+        raise UnansweredError(
+            f"The Fund Platform gave no answer for chunk {key.chunk_index}: {describe(error)}"
+        ) from error
+    with over_items(within):
+        answers = zip(item_nos, map(codes.__getitem__, keys), strict=True)
+        created = CreditResultCode.CREATED
+        return {item_no: CreditResultCode(code) for item_no, code in answers if code != created}
+
+
+async def fetch_totals_of_zombie(chunks: Chunks, key: ChunkKey, superseded: Item) -> OutcomeTotals:
+    """The totals of a chunk that another run closed: only then can a later item have an order's claim.
+
+    Raises:
+        InvariantViolationError: the chunk is not closed.
+    """
+    try:
+        return await chunks.fetch_chunk_totals(*key)
+    except ChunkUnfinishedError as error:
+        raise InvariantViolationError(
+            f"The Fund Platform answered superseded for order {superseded.order_id}, claim number "
+            f"{superseded.claim_no}: a later item holds its claim, although chunk {key.chunk_index} of batch "
+            f"{key.batch_id} is not closed. Nothing was stored; run: settle audit"
+        ) from error

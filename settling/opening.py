@@ -1,0 +1,56 @@
+"""Opening batches, by the way their orders are found."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from domain.batch_openings import BatchSettings, plan_scheduled_opening, required_cutoff, stored_opening
+from domain.errors import BatchMismatchError, BatchNotFoundError
+from order_center.port import OrderCenter
+from schemas.batches import Batch, BatchOpening
+from settlement_store.port import SettlementStore
+
+
+class ManualBatch(NamedTuple):
+    """The batch that a person asked for: `known` if it was there before; without an opening nothing is overdue."""
+
+    opening: BatchOpening | None
+    known: Batch | None
+
+
+async def open_manual_batch(order_center: OrderCenter, store: SettlementStore, opening: BatchOpening) -> ManualBatch:
+    """Open a batch over the orders that are overdue at its cutoff, unless there are none. Idempotent.
+
+    A batch that has the id already keeps what it was opened with. A new one is stored before its workflow is started:
+    PostgreSQL knows of every batch that Temporal may know of.
+
+    Raises:
+        TooManyBatchesError: as `Filling.open_batch` does.
+    """
+    try:
+        known = await store.batches.fetch_batch(opening.batch_id)
+    except BatchNotFoundError:
+        if not (await order_center.fetch_overdue_slice(required_cutoff(opening), None, 1)).orders:
+            return ManualBatch(None, None)
+        await store.filling.open_batch(opening)
+        return ManualBatch(opening, None)
+    return ManualBatch(stored_opening(known), known)
+
+
+async def open_scheduled_batch(
+    store: SettlementStore, settings: BatchSettings, batch_id: str, scheduled_at: datetime
+) -> BatchOpening:
+    """Open the batch of a run of the daily schedule. Idempotent.
+
+    A batch that is stored under this id already keeps what it was opened with: the settings may have changed since an
+    earlier attempt.
+
+    Raises:
+        WrongCallError: the id cannot name a batch.
+        TooManyBatchesError: as `Filling.open_batch` does.
+    """
+    opening = plan_scheduled_opening(settings, batch_id, scheduled_at)
+    try:
+        await store.filling.open_batch(opening)
+    except BatchMismatchError:
+        return stored_opening(await store.batches.fetch_batch(batch_id))
+    return opening

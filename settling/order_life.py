@@ -1,0 +1,55 @@
+"""The whole life of one order, from all three systems."""
+
+from domain.errors import DataError, WrongCallError
+from domain.identifiers import credit_key
+from domain.order_answers import OrderAnswer, plan_answer, plan_breaks
+from order_center.port import OrderCenter
+from schemas.order_life import OrderLife, OrderStanding
+from settling.auditing import find_break
+from settling.failures import describe
+from settling.systems import Systems
+
+
+async def fetch_order_life(systems: Systems, order_id: str) -> OrderLife:
+    """Read all that the three systems hold of an order.
+
+    One after the other, so that what happens meanwhile is no break: an order that was read as acknowledged has
+    its item, and one that was read as settled its posting.
+
+    Raises:
+        WrongCallError: none of them knows the order.
+    """
+    store, fund_platform = systems.store, systems.fund_platform
+    standing, order_error = await _fetch_standing(systems.order_center, order_id)
+    items = await store.orders.fetch_items_of_order(order_id)
+    credit = await fund_platform.proof.fetch_credit_life(credit_key(order_id))
+    found = await find_break(store, fund_platform, order_id)
+    breaks = [*([found] if found else []), *plan_breaks(order_id, items, credit)]
+    if not (standing or order_error or items or credit.answer or breaks):
+        raise WrongCallError(
+            f"No system knows order {order_id}: neither the Order Center, nor a batch, nor the Fund Platform. "
+            "Check its id."
+        )
+    if order_error and not items:
+        answer = OrderAnswer(f"Order {order_id} is in no batch, and its record cannot be read.", "Repair the record.")
+    else:
+        answer = plan_answer(order_id, standing, items, credit, is_broken=bool(breaks))
+    return OrderLife(
+        order_id=order_id,
+        answer=answer.sentence,
+        next_step=answer.next_step,
+        breaks=breaks,
+        order=standing,
+        order_error=order_error,
+        items=items,
+        conflicts=await store.orders.fetch_conflicts_of_order(order_id),
+        credit=credit,
+    )
+
+
+async def _fetch_standing(order_center: OrderCenter, order_id: str) -> tuple[OrderStanding | None, str | None]:
+    """The order as the Order Center has it, or why its record cannot be read: it may be what made an item fail."""
+    try:
+        return await order_center.fetch_order(order_id), None
+    except DataError as error:
+        return None, describe(error)

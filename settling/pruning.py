@@ -1,0 +1,76 @@
+"""Moving the items of batches that are past their retention out of the tables that settling works on."""
+
+from collections.abc import AsyncGenerator, Callable
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from domain import limits
+from fund_platform.port import FundPlatform
+from schemas.batches import RetiredBatch
+from settlement_store.port import SettlementStore
+from settling.balancing import reconcile_batch
+
+
+class KeptBecause(StrEnum):
+    """Why a batch that is past its retention keeps its items."""
+
+    HELD = "held"
+    RERUN_UNCLOSED = "rerun_unclosed"
+    UNDELIVERED = "undelivered"
+    OUT_OF_BALANCE = "out_of_balance"
+    RERUN_OPENED = "rerun_opened"
+    """A batch that reruns it was opened just now."""
+
+
+class RetiredFate(NamedTuple):
+    """A batch past its retention: pruned, or why it keeps its items."""
+
+    batch: RetiredBatch
+    kept_because: KeptBecause | None
+
+
+async def prune_batches(
+    store: SettlementStore,
+    fund_platform: FundPlatform,
+    closed_before: datetime,
+    on_step: Callable[[RetiredBatch, int], None],
+) -> AsyncGenerator[RetiredFate, None]:
+    """Prune the batches that were closed before a time, oldest first, each once its report is kept.
+
+    May be ended and run again at any time. Claims, plans and totals stay, and each item keeps its payload and outcome.
+
+    Args:
+        store: holds the batches.
+        fund_platform: holds the ledger, with which a batch must balance.
+        closed_before: aware.
+        on_step: told of the batch, and how many items each step pruned.
+
+    Yields:
+        Each batch, when it is done with.
+    """
+    last: RetiredBatch | None = None
+    while batches := await store.pruning.fetch_retired_batches(closed_before, last, limits.PRUNE_SLICE_BATCH_COUNT):
+        for batch in batches:
+            kept_because = _waits_for(batch) or await _keep_report(store, fund_platform, batch)
+            if kept_because is None:
+                while pruned_count := await store.pruning.prune_chunks(batch.batch_id):
+                    on_step(batch, pruned_count)
+            yield RetiredFate(batch, kept_because)
+        last = batches[-1]
+
+
+def _waits_for(batch: RetiredBatch) -> KeptBecause | None:
+    if batch.held_count:
+        return KeptBecause.HELD
+    if batch.unclosed_rerun_count:
+        return KeptBecause.RERUN_UNCLOSED
+    return KeptBecause.UNDELIVERED if batch.undelivered_count else None
+
+
+async def _keep_report(store: SettlementStore, fund_platform: FundPlatform, batch: RetiredBatch) -> KeptBecause | None:
+    """Keep the batch's report, if it balances; why not, otherwise."""
+    report = await reconcile_batch(store, fund_platform, batch.batch_id)
+    if not report.balanced:
+        return KeptBecause.OUT_OF_BALANCE
+    return None if await store.pruning.keep_report(report) else KeptBecause.RERUN_OPENED

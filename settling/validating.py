@@ -1,0 +1,151 @@
+"""The first step over a chunk: hold its orders against the Order Center's records, and store the rejects."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import compress
+from typing import NamedTuple
+
+from domain import limits
+from domain.errors import ChunkDataError, DataError
+from domain.order_rules import find_rejects
+from domain.tables import Table, columns_of
+from order_center.port import OrderCenter
+from schemas.batches import ChunkKey, ChunkState, ExceptionItem, Item, OutcomeTotals
+from schemas.isolation import ItemRange, SetAside
+from schemas.orders import RecordVersion, TransactionRecord
+from schemas.reasons import Outcome, ReasonCode
+from settling.failures import calling, describe, over_items
+from settling.set_aside import NOTHING_ASIDE, leave_out
+from settling.systems import Systems
+
+# The announcement was at fault, not the order: the record is still to come in, as it says or when it is overdue.
+# And so a late attempt, which may have read a newer record than was validated, acknowledges none that differs from the
+# frozen item.
+_OFFERED_AGAIN = frozenset(
+    {
+        ReasonCode.ORDER_UNKNOWN,
+        ReasonCode.ACCOUNT_DIFFERS,
+        ReasonCode.AMOUNT_DIFFERS,
+        ReasonCode.CURRENCY_DIFFERS,
+        ReasonCode.AFTER_SALE_NOT_OVER,
+    }
+)
+
+
+class Judgement(NamedTuple):
+    """The items that are to be rejected, with the reason, and the records that were found."""
+
+    rejects: list[tuple[Item, ReasonCode]]
+    records: Sequence[TransactionRecord]
+
+    def read_versions(self) -> list[RecordVersion]:
+        """The records that are answered for, to be acknowledged in the version that was read."""
+        offered_again = {item.order_id for item, reason in self.rejects if reason in _OFFERED_AGAIN}
+        order_ids, *_, versions = columns_of(TransactionRecord, self.records)
+        read = Table(RecordVersion, (order_ids, versions))
+        return [version for version in read if version.order_id not in offered_again]
+
+
+class Validated(NamedTuple):
+    """A validated chunk: its items, its totals so far, and what is pending; None if another attempt validated it."""
+
+    items: ItemRange
+    totals: OutcomeTotals
+    pending: Sequence[Item] | None
+
+
+async def validate_chunk(
+    systems: Systems,
+    key: ChunkKey,
+    cutoff_at: datetime,
+    *,
+    acknowledges: bool = False,
+    set_aside: SetAside = NOTHING_ASIDE,
+) -> Validated:
+    """Validate a planned chunk's orders against the Order Center's records, and store the rejects.
+
+    What counts is the payload that was frozen: a record that has changed since does not agree with it. An item that
+    inherits the unknown is not validated. A chunk that is validated already is left as it is, and its stored totals
+    are returned. Idempotent, and atomic but for the acknowledgement.
+
+    Args:
+        systems: the Order Center has the records, the store the chunk.
+        key: the chunk.
+        cutoff_at: the after-sale period of an order must have ended before it.
+        acknowledges: whether to tell the Order Center which records were answered for, once the step is stored. A
+            crash in between leaves its orders offered: a later run counts them as duplicates.
+        set_aside: items that are not validated. Those that stand alone are stored with their outcomes, and held items
+            as not attempted, in the same transaction.
+
+    Raises:
+        ChunkDataError: the data of items that are not set aside make it fail; nothing was stored.
+    """
+    chunk = await systems.store.chunks.fetch_chunk(*key)
+    within = ItemRange(chunk.item_start, chunk.item_end)
+    if chunk.state != ChunkState.PLANNED:
+        return Validated(within, (await systems.store.chunks.store_validation(*key, [])).totals, None)
+    pending = await systems.store.chunks.fetch_pending_items(key.batch_id, chunk)
+    items, exceptions = leave_out(set_aside, items_to_judge(pending), ReasonCode.NOT_ATTEMPTED)
+    judgement = await judge(systems.order_center, items, cutoff_at, within)
+    exceptions += [ExceptionItem(item.item_no, Outcome.REJECTED, reason) for item, reason in judgement.rejects]
+    stored = await systems.store.chunks.store_validation(*key, exceptions)
+    if acknowledges:
+        await systems.order_center.acknowledge(judgement.read_versions())
+    return Validated(within, stored.totals, _without(pending, exceptions) if stored.is_new else None)
+
+
+def items_to_judge(pending: Sequence[Item]) -> Sequence[Item]:
+    """The items that validation judges: not those that inherit the unknown."""
+    *_, inherit_unknown = columns_of(Item, pending)
+    return [item for item in pending if not item.inherits_unknown] if any(inherit_unknown) else pending
+
+
+async def judge(
+    order_center: OrderCenter,
+    items: Sequence[Item],
+    cutoff_at: datetime,
+    within: ItemRange,
+    unknown_order_pauses_s: Sequence[float] = limits.UNKNOWN_ORDER_PAUSES_S,
+) -> Judgement:
+    """Read the items' records and judge each by the rules; has no effect.
+
+    Raises:
+        ChunkDataError: the data of an item of the range `within` make it fail.
+        UnavailableError, UnansweredError: the Order Center could not be read.
+    """
+    _, order_ids, *_ = columns_of(Item, items)
+    try:
+        with calling("The Order Center"):
+            records = await _fetch_records(order_center, order_ids, unknown_order_pauses_s)
+    except DataError as error:
+        raise ChunkDataError(describe(error), *within) from error
+    with over_items(within):
+        return Judgement(find_rejects(items, records, cutoff_at), records)
+
+
+async def _fetch_records(
+    order_center: OrderCenter, order_ids: Sequence[str], unknown_order_pauses_s: Sequence[float]
+) -> Sequence[TransactionRecord]:
+    """Read the orders' records; for those that are not known, ask again after each pause.
+
+    An order's announcement can outrun the Order Center's own commit.
+    """
+    records = await order_center.fetch_records(order_ids)
+    for pause_s in unknown_order_pauses_s:
+        if len(records) == len(order_ids):
+            break
+        known_ids, *_ = columns_of(TransactionRecord, records)
+        unknown_ids = set(order_ids).difference(known_ids)
+        await asyncio.sleep(pause_s)
+        records = [*records, *await order_center.fetch_records(sorted(unknown_ids))]
+    return records
+
+
+def _without(items: Sequence[Item], exceptions: Sequence[ExceptionItem]) -> Sequence[Item]:
+    if not exceptions:
+        return items
+    columns = columns_of(Item, items)
+    left_out = {exception.item_no for exception in exceptions}
+    stay = [item_no not in left_out for item_no in columns[0]]
+    return Table(Item, [list(compress(column, stay)) for column in columns])

@@ -1,0 +1,46 @@
+"""A chunk's steps as the tests of use cases call them: one chunk, its cutoff, no cap on credits."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from schemas.batches import ChunkKey, OutcomeTotals
+from schemas.isolation import SetAside
+from settling.both_steps import settle_chunk
+from settling.crediting import credit_chunk
+from settling.set_aside import NOTHING_ASIDE
+from settling.systems import Systems
+from settling.turns import CreditTurns
+from settling.validating import validate_chunk
+
+
+class ChunkCase(NamedTuple):
+    """A chunk, and what its validation is told."""
+
+    batch_id: str
+    chunk_index: int
+    cutoff_at: datetime
+    acknowledges: bool = False
+
+    @property
+    def key(self) -> ChunkKey:
+        return ChunkKey(self.batch_id, self.chunk_index)
+
+
+def turns_of(systems: Systems) -> CreditTurns:
+    """Turns without a cap of the installation."""
+    return CreditTurns(systems.store.caps, None)
+
+
+async def validate(systems: Systems, case: ChunkCase, set_aside: SetAside = NOTHING_ASIDE) -> OutcomeTotals:
+    validated = await validate_chunk(
+        systems, case.key, case.cutoff_at, acknowledges=case.acknowledges, set_aside=set_aside
+    )
+    return validated.totals
+
+
+async def credit(systems: Systems, case: ChunkCase, set_aside: SetAside = NOTHING_ASIDE) -> OutcomeTotals:
+    return await credit_chunk(systems, turns_of(systems), case.key, set_aside=set_aside)
+
+
+async def settle_at_once(systems: Systems, case: ChunkCase) -> OutcomeTotals:
+    return await settle_chunk(systems, turns_of(systems), case.key, case.cutoff_at, acknowledges=case.acknowledges)
