@@ -18,6 +18,7 @@ from schemas.orders import OrderRecord, OrderStatus
 from settling.auditing import audit
 from settling.freezing import freeze_overdue_orders
 from settling.systems import Systems
+from tests import steps
 from tests.databases import DatabaseUrls
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
@@ -31,7 +32,6 @@ from tests.integration.audit_world import (
     settle_chunk,
 )
 from tests.settlements import CALENDAR
-from tests.steps import credit, validate
 
 Step = Callable[[], Awaitable[object]]
 
@@ -82,9 +82,9 @@ async def request_credits(ports: Systems, batch_id: str, chunk_index: int) -> No
 def steps_of_chunk(rng: random.Random, ports: Systems, batch_id: str, chunk_index: int) -> list[Step]:
     """A chunk's way: to its end, or held before or after its validation; with steps repeated, as by zombies."""
     ref = ref_of(batch_id, chunk_index)
-    validate: Step = lambda: validate(ports, ref)  # noqa: E731
+    validate: Step = lambda: steps.validate(ports, ref)  # noqa: E731
     request: Step = lambda: request_credits(ports, batch_id, chunk_index)  # noqa: E731
-    store: Step = lambda: credit(ports, ref)  # noqa: E731
+    store: Step = lambda: steps.credit(ports, ref)  # noqa: E731
     hold: Step = lambda: ports.store.chunks.hold_chunk(batch_id, chunk_index, "a test")  # noqa: E731
     return rng.choice(
         [
@@ -197,9 +197,9 @@ async def test_after_every_step_of_a_batch_the_audit_is_clean(ports: Systems) ->
     await ports.store.batches.start_batch("B1")
     for chunk_index in range(3):
         for step in (
-            validate(ports, ref_of("B1", chunk_index)),
+            steps.validate(ports, ref_of("B1", chunk_index)),
             request_credits(ports, "B1", chunk_index),
-            credit(ports, ref_of("B1", chunk_index)),
+            steps.credit(ports, ref_of("B1", chunk_index)),
         ):
             await step
             report = await audit(ports.store, ports.fund_platform)
