@@ -179,7 +179,6 @@ SCHEDULE_TRIGGER_POLL_S = 0.1
 
 # Temporal. See docs/decisions/0003 for why these are safe for slow activities.
 WORKFLOW_TASK_TIMEOUT_S = 3
-WORKFLOW_TASK_LINGER_S = 0.1  # of a batch with much in flight: what ends meanwhile shares the next task
 STICKY_SCHEDULE_TO_START_TIMEOUT_S = 1
 HEARTBEAT_INTERVAL_S = 0.5
 HEARTBEAT_TIMEOUT_S = 3
@@ -229,7 +228,6 @@ _RELATIONS = {
         WORKER_ACTIVITY_SLOT_COUNT + WORKER_LOCAL_ACTIVITY_SLOT_COUNT <= DATABASE_POOL_SIZE_MAX
     ),
     "a batch's own tasks have slots beside all its chunks": WINDOW_MAX < WORKER_WORKFLOW_TASK_SLOT_COUNT,
-    "a task that lingers is not taken for one that stands still": WORKFLOW_TASK_LINGER_S * 10 < WORKFLOW_TASK_TIMEOUT_S,
     "slots are left to who can use them": LOCAL_ACTIVITY_QUEUE_S < LOCAL_ACTIVITY_TIMEOUT_S,
     "unknown orders are asked for while a chunk is settled at once": (
         sum(UNKNOWN_ORDER_PAUSES_S) < LOCAL_ACTIVITY_TIMEOUT_S

@@ -26,7 +26,6 @@ from schemas.workflows import (
 from workflows import batch_details
 from workflows.activity_options import BATCH_ACTIVITY, CHUNK_ACTIVITY
 from workflows.chunk_runs import run_chunk
-from workflows.lingering import linger
 from workflows.search_attributes import (
     BATCH_ID,
     BATCH_STATE,
@@ -160,8 +159,6 @@ class SettleBatchWorkflow:
             self._tell(self._settling_phase(), state)
             await workflow.wait_condition(partial(self._has_news, state))
             state = await self._take_results(opening, state)
-            if self._can_spare_time(state):
-                linger()
 
     def _is_over(self, state: BatchRunState) -> bool:
         """Whether no chunk is to be started any more."""
@@ -182,10 +179,6 @@ class SettleBatchWorkflow:
         if self._in_flight:
             return any(task.done() for task in self._in_flight) or self._has_room(state)
         return self._is_over(state) or self._has_room(state) or workflow.info().is_continue_as_new_suggested()
-
-    def _can_spare_time(self, state: BatchRunState) -> bool:
-        """Whether so much is in flight that no worker waits for the chunks that this task starts: half a window."""
-        return 2 * len(self._in_flight) > max(self._window(state), limits.WINDOW_DEFAULT)
 
     def _window(self, state: BatchRunState) -> int:
         return self._control.window or state.plan.window

@@ -127,6 +127,15 @@ def test_the_domain_has_no_clock_and_no_input_or_output() -> None:
     assert offenders(sources_of("domain"), impure) == {}
 
 
+def test_workflow_code_neither_waits_nor_asks_outside_of_temporal() -> None:
+    """`asyncio` is the SDK's own there: its timers and locks are deterministic."""
+
+    def outside(path: Path) -> set[str]:
+        return imports_of(ast.parse(path.read_text())) & ((IO_MODULES | {"random"}) - {"asyncio"})
+
+    assert offenders(sources_of("workflows"), outside) == {}
+
+
 def test_the_domain_draws_from_no_random_generator_but_one_that_is_handed_in() -> None:
     def drawn(path: Path) -> list[str]:
         return re.findall(r"random\.(?!Random\b)\w+|random\.Random\(|from random import", path.read_text())

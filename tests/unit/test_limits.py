@@ -40,10 +40,6 @@ BREAKING = {
         limits.DATABASE_POOL_SIZE_MAX - limits.WORKER_LOCAL_ACTIVITY_SLOT_COUNT + 1,
     ),
     "a batch's own tasks have slots beside all its chunks": ("WORKER_WORKFLOW_TASK_SLOT_COUNT", limits.WINDOW_MAX),
-    "a task that lingers is not taken for one that stands still": (
-        "WORKFLOW_TASK_LINGER_S",
-        limits.WORKFLOW_TASK_TIMEOUT_S / 10,
-    ),
     "slots are left to who can use them": ("LOCAL_ACTIVITY_QUEUE_S", limits.LOCAL_ACTIVITY_TIMEOUT_S),
     "unknown orders are asked for while a chunk is settled at once": (
         "LOCAL_ACTIVITY_TIMEOUT_S",
