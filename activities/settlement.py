@@ -6,10 +6,11 @@ from temporalio import activity
 
 from activities.attempts import Heartbeat, answered_within, attempt
 from domain.batch_openings import BatchSettings
-from schemas.batches import BatchOpening, BatchPlan, BatchSource, BatchState, ChunkKey, OutcomeTotals
+from schemas.batches import BatchOpening, BatchSource, BatchState, ChunkKey, OutcomeTotals
 from schemas.control import BatchControl, ControlRequest
 from schemas.orders import OverdueCursor
 from schemas.workflows import (
+    BatchRunPlan,
     ChunkRef,
     CreditAnswer,
     HoldRemainingRequest,
@@ -43,13 +44,13 @@ class SettlementActivities:
             )
 
     @activity.defn
-    async def freeze_batch(self, batch_opening: BatchOpening) -> BatchPlan | None:
+    async def freeze_batch(self, batch_opening: BatchOpening) -> BatchRunPlan:
         """Fill the batch with its orders, freeze it and set it running; goes on where an earlier attempt got to.
 
         A Kafka batch was filled by intake: it is only frozen, unless it is already, and set running.
 
         Returns:
-            The batch's plan. Only histories from before this set the batch running have None.
+            The batch's plan, with the thresholds and bounds that the settings give this run of it.
         """
         async with attempt(batch_opening.batch_id) as heartbeat:
             if batch_opening.source == BatchSource.KAFKA:
@@ -58,7 +59,12 @@ class SettlementActivities:
                 await self._freeze_rerun(batch_opening, heartbeat)
             else:
                 await self._freeze_overdue_orders(batch_opening, heartbeat)
-            return await self._start(batch_opening.batch_id)
+            plan = await self._systems.store.batches.start_batch(batch_opening.batch_id)
+            return BatchRunPlan(
+                **dict(plan),
+                thresholds=self._batch_settings.thresholds,
+                credit_deadline_s=self._batch_settings.credit_deadline_s,
+            )
 
     async def _freeze_overdue_orders(self, batch_opening: BatchOpening, heartbeat: Heartbeat) -> None:
         details = heartbeat.details_of_last_attempt
@@ -79,21 +85,6 @@ class SettlementActivities:
             after_item_no=details[0] if details else -1,
             on_slice=heartbeat.beat_with,
         )
-
-    @activity.defn
-    async def start_batch(self, batch_id: str) -> BatchPlan:
-        """Set a frozen batch running, for a run whose `freeze_batch` did not do it yet; its plan."""
-        async with attempt(batch_id):
-            return await self._start(batch_id)
-
-    async def _start(self, batch_id: str) -> BatchPlan:
-        """Set a frozen batch running; its plan, with the thresholds and bounds that hold for this run of it."""
-        plan = await self._systems.store.batches.start_batch(batch_id)
-        bounds = {
-            "thresholds": self._batch_settings.thresholds,
-            "credit_deadline_s": self._batch_settings.credit_deadline_s,
-        }
-        return plan.model_copy(update=bounds)
 
     @activity.defn
     async def control_batch(self, request: ControlRequest) -> BatchControl:

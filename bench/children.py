@@ -19,12 +19,13 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from bench.fresh_stack import fresh_stack, say
 from domain import limits
-from domain.batch_openings import plan_manual_opening
+from domain.batch_openings import BatchSettings, plan_manual_opening
 from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
-from schemas.batches import BatchOpening, BatchPlan, BatchState, ControlTotals
-from schemas.workflows import ChunkRef, CreditAnswer
+from schemas.batches import BatchOpening, BatchState, ControlTotals
+from schemas.control import BatchControl
+from schemas.workflows import BatchRunPlan, ChunkRef, CreditAnswer
 from workers.settlement_worker import WORKFLOWS
 
 BENCH_DIR = Path(".settle/children")
@@ -36,14 +37,14 @@ LISTED_POLL_INTERVAL_S = 1
 class NoActivities:
     """Settle's activities by name, without an effect."""
 
-    def __init__(self, chunk_count: int) -> None:
-        self._chunk_count = chunk_count
+    def __init__(self, chunk_count: int, batch_settings: BatchSettings) -> None:
+        self._chunk_count, self._batch_settings = chunk_count, batch_settings
 
     @activity.defn
-    async def freeze_batch(self, _opening: BatchOpening) -> BatchPlan:
+    async def freeze_batch(self, _opening: BatchOpening) -> BatchRunPlan:
         """Freeze nothing; a plan of so many chunks."""
         now = datetime.now(UTC)
-        return BatchPlan(
+        return BatchRunPlan(
             state=BatchState.RUNNING,
             chunk_count=self._chunk_count,
             chunk_size=5_000,
@@ -51,6 +52,9 @@ class NoActivities:
             business_date=now.date(),
             cutoff_at=now,
             planned=ControlTotals(),
+            control=BatchControl(),
+            thresholds=self._batch_settings.thresholds,
+            credit_deadline_s=self._batch_settings.credit_deadline_s,
         )
 
     @activity.defn
@@ -81,7 +85,7 @@ def main() -> None:
 
 async def _run(settings: Settings, chunk_count: int) -> tuple[list[int], float]:
     client = await connect_temporal(settings)
-    none = NoActivities(chunk_count)
+    none = NoActivities(chunk_count, settings.batch_settings)
     activities: list[Callable[..., Any]] = [
         none.freeze_batch,
         none.settle_chunk,

@@ -7,7 +7,6 @@ from types import MappingProxyType
 
 from domain.errors import InvariantViolationError
 from schemas import events
-from schemas.workflows import ChunkRef
 
 # Sizes. 5,000 orders a chunk: the orchestration costs per chunk, the SQL per order, and a failure hits a chunk.
 CHUNK_SIZE_DEFAULT = 5_000
@@ -270,10 +269,6 @@ _RELATIONS = {
     ),
     "a relay that stops has time for the slice in hand": KAFKA_REQUEST_TIMEOUT_S < RELAY_GRACEFUL_STOP_S,
     "credits are given up before the activity that asks for them": CREDIT_DEADLINE_DEFAULT_S < ACTIVITY_DEADLINE_S,
-    "a chunk gets by default the bounds that stand here": (
-        tuple(ChunkRef.model_fields[name].default for name in ("probe_count_max", "credit_deadline_s"))
-        == (CHUNK_PROBE_COUNT_MAX, CREDIT_DEADLINE_DEFAULT_S)
-    ),
     "a batch has probes for several chunks": CHUNK_PROBE_COUNT_MAX < BATCH_PROBE_COUNT_MAX,
     "a chunk's probes fit its history": (
         (CHUNK_PROBE_COUNT_MAX + 2 * (ISOLATION_ROUND_COUNT_MAX + 2)) * HISTORY_EVENTS_PER_ACTIVITY

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from schemas.control import BatchControl, FailureThresholds
+from schemas.control import BatchControl
 from schemas.reasons import Outcome, ReasonCode
 
 
@@ -230,11 +230,7 @@ class StoreBreak(NamedTuple):
 
 
 class BatchPlan(BaseModel):
-    """What a running batch has to do.
-
-    `control` is what was asked for by the time that the batch was started, or started again. Without `thresholds` it
-    never pauses itself: so do batches that were started before there were any.
-    """
+    """What a running batch has to do; `control` is what was asked of it by the time that it was started, or again."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -242,12 +238,10 @@ class BatchPlan(BaseModel):
     chunk_count: int
     chunk_size: int
     window: int
-    business_date: date | None = None  # None in histories of version 0.1 only
+    business_date: date
     cutoff_at: AwareDatetime
     planned: ControlTotals
-    control: BatchControl = BatchControl()
-    thresholds: FailureThresholds | None = None
-    credit_deadline_s: float = 3600
+    control: BatchControl
 
 
 class ChunkKey(NamedTuple):

@@ -3,7 +3,7 @@
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from schemas.batches import BatchOpening, BatchPlan, BatchState, ControlTotals, OutcomeTotals
-from schemas.control import BatchControl
+from schemas.control import BatchControl, FailureThresholds
 from schemas.isolation import IsolatedItem, ItemRange, SetAside
 
 
@@ -11,11 +11,7 @@ class ChunkRef(BaseModel):
     """Names one chunk, and the cutoff that its orders are validated against.
 
     A chunk that `acknowledges` tells the Order Center what it validated: that of a Kafka batch, whose orders no
-    freezing has acknowledged.
-
-    At most `probe_count_max` probes look for its bad items; its unknown outcomes are asked for again for
-    `credit_deadline_s`. `is_turn_promised` says that the chunk was told to ask now for its turn to send credits. A
-    chunk that `settles_at_once` first tries both its steps together; one that is not told may be from before that.
+    freezing has acknowledged. `is_turn_promised` says that it was told to ask now for its turn to send credits.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -24,21 +20,31 @@ class ChunkRef(BaseModel):
     chunk_index: int
     cutoff_at: AwareDatetime
     acknowledges: bool = False
-    probe_count_max: int = 400
-    credit_deadline_s: float = 3600
     is_turn_promised: bool = False
-    settles_at_once: bool = False
+
+
+class ChunkRun(ChunkRef):
+    """A chunk workflow's input: the chunk, and the bounds of its run.
+
+    At most `probe_count_max` probes look for bad items. Credits without an answer are asked for again for
+    `credit_deadline_s`.
+    """
+
+    probe_count_max: int
+    credit_deadline_s: float
 
 
 class StepRequest(ChunkRef):
-    """A chunk's step over all its items but those that are set aside."""
+    """A chunk's step over all its items but those that are set aside, and how long an answer may still take."""
 
-    set_aside: SetAside = SetAside()
+    credit_deadline_s: float
+    set_aside: SetAside
 
 
 class ProbeRequest(ChunkRef):
-    """A part of a chunk to try a step on."""
+    """A part of a chunk to try a step on, and how long an answer may still take."""
 
+    credit_deadline_s: float
     items: ItemRange
 
 
@@ -93,25 +99,28 @@ class ScheduledRun(BaseModel):
     scheduled_at: AwareDatetime
 
 
-class BatchRunState(BaseModel):
-    """All that a batch workflow carries over when it continues as new.
+class BatchRunPlan(BatchPlan):
+    """A batch's plan, with the thresholds over which this run pauses itself and the bounds of its chunks."""
 
-    `probe_count` is that of all its chunks since a person resumed it last.
-    """
+    thresholds: FailureThresholds
+    credit_deadline_s: float
+
+
+class BatchRunState(BaseModel):
+    """How far a batch is. `probe_count` is that of all its chunks since a person resumed it last."""
 
     model_config = ConfigDict(frozen=True)
 
-    plan: BatchPlan
+    plan: BatchRunPlan
     chunk_index_next: int = 0
     chunk_closed_count: int = 0
     totals: OutcomeTotals = OutcomeTotals()
-    control: BatchControl = BatchControl()
     probe_count: int = 0
     started_at: AwareDatetime
 
 
 class BatchRun(BaseModel):
-    """A batch workflow's input; `state` is set when it continues as new.
+    """A batch workflow's input. What it continues as new with has a `state`, and what was asked of it so far.
 
     Without an opening, the daily schedule has fired: the time that it was scheduled for gives the opening.
     """
@@ -120,6 +129,7 @@ class BatchRun(BaseModel):
 
     opening: BatchOpening | None = None
     state: BatchRunState | None = None
+    control: BatchControl = BatchControl()
 
 
 class BatchResult(BaseModel):

@@ -20,6 +20,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
+from domain import limits
 from domain.batch_openings import plan_manual_opening, plan_rerun_opening
 from domain.business_days import BusinessCalendar
 from domain.control_totals import totals_of
@@ -41,7 +42,7 @@ from schemas.batches import (
 )
 from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord
-from schemas.workflows import BatchResult, ChunkRef, ChunkResult
+from schemas.workflows import BatchResult, ChunkResult, ChunkRun
 from settling.auditing import audit
 from settling.balancing import reconcile_batch
 from settling.freezing import freeze_overdue_orders
@@ -186,7 +187,13 @@ async def start_chunk_by_hand(
     """Start a chunk's workflow without its batch's, under the id that the batch would give it."""
     return await client.start_workflow(
         SettleChunkWorkflow.run,
-        ChunkRef(batch_id=opening.batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at, settles_at_once=True),
+        ChunkRun(
+            batch_id=opening.batch_id,
+            chunk_index=chunk_index,
+            cutoff_at=opening.cutoff_at,
+            probe_count_max=limits.CHUNK_PROBE_COUNT_MAX,
+            credit_deadline_s=limits.CREDIT_DEADLINE_DEFAULT_S,
+        ),
         id=chunk_workflow_id(opening.batch_id, chunk_index),
         task_queue=task_queue,
         task_timeout=WORKFLOW_TASK_TIMEOUT,

@@ -106,7 +106,6 @@ def build_worker(
         activities=[
             activities.open_scheduled_batch,
             activities.freeze_batch,
-            activities.start_batch,
             activities.control_batch,
             activities.fetch_control,
             activities.settle_chunk,

@@ -8,7 +8,7 @@ from activities.settlement import SettlementActivities
 from domain import limits
 from domain.identifiers import chunk_workflow_id
 from schemas.batches import OutcomeTotals
-from schemas.workflows import ChunkRef, ChunkResult
+from schemas.workflows import ChunkResult, ChunkRun
 from workflows import batch_details
 from workflows.activity_options import WORKFLOW_TASK_TIMEOUT, chunk_read_activity
 from workflows.chunk_steps import hold_chunk
@@ -16,7 +16,7 @@ from workflows.search_attributes import chunk_search_attributes
 from workflows.settle_chunk import SettleChunkWorkflow
 
 
-async def run_chunk(ref: ChunkRef) -> ChunkResult:
+async def run_chunk(chunk: ChunkRun) -> ChunkResult:
     """Run one chunk's child workflow to its end; a failed or terminated one is an outcome, its items held.
 
     An id that is taken is an answer: the chunk is closed, or the child that has the id is about to close it. If
@@ -26,39 +26,39 @@ async def run_chunk(ref: ChunkRef) -> ChunkResult:
     id_reuse_policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
     for deadline_s in limits.CHUNK_READ_DEADLINES_S:
         try:
-            return await _run_child(ref, id_reuse_policy)
+            return await _run_child(chunk, id_reuse_policy)
         except WorkflowAlreadyStartedError:
-            totals = await _read_totals(ref, deadline_s)
+            totals = await _read_totals(chunk, deadline_s)
             if totals:
                 return ChunkResult(**dict(totals))
             id_reuse_policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE
         except ChildWorkflowError as error:
-            totals = await hold_chunk(ref, f"The chunk's workflow did not complete: {error.cause or error}")
+            totals = await hold_chunk(chunk, f"The chunk's workflow did not complete: {error.cause or error}")
             return ChunkResult(**dict(totals))
-    totals = await hold_chunk(ref, "The chunk's workflow ran under another batch workflow and did not end in time.")
+    totals = await hold_chunk(chunk, "The chunk's workflow ran under another batch workflow and did not end in time.")
     return ChunkResult(**dict(totals))
 
 
-async def _run_child(ref: ChunkRef, id_reuse_policy: WorkflowIDReusePolicy) -> ChunkResult:
+async def _run_child(chunk: ChunkRun, id_reuse_policy: WorkflowIDReusePolicy) -> ChunkResult:
     return await workflow.execute_child_workflow(
         SettleChunkWorkflow.run,
-        ref,
-        id=chunk_workflow_id(ref.batch_id, ref.chunk_index),
+        chunk,
+        id=chunk_workflow_id(chunk.batch_id, chunk.chunk_index),
         id_reuse_policy=id_reuse_policy,
         task_timeout=WORKFLOW_TASK_TIMEOUT,
-        search_attributes=chunk_search_attributes(ref.batch_id),
-        static_summary=f"chunk {ref.chunk_index} of batch {ref.batch_id}",
+        search_attributes=chunk_search_attributes(chunk.batch_id),
+        static_summary=f"chunk {chunk.chunk_index} of batch {chunk.batch_id}",
         static_details=batch_details.CHUNK_STATIC_DETAILS,
     )
 
 
-async def _read_totals(ref: ChunkRef, deadline_s: float) -> OutcomeTotals | None:
+async def _read_totals(chunk: ChunkRun, deadline_s: float) -> OutcomeTotals | None:
     """The totals of a chunk that another run closes; None if it is not closed by the deadline."""
     try:
         return await workflow.execute_activity_method(
             SettlementActivities.fetch_chunk_totals,
-            ref,
-            summary=f"read chunk {ref.chunk_index}, settled before",
+            chunk,
+            summary=f"read chunk {chunk.chunk_index}, settled before",
             **chunk_read_activity(deadline_s),
         )
     except ActivityError:

@@ -18,7 +18,7 @@ from domain.errors import ChunkDataError, SettleError
 from domain.isolation import Isolation
 from schemas.batches import OutcomeTotals
 from schemas.isolation import ItemRange, SetAside
-from schemas.workflows import CapAnswer, ChunkRef, HoldRequest, ProbeAnswer, ProbeRequest, StepRequest
+from schemas.workflows import CapAnswer, ChunkRef, ChunkRun, HoldRequest, ProbeAnswer, ProbeRequest, StepRequest
 from workflows.activity_options import CHUNK_ACTIVITY
 
 
@@ -39,9 +39,9 @@ CREDITING = Step("credit", "credited", SettlementActivities.credit_chunk, Settle
 class ChunkStep:
     """A chunk's step, bounded in probes and, once it asks for parts of its credits, in time."""
 
-    def __init__(self, step: Step, ref: ChunkRef, probe_count_max: int) -> None:
+    def __init__(self, step: Step, chunk: ChunkRun, probe_count_max: int) -> None:
         self._step = step
-        self._ref = ref
+        self._chunk = chunk
         self._probe_count_max = probe_count_max
         self._set_aside = SetAside()
         self._failed_at: datetime | None = None
@@ -57,7 +57,7 @@ class ChunkStep:
         held_count = sum(end - start for start, end in self._set_aside.held_ranges)
         isolated_count = len(self._set_aside.isolated)
         return (
-            f"Chunk {self._ref.chunk_index}: {self.probe_count} probes isolated {isolated_count:,} orders that could "
+            f"Chunk {self._chunk.chunk_index}: {self.probe_count} probes isolated {isolated_count:,} orders that could "
             f"not be {self._step.participle} because of their data, but not all; up to {held_count:,} others are held. "
             f"Repair the cause, then settle resume BATCH, and settle rerun BATCH once it is closed. {self._error}"
         )
@@ -96,7 +96,7 @@ class ChunkStep:
     async def _take(self) -> OutcomeTotals:
         isolated_count, held_range_count = len(self._set_aside.isolated), len(self._set_aside.held_ranges)
         without = f" without {isolated_count} orders and {held_range_count} ranges" if self._failed_at else ""
-        summary = f"{self._step.verb} chunk {self._ref.chunk_index}{without}"
+        summary = f"{self._step.verb} chunk {self._chunk.chunk_index}{without}"
         while True:
             request = StepRequest(**self._fields(), set_aside=self._set_aside)
             totals = await workflow.execute_activity_method(
@@ -133,21 +133,21 @@ class ChunkStep:
         """Wait here for a turn under the cap on credits, which holds no slot of a worker; whether there was one to."""
         if not isinstance(answer, CapAnswer) or not answer.wait_s:
             return False
-        self._ref = self._ref.model_copy(update={"is_turn_promised": answer.is_turn_promised})
+        self._chunk = self._chunk.model_copy(update={"is_turn_promised": answer.is_turn_promised})
         if workflow.info().is_continue_as_new_suggested() and not self._has_probed():
-            workflow.continue_as_new(self._ref)
+            workflow.continue_as_new(self._chunk)
         await workflow.sleep(answer.wait_s, summary=TURN_SUMMARY)
         self._waited_s += answer.wait_s
         return True
 
     def _has_probed(self) -> bool:
         """Whether probes were made, in this step or the one before: what they found is not carried over."""
-        return self.probe_count > 0 or self._probe_count_max < self._ref.probe_count_max
+        return self.probe_count > 0 or self._probe_count_max < self._chunk.probe_count_max
 
     def _fields(self) -> dict[str, Any]:
         """The chunk, with the time that is left for credits without an answer."""
         passed_s = (workflow.now() - self._failed_at).total_seconds() - self._waited_s if self._failed_at else 0.0
-        return self._ref.model_dump() | {"credit_deadline_s": max(self._ref.credit_deadline_s - passed_s, 0.0)}
+        return self._chunk.model_dump() | {"credit_deadline_s": max(self._chunk.credit_deadline_s - passed_s, 0.0)}
 
 
 def failure_of(error: ActivityError, kind: type[SettleError]) -> ApplicationError | None:

@@ -18,8 +18,8 @@ from schemas.workflows import (
     BatchRun,
     BatchRunProgress,
     BatchRunState,
-    ChunkRef,
     ChunkResult,
+    ChunkRun,
     HoldRemainingRequest,
     ScheduledRun,
 )
@@ -45,7 +45,7 @@ class SettleBatchWorkflow:
         self._opening = run.opening
         self._is_scheduled = run.opening is None
         self._state = run.state
-        self._control = run.state.control if run.state else BatchControl()
+        self._control = run.control
         self._probe_count = run.state.probe_count if run.state else 0
         self._is_closing = False
         self._asking = asyncio.Lock()
@@ -126,18 +126,13 @@ class SettleBatchWorkflow:
         plan = await workflow.execute_activity_method(
             SettlementActivities.freeze_batch, opening, summary="freeze the orders, start the batch", **BATCH_ACTIVITY
         )
-        if plan is None:  # the run is from before freezing set the batch running
-            plan = await workflow.execute_activity_method(
-                SettlementActivities.start_batch, opening.batch_id, summary="start the frozen batch", **BATCH_ACTIVITY
-            )
         self._apply(plan.control)
         attributes: list[SearchAttributeUpdate[str]] = [BATCH_STATE.value_set(self._running_state())]
-        if not opening.business_date and plan.business_date:
+        if not opening.business_date:
             attributes.append(BUSINESS_DATE.value_set(plan.business_date.isoformat()))
         workflow.upsert_search_attributes(attributes)
         state = BatchRunState(plan=plan, started_at=workflow.now())
-        if workflow.patched("shown-while-a-pause-is-stored"):
-            self._tell(self._settling_phase(), state)  # before the handlers are waited for: they tell of a change
+        self._tell(self._settling_phase(), state)  # before the handlers are waited for: they tell of a change
         return state
 
     async def _settle_chunks(self, opening: BatchOpening, state: BatchRunState) -> BatchRunState:
@@ -153,8 +148,8 @@ class SettleBatchWorkflow:
                 if self._is_over(state):
                     return state
                 if workflow.info().is_continue_as_new_suggested():
-                    carried = {"control": self._control, "probe_count": self._probe_count}
-                    workflow.continue_as_new(BatchRun(opening=opening, state=state.model_copy(update=carried)))
+                    state = state.model_copy(update={"probe_count": self._probe_count})
+                    workflow.continue_as_new(BatchRun(opening=opening, state=state, control=self._control))
             state = self._start_chunks(opening, state)
             self._tell(self._settling_phase(), state)
             await workflow.wait_condition(partial(self._has_news, state))
@@ -186,7 +181,7 @@ class SettleBatchWorkflow:
     def _start_chunks(self, opening: BatchOpening, state: BatchRunState) -> BatchRunState:
         while self._has_room(state):
             chunk_index = state.chunk_index_next
-            ref = ChunkRef(
+            chunk = ChunkRun(
                 batch_id=opening.batch_id,
                 chunk_index=chunk_index,
                 cutoff_at=state.plan.cutoff_at,
@@ -195,9 +190,8 @@ class SettleBatchWorkflow:
                     0, min(limits.CHUNK_PROBE_COUNT_MAX, limits.BATCH_PROBE_COUNT_MAX - self._probe_count)
                 ),
                 credit_deadline_s=state.plan.credit_deadline_s,
-                settles_at_once=True,
             )
-            self._in_flight[asyncio.create_task(run_chunk(ref))] = chunk_index
+            self._in_flight[asyncio.create_task(run_chunk(chunk))] = chunk_index
             state = state.model_copy(update={"chunk_index_next": chunk_index + 1})
         return state
 
@@ -223,7 +217,7 @@ class SettleBatchWorkflow:
 
     def _threshold_passed(self, state: BatchRunState) -> str | None:
         is_started = state.chunk_index_next >= state.plan.chunk_count
-        if state.plan.thresholds is None or self._control.is_resumed or is_started:
+        if self._control.is_resumed or is_started:
             return None
         return passed_threshold(state.plan.thresholds, state.totals)
 

@@ -6,7 +6,7 @@ from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exce
 from activities.settlement import SettlementActivities
 from domain.errors import UnansweredForTooLongError
 from schemas.batches import OutcomeTotals
-from schemas.workflows import ChunkRef, ChunkResult, CreditAnswer
+from schemas.workflows import ChunkResult, ChunkRun, CreditAnswer
 from workflows.activity_options import AT_ONCE
 from workflows.chunk_steps import CREDITING, TURN_SUMMARY, VALIDATION, ChunkStep, failure_of, hold_chunk
 
@@ -16,28 +16,26 @@ class SettleChunkWorkflow:
     """Runs a chunk's two steps; each is idempotent, and PostgreSQL decides what is left of it to do."""
 
     @workflow.run
-    async def run(self, ref: ChunkRef) -> ChunkResult:
+    async def run(self, chunk: ChunkRun) -> ChunkResult:
         """Validate, then credit; the closed chunk's control totals.
 
         Nearly always that succeeds at once, within the workflow's first task. Where it does not, each step is an
         activity of its own, which Temporal tries again for as long as it takes.
         """
-        # The mark is that of runs from before their input told: an event and a search attribute for each chunk.
-        settles_at_once = ref.settles_at_once or workflow.patched("settle-at-once")
-        answer = await _settle_at_once(ref) if settles_at_once else None
+        answer = await _settle_at_once(chunk)
         if answer and not answer.wait_s:
             return _closed(answer)
         if answer:
-            ref = ref.model_copy(update={"is_turn_promised": answer.is_turn_promised})
+            chunk = chunk.model_copy(update={"is_turn_promised": answer.is_turn_promised})
             await workflow.sleep(answer.wait_s, summary=TURN_SUMMARY)
         workflow.set_current_details("Validating: are the orders as announced, paid, undisputed, past their period?")
-        validation = ChunkStep(VALIDATION, ref, ref.probe_count_max)
+        validation = ChunkStep(VALIDATION, chunk, chunk.probe_count_max)
         rejected = await validation.run()
         workflow.set_current_details(
             f"Validated: {rejected.rejected.order_count:,} rejected. Crediting the others; "
             "if this takes long, look at the pending activity's last failure."
         )
-        crediting = ChunkStep(CREDITING, ref, ref.probe_count_max - validation.probe_count)
+        crediting = ChunkStep(CREDITING, chunk, chunk.probe_count_max - validation.probe_count)
         pause_reasons = [validation.pause_reason]
         try:
             totals = await crediting.run()
@@ -46,8 +44,8 @@ class SettleChunkWorkflow:
             failure = failure_of(error, UnansweredForTooLongError)
             if failure is None:
                 raise
-            totals = await hold_chunk(ref, failure.message)
-            pause_reasons.append(_unanswered_text(ref, totals, failure.message))
+            totals = await hold_chunk(chunk, failure.message)
+            pause_reasons.append(_unanswered_text(chunk, totals, failure.message))
         return _closed(
             totals,
             probe_count=validation.probe_count + crediting.probe_count,
@@ -55,11 +53,11 @@ class SettleChunkWorkflow:
         )
 
 
-async def _settle_at_once(ref: ChunkRef) -> CreditAnswer | None:
+async def _settle_at_once(chunk: ChunkRun) -> CreditAnswer | None:
     """Take both steps in one local activity; None if that does not succeed."""
     try:
         return await workflow.execute_local_activity_method(
-            SettlementActivities.settle_chunk, ref, summary=f"settle chunk {ref.chunk_index} at once", **AT_ONCE
+            SettlementActivities.settle_chunk, chunk, summary=f"settle chunk {chunk.chunk_index} at once", **AT_ONCE
         )
     except FailureError as error:  # the SDK wraps only some failures of a local activity in an ActivityError
         if is_cancelled_exception(error) and workflow.cancellation_reason() is not None:
@@ -75,9 +73,9 @@ def _closed(totals: OutcomeTotals, probe_count: int = 0, pause_reason: str | Non
     return ChunkResult(**dict(totals), probe_count=probe_count, pause_reason=pause_reason)
 
 
-def _unanswered_text(ref: ChunkRef, totals: OutcomeTotals, detail: str) -> str:
+def _unanswered_text(chunk: ChunkRun, totals: OutcomeTotals, detail: str) -> str:
     return (
-        f"Chunk {ref.chunk_index}: the outcome of its credits is not known, so that {totals.held.order_count:,} orders "
-        "are held. Bring the Fund Platform back, then settle resume BATCH, and settle rerun BATCH once it is closed. "
-        f"{detail}"
+        f"Chunk {chunk.chunk_index}: the outcome of its credits is not known, so that {totals.held.order_count:,} "
+        "orders are held. Bring the Fund Platform back, then settle resume BATCH, and settle rerun BATCH once it is "
+        f"closed. {detail}"
     )

@@ -296,8 +296,6 @@ class TestFreezingAndStarting:
             "business_date": date(2026, 11, 22),
             "cutoff_at": CUTOFF,
             "control": BatchControl(window=2).model_dump(),
-            "thresholds": None,
-            "credit_deadline_s": 3600,
         }
         assert await everything_of(store, "B1") == before
 

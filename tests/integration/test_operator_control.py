@@ -18,7 +18,7 @@ from runtime.settings import Settings
 from schemas.batches import BatchState, ControlTotals, ReconciliationReport
 from schemas.control import BatchControl, ControlAction, ControlInput, WindowInput
 from schemas.reasons import ReasonCode
-from schemas.workflows import BatchResult, ChunkRef, ChunkResult
+from schemas.workflows import BatchResult, ChunkResult, ChunkRun
 from settling.balancing import reconcile_batch
 from settling.systems import Systems
 from tests.settlements import (
@@ -367,8 +367,8 @@ class UnluckyChunkWorkflow:
     """Settles nothing; tells what it was allowed, and gives its batch a reason to pause."""
 
     @workflow.run
-    async def run(self, ref: ChunkRef) -> ChunkResult:
-        return ChunkResult(probe_count=300, pause_reason=f"bad data; {ref.probe_count_max} probes were allowed")
+    async def run(self, chunk: ChunkRun) -> ChunkResult:
+        return ChunkResult(probe_count=300, pause_reason=f"bad data; {chunk.probe_count_max} probes were allowed")
 
 
 async def test_a_chunk_can_pause_its_batch_each_time_and_its_probes_count_until_a_resume(

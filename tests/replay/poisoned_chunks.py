@@ -7,13 +7,14 @@ from zoneinfo import ZoneInfo
 
 from temporalio.client import Client
 
+from domain import limits
 from domain.batch_openings import BatchSettings
 from domain.business_days import BusinessCalendar
 from domain.identifiers import chunk_workflow_id
 from schemas.batches import BatchOpening, BatchSource, OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
-from schemas.workflows import ChunkRef
+from schemas.workflows import ChunkRun
 from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
@@ -59,8 +60,8 @@ class ChunkShape(NamedTuple):
 
     order_center: MemoryOrderCenter
     fund_platform: MemoryFundPlatform
-    probe_count_max: int = 400
-    credit_deadline_s: float = 3600
+    probe_count_max: int = limits.CHUNK_PROBE_COUNT_MAX
+    credit_deadline_s: float = limits.CREDIT_DEADLINE_DEFAULT_S
 
 
 CHUNK_SHAPES: dict[str, ChunkShape] = {
@@ -71,15 +72,6 @@ CHUNK_SHAPES: dict[str, ChunkShape] = {
     ),
     "chunk-unanswered": ChunkShape(
         MemoryOrderCenter(), PoisonedFundPlatform(ConnectionResetError("It hung up.")), credit_deadline_s=0
-    ),
-    "chunk-tried-at-once-poisoned-in-validation": ChunkShape(
-        PoisonedOrderCenter(POISON_ORDER_ID), PoisonedFundPlatform()
-    ),
-    "chunk-tried-at-once-unanswered": ChunkShape(
-        MemoryOrderCenter(), PoisonedFundPlatform(ConnectionResetError("It hung up.")), credit_deadline_s=0
-    ),
-    "chunk-told-at-once-poisoned-in-validation": ChunkShape(
-        PoisonedOrderCenter(POISON_ORDER_ID), PoisonedFundPlatform()
     ),
 }
 
@@ -104,13 +96,12 @@ async def settle_chunk(client: Client, name: str) -> str:
     async with build_worker(client, TASK_QUEUE, Systems(order_center, store, fund_platform), BATCH_SETTINGS):
         handle = await client.start_workflow(
             SettleChunkWorkflow.run,
-            ChunkRef(
+            ChunkRun(
                 batch_id=name,
                 chunk_index=0,
                 cutoff_at=plan.cutoff_at,
                 probe_count_max=probe_count_max,
                 credit_deadline_s=credit_deadline_s,
-                settles_at_once=True,
             ),
             id=chunk_workflow_id(name, 0),
             task_queue=TASK_QUEUE,

@@ -16,7 +16,8 @@ from temporalio.workflow import NondeterminismError
 
 from activities.settlement import SettlementActivities
 from schemas.batches import OutcomeTotals
-from schemas.workflows import StepRequest
+from schemas.isolation import SetAside
+from schemas.workflows import ChunkRun, StepRequest
 from tests.replay.poisoned_chunks import CHUNK_SHAPES
 from tests.replay.record_histories import ALL_SHAPES, HISTORIES_DIR
 from workers.settlement_worker import WORKFLOWS
@@ -52,7 +53,8 @@ class ReorderedChunkWorkflow:
     """SettleChunkWorkflow with its activities the wrong way round."""
 
     @workflow.run
-    async def run(self, request: StepRequest) -> OutcomeTotals:
+    async def run(self, chunk: ChunkRun) -> OutcomeTotals:
+        request = StepRequest(**dict(chunk), set_aside=SetAside())
         await workflow.execute_activity_method(SettlementActivities.credit_chunk, request, **CHUNK_ACTIVITY)
         return await workflow.execute_activity_method(SettlementActivities.validate_chunk, request, **CHUNK_ACTIVITY)
 
@@ -113,7 +115,7 @@ def test_the_recorded_shapes_are_all_there() -> None:
     assert "hold_remaining_chunks" in text_of("batch-aborted-0")
     assert "that is over 25% and over 1" in text_of("batch-over-a-threshold-0", is_decoded=True)
     assert "EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW" in seen["batch-paused-then-continued-as-new-0"]
-    assert input_of(HISTORIES_DIR / "batch-paused-then-continued-as-new-1.json")["state"]["control"]["is_paused"]
+    assert input_of(HISTORIES_DIR / "batch-paused-then-continued-as-new-1.json")["control"]["is_paused"]
     assert "EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED" in seen["batch-started-again-by-the-sweep-1"]
     assert updated in seen["batch-started-again-by-the-sweep-1"]
     assert "open_scheduled_batch" in (HISTORIES_DIR / "batch-scheduled-0.json").read_text()
@@ -127,58 +129,25 @@ def activities_of(path: Path) -> list[str]:
     ]
 
 
-POISONED = ["validate_chunk", *["probe_validation"] * 5, "validate_chunk", "credit_chunk"]
-
-
 def test_the_recorded_chunks_isolated_held_and_gave_up() -> None:
     recorded = {shape: activities_of(HISTORIES_DIR / f"{shape}.json") for shape in CHUNK_SHAPES}
     assert recorded == {
-        "chunk-poisoned-in-validation": POISONED,
+        "chunk-poisoned-in-validation": ["validate_chunk", *["probe_validation"] * 5, "validate_chunk", "credit_chunk"],
         "chunk-poisoned-in-crediting": ["validate_chunk", "credit_chunk", *["probe_credits"] * 5, "credit_chunk"],
         "chunk-past-the-bound": ["validate_chunk", *["probe_validation"] * 3, "validate_chunk", "credit_chunk"],
         "chunk-unanswered": ["validate_chunk", "credit_chunk", "hold_chunk"],
-        "chunk-tried-at-once-poisoned-in-validation": POISONED,
-        "chunk-tried-at-once-unanswered": ["validate_chunk", "credit_chunk", "hold_chunk"],
-        "chunk-told-at-once-poisoned-in-validation": POISONED,
     }
 
 
-def test_the_recorded_chunks_were_tried_at_once_or_are_from_before() -> None:
-    at_once = {path.stem for path in HISTORIES if "core_local_activity" in path.read_text()}
-    assert at_once == {
-        "batch-settled-at-once-chunk-1",
-        "batch-started-as-it-is-frozen-chunk-1",
-        "batch-told-at-once-chunk-1",
-        "batch-told-at-once-under-a-cap-chunk-1",
-        "batch-tried-at-once-under-a-cap-chunk-1",
-        "chunk-told-at-once-poisoned-in-validation",
-        "chunk-tried-at-once-poisoned-in-validation",
-        "chunk-tried-at-once-unanswered",
-    }
-    assert activities_of(HISTORIES_DIR / "batch-settled-at-once-chunk-1.json") == []
-    assert activities_of(HISTORIES_DIR / "batch-told-at-once-chunk-1.json") == []
-    for tried in ("tried", "told"):
-        capped = event_types(HISTORIES_DIR / f"batch-{tried}-at-once-under-a-cap-chunk-1.json")
-        assert "EVENT_TYPE_TIMER_STARTED" in capped
-
-
-def test_the_recorded_chunks_were_told_to_settle_at_once_or_bear_a_mark_or_are_from_before_both() -> None:
-    marked = {path.stem for path in HISTORIES if '"core_patch"' in path.read_text() and is_chunk(path)}
-    told = {path.stem for path in HISTORIES if is_chunk(path) and input_of(path).get("settles_at_once")}
+def test_every_recorded_chunk_was_tried_at_once_and_most_were_settled_so() -> None:
     tried = {path.stem for path in HISTORIES if "core_local_activity" in path.read_text()}
-    assert marked | told == tried
-    assert marked & told == set()
-    assert all("told-at-once" in name for name in told)
-    assert [path for path in HISTORIES if is_chunk(path) and path.stem not in tried]
+    assert tried == {path.stem for path in HISTORIES if "chunk_index" in input_of(path)}
+    for shape in ("closed", "kafka", "continued-as-new"):
+        assert activities_of(HISTORIES_DIR / f"batch-{shape}-chunk-1.json") == []
 
 
-def is_chunk(path: Path) -> bool:
-    return "chunk_index" in input_of(path)
-
-
-def test_the_recorded_batches_were_started_as_they_were_frozen_or_are_from_before() -> None:
-    assert activities_of(HISTORIES_DIR / "batch-started-as-it-is-frozen-0.json") == ["freeze_batch", "close_batch"]
-    assert activities_of(HISTORIES_DIR / "batch-closed-0.json")[:2] == ["freeze_batch", "start_batch"]
+def test_the_recorded_batches_were_set_running_by_their_freezing() -> None:
+    assert activities_of(HISTORIES_DIR / "batch-closed-0.json") == ["freeze_batch", "close_batch"]
 
 
 def test_every_shape_that_can_be_recorded_is_recorded() -> None:

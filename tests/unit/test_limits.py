@@ -78,7 +78,6 @@ BREAKING = {
     "one look that fails is no outage": ("HEALTH_FRESH_S", limits.HEALTH_CHECK_INTERVAL_S),
     "a relay keeps its lease while it waits for Kafka": ("RELAY_LEASE_S", limits.KAFKA_REQUEST_TIMEOUT_S),
     "a relay that stops has time for the slice in hand": ("RELAY_GRACEFUL_STOP_S", limits.KAFKA_REQUEST_TIMEOUT_S),
-    "a chunk gets by default the bounds that stand here": ("CHUNK_PROBE_COUNT_MAX", limits.CHUNK_PROBE_COUNT_MAX - 1),
     "a batch has probes for several chunks": ("BATCH_PROBE_COUNT_MAX", limits.CHUNK_PROBE_COUNT_MAX),
     "a chunk's probes fit its history": ("HISTORY_EVENT_COUNT_MAX", 6 * limits.CHUNK_PROBE_COUNT_MAX),
     "a chunk's isolated items fit a payload": ("EXCEPTION_DETAIL_LENGTH_MAX", 2_000),
