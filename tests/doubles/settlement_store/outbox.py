@@ -9,7 +9,7 @@ from domain.limits import RESULT_BUCKET_COUNT
 from domain.relay_shares import plan_buckets
 from schemas.batches import Batch, Chunk, ChunkState
 from schemas.outbox import OutboxRow, StoredOutcome
-from tests.doubles.settlement_store_contents import Contents
+from tests.doubles.settlement_store.state import Contents
 
 _ALL_BUCKETS = frozenset(range(RESULT_BUCKET_COUNT))
 

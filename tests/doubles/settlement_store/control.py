@@ -9,8 +9,8 @@ from domain.control_totals import sum_outcome_totals
 from domain.errors import BatchNotFoundError
 from schemas.batches import Batch, BatchState, ChunkState, OutcomeTotals
 from schemas.control import BatchControl, ControlRequest, StoredControlAction
-from tests.doubles.settlement_store_contents import Contents
-from tests.doubles.settlement_store_unclosed import MemoryUnclosedBatches
+from tests.doubles.settlement_store.batches import MemoryUnclosedBatches
+from tests.doubles.settlement_store.state import Contents
 
 UNDER_WAY = (BatchState.RUNNING, BatchState.PAUSED)
 

@@ -43,9 +43,9 @@ from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
 from settlement_store.port.chunks import check_exceptions
 from settlement_store.port.filling import batch_pruned, check_offers, is_opened_as
-from tests.doubles.settlement_store_caps import MemoryCreditBuckets
-from tests.doubles.settlement_store_contents import Claim, Contents
-from tests.doubles.settlement_store_control import UNDER_WAY, MemoryBatchControl
+from tests.doubles.settlement_store.caps import MemoryCreditBuckets
+from tests.doubles.settlement_store.control import UNDER_WAY, MemoryBatchControl
+from tests.doubles.settlement_store.state import Claim, Contents
 
 
 class MemorySettlementStore(MemoryBatchControl, MemoryCreditBuckets):

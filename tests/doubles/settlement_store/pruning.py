@@ -8,8 +8,8 @@ from domain.errors import BatchNotFoundError, InvariantViolationError
 from schemas.batches import FINAL_STATES, Batch, BatchState, ReconciliationReport, RetiredBatch
 from schemas.reasons import Outcome
 from settlement_store.port.pruning import check_report
-from tests.doubles.settlement_store_contents import Claim
-from tests.doubles.settlement_store_outbox import MemoryOutbox
+from tests.doubles.settlement_store.outbox import MemoryOutbox
+from tests.doubles.settlement_store.state import Claim
 
 _PRUNABLE = (BatchState.CLOSED, BatchState.ABORTED)
 

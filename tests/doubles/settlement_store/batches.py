@@ -6,7 +6,7 @@ from domain import limits
 from schemas.audit import PENDING
 from schemas.batches import FINAL_STATES, Batch, BatchState, UnclosedBatch
 from schemas.control import BatchControl
-from tests.doubles.settlement_store_pruning import MemoryPruning
+from tests.doubles.settlement_store.pruning import MemoryPruning
 
 
 class MemoryUnclosedBatches(MemoryPruning):

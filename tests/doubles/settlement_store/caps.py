@@ -5,7 +5,7 @@ import time
 from domain.credit_turns import plan_turn
 from domain.errors import BatchNotFoundError
 from schemas.credit_turns import CreditBucket, CreditTurn
-from tests.doubles.settlement_store_unclosed import MemoryUnclosedBatches
+from tests.doubles.settlement_store.batches import MemoryUnclosedBatches
 
 _INSTALLATION_ID = ""
 
