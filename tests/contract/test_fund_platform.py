@@ -369,35 +369,35 @@ async def test_the_one_in_memory_withdraws_nothing_where_a_posting_has_no_answer
     platform = MemoryFundPlatform()
     await platform.accounts.open_accounts(OPENINGS)
     await platform.credits.post_credits("a test", [request_of("k")])
-    platform.answers.clear()
+    platform.state.answers.clear()
     with pytest.raises(InvariantViolationError):
         await platform.credits.withdraw_credits("a test", [request_of("good"), request_of("k")])
-    assert platform.answers == {}
+    assert platform.state.answers == {}
 
 
 def replace_answer(platform: MemoryFundPlatform, **changes: Any) -> None:
-    stored = platform.answers["k"]
-    platform.answers["k"] = stored._replace(request=stored.request._replace(**changes))
+    stored = platform.state.answers["k"]
+    platform.state.answers["k"] = stored._replace(request=stored.request._replace(**changes))
 
 
 def replace_account(platform: MemoryFundPlatform, **changes: Any) -> None:
-    platform.account_by_id["alice"] = platform.account_by_id["alice"].model_copy(update=changes)
+    platform.state.account_by_id["alice"] = platform.state.account_by_id["alice"].model_copy(update=changes)
 
 
 def remove_postings(platform: MemoryFundPlatform) -> None:
-    platform.postings.clear()
+    platform.state.postings.clear()
     replace_account(platform, balance_minor=0)
 
 
 def pay_twice(platform: MemoryFundPlatform) -> None:
-    platform.postings.extend(platform.postings[:2])
+    platform.state.postings.extend(platform.state.postings[:2])
     replace_account(platform, balance_minor=200)
 
 
 # The planted breaks of the one on PostgreSQL are in tests/integration/test_ledger_breaks.py.
 PLANTED: dict[str, tuple[Callable[[MemoryFundPlatform], object], set[tuple[str, str]]]] = {
     "a posting removed": (
-        lambda platform: platform.postings.pop(0),
+        lambda platform: platform.state.postings.pop(0),
         {("unbalanced_entry", "1"), ("balance_off", "alice"), ("answer_without_posting", "k")},
     ),
     "a balance changed": (
@@ -405,7 +405,7 @@ PLANTED: dict[str, tuple[Callable[[MemoryFundPlatform], object], set[tuple[str, 
         {("balance_off", "alice")},
     ),
     "an entry removed": (
-        lambda platform: platform.entries.clear(),
+        lambda platform: platform.state.entries.clear(),
         {("posting_without_entry", "k"), ("posting_without_entry", "1")},
     ),
     "all postings removed": (
@@ -413,10 +413,10 @@ PLANTED: dict[str, tuple[Callable[[MemoryFundPlatform], object], set[tuple[str, 
         {("entry_without_posting", "1"), ("answer_without_posting", "k")},
     ),
     "an account removed": (
-        lambda platform: platform.account_by_id.pop("alice"),
+        lambda platform: platform.state.account_by_id.pop("alice"),
         {("posting_without_account", "k")},
     ),
-    "an answer removed": (lambda platform: platform.answers.clear(), {("posting_without_answer", "k")}),
+    "an answer removed": (lambda platform: platform.state.answers.clear(), {("posting_without_answer", "k")}),
     "an answer's account changed": (
         lambda platform: replace_answer(platform, account_id="bob"),
         {("posting_differs_from_answer", "k")},

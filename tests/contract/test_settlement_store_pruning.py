@@ -33,6 +33,7 @@ from tests.contract.settlement_batches import (
     settle,
 )
 from tests.doubles.fund_platform import MemoryFundPlatform
+from tests.settlements import replaced
 
 IN_AN_HOUR = timedelta(hours=1)
 ORDER_IDS = [f"O{n}" for n in range(8)]
@@ -215,13 +216,14 @@ async def test_a_batch_with_pending_items_is_not_pruned_for_they_would_look_sett
 async def test_a_report_that_is_read_while_its_batch_is_pruned_is_the_kept_one(store: SettlementStore) -> None:
     await settle_in_chunks(store)
     report = await report_of(store, "B1")
+    fund_platform = MemoryFundPlatform()
 
-    class MeddledFundPlatform(MemoryFundPlatform):
-        async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:
-            await prune(store, "B1")
-            return await super().fetch_credit_totals(idempotency_keys)
+    async def fetch_credit_totals(idempotency_keys: Sequence[str]) -> ControlTotals:
+        await prune(store, "B1")
+        return await fund_platform.credits.fetch_credit_totals(idempotency_keys)
 
-    assert await reconcile_batch(store, MeddledFundPlatform(), "B1") == report
+    meddled = replaced(fund_platform, "fetch_credit_totals", fetch_credit_totals)
+    assert await reconcile_batch(store, meddled, "B1") == report
 
 
 async def test_pruning_at_once_prunes_each_chunk_once(store: SettlementStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -258,12 +258,14 @@ async def test_postgresql_answers_any_sequence_of_calls_as_the_one_in_memory(
         await platform.accounts.open_accounts([AccountOpening(f"{prefix}{name}", "USD") for name in ("alice", "bob")])
     for step in steps:
         assert await take_step(fund_platform, prefix, *step) == await take_step(model, prefix, *step), step
-    expected = await model.fetch_credits(prefix, 10)
+    expected = await model.proof.fetch_credits(prefix, 10)
     found = [credit for credit in await fund_platform.proof.fetch_credits(prefix, 10) if credit[0].startswith(prefix)]
     assert [credit[:5] for credit in found] == [credit[:5] for credit in expected]
     all_keys = [f"{prefix}key-{n}" for n in (1, 2, 3)]
-    assert await fund_platform.credits.fetch_credit_totals(all_keys) == await model.fetch_credit_totals(all_keys)
+    assert await fund_platform.credits.fetch_credit_totals(all_keys) == await model.credits.fetch_credit_totals(
+        all_keys
+    )
     for name in ("alice", "bob"):
         balances = [(await p.accounts.fetch_account(prefix + name)).balance_minor for p in (model, fund_platform)]
         assert balances[0] == balances[1]
-    assert await model.fetch_ledger_breaks(10) == await fund_platform.proof.fetch_ledger_breaks(10) == []
+    assert await model.proof.fetch_ledger_breaks(10) == await fund_platform.proof.fetch_ledger_breaks(10) == []

@@ -62,7 +62,7 @@ def import_lines(
 
     async def load() -> tuple[ImportResult, dict[str, int]]:
         with open_order_file(file) as order_file:
-            result = await import_file(order_file, order_center, MemoryFundPlatform())
+            result = await import_file(order_file, order_center, MemoryFundPlatform().accounts)
         records = await order_center.fetch_records([f"o{no}" for no in range(ORDER_NO_COUNT)])
         return result, {record.order_id: record.paid_minor for record in records}
 

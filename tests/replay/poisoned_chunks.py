@@ -19,6 +19,7 @@ from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
+from tests.settlements import replaced
 from workers.settlement_worker import build_worker
 from workflows.settle_chunk import SettleChunkWorkflow
 
@@ -42,17 +43,16 @@ class PoisonedOrderCenter(MemoryOrderCenter):
         return await super().fetch_records(order_ids)
 
 
-class PoisonedFundPlatform(MemoryFundPlatform):
-    """Cannot credit the poison order, or is away."""
+def poisoned_fund_platform(error: Exception) -> MemoryFundPlatform:
+    """One that cannot credit the poison order, or is away."""
+    fund_platform = MemoryFundPlatform()
 
-    def __init__(self, error: Exception | None = None) -> None:
-        super().__init__()
-        self._error = error
+    async def post_credits(reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
+        if any(request.idempotency_key.endswith(POISON_ORDER_ID) for request in requests):
+            raise error
+        return await fund_platform.credits.post_credits(reference, requests)
 
-    async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
-        if self._error and any(request.idempotency_key.endswith(POISON_ORDER_ID) for request in requests):
-            raise self._error
-        return await super().post_credits(reference, requests)
+    return replaced(fund_platform, "post_credits", post_credits)
 
 
 class ChunkShape(NamedTuple):
@@ -65,13 +65,13 @@ class ChunkShape(NamedTuple):
 
 
 CHUNK_SHAPES: dict[str, ChunkShape] = {
-    "chunk-poisoned-in-validation": ChunkShape(PoisonedOrderCenter(POISON_ORDER_ID), PoisonedFundPlatform()),
-    "chunk-poisoned-in-crediting": ChunkShape(MemoryOrderCenter(), PoisonedFundPlatform(ValueError("It is poison."))),
+    "chunk-poisoned-in-validation": ChunkShape(PoisonedOrderCenter(POISON_ORDER_ID), MemoryFundPlatform()),
+    "chunk-poisoned-in-crediting": ChunkShape(MemoryOrderCenter(), poisoned_fund_platform(ValueError("It is poison."))),
     "chunk-past-the-bound": ChunkShape(
-        PoisonedOrderCenter(*(f"order-{n}" for n in range(ORDER_COUNT))), PoisonedFundPlatform(), probe_count_max=3
+        PoisonedOrderCenter(*(f"order-{n}" for n in range(ORDER_COUNT))), MemoryFundPlatform(), probe_count_max=3
     ),
     "chunk-unanswered": ChunkShape(
-        MemoryOrderCenter(), PoisonedFundPlatform(ConnectionResetError("It hung up.")), credit_deadline_s=0
+        MemoryOrderCenter(), poisoned_fund_platform(ConnectionResetError("It hung up.")), credit_deadline_s=0
     ),
 }
 

@@ -45,6 +45,7 @@ from tests.replay.operated_shapes import (
     with_low_threshold,
 )
 from tests.replay.poisoned_chunks import CHUNK_SHAPES, settle_chunk
+from tests.settlements import replaced
 from workers.settlement_worker import build_worker
 from workflows.settle_batch import SettleBatchWorkflow
 
@@ -66,20 +67,23 @@ class Begun(Enum):
     UNDER_A_CAP = auto()
 
 
-class BrokenStore(MemorySettlementStore):
-    """Fails for good for the second chunk."""
+def broken_store() -> MemorySettlementStore:
+    """One that fails for good for the second chunk."""
+    store = MemorySettlementStore()
 
-    async def fetch_chunk(self, batch_id: str, chunk_index: int) -> Chunk:
+    async def fetch_chunk(batch_id: str, chunk_index: int) -> Chunk:
         if chunk_index == 1:
             raise InvariantViolationError("The second chunk cannot be read.")
-        return await super().fetch_chunk(batch_id, chunk_index)
+        return await store.chunks.fetch_chunk(batch_id, chunk_index)
+
+    return replaced(store, "fetch_chunk", fetch_chunk)
 
 
 SHAPES: dict[str, tuple[MemorySettlementStore, int, Begun]] = {
     "batch-closed": (MemorySettlementStore(), 5, Begun.BY_HAND),
     "batch-empty": (MemorySettlementStore(), 0, Begun.BY_HAND),
     "batch-continued-as-new": (MemorySettlementStore(), 40, Begun.BY_HAND),
-    "batch-with-a-failed-chunk": (BrokenStore(), 5, Begun.BY_HAND),
+    "batch-with-a-failed-chunk": (broken_store(), 5, Begun.BY_HAND),
     "batch-started-again": (MemorySettlementStore(), 5, Begun.AGAIN),
     "batch-rerun": (MemorySettlementStore(), 5, Begun.AS_RERUN),
     "batch-scheduled": (MemorySettlementStore(), 5, Begun.BY_SCHEDULE),

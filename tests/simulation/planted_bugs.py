@@ -28,9 +28,9 @@ from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
 from schemas.workflows import BatchRun, BatchRunState, ChunkRef
 from settling import crediting, rerunning
 from settling.crediting import AskForCredits
-from tests.doubles import settlement_store as memory_store
-from tests.doubles.fund_platform import MemoryFundPlatform
-from tests.doubles.settlement_store import MemorySettlementStore
+from tests.doubles.fund_platform.credits import MemoryCredits
+from tests.doubles.settlement_store import chunks as memory_chunks
+from tests.doubles.settlement_store.chunks import MemoryChunks
 from workflows import chunk_runs, chunk_steps
 from workflows.settle_batch import SettleBatchWorkflow
 
@@ -123,43 +123,43 @@ def _late_validate_overwrites(patches: ExitStack) -> None:
     """A late validation's rejects are stored although the chunk has gone on."""
 
     async def store_validation(
-        self: MemorySettlementStore, batch_id: str, chunk_index: int, rejects: Sequence[ExceptionItem]
+        self: MemoryChunks, batch_id: str, chunk_index: int, rejects: Sequence[ExceptionItem]
     ) -> StoredValidation:
-        contents, chunk = self._get_chunk(batch_id, chunk_index)
+        contents, chunk = self.find_chunk(batch_id, chunk_index)
         new = [reject for reject in rejects if reject.item_no not in contents.exceptions]
-        self._store(batch_id, chunk, max(chunk.state, ChunkState.VALIDATED, key=list(ChunkState).index), new)
+        self.store_step(batch_id, chunk, max(chunk.state, ChunkState.VALIDATED, key=list(ChunkState).index), new)
         return StoredValidation(contents.totals_of(chunk), chunk.state == ChunkState.PLANNED)
 
-    _replace(patches, MemorySettlementStore, "store_validation", store_validation)
+    _replace(patches, MemoryChunks, "store_validation", store_validation)
 
 
 def _lost_validation_credited(patches: ExitStack) -> None:
     """Who settles a chunk at once credits what it judged itself, although another one's validation was stored."""
-    original = MemorySettlementStore.store_validation
+    original = MemoryChunks.store_validation
 
     async def store_validation(
-        self: MemorySettlementStore, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
+        self: MemoryChunks, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
     ) -> StoredValidation:
         return (await original(self, batch_id, chunk_index, exceptions))._replace(is_new=True)
 
-    _replace(patches, MemorySettlementStore, "store_validation", store_validation)
+    _replace(patches, MemoryChunks, "store_validation", store_validation)
 
 
 def _compare_and_set_left_out(patches: ExitStack) -> None:
     """Whoever comes last stores its outcomes, over those that another one stored."""
-    original = MemorySettlementStore.store_outcomes
+    original = MemoryChunks.store_outcomes
 
     async def store_outcomes(
-        self: MemorySettlementStore, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
+        self: MemoryChunks, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
     ) -> OutcomeTotals:
-        contents, chunk = self._get_chunk(batch_id, chunk_index)
+        contents, chunk = self.find_chunk(batch_id, chunk_index)
         if chunk.state == ChunkState.CLOSED:
             contents.chunks[chunk_index] = chunk._replace(state=ChunkState.VALIDATED)
             for exception in exceptions:
                 contents.exceptions.pop(exception.item_no, None)
         return await original(self, batch_id, chunk_index, exceptions)
 
-    _replace(patches, MemorySettlementStore, "store_outcomes", store_outcomes)
+    _replace(patches, MemoryChunks, "store_outcomes", store_outcomes)
 
 
 def _different_payload_taken_as_exists(patches: ExitStack) -> None:
@@ -195,49 +195,49 @@ def _rerun_plans_an_unknown_outcome_anew(patches: ExitStack) -> None:
 
 
 def _refusal_not_stored(patches: ExitStack) -> None:
-    original = MemoryFundPlatform.post_credits
+    original = MemoryCredits.post_credits
 
-    async def post_credits(self: MemoryFundPlatform, reference: str, requests: Sequence[CreditRequest]) -> Any:
+    async def post_credits(self: MemoryCredits, reference: str, requests: Sequence[CreditRequest]) -> Any:
         codes = await original(self, reference, requests)
-        for key, stored in list(self.answers.items()):
+        for key, stored in list(self.state.answers.items()):
             if stored.code != CreditResultCode.CREATED:
-                del self.answers[key]
+                del self.state.answers[key]
         return codes
 
-    _replace(patches, MemoryFundPlatform, "post_credits", post_credits)
+    _replace(patches, MemoryCredits, "post_credits", post_credits)
 
 
 def _claim_released_too_early(patches: ExitStack) -> None:
     """A held item gives its claim back, as if nothing could come of it any more."""
-    _replace(patches, memory_store, "RELEASING_OUTCOMES", RELEASING_OUTCOMES | {Outcome.HELD})
+    _replace(patches, memory_chunks, "RELEASING_OUTCOMES", RELEASING_OUTCOMES | {Outcome.HELD})
 
 
 def _lower_claim_no_accepted(patches: ExitStack) -> None:
     """A request under a lower claim number than the one that was refused is judged."""
-    original = MemoryFundPlatform.post_credits
+    original = MemoryCredits.post_credits
 
-    async def post_credits(self: MemoryFundPlatform, reference: str, requests: Sequence[CreditRequest]) -> Any:
+    async def post_credits(self: MemoryCredits, reference: str, requests: Sequence[CreditRequest]) -> Any:
         for request in requests:
-            stored = self.answers.get(request.idempotency_key)
+            stored = self.state.answers.get(request.idempotency_key)
             if stored and stored.code != CreditResultCode.CREATED and stored.request.claim_no > request.claim_no:
-                del self.answers[request.idempotency_key]
+                del self.state.answers[request.idempotency_key]
         return await original(self, reference, requests)
 
-    _replace(patches, MemoryFundPlatform, "post_credits", post_credits)
+    _replace(patches, MemoryCredits, "post_credits", post_credits)
 
 
 def _aborted_rerun_forgets_the_unknown(patches: ExitStack) -> None:
     """A chunk that is held before its validation is NOT_ATTEMPTED, also where an earlier credit may exist."""
-    original = MemorySettlementStore.hold_chunk
+    original = MemoryChunks.hold_chunk
 
-    async def hold_chunk(self: MemorySettlementStore, batch_id: str, chunk_index: int, detail: str) -> OutcomeTotals:
-        contents, chunk = self._get_chunk(batch_id, chunk_index)
+    async def hold_chunk(self: MemoryChunks, batch_id: str, chunk_index: int, detail: str) -> OutcomeTotals:
+        contents, chunk = self.find_chunk(batch_id, chunk_index)
         if chunk.state == ChunkState.PLANNED:
             for item_no in range(chunk.item_start, chunk.item_end):
                 contents.items[item_no] = contents.items[item_no]._replace(inherits_unknown=False)
         return await original(self, batch_id, chunk_index, detail)
 
-    _replace(patches, MemorySettlementStore, "hold_chunk", hold_chunk)
+    _replace(patches, MemoryChunks, "hold_chunk", hold_chunk)
 
 
 PLANTED_BUGS: Mapping[str, Planting] = MappingProxyType(

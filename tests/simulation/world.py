@@ -49,7 +49,7 @@ async def memory_storage() -> AsyncIterator[Storage]:
     async def fetch_postings() -> list[Posting]:
         return [
             (posting.idempotency_key or "", posting.account_id, posting.amount_minor, posting.currency)
-            for posting in fund_platform.postings
+            for posting in fund_platform.state.postings
             if not posting.account_id.startswith(HOUSE_ACCOUNT_PREFIX)
         ]
 

@@ -12,6 +12,7 @@ from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
+from tests.doubles.settlement_store.chunks import MemoryChunks
 from tests.settlements import CALENDAR
 from tests.steps import ChunkCase, validate
 
@@ -23,7 +24,7 @@ RECORD = OrderRecord("order-1", "account-1", 100, 0, "USD", OrderStatus.COMPLETE
 CASE = ChunkCase("B1", 0, CUTOFF_AT, acknowledges=True)
 
 
-class MeddledStore(MemorySettlementStore):
+class MeddledChunks(MemoryChunks):
     """Does something just before and just after a validation is stored."""
 
     before: Callable[[], Awaitable[None]] | None = None
@@ -42,9 +43,9 @@ class MeddledStore(MemorySettlementStore):
 
 
 @pytest.fixture
-async def store() -> MeddledStore:
+async def store() -> MemorySettlementStore:
     """A store with a running batch of the one order."""
-    store = MeddledStore()
+    store = MemorySettlementStore()
     await store.filling.open_batch(
         BatchOpening(
             batch_id="B1", source=BatchSource.KAFKA, business_date=None, cutoff_at=None, chunk_size=10, window=1
@@ -67,7 +68,7 @@ async def is_offered(order_center: MemoryOrderCenter) -> bool:
 
 @pytest.mark.parametrize("status", OrderStatus)
 async def test_an_order_that_is_as_announced_is_offered_no_more_whatever_became_of_it(
-    store: MeddledStore, order_center: MemoryOrderCenter, status: OrderStatus
+    store: MemorySettlementStore, order_center: MemoryOrderCenter, status: OrderStatus
 ) -> None:
     await order_center.load_records([RECORD._replace(status=status)])
     totals = await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)
@@ -86,7 +87,7 @@ async def test_an_order_that_is_as_announced_is_offered_no_more_whatever_became_
     ids=["account", "amount", "currency", "after-sale"],
 )
 async def test_an_order_that_is_not_as_announced_or_not_overdue_yet_is_still_offered_as_its_record_says(
-    store: MeddledStore, order_center: MemoryOrderCenter, record: OrderRecord
+    store: MemorySettlementStore, order_center: MemoryOrderCenter, record: OrderRecord
 ) -> None:
     await order_center.load_records([record])
     totals = await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)
@@ -95,7 +96,7 @@ async def test_an_order_that_is_not_as_announced_or_not_overdue_yet_is_still_off
 
 
 async def test_an_order_without_a_record_has_nothing_to_acknowledge(
-    store: MeddledStore, order_center: MemoryOrderCenter, monkeypatch: pytest.MonkeyPatch
+    store: MemorySettlementStore, order_center: MemoryOrderCenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("domain.limits.UNKNOWN_ORDER_PAUSES_S", ())
     totals = await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)
@@ -105,7 +106,7 @@ async def test_an_order_without_a_record_has_nothing_to_acknowledge(
 
 
 async def test_a_chunk_of_another_source_acknowledges_nothing(
-    store: MeddledStore, order_center: MemoryOrderCenter
+    store: MemorySettlementStore, order_center: MemoryOrderCenter
 ) -> None:
     await order_center.load_records([RECORD])
     await validate(Systems(order_center, store, MemoryFundPlatform()), CASE._replace(acknowledges=False))
@@ -113,23 +114,25 @@ async def test_a_chunk_of_another_source_acknowledges_nothing(
 
 
 async def test_a_record_that_changes_after_its_validation_is_still_offered(
-    store: MeddledStore, order_center: MemoryOrderCenter
+    store: MemorySettlementStore, order_center: MemoryOrderCenter
 ) -> None:
     await order_center.load_records([RECORD])
-    store.after = lambda: order_center.load_records([RECORD._replace(refunded_minor=1)])
+    store.chunks = MeddledChunks(store.state)
+    store.chunks.after = lambda: order_center.load_records([RECORD._replace(refunded_minor=1)])
     assert (await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)).rejected.order_count == 0
     assert await is_offered(order_center)
 
 
 async def test_nothing_is_acknowledged_before_its_step_is_stored(
-    store: MeddledStore, order_center: MemoryOrderCenter
+    store: MemorySettlementStore, order_center: MemoryOrderCenter
 ) -> None:
     await order_center.load_records([RECORD])
 
     async def away() -> None:
         raise UnavailableError("It is away.")
 
-    store.before = away
+    store.chunks = MeddledChunks(store.state)
+    store.chunks.before = away
     with pytest.raises(UnavailableError):
         await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)
     assert (await store.chunks.fetch_chunk("B1", 0)).state == ChunkState.PLANNED
@@ -142,7 +145,7 @@ async def test_nothing_is_acknowledged_before_its_step_is_stored(
     ids=lambda change: next(iter(change)),
 )
 async def test_a_late_attempt_that_read_a_changed_record_does_not_acknowledge_the_change(
-    store: MeddledStore, order_center: MemoryOrderCenter, change: dict[str, object]
+    store: MemorySettlementStore, order_center: MemoryOrderCenter, change: dict[str, object]
 ) -> None:
     await order_center.load_records([RECORD._replace(**change)])  # type: ignore[arg-type]
 
@@ -151,6 +154,7 @@ async def test_a_late_attempt_that_read_a_changed_record_does_not_acknowledge_th
         await unchanged.load_records([RECORD])
         assert (await validate(Systems(unchanged, store, MemoryFundPlatform()), CASE)).rejected.order_count == 0
 
-    store.before = another_attempt_wins
+    store.chunks = MeddledChunks(store.state)
+    store.chunks.before = another_attempt_wins
     assert (await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)).rejected.order_count == 0
     assert await is_offered(order_center)

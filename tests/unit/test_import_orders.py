@@ -40,7 +40,7 @@ class Systems:
 
     async def load_file(self) -> ImportResult:
         with open_order_file(self.file) as order_file:
-            return await import_file(order_file, self.order_center, self.fund_platform, self.read_bytes.append)
+            return await import_file(order_file, self.order_center, self.fund_platform.accounts, self.read_bytes.append)
 
     async def order_ids(self) -> list[str]:
         offered = await self.order_center.fetch_overdue_slice(CUTOFF, None, 100_000)
@@ -135,7 +135,7 @@ async def test_of_differing_rows_for_an_order_the_first_good_one_stays_and_the_o
     assert {reason for _, reason, _ in systems.rejected()[1:]} == {
         "order_id 'o1' stands on line 3 already, in a row that differs."
     }
-    assert "A2" not in systems.fund_platform.account_by_id
+    assert "A2" not in systems.fund_platform.state.account_by_id
 
 
 async def test_a_row_that_is_repeated_is_harmless_and_counts_once(systems: Systems, slice_size: None) -> None:

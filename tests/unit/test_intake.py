@@ -20,6 +20,7 @@ from messaging.record_source import Polled, RecordSource
 from schemas.batches import BatchOpening, OfferedOrder
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.malformed_records import GOOD
+from tests.settlements import replaced
 
 PRESSURE = PressureSettings(high_water=100, low_water=50, batch_stuck_s=60)
 FILLING = FillingSettings(
@@ -95,16 +96,15 @@ class PressedSource:
         self.is_paused = True
 
 
-class PressedStore(MemorySettlementStore):
+def pressed_store(backlogs: Sequence[int]) -> MemorySettlementStore:
     """A store whose backlog is as told, one look after the other."""
+    left = list(backlogs)
 
-    def __init__(self, backlogs: Sequence[int]) -> None:
-        super().__init__()
-        self._backlogs = list(backlogs)
-
-    async def fetch_backlog_order_count(self, active_within_s: float) -> int:
+    async def fetch_backlog_order_count(active_within_s: float) -> int:
         assert active_within_s == PRESSURE.batch_stuck_s
-        return self._backlogs.pop(0)
+        return left.pop(0)
+
+    return replaced(MemorySettlementStore(), "fetch_backlog_order_count", fetch_backlog_order_count)
 
 
 async def never_start(_: BatchOpening) -> None:
@@ -132,7 +132,7 @@ async def test_a_connection_that_is_cut_at_any_moment_does_not_end_intake(
 ) -> None:
     monkeypatch.setattr(limits, "INTAKE_RETRY_INITIAL_S", 0)
     stop = asyncio.Event()
-    source, store = PressedSource(2, stop), PressedStore([0, 0])
+    source = PressedSource(2, stop)
     failures = [error("cut")]
 
     async def fetch(active_within_s: float) -> int:
@@ -140,7 +140,7 @@ async def test_a_connection_that_is_cut_at_any_moment_does_not_end_intake(
             raise failures.pop()
         return 0
 
-    monkeypatch.setattr(store, "fetch_backlog_order_count", fetch)
+    store = replaced(MemorySettlementStore(), "fetch_backlog_order_count", fetch)
     filling = BatchFilling(store, never_start, FILLING)
     intake = Intake(cast("RecordSource", source), store, filling, cast("DeadLetterTopic", CountingTopic()), PRESSURE)
     await intake.run(stop)
@@ -172,7 +172,7 @@ async def test_intake_pauses_over_the_high_water_mark_and_resumes_under_the_low_
     monkeypatch.setattr(limits, "INTAKE_PRESSURE_LOOK_S", 0)
     looks = {0: False, 100: False, 101: True, 60: True, 50: True, 49: False, 99: False}
     stop = asyncio.Event()
-    source, store = PressedSource(len(looks) + 1, stop), PressedStore([*looks, 0])
+    source, store = PressedSource(len(looks) + 1, stop), pressed_store([*looks, 0])
     filling = BatchFilling(store, never_start, FILLING)
     intake = Intake(cast("RecordSource", source), store, filling, cast("DeadLetterTopic", CountingTopic()), PRESSURE)
     await intake.run(stop)

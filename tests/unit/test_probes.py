@@ -20,6 +20,7 @@ from settling import validating
 from settling.isolating import Probe, probe_credits, probe_validation
 from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
+from tests.doubles.fund_platform.credits import MemoryCredits
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.settlements import CALENDAR, replaced
@@ -41,14 +42,12 @@ class CursedOrderCenter(MemoryOrderCenter):
         return await super().fetch_records(order_ids)
 
 
-class CursedFundPlatform(MemoryFundPlatform):
+class CursedCredits(MemoryCredits):
     """Fails at the poison order's credit, before or after its effect; and at its withdrawal, if it is to."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_cursed = True
-        self.has_effect = False
-        self.withdraws = True
+    is_cursed = True
+    has_effect = False
+    withdraws = True
 
     async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Any:
         is_poison = self.is_cursed and any(request.idempotency_key == credit_key(POISON) for request in requests)
@@ -61,6 +60,15 @@ class CursedFundPlatform(MemoryFundPlatform):
         if not self.withdraws:
             raise DataError("cursed again")
         return await super().withdraw_credits(reference, requests)
+
+
+class CursedFundPlatform:
+    """`FundPlatform`, whose credits are cursed."""
+
+    def __init__(self) -> None:
+        platform = MemoryFundPlatform()
+        self.state, self.accounts, self.proof = platform.state, platform.accounts, platform.proof
+        self.credits = CursedCredits(self.state)
 
 
 @pytest.fixture
@@ -182,7 +190,7 @@ async def test_a_credit_that_cannot_be_asked_for_is_withdrawn_and_its_late_reque
     found = await probe_crediting(validated, fund_platform, 2, 3)
     assert found == isolated_of(Outcome.FAILED, ReasonCode.DATA_ERROR, "cursed")
     assert await credit_without(validated, fund_platform, found) == (3, {ReasonCode.DATA_ERROR: 1})
-    fund_platform.is_cursed = False
+    fund_platform.credits.is_cursed = False
     late = CreditRequest(credit_key(POISON), 1, "a", 102, "USD")
     assert await fund_platform.credits.post_credits("late", [late]) == {
         late.idempotency_key: CreditResultCode.WITHDRAWN
@@ -195,7 +203,7 @@ async def test_a_step_that_finds_an_order_withdrawn_fails_it_without_being_told(
 ) -> None:
     """The workflow was terminated after the withdrawal, the bug was repaired, and the chunk started again."""
     await probe_crediting(validated, fund_platform, 2, 3)
-    fund_platform.is_cursed = False
+    fund_platform.credits.is_cursed = False
     totals = await credit(credited_by(validated, fund_platform), CASE)
     assert (totals.settled.order_count, totals.failed.order_count) == (3, 1)
 
@@ -203,7 +211,7 @@ async def test_a_step_that_finds_an_order_withdrawn_fails_it_without_being_told(
 async def test_an_order_whose_credit_exists_is_settled_although_its_answer_cannot_be_read(
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
-    fund_platform.has_effect = True
+    fund_platform.credits.has_effect = True
     found = await probe_crediting(validated, fund_platform, 2, 3)
     assert found == isolated_of(Outcome.SETTLED, None, None)
     assert await credit_without(validated, fund_platform, found) == (4, {})
@@ -213,7 +221,7 @@ async def test_an_order_whose_credit_exists_is_settled_although_its_answer_canno
 async def test_an_order_that_can_be_neither_credited_nor_withdrawn_stays_unknown(
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
-    fund_platform.withdraws = False
+    fund_platform.credits.withdraws = False
     found = await probe_crediting(validated, fund_platform, 2, 3)
     detail = "cursed; and its withdrawal: cursed again"
     assert found == isolated_of(Outcome.HELD, ReasonCode.OUTCOME_UNKNOWN, detail)
@@ -236,7 +244,7 @@ async def test_an_order_that_was_answered_before_keeps_that_answer(
     reason_code: ReasonCode,
 ) -> None:
     request = CreditRequest(credit_key(POISON), 1, "a", 102, "USD")._replace(**stored)
-    await MemoryFundPlatform.post_credits(fund_platform, "before", [request])
+    await MemoryCredits(fund_platform.state).post_credits("before", [request])
     found = await probe_crediting(validated, fund_platform, 2, 3)
     assert found == isolated_of(outcome, reason_code, "cursed")
     assert await credit_without(validated, fund_platform, found) == (3, {reason_code: 1})
@@ -246,7 +254,7 @@ async def test_an_order_whose_claim_has_moved_on_is_good_only_if_its_chunk_is_cl
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
     higher = CreditRequest(credit_key(POISON), 2, "nobody", 102, "USD")
-    await MemoryFundPlatform.post_credits(fund_platform, "a later item", [higher])
+    await MemoryCredits(fund_platform.state).post_credits("a later item", [higher])
     with pytest.raises(InvariantViolationError, match="superseded"):
         await probe_crediting(validated, fund_platform, 2, 3)
 
@@ -269,7 +277,7 @@ async def test_a_chunk_that_another_run_closed_is_not_asked_for(
 ) -> None:
     await validated.chunks.hold_chunk("b", 0, "terminated")
     assert await probe_crediting(validated, fund_platform, 2, 3) == GOOD
-    assert fund_platform.answers == {}
+    assert fund_platform.state.answers == {}
 
 
 @pytest.mark.parametrize("method", ["post_credits", "withdraw_credits"])

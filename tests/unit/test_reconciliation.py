@@ -15,7 +15,7 @@ from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
-from tests.settlements import CALENDAR
+from tests.settlements import CALENDAR, replaced
 from tests.steps import ChunkCase, credit, validate
 
 CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
@@ -23,18 +23,16 @@ ENDED_AT = datetime(2026, 11, 1, tzinfo=UTC)
 ORDER = OfferedOrder("order-1", "account-1", 100, "USD")
 
 
-class MeddledFundPlatform(MemoryFundPlatform):
-    """Does something just before the ledger is read for the first time."""
+def meddled(fund_platform: MemoryFundPlatform, meddle: Callable[[], Awaitable[None]]) -> MemoryFundPlatform:
+    """The Fund Platform, where something happens just before its ledger is read for the first time."""
+    waiting = [meddle]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.meddle: Callable[[], Awaitable[None]] | None = None
+    async def fetch_credit_totals(idempotency_keys: Sequence[str]) -> ControlTotals:
+        if waiting:
+            await waiting.pop()()
+        return await fund_platform.credits.fetch_credit_totals(idempotency_keys)
 
-    async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:
-        meddle, self.meddle = self.meddle, None
-        if meddle:
-            await meddle()
-        return await super().fetch_credit_totals(idempotency_keys)
+    return replaced(fund_platform, "fetch_credit_totals", fetch_credit_totals)
 
 
 @pytest.fixture
@@ -48,8 +46,8 @@ def order_center() -> MemoryOrderCenter:
 
 
 @pytest.fixture
-async def fund_platform() -> MeddledFundPlatform:
-    fund_platform = MeddledFundPlatform()
+async def fund_platform() -> MemoryFundPlatform:
+    fund_platform = MemoryFundPlatform()
     await fund_platform.accounts.open_accounts([AccountOpening("account-1", "USD")])
     return fund_platform
 
@@ -72,7 +70,7 @@ async def freeze(store: MemorySettlementStore, batch_id: str) -> ChunkCase:
 
 
 async def reject_in_first_batch(
-    store: MemorySettlementStore, order_center: MemoryOrderCenter, fund_platform: MeddledFundPlatform
+    store: MemorySettlementStore, order_center: MemoryOrderCenter, fund_platform: MemoryFundPlatform
 ) -> None:
     await order_center.load_records([OrderRecord(*ORDER[:3], 0, "USD", OrderStatus.DISPUTED, ENDED_AT, ENDED_AT)])
     first = await freeze(store, "first")
@@ -81,7 +79,7 @@ async def reject_in_first_batch(
 
 
 async def test_a_rejected_order_that_another_batch_credits_meanwhile_is_no_imbalance(
-    store: MemorySettlementStore, order_center: MemoryOrderCenter, fund_platform: MeddledFundPlatform
+    store: MemorySettlementStore, order_center: MemoryOrderCenter, fund_platform: MemoryFundPlatform
 ) -> None:
     await reject_in_first_batch(store, order_center, fund_platform)
 
@@ -91,15 +89,14 @@ async def test_a_rejected_order_that_another_batch_credits_meanwhile_is_no_imbal
         await validate(Systems(order_center, store, fund_platform), second)
         await credit(Systems(order_center, store, fund_platform), second)
 
-    fund_platform.meddle = settle_in_second_batch
-    report = await reconcile_batch(store, fund_platform, "first")
+    report = await reconcile_batch(store, meddled(fund_platform, settle_in_second_batch), "first")
     assert report.balanced
     assert report.ledger == ControlTotals()
     assert (await reconcile_batch(store, fund_platform, "second")).ledger == totals_of([("USD", 1, 100)])
 
 
 async def test_a_credit_of_a_rejected_order_that_stays_is_an_imbalance(
-    store: MemorySettlementStore, order_center: MemoryOrderCenter, fund_platform: MeddledFundPlatform
+    store: MemorySettlementStore, order_center: MemoryOrderCenter, fund_platform: MemoryFundPlatform
 ) -> None:
     await reject_in_first_batch(store, order_center, fund_platform)
     await fund_platform.credits.post_credits(
@@ -111,7 +108,7 @@ async def test_a_credit_of_a_rejected_order_that_stays_is_an_imbalance(
 
 
 async def test_an_open_batch_that_grows_while_it_is_read_is_no_imbalance(
-    store: MemorySettlementStore, fund_platform: MeddledFundPlatform
+    store: MemorySettlementStore, fund_platform: MemoryFundPlatform
 ) -> None:
     await store.filling.open_batch(
         BatchOpening(
@@ -128,7 +125,6 @@ async def test_an_open_batch_that_grows_while_it_is_read_is_no_imbalance(
     async def append_another() -> None:
         await store.filling.append_orders("open", [ORDER._replace(order_id="order-2")])
 
-    fund_platform.meddle = append_another
-    report = await reconcile_batch(store, fund_platform, "open")
+    report = await reconcile_batch(store, meddled(fund_platform, append_another), "open")
     assert report.balanced
     assert report.pending == report.planned == totals_of([("USD", 1, 100)])

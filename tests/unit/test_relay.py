@@ -207,7 +207,7 @@ async def test_a_store_that_is_away_is_waited_for_and_nothing_is_lost(
     async def call(*arguments: Any) -> Any:
         for failure in failures:
             raise failure
-        return await getattr(store, method)(*arguments)
+        return await getattr(store.outbox, method)(*arguments)
 
     async with relaying(replaced(store, method, call), broker):
         await require_delivered(store, broker)

@@ -1,44 +1,107 @@
-"""Batches in no final state, in memory: what is asked of them by the sweep and by intake."""
+"""Batches as a whole, in memory. What the methods guarantee stands in `settlement_store.port.batches`."""
 
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from datetime import timedelta
 
 from domain import limits
+from domain.control_totals import totals_of
+from domain.errors import BatchNotOpenError, InvariantViolationError
 from schemas.audit import PENDING
-from schemas.batches import FINAL_STATES, Batch, BatchState, UnclosedBatch
-from schemas.control import BatchControl
-from tests.doubles.settlement_store.pruning import MemoryPruning
+from schemas.batches import (
+    FINAL_STATES,
+    Batch,
+    BatchPlan,
+    BatchProgress,
+    BatchState,
+    ChunkState,
+    ControlTotals,
+    UnclosedBatch,
+)
+from schemas.reasons import Outcome
+from tests.doubles.settlement_store.state import StoreState, now
 
 
-class MemoryUnclosedBatches(MemoryPruning):
-    """The part of the settlement store in memory that looks at the batches in no final state."""
+class MemoryBatches:
+    """`Batches` in memory."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._controls: dict[str, BatchControl] = {}
+    def __init__(self, state: StoreState) -> None:
+        self.state = state
+
+    async def start_batch(self, batch_id: str) -> BatchPlan:
+        """See the port."""
+        batch = self.state.batch_of(batch_id)
+        if batch.state == BatchState.OPEN:
+            raise BatchNotOpenError(f"Batch {batch_id} is still open; it starts once it is frozen.")
+        if batch.state == BatchState.FROZEN:
+            self.state.set_batch(batch_id, state=self.state.running_state(batch_id), started_at=now())
+        return BatchPlan(
+            state=self.state.batch_of(batch_id).state,
+            chunk_count=len(self.state.contents_of(batch_id).chunks),
+            chunk_size=batch.chunk_size,
+            window=batch.window,
+            business_date=batch.business_date,
+            cutoff_at=batch.cutoff_at,
+            planned=await self.fetch_planned_totals(batch_id),
+            control=self.state.control_of(batch_id),
+        )
+
+    async def close_batch(self, batch_id: str, *, balanced: bool) -> Batch:
+        """See the port."""
+        batch, contents = self.state.batch_of(batch_id), self.state.contents_of(batch_id)
+        if batch.state in FINAL_STATES:
+            return batch
+        is_under_way = batch.state in (BatchState.RUNNING, BatchState.PAUSED)
+        if not is_under_way or any(chunk.state != ChunkState.CLOSED for chunk in contents.chunks):
+            raise InvariantViolationError(f"Batch {batch_id} is {batch.state} and has chunks that are not closed.")
+        closed = BatchState.ABORTED if self.state.control_of(batch_id).is_aborting else BatchState.CLOSED
+        return self.state.set_batch(batch_id, state=closed if balanced else BatchState.OUT_OF_BALANCE, closed_at=now())
+
+    async def fetch_batch(self, batch_id: str) -> Batch:
+        """See the port."""
+        return self.state.batch_of(batch_id)
+
+    async def fetch_batches(self, batch_count_max: int) -> list[Batch]:
+        """See the port."""
+        return list(reversed(self.state.batches.values()))[:batch_count_max]
 
     async def fetch_unclosed_batches(self) -> list[UnclosedBatch]:
-        """See `SettlementStore.fetch_unclosed_batches`."""
-        now = datetime.now(UTC)
-        unclosed = [batch for batch in self._batches.values() if batch.state not in FINAL_STATES]
+        """See the port."""
+        unclosed = [batch for batch in self.state.batches.values() if batch.state not in FINAL_STATES]
         return [
-            UnclosedBatch(batch, (now - batch.opened_at).total_seconds(), self._action_no(batch.batch_id))
+            UnclosedBatch(
+                batch, (now() - batch.opened_at).total_seconds(), self.state.control_of(batch.batch_id).action_no
+            )
             for batch in unclosed[: limits.UNCLOSED_BATCH_COUNT_MAX]
         ]
 
     async def fetch_backlog_order_count(self, active_within_s: float) -> int:
-        """See `SettlementStore.fetch_backlog_order_count`."""
-        active_since = datetime.now(UTC) - timedelta(seconds=active_within_s)
-        return sum(
-            self._contents[batch.batch_id].outcome_of(item.item_no) == PENDING
-            for batch in self._batches.values()
-            if batch.state == BatchState.RUNNING and self._latest_step_at(batch) > active_since
-            for item in self._contents[batch.batch_id].items
+        """See the port."""
+        active_since = now() - timedelta(seconds=active_within_s)
+        count = 0
+        for batch in self.state.batches.values():
+            contents = self.state.contents_of(batch.batch_id)
+            step_times = [time for time in (batch.started_at, contents.latest_step_at) if time]
+            if batch.state == BatchState.RUNNING and max(step_times) > active_since:
+                count += sum(contents.outcome_of(item.item_no) == PENDING for item in contents.items)
+        return count
+
+    async def fetch_planned_totals(self, batch_id: str) -> ControlTotals:
+        """See the port."""
+        return totals_of((item.currency, 1, item.amount_minor) for item in self.state.contents_of(batch_id).items)
+
+    async def fetch_reason_counts(self, batch_id: str) -> dict[str, int]:
+        """See the port."""
+        exceptions = self.state.contents_of(batch_id).live_exceptions
+        return dict(sorted(Counter(str(exception.reason_code) for exception in exceptions).items()))
+
+    async def fetch_progress(self, batch_id: str) -> BatchProgress:
+        """See the port."""
+        batch, contents = self.state.batch_of(batch_id), self.state.contents_of(batch_id)
+        counts = Counter(contents.outcome_of(item.item_no) for item in contents.items)
+        return BatchProgress(
+            state=batch.state,
+            planned=batch.item_count,
+            **{outcome: counts[outcome] for outcome in Outcome},
+            chunk_count=len(contents.chunks),
+            chunk_closed_count=sum(chunk.state == ChunkState.CLOSED for chunk in contents.chunks),
         )
-
-    def _action_no(self, batch_id: str) -> int:
-        return self._controls[batch_id].action_no if batch_id in self._controls else 0
-
-    def _latest_step_at(self, batch: Batch) -> datetime:
-        """When the batch was started, or last stored a chunk's step."""
-        times = (batch.opened_at, batch.started_at, self._contents[batch.batch_id].latest_step_at)
-        return max(time for time in times if time)

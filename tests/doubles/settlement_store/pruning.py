@@ -1,38 +1,37 @@
-"""Pruning in memory: what is pruned stays where it is, behind a mark that the reads of live items do not pass."""
+"""Pruning in memory: what is pruned stays where it is, behind a mark that the reads of live items do not pass.
+
+What the methods guarantee stands in `settlement_store.port.pruning`.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from domain import limits
-from domain.errors import BatchNotFoundError, InvariantViolationError
+from domain.errors import InvariantViolationError
 from schemas.batches import FINAL_STATES, Batch, BatchState, ReconciliationReport, RetiredBatch
 from schemas.reasons import Outcome
 from settlement_store.port.pruning import check_report
-from tests.doubles.settlement_store.outbox import MemoryOutbox
-from tests.doubles.settlement_store.state import Claim
+from tests.doubles.settlement_store.state import StoreState
 
 _PRUNABLE = (BatchState.CLOSED, BatchState.ABORTED)
 
 
-class MemoryPruning(MemoryOutbox):
-    """The part of the settlement store in memory that prunes; it has the state of all of it."""
+class MemoryPruning:
+    """`Pruning` in memory."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._claims: dict[str, Claim] = {}
-        self._kept_reports: dict[str, ReconciliationReport] = {}
-        self._pruned_batch_ids: set[str] = set()
+    def __init__(self, state: StoreState) -> None:
+        self.state = state
 
     async def fetch_retired_batches(
         self, closed_before: datetime, after: RetiredBatch | None, batch_count_max: int
     ) -> Sequence[RetiredBatch]:
-        """See `SettlementStore.fetch_retired_batches`."""
+        """See the port."""
         retired = sorted(
             (
                 self._retired(batch, batch.closed_at)
-                for batch in self._batches.values()
+                for batch in self.state.batches.values()
                 if batch.state in _PRUNABLE
-                and batch.batch_id not in self._pruned_batch_ids
+                and batch.batch_id not in self.state.pruned_batch_ids
                 and batch.closed_at
                 and batch.closed_at < closed_before
             ),
@@ -42,39 +41,36 @@ class MemoryPruning(MemoryOutbox):
         return [each for each in retired if place is None or (each.closed_at, each.batch_id) > place][:batch_count_max]
 
     async def keep_report(self, report: ReconciliationReport) -> bool:
-        """See `SettlementStore.keep_report`."""
+        """See the port."""
         check_report(report)
-        batch = self._batches[report.batch_id]
-        waits = self._unclosed_rerun_count(report.batch_id) or self._undelivered_count(report.batch_id)
-        if batch.state in _PRUNABLE and not waits:
-            self._kept_reports.setdefault(report.batch_id, report)
-        return report.batch_id in self._kept_reports
+        batch_id = report.batch_id
+        batch = self.state.batches.get(batch_id)
+        waits = self._unclosed_rerun_count(batch_id) or self._undelivered_count(batch_id)
+        if batch and batch.state in _PRUNABLE and not waits:
+            self.state.kept_reports.setdefault(batch_id, report)
+        return batch_id in self.state.kept_reports
 
     async def fetch_kept_report(self, batch_id: str) -> ReconciliationReport | None:
-        """See `SettlementStore.fetch_kept_report`."""
-        return self._kept_reports.get(batch_id)
+        """See the port."""
+        return self.state.kept_reports.get(batch_id)
 
     async def prune_chunks(self, batch_id: str) -> int:
-        """See `SettlementStore.prune_chunks`."""
-        if batch_id not in self._batches:
-            raise BatchNotFoundError(f"There is no batch {batch_id}.")
-        if batch_id not in self._kept_reports:
+        """See the port."""
+        contents = self.state.contents_of(batch_id)
+        if batch_id not in self.state.kept_reports:
             raise InvariantViolationError(f"Batch {batch_id} was to be pruned before its report was kept.")
-        contents = self._contents[batch_id]
         item_start = contents.pruned_item_count
         step = max(1, limits.PRUNE_STEP_ITEM_COUNT // contents.chunk_size) * contents.chunk_size
         contents.pruned_item_count = min(item_start + step, len(contents.items))
         if contents.pruned_item_count == len(contents.items):
-            self._pruned_batch_ids.add(batch_id)
+            self.state.pruned_batch_ids.add(batch_id)
         return contents.pruned_item_count - item_start
 
     def _retired(self, batch: Batch, closed_at: datetime) -> RetiredBatch:
-        contents = self._contents[batch.batch_id]
+        contents = self.state.contents_of(batch.batch_id)
         held_count = sum(
-            exception.outcome == Outcome.HELD
-            and item_no >= contents.pruned_item_count
-            and self._claims[contents.items[item_no].order_id].claim_no == contents.items[item_no].claim_no
-            for item_no, exception in contents.exceptions.items()
+            exception.outcome == Outcome.HELD and self.state.is_latest(contents.items[exception.item_no])
+            for exception in contents.live_exceptions
         )
         return RetiredBatch(
             batch.batch_id,
@@ -88,5 +84,8 @@ class MemoryPruning(MemoryOutbox):
     def _unclosed_rerun_count(self, batch_id: str) -> int:
         return sum(
             batch.rerun is not None and batch.rerun.batch_id == batch_id and batch.state not in FINAL_STATES
-            for batch in self._batches.values()
+            for batch in self.state.batches.values()
         )
+
+    def _undelivered_count(self, batch_id: str) -> int:
+        return sum(row.batch_id == batch_id for row in self.state.outbox.values())

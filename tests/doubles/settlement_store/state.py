@@ -1,12 +1,26 @@
-"""What a batch and a claim are to the settlement store in memory."""
+"""What the settlement store in memory consists of: one state that all its parts share."""
 
-from datetime import datetime
+from collections import defaultdict
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from domain.control_totals import outcome_totals_of
+from domain.errors import BatchNotFoundError
 from schemas.audit import PENDING
-from schemas.batches import Batch, Chunk, ChunkState, ExceptionItem, Item, OutcomeTotals
-from schemas.order_life import OrderItem
+from schemas.batches import (
+    Batch,
+    BatchState,
+    Chunk,
+    ChunkState,
+    ExceptionItem,
+    Item,
+    OutcomeTotals,
+    ReconciliationReport,
+)
+from schemas.control import BatchControl, StoredControlAction
+from schemas.credit_turns import CreditBucket
+from schemas.order_life import ConflictingOffer
+from schemas.outbox import OutboxRow
 from schemas.reasons import Outcome
 
 
@@ -31,6 +45,15 @@ class Contents:
         self.stored_at: dict[int, datetime] = {}
         self.latest_step_at: datetime | None = None
 
+    @property
+    def live_exceptions(self) -> list[ExceptionItem]:
+        """The exception items that are not pruned, in item_no order."""
+        return [each for item_no, each in sorted(self.exceptions.items()) if item_no >= self.pruned_item_count]
+
+    def live_items(self, item_start: int, item_end: int) -> list[Item]:
+        """The items of a range that are not pruned."""
+        return self.items[max(item_start, self.pruned_item_count) : item_end]
+
     def outcome_of(self, item_no: int) -> str:
         """An item's outcome, or pending."""
         if item_no in self.exceptions:
@@ -46,23 +69,68 @@ class Contents:
             if (outcome := self.outcome_of(item.item_no)) != PENDING
         )
 
-    def item_of_order(self, batch: Batch, item: Item) -> OrderItem:
-        """An item with all that is known of it."""
-        exception = self.exceptions.get(item.item_no)
-        return OrderItem(
-            batch_id=batch.batch_id,
-            batch_source=batch.source,
-            batch_state=batch.state,
-            business_date=batch.business_date,
-            item_no=item.item_no,
-            chunk_index=item.item_no // self.chunk_size if self.chunks else None,
-            claim_no=item.claim_no,
-            inherits_unknown=item.inherits_unknown,
-            account_id=item.account_id,
-            amount_minor=item.amount_minor,
-            currency=item.currency,
-            outcome=self.outcome_of(item.item_no),
-            reason_code=exception.reason_code if exception else None,
-            detail=exception.detail if exception else None,
-            stored_at=self.stored_at.get(item.item_no),
-        )
+
+class StoreState:
+    """Everything that the store knows, for its parts and for tests that look into it or break it.
+
+    A batch is stored in the state that it shows: a running one that was asked to pause is paused.
+    """
+
+    def __init__(self) -> None:
+        self.batches: dict[str, Batch] = {}
+        self.contents: dict[str, Contents] = {}
+        self.claims: dict[str, Claim] = {}
+        self.conflicts: dict[tuple[str, str], ConflictingOffer] = {}  # by order and batch
+        self.controls: dict[str, BatchControl] = {}
+        self.control_actions: defaultdict[str, list[StoredControlAction]] = defaultdict(list)
+        self.credit_buckets: dict[str, CreditBucket] = {}
+        self.outbox: dict[int, OutboxRow] = {}  # each with the buckets that are not delivered
+        self.outbox_no_last = 0
+        self.leases: dict[str, frozenset[int]] = {}
+        self.live_until_s: dict[str, float] = {}
+        self.kept_reports: dict[str, ReconciliationReport] = {}
+        self.pruned_batch_ids: set[str] = set()
+
+    def batch_of(self, batch_id: str) -> Batch:
+        """A batch.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+        """
+        if batch_id not in self.batches:
+            raise BatchNotFoundError(f"There is no batch {batch_id}.")
+        return self.batches[batch_id]
+
+    def contents_of(self, batch_id: str) -> Contents:
+        """What a batch consists of.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+        """
+        return self.contents[self.batch_of(batch_id).batch_id]
+
+    def control_of(self, batch_id: str) -> BatchControl:
+        """What the actions on a batch come to.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+        """
+        return self.controls.get(batch_id) or BatchControl(window=self.batch_of(batch_id).window)
+
+    def running_state(self, batch_id: str) -> BatchState:
+        """The state that a running batch shows."""
+        return BatchState.PAUSED if self.control_of(batch_id).is_paused else BatchState.RUNNING
+
+    def set_batch(self, batch_id: str, **changes: object) -> Batch:
+        """Change a batch; as it is then."""
+        self.batches[batch_id] = self.batches[batch_id].model_copy(update=changes)
+        return self.batches[batch_id]
+
+    def is_latest(self, item: Item) -> bool:
+        """Whether an item is its order's latest."""
+        return self.claims[item.order_id].claim_no == item.claim_no
+
+
+def now() -> datetime:
+    """The store's own time, which is this process's."""
+    return datetime.now(UTC)

@@ -1,0 +1,54 @@
+"""What the Fund Platform in memory consists of: one state that all its parts share."""
+
+from collections import defaultdict
+from datetime import datetime
+from typing import NamedTuple
+
+from schemas.ledger import Account, CreditRequest, CreditResultCode
+
+
+class StoredAnswer(NamedTuple):
+    """The answer to the request with the highest claim number seen for a key; only `created` or a refusal."""
+
+    request: CreditRequest
+    code: CreditResultCode
+
+
+class JournalEntry(NamedTuple):
+    """What a set of postings is for."""
+
+    reference: str
+    posted_at: datetime
+
+
+class Posting(NamedTuple):
+    """One line of the ledger; the house's has no key."""
+
+    entry_id: int
+    account_id: str
+    amount_minor: int
+    currency: str
+    idempotency_key: str | None
+
+
+class FundPlatformState:
+    """Accounts, answers and a ledger in dictionaries and lists."""
+
+    def __init__(self) -> None:
+        self.account_by_id: dict[str, Account] = {}
+        self.answers: dict[str, StoredAnswer] = {}
+        self.entries: dict[int, JournalEntry] = {}
+        self.postings: list[Posting] = []
+
+    def set_account(self, account: Account, **changes: object) -> Account:
+        """Change an account; as it is then."""
+        self.account_by_id[account.account_id] = account.model_copy(update=changes)
+        return self.account_by_id[account.account_id]
+
+    def postings_by_key(self) -> dict[str, list[Posting]]:
+        """The postings that credit customers."""
+        by_key: defaultdict[str, list[Posting]] = defaultdict(list)
+        for posting in self.postings:
+            if posting.idempotency_key is not None:
+                by_key[posting.idempotency_key].append(posting)
+        return by_key

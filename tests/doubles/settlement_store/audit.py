@@ -1,0 +1,46 @@
+"""What the audit reads, in memory. What the methods guarantee stands in `settlement_store.port.audit`."""
+
+from schemas.audit import LatestItem, OfferCounts
+from schemas.batches import StoreBreak
+from tests.doubles.settlement_store.state import StoreState
+
+
+class MemoryAuditReads:
+    """`AuditReads` in memory; it has no break to tell, as the package says."""
+
+    def __init__(self, state: StoreState) -> None:
+        self.state = state
+
+    async def fetch_offer_counts(self) -> OfferCounts:
+        """See the port."""
+        batches = self.state.batches.values()
+        return OfferCounts(sum(b.duplicate_count for b in batches), sum(b.conflict_count for b in batches))
+
+    async def fetch_latest_items(self, after_order_id: str, item_count_max: int) -> list[LatestItem]:
+        """See the port; no item is missing here."""
+        order_ids = sorted(order_id for order_id in self.state.claims if order_id > after_order_id)
+        return [self._latest_item(order_id) for order_id in order_ids[:item_count_max]]
+
+    async def fetch_item_of_order(self, order_id: str) -> LatestItem | None:
+        """See the port; no item is missing here."""
+        return self._latest_item(order_id) if order_id in self.state.claims else None
+
+    async def fetch_store_breaks(self, break_count_max: int) -> list[StoreBreak]:  # noqa: ARG002 (the port's)
+        """None: everything is told from the items, so nothing can contradict them."""
+        return []
+
+    def _latest_item(self, order_id: str) -> LatestItem:
+        claim = self.state.claims[order_id]
+        contents = self.state.contents_of(claim.batch_id)
+        item = contents.items[claim.item_no]
+        exception = contents.exceptions.get(claim.item_no)
+        return LatestItem(
+            order_id=order_id,
+            batch_id=claim.batch_id,
+            opened_at=self.state.batch_of(claim.batch_id).opened_at,
+            outcome=contents.outcome_of(claim.item_no),
+            reason_code=exception.reason_code if exception else None,
+            account_id=item.account_id,
+            amount_minor=item.amount_minor,
+            currency=item.currency,
+        )
