@@ -14,6 +14,8 @@ import struct
 from collections.abc import Sequence
 from datetime import datetime
 
+from domain.errors import DataError
+
 # Nothing printable, so in no id that was taken in.
 _SEPARATOR = "\x1f"
 _INTEGER_BYTES = 8
@@ -23,11 +25,15 @@ def text_column(values: Sequence[str]) -> str:
     """A column of text.
 
     Raises:
-        ValueError: a value holds the separator, or the only one is empty, which splitting would take for none.
+        DataError: a value holds the separator, or the only one is empty, which splitting would take for none.
     """
     joined = _SEPARATOR.join(values)
     if joined.count(_SEPARATOR) != max(len(values) - 1, 0) or (values and not joined):
-        raise ValueError("A text that is empty or holds the control character 1F cannot be sent; no id is like that.")
+        refused = next((value for value in values if _SEPARATOR in value), "")
+        raise DataError(
+            f"The text {refused!r} cannot be sent: it is empty or holds the control character 1F, as no id does. "
+            "Nothing was sent; repair it and try again."
+        )
     return joined
 
 

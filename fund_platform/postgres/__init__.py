@@ -1,5 +1,6 @@
 """The Fund Platform on PostgreSQL, put together: accounts, answers and a double-entry ledger in tables."""
 
+from database.access import Database
 from database.pools import Pool
 from fund_platform.postgres.accounts import PostgresAccounts
 from fund_platform.postgres.credits import PostgresCredits
@@ -10,6 +11,7 @@ class PostgresFundPlatform:
     """`FundPlatform` on PostgreSQL: all parts share one pool."""
 
     def __init__(self, pool: Pool) -> None:
-        self.credits = PostgresCredits(pool)
-        self.accounts = PostgresAccounts(pool)
-        self.proof = PostgresLedgerProof(pool)
+        database = Database(pool, "The Fund Platform's database")
+        self.credits = PostgresCredits(database)
+        self.accounts = PostgresAccounts(database)
+        self.proof = PostgresLedgerProof(database)

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence, Set
 
 import asyncpg
 
+from database.access import Database
 from database.columns import integer_column, text_column
-from database.pools import Connection, Pool, look_up_by_index
+from database.pools import Connection, look_up_by_index
 from database.queries import load_query
 from domain import limits
 from domain.control_totals import totals_of
-from domain.errors import InvariantViolationError
+from domain.errors import InvariantViolationError, SettleError
 from domain.tables import columns_of
 from fund_platform.port.credits import check_credit_requests
 from schemas.batches import ControlTotals
@@ -24,11 +25,15 @@ _FETCH_ANSWERS = load_query("fund_platform.postgres", "fetch_answers")
 _FETCH_CREDIT_TOTALS = load_query("fund_platform.postgres", "fetch_credit_totals")
 
 
+class _KeyTakenError(SettleError):
+    """A key has an answer or a posting already, which the statement relied on not being there; nothing is done."""
+
+
 class PostgresCredits:
     """`Credits` on PostgreSQL: every call is a few statements over all its rows."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        self._database = database
         # Calls meet in the accounts that many orders share: each waits for the one before it, and then has to look
         # again at every row that it changed.
         self._crediting = asyncio.Semaphore(limits.CREDIT_CALLS_AT_A_TIME)
@@ -46,23 +51,26 @@ class PostgresCredits:
         async with self._crediting:
             try:
                 return await self._post_credits(_POST_NEW_CREDITS, reference, requests)
-            except asyncpg.UniqueViolationError:
+            except _KeyTakenError:
                 pass
             try:
                 return await self._post_credits(_POST_CREDITS, reference, requests)
-            except asyncpg.UniqueViolationError as error:
+            except _KeyTakenError as error:
                 raise InvariantViolationError(
                     f"The ledger holds a posting that no stored answer knows of, for one of the credits of "
-                    f"{reference}: {error.detail} Nothing was posted; run: settle audit"
+                    f"{reference}: {error} Nothing was posted; run: settle audit"
                 ) from error
 
     async def _post_credits(
         self, query: str, reference: str, requests: Sequence[CreditRequest]
     ) -> dict[str, CreditResultCode]:
         # READ COMMITTED is relied on: a statement has to see what was committed while the one before it waited.
-        async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
+        async with self._database.transaction("read_committed") as connection:
             await look_up_by_index(connection)
-            rows = await connection.fetch(query, reference, *_text_of(requests))
+            try:
+                rows = await connection.fetch(query, reference, *_text_of(requests))
+            except asyncpg.UniqueViolationError as error:
+                raise _KeyTakenError(error.detail) from error
             keys, *_ = columns_of(CreditRequest, requests)
             answers = dict.fromkeys(keys, CreditResultCode.CREATED)
             if refused := {key: CreditResultCode(code) for key, code in rows if code}:
@@ -82,7 +90,7 @@ class PostgresCredits:
         if not requests:
             return {}
         # READ COMMITTED is relied on, as by `post_credits`.
-        async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
+        async with self._database.transaction("read_committed") as connection:
             rows = await connection.fetch(_WITHDRAW_CREDITS, *_text_of(requests))
             answered_before = {row["idempotency_key"] for row in rows}
             answers = dict.fromkeys((request.idempotency_key for request in requests), CreditResultCode.WITHDRAWN)
@@ -93,10 +101,9 @@ class PostgresCredits:
 
     async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:
         """See the port."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            await look_up_by_index(connection)
+        async with self._database.reading_by_index() as connection:
             rows = await connection.fetch(_FETCH_CREDIT_TOTALS, text_column(idempotency_keys))
-        return totals_of((row["currency"], row["order_count"], row["amount_minor"]) for row in rows)
+            return totals_of((row["currency"], row["order_count"], row["amount_minor"]) for row in rows)
 
 
 async def _require_no_posting(connection: Connection, reference: str, withdrawn_keys: Set[str]) -> None:

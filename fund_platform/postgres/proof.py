@@ -1,6 +1,7 @@
 """The ledger's own proof on PostgreSQL. What the methods guarantee stands in `fund_platform.port`."""
 
-from database.pools import Pool, Row
+from database.access import Database
+from database.pools import Row
 from database.queries import load_query
 from schemas.ledger import LedgerCredit
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
@@ -13,26 +14,29 @@ _FETCH_LEDGER_BREAKS = load_query("fund_platform.postgres", "fetch_ledger_breaks
 class PostgresLedgerProof:
     """`LedgerProof` on PostgreSQL."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def fetch_credits(self, after_key: str, credit_count_max: int) -> list[LedgerCredit]:
         """See the port."""
-        rows = await self._pool.fetch(_FETCH_CREDITS, after_key, credit_count_max)
-        return [LedgerCredit(*row) for row in rows]
+        async with self._database.reading() as connection:
+            rows = await connection.fetch(_FETCH_CREDITS, after_key, credit_count_max)
+            return [LedgerCredit(*row) for row in rows]
 
     async def fetch_credit_life(self, idempotency_key: str) -> CreditLife:
         """See the port."""
-        rows = await self._pool.fetch(_FETCH_CREDIT_LIFE, idempotency_key)
-        return CreditLife(
-            answer=CreditAnswer(**rows[0]) if rows[0]["result_code"] else None,
-            postings=[_posting_of(row) for row in rows if row["entry_id"] is not None],
-        )
+        async with self._database.reading() as connection:
+            rows = await connection.fetch(_FETCH_CREDIT_LIFE, idempotency_key)
+            return CreditLife(
+                answer=CreditAnswer(**rows[0]) if rows[0]["result_code"] else None,
+                postings=[_posting_of(row) for row in rows if row["entry_id"] is not None],
+            )
 
     async def fetch_ledger_breaks(self, break_count_max: int) -> list[tuple[str, str, str]]:
         """See the port."""
-        rows = await self._pool.fetch(_FETCH_LEDGER_BREAKS, break_count_max)
-        return [(row["kind"], row["id"], row["detail"]) for row in rows]
+        async with self._database.reading() as connection:
+            rows = await connection.fetch(_FETCH_LEDGER_BREAKS, break_count_max)
+            return [(row["kind"], row["id"], row["detail"]) for row in rows]
 
 
 def _posting_of(row: Row) -> CreditPosting:

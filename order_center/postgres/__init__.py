@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from database.access import Database
 from database.columns import integer_column, integers_of, text_column, texts_of, times_of
 from database.pools import Pool, look_up_by_index
 from database.queries import load_query
@@ -29,61 +30,61 @@ class PostgresOrderCenter:
     """Orders in a table, the unacknowledged ones also in a narrow list. A call does all or nothing."""
 
     def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+        self._database = Database(pool, "The Order Center's database")
 
     async def load_records(self, records: Sequence[OrderRecord]) -> None:
         """See `OrderCenter.load_records`."""
         check_records(records)
         if records:
-            await self._pool.execute(_LOAD_RECORDS, *zip(*records, strict=True))
+            async with self._database.autocommit() as connection:
+                await connection.execute(_LOAD_RECORDS, *zip(*records, strict=True))
 
     async def fetch_overdue_slice(
         self, cutoff_at: datetime, after: OverdueCursor | None, order_count_max: int
     ) -> OverdueSlice:
         """See `OrderCenter.fetch_overdue_slice`."""
         ends_at, order_id = after or (None, None)
-        async with self._pool.acquire() as connection, connection.transaction():
-            await look_up_by_index(connection)
+        async with self._database.reading_by_index() as connection:
             [row] = await connection.fetch(_FETCH_OVERDUE_SLICE, cutoff_at, ends_at, order_id, order_count_max)
-        order_ids, account_ids, amounts_minor, currencies, versions, last_ends_at, last_order_id = row
-        columns = (
-            texts_of(order_ids),
-            texts_of(account_ids),
-            integers_of(amounts_minor),
-            texts_of(currencies),
-            integers_of(versions),
-        )
-        end = OverdueCursor(last_ends_at, last_order_id) if last_order_id is not None else None
-        return OverdueSlice(Table(OverdueOrder, columns), end)
+            order_ids, account_ids, amounts_minor, currencies, versions, last_ends_at, last_order_id = row
+            columns = (
+                texts_of(order_ids),
+                texts_of(account_ids),
+                integers_of(amounts_minor),
+                texts_of(currencies),
+                integers_of(versions),
+            )
+            end = OverdueCursor(last_ends_at, last_order_id) if last_order_id is not None else None
+            return OverdueSlice(Table(OverdueOrder, columns), end)
 
     async def acknowledge(self, versions: Sequence[RecordVersion]) -> None:
         """See `OrderCenter.acknowledge`."""
         if versions:
             order_ids, read_versions = columns_of(RecordVersion, versions)
             columns = text_column(order_ids), integer_column(read_versions)
-            async with self._pool.acquire() as connection, connection.transaction():
+            async with self._database.transaction() as connection:
                 await look_up_by_index(connection)
                 await connection.execute(_ACKNOWLEDGE, *columns)
 
     async def fetch_records(self, order_ids: Sequence[str]) -> Sequence[TransactionRecord]:
         """See `OrderCenter.fetch_records`."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            await look_up_by_index(connection)
+        async with self._database.reading_by_index() as connection:
             [row] = await connection.fetch(_FETCH_RECORDS, text_column(order_ids))
-        found_ids, account_ids, paid_minor, refunded_minor, currencies, statuses, after_sale_ends, versions = row
-        columns = (
-            texts_of(found_ids),
-            texts_of(account_ids),
-            integers_of(paid_minor),
-            integers_of(refunded_minor),
-            texts_of(currencies),
-            texts_of(statuses),
-            times_of(after_sale_ends),
-            integers_of(versions),
-        )
-        return Table(TransactionRecord, columns)
+            found_ids, account_ids, paid_minor, refunded_minor, currencies, statuses, after_sale_ends, versions = row
+            columns = (
+                texts_of(found_ids),
+                texts_of(account_ids),
+                integers_of(paid_minor),
+                integers_of(refunded_minor),
+                texts_of(currencies),
+                texts_of(statuses),
+                times_of(after_sale_ends),
+                integers_of(versions),
+            )
+            return Table(TransactionRecord, columns)
 
     async def fetch_order(self, order_id: str) -> OrderStanding | None:
         """See `OrderCenter.fetch_order`."""
-        row = await self._pool.fetchrow(_FETCH_ORDER, order_id)
-        return OrderStanding(**row) if row else None
+        async with self._database.reading() as connection:
+            row = await connection.fetchrow(_FETCH_ORDER, order_id)
+            return OrderStanding(**row) if row else None

@@ -1,5 +1,6 @@
 """The settlement store on PostgreSQL, put together from its parts."""
 
+from database.access import Database
 from database.pools import Pool
 from settlement_store.postgres.audit import PostgresAuditReads
 from settlement_store.postgres.batches import PostgresBatches
@@ -16,12 +17,13 @@ class PostgresSettlementStore:
     """`SettlementStore` on PostgreSQL: all parts share one pool."""
 
     def __init__(self, pool: Pool) -> None:
-        self.batches = PostgresBatches(pool)
-        self.filling = PostgresFilling(pool)
-        self.chunks = PostgresChunks(pool)
-        self.control = PostgresControl(pool)
-        self.caps = PostgresCreditBuckets(pool)
-        self.outbox = PostgresOutbox(pool)
-        self.pruning = PostgresPruning(pool)
-        self.orders = PostgresOrders(pool)
-        self.audit = PostgresAuditReads(pool)
+        database = Database(pool, "The settlement store's database")
+        self.batches = PostgresBatches(database)
+        self.filling = PostgresFilling(database)
+        self.chunks = PostgresChunks(database)
+        self.control = PostgresControl(database)
+        self.caps = PostgresCreditBuckets(database)
+        self.outbox = PostgresOutbox(database)
+        self.pruning = PostgresPruning(database)
+        self.orders = PostgresOrders(database)
+        self.audit = PostgresAuditReads(database)

@@ -1,6 +1,6 @@
 """What the audit reads of the settlement store on PostgreSQL: latest items, and where the store contradicts itself."""
 
-from database.pools import Pool
+from database.access import Database
 from database.queries import load_query
 from schemas.audit import LatestItem, OfferCounts
 from schemas.batches import StoreBreak
@@ -34,26 +34,32 @@ _FETCH_BREAKS = tuple(load_query("settlement_store.postgres", f"break_{kind}") f
 class PostgresAuditReads:
     """`AuditReads` on PostgreSQL; see the port for what each method promises."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def fetch_offer_counts(self) -> OfferCounts:
         """See the port."""
-        row = await self._pool.fetchrow(_FETCH_OFFER_COUNTS)
-        return OfferCounts(*row) if row else OfferCounts(0, 0)
+        async with self._database.reading() as connection:
+            row = await connection.fetchrow(_FETCH_OFFER_COUNTS)
+            return OfferCounts(*row) if row else OfferCounts(0, 0)
 
     async def fetch_latest_items(self, after_order_id: str, item_count_max: int) -> list[LatestItem]:
         """See the port."""
-        rows = await self._pool.fetch(_FETCH_LATEST_ITEMS, after_order_id, item_count_max)
-        return [LatestItem._make(row) for row in rows]
+        async with self._database.reading() as connection:
+            rows = await connection.fetch(_FETCH_LATEST_ITEMS, after_order_id, item_count_max)
+            return [LatestItem._make(row) for row in rows]
 
     async def fetch_item_of_order(self, order_id: str) -> LatestItem | None:
         """See the port."""
-        row = await self._pool.fetchrow(_FETCH_ITEM_OF_ORDER, order_id)
-        return LatestItem._make(row) if row else None
+        async with self._database.reading() as connection:
+            row = await connection.fetchrow(_FETCH_ITEM_OF_ORDER, order_id)
+            return LatestItem._make(row) if row else None
 
     async def fetch_store_breaks(self, break_count_max: int) -> list[StoreBreak]:
         """See the port."""
-        return [
-            StoreBreak._make(row) for query in _FETCH_BREAKS for row in await self._pool.fetch(query, break_count_max)
-        ]
+        async with self._database.reading() as connection:
+            return [
+                StoreBreak._make(row)
+                for query in _FETCH_BREAKS
+                for row in await connection.fetch(query, break_count_max)
+            ]

@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from database.pools import Pool
+from database.access import Database
+from database.pools import Connection
 from database.queries import load_query
 from domain import limits
 from domain.control_totals import totals_of
@@ -35,20 +36,20 @@ _FETCH_BACKLOG_ORDER_COUNT = load_query("settlement_store.postgres", "fetch_back
 class PostgresBatches:
     """`Batches` on PostgreSQL; see the port for what each method promises."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def start_batch(self, batch_id: str) -> BatchPlan:
         """See the port."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             locked = await lock_batch(connection, batch_id)
             if locked["state"] == BatchState.OPEN:
                 raise BatchNotOpenError(f"Batch {batch_id} is still open; it starts once it is frozen.")
             await connection.execute(_SET_BATCH_RUNNING, locked["batch_no"])
-        batch = await self.fetch_batch(batch_id)
-        progress = await self.fetch_progress(batch_id)
-        planned = await self.fetch_planned_totals(batch_id)
-        async with self._pool.acquire() as connection:
+            # In the same transaction: a failure to read would else be told as if nothing had been changed.
+            batch = batch_of(await fetch_batch_row(connection, batch_id))
+            progress = await _fetch_progress(connection, batch_id)
+            planned = await _fetch_planned_totals(connection, batch_id)
             control = await fetch_control_on(connection, batch_id)
         return BatchPlan(
             state=batch.state,
@@ -63,48 +64,58 @@ class PostgresBatches:
 
     async def close_batch(self, batch_id: str, *, balanced: bool) -> Batch:
         """See the port."""
-        async with self._pool.acquire() as connection:
+        async with self._database.autocommit() as connection:
             await connection.execute(_SET_BATCH_FINAL, await fetch_batch_no(connection, batch_id), balanced)
-        batch = await self.fetch_batch(batch_id)
+            batch = batch_of(await fetch_batch_row(connection, batch_id))
         if batch.state not in FINAL_STATES:
             raise InvariantViolationError(f"Batch {batch_id} is {batch.state} and has chunks that are not closed.")
         return batch
 
     async def fetch_batch(self, batch_id: str) -> Batch:
         """See the port."""
-        async with self._pool.acquire() as connection:
+        async with self._database.reading() as connection:
             return batch_of(await fetch_batch_row(connection, batch_id))
 
     async def fetch_batches(self, batch_count_max: int) -> list[Batch]:
         """See the port."""
-        async with self._pool.acquire() as connection:
+        async with self._database.reading() as connection:
             return [batch_of(row) for row in await connection.fetch(_FETCH_BATCHES, batch_count_max)]
 
     async def fetch_unclosed_batches(self) -> list[UnclosedBatch]:
         """See the port."""
-        rows = await self._pool.fetch(_FETCH_UNCLOSED_BATCHES, limits.UNCLOSED_BATCH_COUNT_MAX)
-        return [UnclosedBatch(batch_of(row), row["age_s"], row["action_no"]) for row in rows]
+        async with self._database.reading() as connection:
+            rows = await connection.fetch(_FETCH_UNCLOSED_BATCHES, limits.UNCLOSED_BATCH_COUNT_MAX)
+            return [UnclosedBatch(batch_of(row), row["age_s"], row["action_no"]) for row in rows]
 
     async def fetch_backlog_order_count(self, active_within_s: float) -> int:
         """See the port."""
-        return int(await self._pool.fetchval(_FETCH_BACKLOG_ORDER_COUNT, timedelta(seconds=active_within_s)))
+        async with self._database.reading() as connection:
+            return int(await connection.fetchval(_FETCH_BACKLOG_ORDER_COUNT, timedelta(seconds=active_within_s)))
 
     async def fetch_planned_totals(self, batch_id: str) -> ControlTotals:
         """See the port."""
-        async with self._pool.acquire() as connection:
-            rows = await connection.fetch(_FETCH_PLANNED_TOTALS, await fetch_batch_no(connection, batch_id))
-        return totals_of(tuple(row) for row in rows)
+        async with self._database.reading() as connection:
+            return await _fetch_planned_totals(connection, batch_id)
 
     async def fetch_reason_counts(self, batch_id: str) -> dict[str, int]:
         """See the port."""
-        async with self._pool.acquire() as connection:
+        async with self._database.reading() as connection:
             rows = await connection.fetch(_FETCH_REASON_COUNTS, await fetch_batch_no(connection, batch_id))
-        return {row["reason_code"]: row["item_count"] for row in rows}
+            return {row["reason_code"]: row["item_count"] for row in rows}
 
     async def fetch_progress(self, batch_id: str) -> BatchProgress:
         """See the port."""
-        async with self._pool.acquire() as connection:
-            row = await connection.fetchrow(_FETCH_PROGRESS, batch_id)
-        if row is None:
-            raise batch_not_found(batch_id)
-        return BatchProgress.model_validate(dict(row))
+        async with self._database.reading() as connection:
+            return await _fetch_progress(connection, batch_id)
+
+
+async def _fetch_planned_totals(connection: Connection, batch_id: str) -> ControlTotals:
+    rows = await connection.fetch(_FETCH_PLANNED_TOTALS, await fetch_batch_no(connection, batch_id))
+    return totals_of(tuple(row) for row in rows)
+
+
+async def _fetch_progress(connection: Connection, batch_id: str) -> BatchProgress:
+    row = await connection.fetchrow(_FETCH_PROGRESS, batch_id)
+    if row is None:
+        raise batch_not_found(batch_id)
+    return BatchProgress.model_validate(dict(row))

@@ -4,8 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from database.access import Database
 from database.columns import flags_of, integer_column, integers_of, texts_of
-from database.pools import Connection, Pool
+from database.pools import Connection
 from database.queries import load_query
 from domain import limits
 from domain.control_totals import outcome_totals_of
@@ -53,36 +54,37 @@ class _LockedChunk(NamedTuple):
 class PostgresChunks:
     """`Chunks` on PostgreSQL; see the port for what each method promises."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def fetch_chunk(self, batch_id: str, chunk_index: int) -> Chunk:
         """See the port."""
-        async with self._pool.acquire() as connection:
+        async with self._database.reading() as connection:
             return (await _read_chunk(connection, _FETCH_CHUNK, batch_id, chunk_index)).chunk
 
     async def fetch_pending_items(self, batch_id: str, chunk: Chunk) -> Sequence[Item]:
         """See the port."""
-        [row] = await self._pool.fetch(_FETCH_PENDING_ITEMS, batch_id, chunk.item_start, chunk.item_end)
-        batch_no, item_nos, order_ids, account_ids, amounts_minor, currencies, claim_nos, inherit_unknown = row
-        if batch_no is None:
-            raise batch_not_found(batch_id)
-        columns = (
-            integers_of(item_nos),
-            texts_of(order_ids),
-            texts_of(account_ids),
-            integers_of(amounts_minor),
-            texts_of(currencies),
-            integers_of(claim_nos),
-            flags_of(inherit_unknown),
-        )
-        return Table(Item, columns)
+        async with self._database.reading() as connection:
+            [row] = await connection.fetch(_FETCH_PENDING_ITEMS, batch_id, chunk.item_start, chunk.item_end)
+            batch_no, item_nos, order_ids, account_ids, amounts_minor, currencies, claim_nos, inherit_unknown = row
+            if batch_no is None:
+                raise batch_not_found(batch_id)
+            columns = (
+                integers_of(item_nos),
+                texts_of(order_ids),
+                texts_of(account_ids),
+                integers_of(amounts_minor),
+                texts_of(currencies),
+                integers_of(claim_nos),
+                flags_of(inherit_unknown),
+            )
+            return Table(Item, columns)
 
     async def store_validation(
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
     ) -> StoredValidation:
         """See the port."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             batch_no, chunk = await _read_chunk(connection, _LOCK_CHUNK, batch_id, chunk_index)
             if chunk.state != ChunkState.PLANNED:
                 totals = await _stored_chunk_totals(connection, batch_no, chunk_index)
@@ -99,7 +101,7 @@ class PostgresChunks:
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
     ) -> OutcomeTotals:
         """See the port."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             batch_no, chunk = await _read_chunk(connection, _LOCK_CHUNK, batch_id, chunk_index)
             if chunk.state == ChunkState.CLOSED:
                 return await _stored_chunk_totals(connection, batch_no, chunk_index)
@@ -118,7 +120,7 @@ class PostgresChunks:
 
     async def hold_chunk(self, batch_id: str, chunk_index: int, detail: str) -> OutcomeTotals:
         """See the port."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             batch_no, chunk = await _read_chunk(connection, _LOCK_CHUNK, batch_id, chunk_index)
             if chunk.state == ChunkState.CLOSED:
                 return await _stored_chunk_totals(connection, batch_no, chunk_index)
@@ -135,7 +137,7 @@ class PostgresChunks:
 
     async def fetch_chunk_totals(self, batch_id: str, chunk_index: int) -> OutcomeTotals:
         """See the port."""
-        async with self._pool.acquire() as connection:
+        async with self._database.reading() as connection:
             batch_no, chunk = await _read_chunk(connection, _FETCH_CHUNK, batch_id, chunk_index)
             if chunk.state != ChunkState.CLOSED:
                 raise ChunkUnfinishedError(
@@ -145,25 +147,25 @@ class PostgresChunks:
 
     async def fetch_item_groups(self, batch_id: str, item_start: int, item_end: int) -> list[ItemGroup]:
         """See the port."""
-        async with self._pool.acquire() as connection:
+        async with self._database.reading() as connection:
             batch = await fetch_batch_row(connection, batch_id)
             rows = await connection.fetch(
                 _FETCH_ITEM_GROUPS, batch["batch_no"], item_start, item_end, batch["chunk_size"]
             )
-        return [ItemGroup._make(row)._replace(order_ids=texts_of(row["order_ids"])) for row in rows]
+            return [ItemGroup._make(row)._replace(order_ids=texts_of(row["order_ids"])) for row in rows]
 
     async def fetch_unclosed_chunks(self, batch_id: str, after_chunk_index: int, chunk_count_max: int) -> list[int]:
         """See the port."""
-        async with self._pool.acquire() as connection:
+        async with self._database.reading() as connection:
             batch_no = await fetch_batch_no(connection, batch_id)
             rows = await connection.fetch(_FETCH_UNCLOSED_CHUNKS, batch_no, after_chunk_index, chunk_count_max)
-        return [row["chunk_index"] for row in rows]
+            return [row["chunk_index"] for row in rows]
 
     async def fetch_outcome_totals(self, batch_id: str) -> OutcomeTotals:
         """See the port."""
-        async with self._pool.acquire() as connection:
+        async with self._database.reading() as connection:
             rows = await connection.fetch(_FETCH_OUTCOME_TOTALS, await fetch_batch_no(connection, batch_id))
-        return outcome_totals_of(tuple(row) for row in rows)
+            return outcome_totals_of(tuple(row) for row in rows)
 
 
 async def _read_chunk(connection: Connection, query: str, batch_id: str, chunk_index: int) -> _LockedChunk:

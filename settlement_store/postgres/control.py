@@ -1,6 +1,7 @@
 """Operator control on PostgreSQL: what is asked of a batch."""
 
-from database.pools import Connection, Pool
+from database.access import Database
+from database.pools import Connection
 from database.queries import load_query
 from domain import limits
 from domain.batch_control import plan_control
@@ -17,12 +18,12 @@ _STORE_CONTROL_ACTION = load_query("settlement_store.postgres", "store_control_a
 class PostgresControl:
     """`Control` on PostgreSQL; see the port for what each method promises."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def control_batch(self, request: ControlRequest) -> BatchControl:
         """See the port."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             locked = await lock_batch(connection, request.batch_id)
             before = await fetch_control_on(connection, request.batch_id)
             after = plan_control(BatchState(locked["state"]), before, request)
@@ -44,15 +45,15 @@ class PostgresControl:
 
     async def fetch_control(self, batch_id: str) -> BatchControl:
         """See the port."""
-        async with self._pool.acquire() as connection:
+        async with self._database.reading() as connection:
             return await fetch_control_on(connection, batch_id)
 
     async def fetch_control_actions(self, batch_id: str) -> list[StoredControlAction]:
         """See the port."""
-        async with self._pool.acquire() as connection:
+        async with self._database.reading() as connection:
             batch_no = await fetch_batch_no(connection, batch_id)
             rows = await connection.fetch(_FETCH_CONTROL_ACTIONS, batch_no, limits.CONTROL_ACTIONS_SHOWN_MAX)
-        return [StoredControlAction(**row) for row in reversed(rows)]
+            return [StoredControlAction(**row) for row in reversed(rows)]
 
 
 async def fetch_control_on(connection: Connection, batch_id: str) -> BatchControl:

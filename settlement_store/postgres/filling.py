@@ -5,8 +5,9 @@ from typing import TypeVar
 
 import asyncpg
 
+from database.access import Database
 from database.columns import integer_column, text_column
-from database.pools import Connection, Pool, Row
+from database.pools import Connection, Row
 from database.queries import load_query
 from domain import limits
 from domain.business_days import BusinessCalendar
@@ -15,6 +16,7 @@ from domain.errors import (
     BatchNotFoundError,
     BatchNotOpenError,
     InvariantViolationError,
+    SettleError,
     TooManyBatchesError,
 )
 from domain.tables import columns_of
@@ -50,16 +52,20 @@ class _ClaimRaceError(InvariantViolationError):
     """A rival claimed one of the orders between the look and the insert, which is possible only beside others."""
 
 
+class _ClaimedBeforeError(SettleError):
+    """One of the orders was claimed before, so that the statement for new ones did nothing."""
+
+
 class PostgresFilling:
     """`Filling` on PostgreSQL; see the port for what each method promises."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def open_batch(self, opening: BatchOpening) -> Batch:
         """See the port."""
         rerun = opening.rerun
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             await connection.execute(_QUEUE_TO_OPEN)
             await connection.execute(
                 _OPEN_BATCH,
@@ -114,11 +120,18 @@ class PostgresFilling:
 
         try:
             # None of the orders was ever claimed, as almost always: half the work.
-            state = await self._pool.fetchval(_APPEND_NEW_ORDERS, batch_id, *columns)
-        except asyncpg.UniqueViolationError:
+            await self._append_new(batch_id, columns)
+        except _ClaimedBeforeError:
             return await self._append(batch_id, append)
-        _require_open(batch_id, state)
         return AppendResult(len(order_ids), 0, (), ())
+
+    async def _append_new(self, batch_id: str, columns: Sequence[str]) -> None:
+        async with self._database.autocommit() as connection:
+            try:
+                state = await connection.fetchval(_APPEND_NEW_ORDERS, batch_id, *columns)
+            except asyncpg.UniqueViolationError as error:
+                raise _ClaimedBeforeError from error
+        _require_open(batch_id, state)
 
     async def append_rerun_items(self, batch_id: str, items: Sequence[RerunItem]) -> frozenset[str]:
         """See the port."""
@@ -144,7 +157,7 @@ class PostgresFilling:
     async def _append_once(
         self, batch_id: str, append: Callable[[Connection, Row], Awaitable[Appended]], *, queue: str
     ) -> Appended:
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             batch = await lock_batch(connection, batch_id)
             _require_open(batch_id, batch["state"])
             # After the batch's row, always: locks in one order never deadlock.
@@ -153,14 +166,14 @@ class PostgresFilling:
 
     async def fetch_exceptions(self, batch_id: str, after_item_no: int, item_count_max: int) -> list[StoredException]:
         """See the port."""
-        async with self._pool.acquire() as connection:
+        async with self._database.reading() as connection:
             batch_no = await fetch_batch_no(connection, batch_id)
             rows = await connection.fetch(_FETCH_EXCEPTIONS, batch_no, after_item_no, item_count_max)
-        return [StoredException._make(row) for row in rows]
+            return [StoredException._make(row) for row in rows]
 
     async def freeze_batch(self, batch_id: str, calendar: BusinessCalendar) -> None:
         """See the port."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             batch = await lock_batch(connection, batch_id)
             if batch["state"] != BatchState.OPEN:
                 return

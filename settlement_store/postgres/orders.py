@@ -1,6 +1,6 @@
 """What is read of one order from the settlement store on PostgreSQL: its items and its conflicting offers."""
 
-from database.pools import Pool
+from database.access import Database
 from database.queries import load_query
 from domain import limits
 from schemas.order_life import ConflictingOffer, OrderItem
@@ -12,15 +12,17 @@ _FETCH_CONFLICTS_OF_ORDER = load_query("settlement_store.postgres", "fetch_confl
 class PostgresOrders:
     """`Orders` on PostgreSQL; see the port for what each method promises."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def fetch_items_of_order(self, order_id: str) -> list[OrderItem]:
         """See the port."""
-        rows = await self._pool.fetch(_FETCH_ITEMS_OF_ORDER, order_id, limits.ORDER_LIFE_ROW_COUNT_MAX)
-        return [OrderItem(**row) for row in rows]
+        async with self._database.reading() as connection:
+            rows = await connection.fetch(_FETCH_ITEMS_OF_ORDER, order_id, limits.ORDER_LIFE_ROW_COUNT_MAX)
+            return [OrderItem(**row) for row in rows]
 
     async def fetch_conflicts_of_order(self, order_id: str) -> list[ConflictingOffer]:
         """See the port."""
-        rows = await self._pool.fetch(_FETCH_CONFLICTS_OF_ORDER, order_id, limits.ORDER_LIFE_ROW_COUNT_MAX)
-        return [ConflictingOffer(**row) for row in rows]
+        async with self._database.reading() as connection:
+            rows = await connection.fetch(_FETCH_CONFLICTS_OF_ORDER, order_id, limits.ORDER_LIFE_ROW_COUNT_MAX)
+            return [ConflictingOffer(**row) for row in rows]

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from database.pools import Pool
+from database.access import Database
 from database.queries import load_query
 from domain.limits import RESULT_BUCKET_COUNT
 from domain.relay_shares import plan_buckets
@@ -25,12 +25,12 @@ _DELETE_DELIVERED = load_query("settlement_store.postgres", "delete_delivered")
 class PostgresOutbox:
     """`Outbox` on PostgreSQL; see the port for what each method promises."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def lease_buckets(self, relay_id: str, lease_s: float) -> frozenset[int]:
         """See the port."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             await connection.execute(_QUEUE_TO_LEASE)
             await connection.execute(_RENEW_RELAY, relay_id, lease_s)
             await connection.execute(_REMOVE_DEAD_RELAYS, relay_id)
@@ -44,29 +44,31 @@ class PostgresOutbox:
 
     async def release_buckets(self, relay_id: str) -> None:
         """See the port."""
-        await self._pool.execute(_REMOVE_RELAY, relay_id)
+        async with self._database.autocommit() as connection:
+            await connection.execute(_REMOVE_RELAY, relay_id)
 
     async def fetch_outbox_row(self, buckets: Collection[int]) -> OutboxRow | None:
         """See the port."""
-        row = await self._pool.fetchrow(_FETCH_OUTBOX_ROW, _bits_of(buckets))
-        if row is None:
-            return None
-        return OutboxRow._make(row)._replace(buckets=_buckets_of(row["buckets"]))
+        async with self._database.reading() as connection:
+            row = await connection.fetchrow(_FETCH_OUTBOX_ROW, _bits_of(buckets))
+            if row is None:
+                return None
+            return OutboxRow._make(row)._replace(buckets=_buckets_of(row["buckets"]))
 
     async def fetch_outcomes(
         self, row: OutboxRow, buckets: Collection[int], item_start: int, item_end: int
     ) -> list[StoredOutcome]:
         """See the port."""
-        async with self._pool.acquire() as connection:
+        async with self._database.reading() as connection:
             batch_no = await fetch_batch_no(connection, row.batch_id)
             rows = await connection.fetch(
                 _FETCH_OUTCOMES, batch_no, item_start, item_end, _bits_of(buckets), row.stored_at, row.step
             )
-        return [StoredOutcome._make(each) for each in rows]
+            return [StoredOutcome._make(each) for each in rows]
 
     async def mark_delivered(self, relay_id: str, outbox_no: int, buckets: Collection[int]) -> frozenset[int]:
         """See the port."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             marked = await connection.fetchval(_MARK_DELIVERED, outbox_no, _bits_of(buckets), relay_id)
             await connection.execute(_DELETE_DELIVERED, outbox_no, _bits_of(range(RESULT_BUCKET_COUNT)))
         return _buckets_of(marked or 0)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from database.pools import Pool
+from database.access import Database
 from database.queries import load_query
 from domain import limits
 from domain.errors import InvariantViolationError
@@ -26,21 +26,22 @@ _START_OF_TIME = datetime.min.replace(tzinfo=UTC)
 class PostgresPruning:
     """`Pruning` on PostgreSQL; see the port for what each method promises."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def fetch_retired_batches(
         self, closed_before: datetime, after: RetiredBatch | None, batch_count_max: int
     ) -> Sequence[RetiredBatch]:
         """See the port."""
         place = (after.closed_at, after.batch_id) if after else (_START_OF_TIME, "")
-        rows = await self._pool.fetch(_FETCH_RETIRED_BATCHES, closed_before, *place, batch_count_max)
-        return [RetiredBatch._make(row) for row in rows]
+        async with self._database.reading() as connection:
+            rows = await connection.fetch(_FETCH_RETIRED_BATCHES, closed_before, *place, batch_count_max)
+            return [RetiredBatch._make(row) for row in rows]
 
     async def keep_report(self, report: ReconciliationReport) -> bool:
         """See the port."""
         check_report(report)
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             # No batch is opened meanwhile: one that reruns this batch is either seen here, or sees the kept report.
             await connection.execute(_QUEUE_TO_OPEN)
             await connection.execute(_KEEP_REPORT, report.batch_id, report.model_dump_json())
@@ -48,12 +49,13 @@ class PostgresPruning:
 
     async def fetch_kept_report(self, batch_id: str) -> ReconciliationReport | None:
         """See the port."""
-        report = await self._pool.fetchval(_FETCH_KEPT_REPORT, batch_id)
-        return ReconciliationReport.model_validate_json(report) if report else None
+        async with self._database.reading() as connection:
+            report = await connection.fetchval(_FETCH_KEPT_REPORT, batch_id)
+            return ReconciliationReport.model_validate_json(report) if report else None
 
     async def prune_chunks(self, batch_id: str) -> int:
         """See the port."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             batch = await connection.fetchrow(_LOCK_BATCH_TO_PRUNE, batch_id)
             if batch is None:
                 raise batch_not_found(batch_id)

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import cast
 
 import pytest
@@ -27,13 +27,13 @@ class OnlyConnection:
     """A pool of one connection in a transaction: an audit by it sees what was changed there, and nobody else does."""
 
     def __init__(self, connection: Connection) -> None:
-        self.fetch = connection.fetch
-        self.fetchrow = connection.fetchrow
         self._connection = connection
 
-    @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[Connection]:
-        yield self._connection
+    async def acquire(self) -> Connection:
+        return self._connection
+
+    async def release(self, _: Connection) -> None:
+        """It stays in its transaction."""
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from database.pools import Pool
-from domain.errors import InvariantViolationError
+from domain.errors import DataError, InvariantViolationError
 from fund_platform.postgres import PostgresFundPlatform
 from schemas.ledger import AccountOpening, CreditRequest
 
@@ -61,7 +61,7 @@ async def test_a_balance_too_big_for_the_ledger_is_an_error_and_posts_nothing(
     fund_platform: PostgresFundPlatform,
 ) -> None:
     huge = [CreditRequest(f"huge-{n}", 1, "alice", 2**62, "USD") for n in range(2)]
-    with pytest.raises(asyncpg.NumericValueOutOfRangeError):
+    with pytest.raises(DataError, match="out of range"):
         await fund_platform.credits.post_credits("a test", huge)
     assert (await fund_platform.accounts.fetch_account("alice")).balance_minor == 100
     assert await fund_platform.proof.fetch_ledger_breaks(10) == []

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from database.columns import flags_of, integer_column, integers_of, text_column, texts_of, times_of
+from domain.errors import DataError
 
 
 @pytest.mark.parametrize("values", [["a"], ["a", "b"], ["", "b"], ["a", "", ""], ['"', "\\", "{a,b}", "NULL", "ü\n"]])
@@ -14,7 +15,7 @@ def test_a_column_of_text_has_the_values_that_it_was_made_of(values: list[str]) 
 
 @pytest.mark.parametrize("values", [[""], ["a\x1fb"], ["a", "\x1f"], ["\x1f"]])
 def test_a_text_that_splitting_would_lose_is_refused(values: list[str]) -> None:
-    with pytest.raises(ValueError, match="1F"):
+    with pytest.raises(DataError, match="1F"):
         text_column(values)
 
 
