@@ -57,29 +57,33 @@ def plan_answer(
     )
 
 
-def plan_breaks(order_id: str, items: Sequence[OrderItem], credit: CreditLife) -> list[AuditBreak]:
-    """Name where an order's items contradict their batches, or its postings the stored answer, as the audit would."""
-    answer, postings = credit.answer, credit.postings
-    created = answer if answer and answer.result_code == CreditResultCode.CREATED else None
-    found = [
-        ("closed_with_pending", item.batch_id, f"The batch is {item.batch_state}, but the order is pending in it.")
+def plan_item_breaks(items: Sequence[OrderItem]) -> list[AuditBreak]:
+    """Name where an order's items contradict their batches, as the audit would."""
+    return [
+        AuditBreak(
+            kind="closed_with_pending",
+            id=item.batch_id,
+            detail=f"The batch is {item.batch_state}, but the order is pending in it.",
+        )
         for item in items
         if item.outcome == PENDING and item.batch_state in FINAL_STATES
     ]
-    key = credit_key(order_id)
+
+
+def plan_credit_breaks(order_id: str, credit: CreditLife) -> list[AuditBreak]:
+    """Name where an order's postings contradict the stored answer, as the audit would."""
+    answer, postings = credit.answer, credit.postings
+    created = answer if answer and answer.result_code == CreditResultCode.CREATED else None
+    found = []
     if created and not postings:
-        found.append(
-            ("answer_without_posting", key, "The answer says that it was credited, but no posting has this key.")
-        )
+        found.append(("answer_without_posting", "The answer says that it was credited, but no posting has this key."))
     if postings and not created:
-        found.append(
-            ("posting_without_answer", key, "A posting has this key, but no stored answer that it was created.")
-        )
+        found.append(("posting_without_answer", "A posting has this key, but no stored answer that it was created."))
     if created and any(_payload(posting) != _payload(created) for posting in postings):
-        found.append(("posting_differs_from_answer", key, "The posting has another account, amount or currency."))
+        found.append(("posting_differs_from_answer", "The posting has another account, amount or currency."))
     if len(postings) > 1:
-        found.append(("duplicate_credit", key, f"The key has {len(postings)} postings."))
-    return [AuditBreak(kind=kind, id=break_id, detail=detail) for kind, break_id, detail in found]
+        found.append(("duplicate_credit", f"The key has {len(postings)} postings."))
+    return [AuditBreak(kind=kind, id=credit_key(order_id), detail=detail) for kind, detail in found]
 
 
 def _answer_by_item(standing: OrderStanding | None, item: OrderItem, credit: CreditLife, order: str) -> OrderAnswer:

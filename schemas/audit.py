@@ -49,7 +49,8 @@ class AuditReport(BaseModel):
     """The audit of everything: stored plans, items and ledger held together.
 
     Each order counts once, by its latest item: its outcome, or pending. `unconfirmed` are the credits of pending
-    and held orders. `ok` means that there is no break; it does not depend on `pending`.
+    and held orders. `ok` means that there is no break; it does not depend on `pending`. `not_looked_at` says what could
+    not be, in a phrase each; nothing, with a Fund Platform that offers a proof of its ledger.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -70,3 +71,4 @@ class AuditReport(BaseModel):
     balance_breaks: int
     oldest_pending_at: AwareDatetime | None
     breaks: list[AuditBreak]
+    not_looked_at: list[str]

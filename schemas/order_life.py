@@ -83,11 +83,14 @@ class CreditAnswer(BaseModel):
 
 
 class CreditPosting(BaseModel):
-    """A credit posting, and its journal entry: `reference` and `posted_at` are None if the entry is missing."""
+    """A credit posting, and its journal entry: `reference` and `posted_at` are None if the entry is missing.
+
+    Of a Fund Platform that offers no proof of its ledger no entry is known: `entry_id` is None.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    entry_id: int
+    entry_id: int | None
     reference: str | None
     posted_at: AwareDatetime | None
     account_id: str
@@ -108,7 +111,8 @@ class OrderLife(BaseModel):
     """All that is known of an order, and the answer to "why was I not paid?".
 
     `items` are oldest first. `breaks` are those that the audit would name; there are none unless something is wrong.
-    `order_error` says why the Order Center's record cannot be read; then `order` is None.
+    `order_error` says why the Order Center's record cannot be read; then `order` is None. `credit_not_looked_at` says,
+    in a phrase, what the Fund Platform does not show of the credit.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -122,3 +126,4 @@ class OrderLife(BaseModel):
     items: list[OrderItem]
     conflicts: list[ConflictingOffer]
     credit: CreditLife
+    credit_not_looked_at: str | None = None

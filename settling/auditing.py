@@ -11,7 +11,7 @@ memory. It may run at any moment, also while batches are filled and settled:
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from itertools import chain, zip_longest
 from typing import NamedTuple
@@ -20,6 +20,8 @@ from domain import limits
 from domain.control_totals import totals_of
 from domain.identifiers import credit_key, order_id_of_credit_key
 from fund_platform.port import FundPlatform
+from fund_platform.port.credits import Credits
+from fund_platform.port.proof import LedgerProof
 from schemas.audit import MISSING, PENDING, AuditBreak, AuditReport, LatestItem
 from schemas.batches import ControlTotals
 from schemas.ledger import LedgerCredit
@@ -28,8 +30,9 @@ from settlement_store.port import SettlementStore
 
 _UNCONFIRMED_OUTCOMES = frozenset({PENDING, Outcome.HELD})
 TOTALS = ("settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
-_KEY_AFTER_ALL = "\U0010ffff" * limits.IDENTIFIER_LENGTH_MAX
-_SURROGATES = range(0xD800, 0xE000)
+_WITHOUT_PROOF = (
+    "credits of no order, journal entries, balances and stored answers: the Fund Platform offers no proof of its ledger"
+)
 
 
 class _Look(NamedTuple):
@@ -42,6 +45,9 @@ class _Look(NamedTuple):
 
 async def audit(store: SettlementStore, fund_platform: FundPlatform) -> AuditReport:
     """Check invariants 1 to 5 over everything, from the stored plans, the items and the ledger.
+
+    A Fund Platform that offers no proof of its ledger is asked for each order's credit by its key; what that leaves
+    out, the report says.
 
     Reads only, in slices of `limits.AUDIT_SLICE_ORDER_COUNT`. What it names as a break is one, whatever runs
     meanwhile. At most `limits.AUDIT_BREAK_COUNT_MAX` breaks are kept, of every kind that was found; if there are
@@ -58,8 +64,10 @@ async def audit(store: SettlementStore, fund_platform: FundPlatform) -> AuditRep
         tally.add(look)
     for found in await store.audit.fetch_store_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
         breaks.add(AuditBreak(**found._asdict()))
-    for kind, break_id, detail in await fund_platform.proof.fetch_ledger_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
-        breaks.add(AuditBreak(kind=kind, id=break_id, detail=detail))
+    not_looked_at = [] if fund_platform.proof else [_WITHOUT_PROOF]
+    if fund_platform.proof:
+        for kind, break_id, detail in await fund_platform.proof.fetch_ledger_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
+            breaks.add(AuditBreak(kind=kind, id=break_id, detail=detail))
     offers = await store.audit.fetch_offer_counts()
     return AuditReport(
         ok=not breaks.by_kind,
@@ -72,6 +80,7 @@ async def audit(store: SettlementStore, fund_platform: FundPlatform) -> AuditRep
         balance_breaks=len(breaks.by_kind.get("balance_off", ())),
         oldest_pending_at=tally.oldest_pending_at,
         breaks=breaks.in_turn(),
+        not_looked_at=not_looked_at,
     )
 
 
@@ -79,7 +88,7 @@ async def find_break(store: SettlementStore, fund_platform: FundPlatform, order_
     """Hold one order against the ledger as the audit does; None if nothing is wrong with it."""
     key = credit_key(order_id)
     item = await store.audit.fetch_item_of_order(order_id)
-    if _judge(_Look(key, item, await _fetch_credit(fund_platform, key))) is None:
+    if _judge(_Look(key, item, await _fetch_credit(fund_platform.credits, key))) is None:
         return None
     return _judge(await _look_again(store, fund_platform, key))
 
@@ -93,7 +102,12 @@ async def _look_at_all(store: SettlementStore, fund_platform: FundPlatform) -> A
         is_last = len(items) < limits.AUDIT_SLICE_ORDER_COUNT
         item_by_key = {credit_key(item.order_id): item for item in items}
         last_key = None if is_last else credit_key(items[-1].order_id)
-        async for credit in _fetch_credits(fund_platform, after_key, last_key):
+        credits_ = (
+            _fetch_in_order(fund_platform.proof, after_key, last_key)
+            if fund_platform.proof
+            else _fetch_by_key(fund_platform.credits, list(item_by_key))
+        )
+        async for credit in credits_:
             key = credit.idempotency_key
             yield _Look(key, item_by_key.pop(key, None), credit)
         for key, item in item_by_key.items():
@@ -102,15 +116,19 @@ async def _look_at_all(store: SettlementStore, fund_platform: FundPlatform) -> A
             after_order_id, after_key = items[-1].order_id, last_key
 
 
-async def _fetch_credits(
-    fund_platform: FundPlatform, after_key: str, last_key: str | None
-) -> AsyncIterator[LedgerCredit]:
+async def _fetch_by_key(credits_: Credits, keys: Sequence[str]) -> AsyncIterator[LedgerCredit]:
+    """Look up the credits of a slice's orders; a credit of no order is not found this way."""
+    for credit in await credits_.fetch_credits_of(keys):
+        yield credit
+
+
+async def _fetch_in_order(proof: LedgerProof, after_key: str, last_key: str | None) -> AsyncIterator[LedgerCredit]:
     """Read the credits after one key up to another, or up to the end; what a slice brings beyond is not used.
 
     It would be older than the items of the next slice.
     """
     while True:
-        found = await fund_platform.proof.fetch_credits(after_key, limits.AUDIT_SLICE_ORDER_COUNT)
+        found = await proof.fetch_credits(after_key, limits.AUDIT_SLICE_ORDER_COUNT)
         for credit in found:
             if last_key and credit.idempotency_key > last_key:
                 return
@@ -126,23 +144,14 @@ async def _look_again(store: SettlementStore, fund_platform: FundPlatform, key: 
     A credit that is there stays, so the item read after it has what belongs to it: a claim, and no refusal. An item
     that was settled stays settled, and was so before its credit is now asked for again.
     """
-    credit = await _fetch_credit(fund_platform, key)
+    credit = await _fetch_credit(fund_platform.credits, key)
     order_id = order_id_of_credit_key(key)
     item = await store.audit.fetch_item_of_order(order_id) if credit_key(order_id) == key else None
     return _Look(key, item, credit)
 
 
-async def _fetch_credit(fund_platform: FundPlatform, key: str) -> LedgerCredit | None:
-    found = await fund_platform.proof.fetch_credits(_key_before(key), 1)
-    return found[0] if found and found[0].idempotency_key == key else None
-
-
-def _key_before(key: str) -> str:
-    """A key right before this one: what lies between is longer than any order's key."""
-    code_point = ord(key[-1]) - 1
-    if code_point == 0:  # no text holds it
-        return key[:-1]
-    return key[:-1] + chr(_SURROGATES.start - 1 if code_point in _SURROGATES else code_point) + _KEY_AFTER_ALL
+async def _fetch_credit(credits_: Credits, key: str) -> LedgerCredit | None:
+    return next(iter(await credits_.fetch_credits_of([key])), None)
 
 
 def _judge(look: _Look) -> AuditBreak | None:

@@ -2,12 +2,15 @@
 
 from domain.errors import DataError, WrongCallError
 from domain.identifiers import credit_key
-from domain.order_answers import OrderAnswer, plan_answer, plan_breaks
+from domain.order_answers import OrderAnswer, plan_answer, plan_credit_breaks, plan_item_breaks
+from fund_platform.port.credits import Credits
 from order_center.port import OrderCenter
-from schemas.order_life import OrderLife, OrderStanding
+from schemas.order_life import CreditLife, CreditPosting, OrderLife, OrderStanding
 from settling.auditing import find_break
 from settling.failures import describe
 from settling.systems import Systems
+
+_WITHOUT_PROOF = "the stored answer and the journal entry: the Fund Platform offers no proof of its ledger"
 
 
 async def fetch_order_life(systems: Systems, order_id: str) -> OrderLife:
@@ -22,10 +25,16 @@ async def fetch_order_life(systems: Systems, order_id: str) -> OrderLife:
     store, fund_platform = systems.store, systems.fund_platform
     standing, order_error = await _fetch_standing(systems.order_center, order_id)
     items = await store.orders.fetch_items_of_order(order_id)
-    credit = await fund_platform.proof.fetch_credit_life(credit_key(order_id))
+    key = credit_key(order_id)
+    if fund_platform.proof:
+        credit, not_looked_at = await fund_platform.proof.fetch_credit_life(key), None
+    else:
+        credit, not_looked_at = await _fetch_credit_alone(fund_platform.credits, key), _WITHOUT_PROOF
     found = await find_break(store, fund_platform, order_id)
-    breaks = [*([found] if found else []), *plan_breaks(order_id, items, credit)]
-    if not (standing or order_error or items or credit.answer or breaks):
+    breaks = [*([found] if found else []), *plan_item_breaks(items)]
+    if fund_platform.proof:
+        breaks += plan_credit_breaks(order_id, credit)
+    if not (standing or order_error or items or credit.answer or credit.postings or breaks):
         raise WrongCallError(
             f"No system knows order {order_id}: neither the Order Center, nor a batch, nor the Fund Platform. "
             "Check its id."
@@ -44,6 +53,25 @@ async def fetch_order_life(systems: Systems, order_id: str) -> OrderLife:
         items=items,
         conflicts=await store.orders.fetch_conflicts_of_order(order_id),
         credit=credit,
+        credit_not_looked_at=not_looked_at,
+    )
+
+
+async def _fetch_credit_alone(credits_: Credits, key: str) -> CreditLife:
+    """What a platform without a proof of its ledger says of a credit: the credit."""
+    return CreditLife(
+        answer=None,
+        postings=[
+            CreditPosting(
+                entry_id=None,
+                reference=None,
+                posted_at=credit.posted_at,
+                account_id=credit.account_id,
+                amount_minor=credit.amount_minor,
+                currency=credit.currency,
+            )
+            for credit in await credits_.fetch_credits_of([key])
+        ],
     )
 
 

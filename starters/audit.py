@@ -39,6 +39,8 @@ def _print_audit(report: AuditReport) -> None:
         f"; the oldest batch with pending orders is of {report.oldest_pending_at}" if report.oldest_pending_at else ""
     )
     typer.echo(f"{report.duplicates:,} duplicates, {report.conflicts:,} conflicts{pending}.")
+    for part in report.not_looked_at:
+        typer.echo(f"Not looked at: {part}.")
     typer.echo("clean: no breaks" if report.ok else f"NOT CLEAN: {len(report.breaks):,} breaks")
     for each in report.breaks:
         typer.echo(f"  {each.kind} {each.id}: {each.detail}")

@@ -57,7 +57,7 @@ def _print_order_life(life: OrderLife) -> None:
         _print_section(f"Item {item.claim_no} of {life.items[-1].claim_no}", _item_rows(item))
     for conflict in life.conflicts:
         _print_section("Conflicting offer", _conflict_rows(conflict))
-    _print_section(f"Fund Platform, {credit_key(life.order_id)}", _credit_rows(life.credit))
+    _print_section(f"Fund Platform, {credit_key(life.order_id)}", _credit_rows(life.credit, life.credit_not_looked_at))
     if limits.ORDER_LIFE_ROW_COUNT_MAX in (len(life.items), len(life.conflicts)):
         typer.echo(f"\nAt most the newest {limits.ORDER_LIFE_ROW_COUNT_MAX} items and conflicting offers are shown.")
 
@@ -116,16 +116,18 @@ def _conflict_rows(conflict: ConflictingOffer) -> Rows:
     ]
 
 
-def _credit_rows(credit: CreditLife) -> Rows:
+def _credit_rows(credit: CreditLife, not_looked_at: str | None) -> Rows:
     rows = []
     if credit.answer:
         rows.append(("answer", f"{credit.answer.result_code}, to claim number {credit.answer.claim_no}"))
         rows.append(("asked for", _payload_text(credit.answer)))
     for posting in credit.postings:
         rows.append(("posting", _payload_text(posting)))
-        at = f" at {_time_text(posting.posted_at)}" if posting.posted_at else ", which is missing"
-        rows.append(("entry", f"{posting.entry_id}{at}{f' for {posting.reference}' if posting.reference else ''}"))
-    return rows or [("answer", "none; no posting")]
+        if posting.entry_id is not None:
+            at = f" at {_time_text(posting.posted_at)}" if posting.posted_at else ", which is missing"
+            rows.append(("entry", f"{posting.entry_id}{at}{f' for {posting.reference}' if posting.reference else ''}"))
+    rows = rows or [("answer", "none; no posting")]
+    return [*rows, ("not shown", not_looked_at)] if not_looked_at else rows
 
 
 def _payload_text(of: OrderStanding | OrderItem | ConflictingOffer | CreditAnswer | CreditPosting) -> str:

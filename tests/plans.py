@@ -12,6 +12,7 @@ PlanNode = dict[str, Any]
 LOOKED_UP_BY_INDEX = {
     "acknowledge",
     "fetch_credit_totals",
+    "fetch_credits_of",
     "fetch_overdue_slice",
     "fetch_records",
     "post_credits",

@@ -26,6 +26,8 @@ from domain.business_days import BusinessCalendar
 from domain.control_totals import totals_of
 from domain.identifiers import chunk_workflow_id
 from domain.sample_orders import SampleOrder, currency_of, plan_sample_orders
+from fund_platform.port import FundPlatform
+from fund_platform.port.proof import LedgerProof
 from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.stack_state import StackState
@@ -241,6 +243,12 @@ async def require_settled(
     assert report.chunks == chunk_count
     assert report.balanced
     return report
+
+
+def proof_of(fund_platform: FundPlatform) -> LedgerProof:
+    """The proof of a Fund Platform that offers one."""
+    assert fund_platform.proof
+    return fund_platform.proof
 
 
 class Gate:

@@ -28,5 +28,5 @@ class FundPlatform(Protocol):
         """Customers' virtual accounts."""
 
     @property
-    def proof(self) -> LedgerProof:
-        """The ledger, read as a whole."""
+    def proof(self) -> LedgerProof | None:
+        """The ledger, read as a whole; None if the platform offers no such proof."""

@@ -7,7 +7,7 @@ from typing import Protocol
 from domain import limits
 from domain.tables import columns_of
 from schemas.batches import ControlTotals
-from schemas.ledger import CreditRequest, CreditResultCode
+from schemas.ledger import CreditRequest, CreditResultCode, LedgerCredit
 
 
 class Credits(Protocol):
@@ -59,6 +59,16 @@ class Credits(Protocol):
         """Add up the credit postings in the ledger that have these keys, by indexed reads.
 
         A key that is asked for twice is counted once, a key with two postings twice.
+        """
+
+    async def fetch_credits_of(self, idempotency_keys: Sequence[str]) -> Sequence[LedgerCredit]:
+        """Look up the credits in the ledger that have these keys, in any order, by indexed reads.
+
+        A key's postings are one credit: their sum, the smallest account id and currency, and the time of the
+        first entry (the epoch where it is missing). A key without a credit is left out.
+
+        Args:
+            idempotency_keys: at most `limits.AUDIT_SLICE_ORDER_COUNT`.
         """
 
 

@@ -15,7 +15,7 @@ from domain.errors import InvariantViolationError, SettleError
 from domain.tables import columns_of
 from fund_platform.port.credits import check_credit_requests
 from schemas.batches import ControlTotals
-from schemas.ledger import CreditRequest, CreditResultCode
+from schemas.ledger import CreditRequest, CreditResultCode, LedgerCredit
 
 _POST_NEW_CREDITS = load_query("fund_platform.postgres", "post_new_credits")
 _POST_CREDITS = load_query("fund_platform.postgres", "post_credits")
@@ -23,6 +23,7 @@ _REFUSE_CREDITS = load_query("fund_platform.postgres", "refuse_credits")
 _WITHDRAW_CREDITS = load_query("fund_platform.postgres", "withdraw_credits")
 _FETCH_ANSWERS = load_query("fund_platform.postgres", "fetch_answers")
 _FETCH_CREDIT_TOTALS = load_query("fund_platform.postgres", "fetch_credit_totals")
+_FETCH_CREDITS_OF = load_query("fund_platform.postgres", "fetch_credits_of")
 
 
 class _KeyTakenError(SettleError):
@@ -104,6 +105,12 @@ class PostgresCredits:
         async with self._database.reading_by_index() as connection:
             rows = await connection.fetch(_FETCH_CREDIT_TOTALS, text_column(idempotency_keys))
             return totals_of((row["currency"], row["order_count"], row["amount_minor"]) for row in rows)
+
+    async def fetch_credits_of(self, idempotency_keys: Sequence[str]) -> list[LedgerCredit]:
+        """See the port."""
+        async with self._database.reading_by_index() as connection:
+            rows = await connection.fetch(_FETCH_CREDITS_OF, idempotency_keys)
+            return [LedgerCredit(*row) for row in rows]
 
 
 async def _require_no_posting(connection: Connection, reference: str, withdrawn_keys: Set[str]) -> None:

@@ -17,6 +17,7 @@ from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultC
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
 from tests.databases import cloned_database
 from tests.doubles.fund_platform import MemoryFundPlatform
+from tests.settlements import proof_of
 
 OPENINGS = [AccountOpening("alice", "USD"), AccountOpening("bob", "USD"), AccountOpening("eve", "EUR")]
 CREATED = CreditResultCode.CREATED
@@ -145,7 +146,7 @@ async def test_many_credits_to_one_account_add_up(fund_platform: FundPlatform) -
     requests = [request_of(f"k{n}", account_id=("alice", "bob")[n % 2], amount_minor=n + 1) for n in range(100)]
     assert await post(fund_platform, *requests) == [CREATED] * 100
     assert await fetch_balances(fund_platform) == {"alice": 2500, "bob": 2550, "eve": 0}
-    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
+    assert await proof_of(fund_platform).fetch_ledger_breaks(10) == []
 
 
 async def test_the_same_credit_again_exists_whatever_its_claim_number_and_the_account_is(
@@ -243,7 +244,7 @@ async def test_a_withdrawn_credit_is_refused_for_good_under_its_claim_number_and
     assert await post(fund_platform, request_of("k", claim_no=1)) == [SUPERSEDED]
     assert (await fetch_balances(fund_platform))["alice"] == 0
     assert await post(fund_platform, request_of("k", claim_no=3)) == [CREATED]
-    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
+    assert await proof_of(fund_platform).fetch_ledger_breaks(10) == []
 
 
 async def test_what_was_answered_before_it_was_withdrawn_stays_answered(fund_platform: FundPlatform) -> None:
@@ -261,14 +262,14 @@ async def test_what_was_answered_before_it_was_withdrawn_stays_answered(fund_pla
     assert await withdraw(fund_platform, request_of("refused")) == [SUPERSEDED]
     assert await withdraw(fund_platform, request_of("refused", claim_no=3)) == [WITHDRAWN]
     assert (await fetch_balances(fund_platform))["alice"] == 200
-    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
+    assert await proof_of(fund_platform).fetch_ledger_breaks(10) == []
 
 
 async def test_a_withdrawal_needs_no_account_and_tells_the_request_that_it_withdrew(
     fund_platform: FundPlatform,
 ) -> None:
     assert await withdraw(fund_platform, request_of("k", claim_no=2, account_id="nobody")) == [WITHDRAWN]
-    life = await fund_platform.proof.fetch_credit_life("k")
+    life = await proof_of(fund_platform).fetch_credit_life("k")
     payload = {"account_id": "nobody", "amount_minor": 100, "currency": "USD"}
     assert life == CreditLife(answer=CreditAnswer(result_code=WITHDRAWN, claim_no=2, **payload), postings=[])
 
@@ -291,7 +292,7 @@ async def test_a_malformed_call_has_no_effect_at_all(
     for ask in (fund_platform.credits.post_credits, fund_platform.credits.withdraw_credits):
         with pytest.raises(ValueError):
             await ask("a test", requests)
-    assert await fund_platform.proof.fetch_credits("", 10) == []
+    assert await proof_of(fund_platform).fetch_credits("", 10) == []
     assert await post(fund_platform, request_of("good")) == [CREATED]
 
 
@@ -309,6 +310,17 @@ async def test_totals_count_the_postings_of_the_asked_keys_and_no_others(fund_pl
     )
 
 
+async def test_credits_are_looked_up_by_their_keys_and_no_others_come(fund_platform: FundPlatform) -> None:
+    before = datetime.now(UTC)
+    await post(fund_platform, request_of("a", amount_minor=1), request_of("b", account_id="eve", currency="EUR"))
+    await post(fund_platform, request_of("c"), request_of("refused", account_id="nobody"))
+    wanted = ["b", "a", "refused", "unknown", "", "odd\x1fkey", "a"]
+    found = sorted(await fund_platform.credits.fetch_credits_of(wanted))
+    assert [credit[:5] for credit in found] == [("a", "alice", "USD", 1, 1), ("b", "eve", "EUR", 100, 1)]
+    assert all(before - timedelta(minutes=1) < credit.posted_at <= datetime.now(UTC) for credit in found)
+    assert list(await fund_platform.credits.fetch_credits_of([])) == []
+
+
 async def test_slices_give_every_credit_once_by_key_in_code_point_order(fund_platform: FundPlatform) -> None:
     keys = ["a", "B", "_", "é", "ab", "Z", "10", "9", "\U0001f600", "ﬀ"]
     before = datetime.now(UTC)
@@ -316,7 +328,7 @@ async def test_slices_give_every_credit_once_by_key_in_code_point_order(fund_pla
         await post(fund_platform, request_of(key, amount_minor=n + 1), request_of(f"no-{key}", account_id="nobody"))
     for slice_size in (1, 3, len(keys), 100):
         credits_: list[LedgerCredit] = []
-        while page := await fund_platform.proof.fetch_credits(credits_[-1][0] if credits_ else "", slice_size):
+        while page := await proof_of(fund_platform).fetch_credits(credits_[-1][0] if credits_ else "", slice_size):
             assert len(page) <= slice_size
             credits_ += page
         expected = [(key, "alice", "USD", keys.index(key) + 1, 1) for key in sorted(keys)]
@@ -327,13 +339,13 @@ async def test_slices_give_every_credit_once_by_key_in_code_point_order(fund_pla
 async def test_a_key_is_told_with_its_stored_answer_and_its_posting(fund_platform: FundPlatform) -> None:
     await post(fund_platform, request_of("other"))
     await post(fund_platform, request_of("k", account_id="nobody"))
-    refused = await fund_platform.proof.fetch_credit_life("k")
+    refused = await proof_of(fund_platform).fetch_credit_life("k")
     request = {"account_id": "nobody", "amount_minor": 100, "currency": "USD"}
     assert refused == CreditLife(answer=CreditAnswer(result_code=NOT_FOUND, claim_no=1, **request), postings=[])
 
     await fund_platform.credits.post_credits("the chunk that credits", [request_of("k", claim_no=2, amount_minor=70)])
     await post(fund_platform, request_of("k", claim_no=3, amount_minor=71))
-    credited = await fund_platform.proof.fetch_credit_life("k")
+    credited = await proof_of(fund_platform).fetch_credit_life("k")
     payload = {"account_id": "alice", "amount_minor": 70, "currency": "USD"}
     assert credited.answer == CreditAnswer(result_code=CREATED, claim_no=2, **payload)
     [posting] = credited.postings
@@ -342,12 +354,12 @@ async def test_a_key_is_told_with_its_stored_answer_and_its_posting(fund_platfor
     assert posting == CreditPosting(
         entry_id=posting.entry_id, reference="the chunk that credits", posted_at=posting.posted_at, **payload
     )
-    assert posting.entry_id != (await fund_platform.proof.fetch_credit_life("other")).postings[0].entry_id
+    assert posting.entry_id != (await proof_of(fund_platform).fetch_credit_life("other")).postings[0].entry_id
 
 
 async def test_a_key_that_was_never_asked_for_has_no_life(fund_platform: FundPlatform) -> None:
     await post(fund_platform, request_of("k"))
-    assert await fund_platform.proof.fetch_credit_life("kk") == CreditLife(answer=None, postings=[])
+    assert await proof_of(fund_platform).fetch_credit_life("kk") == CreditLife(answer=None, postings=[])
 
 
 async def test_nothing_to_do_is_no_error(fund_platform: FundPlatform) -> None:
@@ -355,14 +367,14 @@ async def test_nothing_to_do_is_no_error(fund_platform: FundPlatform) -> None:
     assert await fund_platform.credits.post_credits("a test", []) == {}
     assert await fund_platform.credits.withdraw_credits("a test", []) == {}
     assert await fund_platform.credits.fetch_credit_totals([]) == ControlTotals()
-    assert await fund_platform.proof.fetch_credits("", 10) == []
-    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
+    assert await proof_of(fund_platform).fetch_credits("", 10) == []
+    assert await proof_of(fund_platform).fetch_ledger_breaks(10) == []
 
 
 async def test_a_call_that_creates_nothing_leaves_no_journal_entry(fund_platform: FundPlatform) -> None:
     await post(fund_platform, request_of("k"))
     await post(fund_platform, request_of("k"), request_of("refused", account_id="nobody"))
-    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
+    assert await proof_of(fund_platform).fetch_ledger_breaks(10) == []
 
 
 async def test_the_one_in_memory_withdraws_nothing_where_a_posting_has_no_answer() -> None:

@@ -106,7 +106,7 @@ async def test_the_report_has_the_fields_that_users_rely_on(world: DatabaseUrls)
     report = json.loads((await audit_of(world)).model_dump_json())
     totals = ["settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger"]
     counts = ["duplicates", "conflicts", "duplicate_credits", "unbalanced_entries", "balance_breaks"]
-    assert list(report) == ["ok", "orders", *totals, *counts, "oldest_pending_at", "breaks"]
+    assert list(report) == ["ok", "orders", *totals, *counts, "oldest_pending_at", "breaks", "not_looked_at"]
     for name in totals:
         assert list(report[name]) == ["order_count", "order_count_by_currency", "amount_minor"]
 

@@ -15,7 +15,16 @@ from schemas.reasons import ReasonCode
 from settling.balancing import reconcile_batch
 from settling.rerunning import freeze_rerun
 from settling.systems import Systems
-from tests.settlements import CALENDAR, freeze, opening_of, replaced, require_clean, rerun_opening_of, seed_orders
+from tests.settlements import (
+    CALENDAR,
+    freeze,
+    opening_of,
+    proof_of,
+    replaced,
+    require_clean,
+    rerun_opening_of,
+    seed_orders,
+)
 from tests.steps import ChunkCase, credit, validate
 
 ORDER_COUNT = 4
@@ -98,7 +107,7 @@ def amount_of(record: OrderRecord) -> int:
 
 async def credits_of(systems: Systems) -> dict[str, int]:
     return {
-        each.idempotency_key: each.amount_minor for each in await systems.fund_platform.proof.fetch_credits("", 100)
+        each.idempotency_key: each.amount_minor for each in await proof_of(systems.fund_platform).fetch_credits("", 100)
     }
 
 

@@ -96,6 +96,7 @@ def calls_of(prefix: str) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
         "withdraw_credits": [],
         "fetch_answers": [],
         "fetch_credit_totals": [],
+        "fetch_credits_of": [],
     }
     for count in (10, limits.CHUNK_SIZE_DEFAULT, limits.CHUNK_SIZE_MAX):
         account_ids = account_ids_of(prefix, count)
@@ -107,6 +108,7 @@ def calls_of(prefix: str) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
         refusals = text_column(["account_closed"] * count)
         calls["refuse_credits"].append(((text_column(old_keys), claim_nos, *payloads, refusals), count))
         calls["fetch_credit_totals"].append(((text_column(old_keys),), count))
+        calls["fetch_credits_of"].append(((old_keys,), count))
         calls["post_new_credits"].append((("a test", text_column(new_keys), claim_nos, *payloads), count))
         for keys in (old_keys, new_keys, [*old_keys[::2], *new_keys[1::2]]):
             columns = (text_column(keys), claim_nos, *payloads)

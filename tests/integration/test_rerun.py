@@ -25,6 +25,7 @@ from tests.settlements import (
     eventually,
     held,
     opening_of,
+    proof_of,
     replaced,
     require_clean,
     rerun_opening_of,
@@ -50,7 +51,8 @@ async def outcomes_of(systems: Systems) -> dict[str, tuple[str, str | None]]:
 
 async def credits_of(systems: Systems) -> dict[str, int]:
     return {
-        each.idempotency_key: each.amount_minor for each in await systems.fund_platform.proof.fetch_credits("", 1_000)
+        each.idempotency_key: each.amount_minor
+        for each in await proof_of(systems.fund_platform).fetch_credits("", 1_000)
     }
 
 

@@ -33,6 +33,7 @@ from tests.settlements import (
     load_orders,
     of_type,
     opening_of,
+    proof_of,
     require_clean,
     running_worker,
     seed_orders,
@@ -90,7 +91,7 @@ async def require_outcome(
     assert outcomes == {record.order_id: ("settled", None) for record in settled} | {
         record.order_id: ("rejected", reason) for record in rejected
     }
-    posted = await systems.fund_platform.proof.fetch_credits("", audited.orders + 1)
+    posted = await proof_of(systems.fund_platform).fetch_credits("", audited.orders + 1)
     assert {each.idempotency_key: each.amount_minor for each in posted} == {
         credit_key(record.order_id): record.paid_minor for record in settled
     }

@@ -18,6 +18,7 @@ from runtime.stack_state import StackState
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
 from tests.databases import cloned_database
 from tests.doubles.fund_platform import MemoryFundPlatform
+from tests.settlements import proof_of
 
 CONNECTION_COUNT = 8
 CREATED = CreditResultCode.CREATED
@@ -129,7 +130,7 @@ async def fetch_state(
     fund_platform: FundPlatform, shape: Shape, prefix: str
 ) -> tuple[list[LedgerCredit], dict[str, int]]:
     credits_ = [
-        credit for credit in await fund_platform.proof.fetch_credits(prefix, 10_000) if credit[0].startswith(prefix)
+        credit for credit in await proof_of(fund_platform).fetch_credits(prefix, 10_000) if credit[0].startswith(prefix)
     ]
     balances = {}
     for n in range(shape.account_count):
@@ -167,7 +168,7 @@ async def test_one_list_credited_by_eight_at_once_in_any_order_and_split_changes
 
     assert CREATED not in {code for answered in again.values() for _, code in answered}
     assert await fetch_state(fund_platform, shape, prefix) == state
-    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
+    assert await proof_of(fund_platform).fetch_ledger_breaks(10) == []
 
 
 @seeded
@@ -209,7 +210,7 @@ async def test_rivals_with_crossed_payloads_and_claims_pay_a_key_once_and_never_
     assert [credit[:5] for credit in credits_] == sorted(
         (r.idempotency_key, r.account_id, r.currency, r.amount_minor, 1) for r in paid
     )
-    assert await fund_platform.proof.fetch_ledger_breaks(10) == []
+    assert await proof_of(fund_platform).fetch_ledger_breaks(10) == []
 
 
 keys = st.sampled_from(["key-1", "key-2", "key-3"])
@@ -259,7 +260,9 @@ async def test_postgresql_answers_any_sequence_of_calls_as_the_one_in_memory(
     for step in steps:
         assert await take_step(fund_platform, prefix, *step) == await take_step(model, prefix, *step), step
     expected = await model.proof.fetch_credits(prefix, 10)
-    found = [credit for credit in await fund_platform.proof.fetch_credits(prefix, 10) if credit[0].startswith(prefix)]
+    found = [
+        credit for credit in await proof_of(fund_platform).fetch_credits(prefix, 10) if credit[0].startswith(prefix)
+    ]
     assert [credit[:5] for credit in found] == [credit[:5] for credit in expected]
     all_keys = [f"{prefix}key-{n}" for n in (1, 2, 3)]
     assert await fund_platform.credits.fetch_credit_totals(all_keys) == await model.credits.fetch_credit_totals(
@@ -268,4 +271,4 @@ async def test_postgresql_answers_any_sequence_of_calls_as_the_one_in_memory(
     for name in ("alice", "bob"):
         balances = [(await p.accounts.fetch_account(prefix + name)).balance_minor for p in (model, fund_platform)]
         assert balances[0] == balances[1]
-    assert await model.proof.fetch_ledger_breaks(10) == await fund_platform.proof.fetch_ledger_breaks(10) == []
+    assert await model.proof.fetch_ledger_breaks(10) == await proof_of(fund_platform).fetch_ledger_breaks(10) == []

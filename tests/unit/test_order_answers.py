@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from domain.order_answers import plan_answer, plan_breaks
+from domain.order_answers import plan_answer, plan_credit_breaks, plan_item_breaks
 from schemas.batches import BatchSource, BatchState
 from schemas.ledger import CreditResultCode
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting, OrderItem, OrderStanding
@@ -175,7 +175,7 @@ def test_a_broken_order_is_never_answered_as_if_it_were_sound() -> None:
     ids=["none", "credited", "refused"],
 )
 def test_sound_lives_have_no_break(items: list[OrderItem], credit: CreditLife) -> None:
-    assert plan_breaks("O1", items, credit) == []
+    assert [*plan_item_breaks(items), *plan_credit_breaks("O1", credit)] == []
 
 
 @pytest.mark.parametrize(
@@ -197,6 +197,6 @@ def test_sound_lives_have_no_break(items: list[OrderItem], credit: CreditLife) -
     ],
 )
 def test_each_break_is_named_as_the_audit_names_it(items: list[OrderItem], credit: CreditLife, kind: str) -> None:
-    [found] = plan_breaks("O1", items, credit)
+    [found] = [*plan_item_breaks(items), *plan_credit_breaks("O1", credit)]
     assert found.kind == kind
     assert found.id == ("B1" if items else "credit:O1")

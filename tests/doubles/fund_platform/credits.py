@@ -9,7 +9,7 @@ from domain.errors import InvariantViolationError
 from fund_platform.port.accounts import HOUSE_ACCOUNT_PREFIX
 from fund_platform.port.credits import check_credit_requests
 from schemas.batches import ControlTotals
-from schemas.ledger import CreditRequest, CreditResultCode
+from schemas.ledger import CreditRequest, CreditResultCode, LedgerCredit
 from tests.doubles.fund_platform.state import FundPlatformState, JournalEntry, Posting, StoredAnswer
 
 
@@ -41,6 +41,11 @@ class MemoryCredits:
         """See the port."""
         wanted = set(idempotency_keys)
         return totals_of((p.currency, 1, p.amount_minor) for p in self.state.postings if p.idempotency_key in wanted)
+
+    async def fetch_credits_of(self, idempotency_keys: Sequence[str]) -> list[LedgerCredit]:
+        """See the port."""
+        by_key = self.state.postings_by_key()
+        return [self.state.credit_of(key, by_key[key]) for key in set(idempotency_keys) & by_key.keys()]
 
     def _require_no_posting(self, reference: str, unanswered: Sequence[CreditRequest]) -> None:
         posted_keys = self.state.postings_by_key().keys()

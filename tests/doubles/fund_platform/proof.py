@@ -1,16 +1,13 @@
 """The ledger's own proof in memory. What the methods guarantee stands in `fund_platform.port.proof`."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from itertools import islice
 
 from fund_platform.port.accounts import HOUSE_ACCOUNT_PREFIX
 from schemas.ledger import CreditResultCode, LedgerCredit
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
 from tests.doubles.fund_platform.state import FundPlatformState, Posting
-
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class MemoryLedgerProof:
@@ -23,7 +20,7 @@ class MemoryLedgerProof:
         """See the port."""
         by_key = self.state.postings_by_key()
         keys = islice((key for key in sorted(by_key) if key > after_key), credit_count_max)
-        return [self._credit_of(key, by_key[key]) for key in keys]
+        return [self.state.credit_of(key, by_key[key]) for key in keys]
 
     async def fetch_credit_life(self, idempotency_key: str) -> CreditLife:
         """See the port."""
@@ -42,17 +39,6 @@ class MemoryLedgerProof:
             for found in check():
                 by_kind[found[0]].append(found)
         return sorted(found for kind in by_kind for found in by_kind[kind][:break_count_max])
-
-    def _credit_of(self, key: str, postings: Sequence[Posting]) -> LedgerCredit:
-        entry = self.state.entries.get(min(posting.entry_id for posting in postings))
-        return LedgerCredit(
-            idempotency_key=key,
-            account_id=min(posting.account_id for posting in postings),
-            currency=min(posting.currency for posting in postings),
-            amount_minor=sum(posting.amount_minor for posting in postings),
-            posting_count=len(postings),
-            posted_at=entry.posted_at if entry else _EPOCH,
-        )
 
     def _posting_of(self, posting: Posting) -> CreditPosting:
         entry = self.state.entries.get(posting.entry_id)

@@ -1,10 +1,13 @@
 """What the Fund Platform in memory consists of: one state that all its parts share."""
 
 from collections import defaultdict
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
-from schemas.ledger import Account, CreditRequest, CreditResultCode
+from schemas.ledger import Account, CreditRequest, CreditResultCode, LedgerCredit
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class StoredAnswer(NamedTuple):
@@ -52,3 +55,15 @@ class FundPlatformState:
             if posting.idempotency_key is not None:
                 by_key[posting.idempotency_key].append(posting)
         return by_key
+
+    def credit_of(self, key: str, postings: Sequence[Posting]) -> LedgerCredit:
+        """A key's postings as one credit."""
+        entry = self.entries.get(min(posting.entry_id for posting in postings))
+        return LedgerCredit(
+            idempotency_key=key,
+            account_id=min(posting.account_id for posting in postings),
+            currency=min(posting.currency for posting in postings),
+            amount_minor=sum(posting.amount_minor for posting in postings),
+            posting_count=len(postings),
+            posted_at=entry.posted_at if entry else _EPOCH,
+        )
