@@ -6,6 +6,7 @@ from schemas.batches import BatchOpening, BatchSource, RerunSelection
 from schemas.control import BatchControl
 from schemas.workflows import BatchRunProgress, BatchRunState
 
+SETTLING = "settling"
 _CHUNKS_NAMED_MAX = 20
 
 CHUNK_STATIC_DETAILS = (
@@ -88,12 +89,19 @@ def progress_of(phase: str, state: BatchRunState, chunks_in_flight: list[int]) -
     )
 
 
+def settling_phase(control: BatchControl, *, is_run_ending: bool) -> str:
+    """What is done while chunks are settled; a run that ends starts no more of them, and the next one goes on."""
+    if control.is_paused:
+        return "paused"
+    if control.is_aborting:
+        return "aborting: what is in flight finishes"
+    return "finishing what is in flight, to go on in a new run" if is_run_ending else SETTLING
+
+
 def current_details(
-    phase: str, state: BatchRunState | None, control: BatchControl, chunks_in_flight: list[int], now: datetime
+    phase: str, control: BatchControl, state: BatchRunState, chunks_in_flight: list[int], now: datetime
 ) -> str:
-    """The batch's live details: phase, counts, what is in flight, rate, what it waits for, and why it is paused."""
-    if state is None:
-        return f"**{phase}**"
+    """A frozen batch's live details: phase, counts, rate, why it is paused, and what it waits for."""
     progress = progress_of(phase, state, chunks_in_flight)
     answered = progress.settled + progress.rejected + progress.failed + progress.held
     elapsed_s = max((now - state.started_at).total_seconds(), 1e-3)

@@ -87,7 +87,7 @@ class ChunkStep:
             isolation = isolation or Isolation(ItemRange(*failure.details))
             isolation.begin()
             if round_no < limits.ISOLATION_ROUND_COUNT_MAX:
-                await self._probe(isolation)
+                await self._find_bad_items(isolation)
             held_ranges = tuple(isolation.suspected())
             self._set_aside = self._set_aside.model_copy(
                 update={"held_ranges": held_ranges, "held_detail": self._error[: limits.EXCEPTION_DETAIL_LENGTH_MAX]}
@@ -98,14 +98,14 @@ class ChunkStep:
         without = f" without {isolated_count} orders and {held_range_count} ranges" if self._failed_at else ""
         summary = f"{self._step.verb} chunk {self._chunk.chunk_index}{without}"
         while True:
-            request = StepRequest(**self._fields(), set_aside=self._set_aside)
+            request = StepRequest(**self._request_fields(), set_aside=self._set_aside)
             totals = await workflow.execute_activity_method(
                 self._step.whole, request, summary=summary, **CHUNK_ACTIVITY
             )
             if not await self._has_waited(totals):
                 return totals
 
-    async def _probe(self, isolation: Isolation) -> None:
+    async def _find_bad_items(self, isolation: Isolation) -> None:
         """Probe parts of the chunk until each bad item stands alone, or no more probes may be made."""
         while self.probe_count < self._probe_count_max and (items := isolation.next_probe()):
             self.probe_count += 1
@@ -113,16 +113,16 @@ class ChunkStep:
                 f"The chunk could not be {self._step.participle} because of its data. Looking for the orders that are "
                 f"the cause: {self.probe_count} probes, {len(self._set_aside.isolated)} orders found. {self._error}"
             )
-            answer = await self._ask(items)
+            answer = await self._probe(items)
             isolation.answer(is_bad=answer.is_bad)
             if answer.isolated:
                 isolated = (*self._set_aside.isolated, answer.isolated)
                 self._set_aside = self._set_aside.model_copy(update={"isolated": isolated})
 
-    async def _ask(self, items: ItemRange) -> ProbeAnswer:
+    async def _probe(self, items: ItemRange) -> ProbeAnswer:
         summary = f"try to {self._step.verb} items {items.item_start} to {items.item_end - 1}"
         while True:
-            request = ProbeRequest(**self._fields(), items=items)
+            request = ProbeRequest(**self._request_fields(), items=items)
             answer = await workflow.execute_activity_method(
                 self._step.probe, request, summary=summary, **CHUNK_ACTIVITY
             )
@@ -144,7 +144,7 @@ class ChunkStep:
         """Whether probes were made, in this step or the one before: what they found is not carried over."""
         return self.probe_count > 0 or self._probe_count_max < self._chunk.probe_count_max
 
-    def _fields(self) -> dict[str, Any]:
+    def _request_fields(self) -> dict[str, Any]:
         """The chunk, with the time that is left for credits without an answer."""
         passed_s = (workflow.now() - self._failed_at).total_seconds() - self._waited_s if self._failed_at else 0.0
         return self._chunk.model_dump() | {"credit_deadline_s": max(self._chunk.credit_deadline_s - passed_s, 0.0)}

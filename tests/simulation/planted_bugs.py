@@ -11,7 +11,6 @@ from unittest.mock import patch
 
 from domain.errors import UnansweredError
 from schemas.batches import (
-    BatchOpening,
     ChunkKey,
     ChunkState,
     ExceptionItem,
@@ -25,14 +24,14 @@ from schemas.isolation import ItemRange
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import TransactionRecord
 from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
-from schemas.workflows import BatchRun, BatchRunState, ChunkRef
+from schemas.workflows import BatchRun, ChunkRef
 from settling import crediting, rerunning
 from settling.crediting import AskForCredits
 from tests.doubles.fund_platform.credits import MemoryCredits
 from tests.doubles.settlement_store import chunks as memory_chunks
 from tests.doubles.settlement_store.chunks import MemoryChunks
 from workflows import chunk_runs, chunk_steps
-from workflows.settle_batch import SettleBatchWorkflow
+from workflows.chunk_window import ChunkWindow
 
 Planting = Callable[[ExitStack], None]
 
@@ -86,21 +85,18 @@ def _timeout_taken_for(code: CreditResultCode) -> Planting:
 
 def _window_slot_leaked(patches: ExitStack) -> None:
     """A chunk that had to be held never frees its slot."""
-    hold, has_room = chunk_steps.hold_chunk, SettleBatchWorkflow._has_room
+    hold, slot_count = chunk_steps.hold_chunk, ChunkWindow._slot_count
     leaks: dict[str, int] = {}
 
     async def leaking_hold(ref: ChunkRef, detail: str) -> OutcomeTotals:
         leaks[ref.batch_id] = leaks.get(ref.batch_id, 0) + 1
         return await hold(ref, detail)
 
-    def leaking_has_room(self: SettleBatchWorkflow, state: BatchRunState) -> bool:
-        assert self._opening
-        window = state.plan.window - leaks.get(self._opening.batch_id, 0)
-        narrower = state.model_copy(update={"plan": state.plan.model_copy(update={"window": window})})
-        return has_room(self, narrower)
+    def leaking_slot_count(self: ChunkWindow) -> int:
+        return slot_count(self) - leaks.get(self._opening.batch_id, 0)
 
     _replace(patches, chunk_runs, "hold_chunk", leaking_hold)
-    _replace(patches, SettleBatchWorkflow, "_has_room", leaking_has_room)
+    _replace(patches, ChunkWindow, "_slot_count", leaking_slot_count)
 
 
 def _continue_as_new_moves_the_next_chunk(step: int) -> Planting:
@@ -169,21 +165,19 @@ def _different_payload_taken_as_exists(patches: ExitStack) -> None:
 
 def _abort_holds_a_chunk_in_flight(patches: ExitStack) -> None:
     """The rest is held at once, without waiting for the chunks that run."""
-    has_news, take_results = SettleBatchWorkflow._has_news, SettleBatchWorkflow._take_results
+    has_news, take_results = ChunkWindow.has_news, ChunkWindow.take_results
 
-    def hasty_has_news(self: SettleBatchWorkflow, state: BatchRunState) -> bool:
-        return self._control.is_aborting or has_news(self, state)
+    def hasty_has_news(self: ChunkWindow) -> bool:
+        return self._operator.control.is_aborting or has_news(self)
 
-    async def hasty_take_results(
-        self: SettleBatchWorkflow, opening: BatchOpening, state: BatchRunState
-    ) -> BatchRunState:
-        state = await take_results(self, opening, state)
-        if self._control.is_aborting:
+    def hasty_take_results(self: ChunkWindow) -> str | None:
+        pause_reason = take_results(self)
+        if self._operator.control.is_aborting:
             self._in_flight.clear()
-        return state
+        return pause_reason
 
-    _replace(patches, SettleBatchWorkflow, "_has_news", hasty_has_news)
-    _replace(patches, SettleBatchWorkflow, "_take_results", hasty_take_results)
+    _replace(patches, ChunkWindow, "has_news", hasty_has_news)
+    _replace(patches, ChunkWindow, "take_results", hasty_take_results)
 
 
 def _rerun_plans_an_unknown_outcome_anew(patches: ExitStack) -> None:

@@ -1,0 +1,106 @@
+"""What operators ask of a batch while its workflow runs: each action is stored first, then applied."""
+
+import asyncio
+from collections.abc import Callable
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from activities.settlement import SettlementActivities
+from domain.batch_control import is_in_effect, plan_control, plan_own_pause, refused
+from schemas.batches import BatchState
+from schemas.control import BatchControl, ControlAction, ControlInput, ControlRequest
+from workflows.activity_options import CHUNK_ACTIVITY
+
+
+class OperatorControl:
+    """What the actions on a batch come to so far; PostgreSQL has the last word on each.
+
+    Attributes:
+        control: what holds now.
+        is_open: whether the batch is open; before that an action finds nothing to be stored with.
+        is_closing: whether all its chunks have ended; from then on nothing can be changed any more.
+    """
+
+    def __init__(
+        self, batch_id: str, control: BatchControl, on_pause_change: Callable[[], None], *, is_open: bool
+    ) -> None:
+        self.control = control
+        self.is_open = is_open
+        self.is_closing = False
+        self._batch_id = batch_id
+        self._on_pause_change = on_pause_change
+        self._storing = asyncio.Lock()
+
+    @property
+    def running_state(self) -> BatchState:
+        """Whether a batch that is in no final state is shown as running or as paused."""
+        return BatchState.PAUSED if self.control.is_paused else BatchState.RUNNING
+
+    def require_sense(self, action: ControlAction, asked: ControlInput) -> None:
+        """Refuse an action before it is accepted, so that a refusal costs no history.
+
+        Raises:
+            ControlRefusedError: it makes no sense, or comes too early or too late.
+        """
+        request = self._request_of(action, asked)
+        after = plan_control(BatchState.RUNNING, self.control, request)
+        if not self.is_open:
+            raise refused(request, "the batch is not open yet; ask again in a moment")
+        if self.is_closing and after != self.control:
+            raise refused(request, "all its chunks have ended, and it is being closed")
+
+    async def store_action(self, action: ControlAction, asked: ControlInput) -> BatchControl:
+        """Store an action, and apply it; what holds now.
+
+        Raises:
+            ActivityError: the store refused it.
+        """
+        return await self._store(self._request_of(action, asked))
+
+    async def pause_itself(self, reason: str) -> None:
+        """Pause in the name of Settle, unless the batch is paused or being aborted already."""
+        if self.control.is_paused or self.control.is_aborting:
+            return
+        try:
+            await self._store(plan_own_pause(self._batch_id, reason))
+        except ActivityError:
+            # Refused, if somebody aborted the batch meanwhile.
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            if not self.control.is_aborting:
+                raise
+
+    async def catch_up(self) -> BatchControl:
+        """Apply what the store knows; what holds now."""
+        control = await workflow.execute_activity_method(
+            SettlementActivities.fetch_control, self._batch_id, summary="read what was asked for", **CHUNK_ACTIVITY
+        )
+        self.apply(control)
+        return self.control
+
+    def apply(self, control: BatchControl) -> None:
+        """Let this hold from now on, unless later actions are known already."""
+        if control.action_no <= self.control.action_no:
+            return
+        is_pause_changed = control.is_paused != self.control.is_paused
+        self.control = control
+        if is_pause_changed:
+            self._on_pause_change()
+
+    def _request_of(self, action: ControlAction, asked: ControlInput) -> ControlRequest:
+        return ControlRequest(**asked.model_dump(), batch_id=self._batch_id, action=action)
+
+    async def _store(self, request: ControlRequest) -> BatchControl:
+        """One at a time: an attempt that is made again must not undo what another action has changed since."""
+        async with self._storing:
+            while not self.is_closing:
+                control = await workflow.execute_activity_method(
+                    SettlementActivities.control_batch,
+                    request.model_copy(update={"action_no_seen": self.control.action_no}),
+                    summary=f"{request.action}, asked for by {request.requested_by}",
+                    **CHUNK_ACTIVITY,
+                )
+                self.apply(control)
+                if is_in_effect(control, request):
+                    break
+        return self.control
