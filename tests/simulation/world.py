@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-import asyncpg
-
 from database.pools import Pool, open_pool
 from domain.errors import DataError
 from domain.identifiers import credit_key, order_id_of_credit_key
@@ -188,7 +186,7 @@ class World:
         One call at a time, so that the model is told of them in their order.
         """
         order_ids = [order_id_of_credit_key(request.idempotency_key) for request in requests]
-        error = asyncpg.RaiseError("A trigger of the Fund Platform has found something.")
+        error = DataError("A trigger of the Fund Platform has found something.")
         self._raise_for(order_ids, {Kind.CREDIT_IS_POISON, Kind.ALL_IS_POISON}, error)
         async with self._crediting:
             for request in requests:
@@ -205,7 +203,7 @@ class World:
         self, reference: str, requests: Sequence[CreditRequest]
     ) -> Mapping[str, CreditResultCode]:
         order_ids = [order_id_of_credit_key(request.idempotency_key) for request in requests]
-        self._raise_for(order_ids, {Kind.ALL_IS_POISON}, asyncpg.RaiseError("The withdrawal fails, too."))
+        self._raise_for(order_ids, {Kind.ALL_IS_POISON}, DataError("The withdrawal fails, too."))
         async with self._crediting:
             codes = await self.systems.fund_platform.credits.withdraw_credits(reference, requests)
             for request in requests:
