@@ -1,13 +1,14 @@
-"""The settlement store in memory and on PostgreSQL."""
+"""Each contract test on each adapter, and the settlement store in memory and on PostgreSQL."""
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from database.pools import open_pool
+from database.pools import Pool, open_pool
 from runtime.stack_state import StackState
 from settlement_store.port import SettlementStore
 from settlement_store.postgres import PostgresSettlementStore
+from tests.contract.adapters import ADAPTERS
 from tests.databases import EMPTY_SETTLEMENT_STORE, cloned_database
 from tests.doubles.settlement_store import MemorySettlementStore
 
@@ -19,17 +20,22 @@ def database(stack: StackState) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["memory", "postgres"])
-def adapter_url(request: pytest.FixtureRequest) -> str | None:
-    """Where the adapter keeps its data, if not in memory."""
-    return request.getfixturevalue("database") if request.param == "postgres" else None
+@pytest.fixture(params=ADAPTERS)
+def adapter(request: pytest.FixtureRequest) -> str:
+    """Whether a test meets the double or the real one."""
+    return str(request.param)
 
 
 @pytest.fixture
-async def store(adapter_url: str | None) -> AsyncIterator[SettlementStore]:
-    if adapter_url is None:
-        yield MemorySettlementStore()
-        return
-    async with await open_pool(adapter_url, schema="settlement", application_name="tests") as pool:
+async def store_pool(database: str) -> AsyncIterator[Pool]:
+    """What the settlement store on PostgreSQL works on, for tests that go behind its back."""
+    async with await open_pool(database, schema="settlement", application_name="tests") as pool:
         await pool.execute(EMPTY_SETTLEMENT_STORE)
-        yield PostgresSettlementStore(pool)
+        yield pool
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, adapter: str) -> SettlementStore:
+    if adapter == "memory":
+        return MemorySettlementStore()
+    return PostgresSettlementStore(request.getfixturevalue("store_pool"))

@@ -1,6 +1,6 @@
 """What the Fund Platform's port promises, of the one in memory and of the one on PostgreSQL."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,9 +37,9 @@ async def pool(stack: StackState) -> AsyncIterator[Pool]:
             yield pool
 
 
-@pytest.fixture(params=["memory", "postgres"])
-def empty_fund_platform(request: pytest.FixtureRequest) -> FundPlatform:
-    if request.param == "memory":
+@pytest.fixture
+def empty_fund_platform(request: pytest.FixtureRequest, adapter: str) -> FundPlatform:
+    if adapter == "memory":
         return MemoryFundPlatform()
     return PostgresFundPlatform(request.getfixturevalue("pool"))
 
@@ -377,14 +377,29 @@ async def test_a_call_that_creates_nothing_leaves_no_journal_entry(fund_platform
     assert await proof_of(fund_platform).fetch_ledger_breaks(10) == []
 
 
-async def test_the_one_in_memory_withdraws_nothing_where_a_posting_has_no_answer() -> None:
-    platform = MemoryFundPlatform()
-    await platform.accounts.open_accounts(OPENINGS)
-    await platform.credits.post_credits("a test", [request_of("k")])
-    platform.state.answers.clear()
-    with pytest.raises(InvariantViolationError):
-        await platform.credits.withdraw_credits("a test", [request_of("good"), request_of("k")])
-    assert platform.state.answers == {}
+@pytest.fixture
+def lose_answers(request: pytest.FixtureRequest, fund_platform: FundPlatform) -> Callable[[], Awaitable[None]]:
+    """Takes all stored answers away behind the port's back."""
+
+    async def lose() -> None:
+        if isinstance(fund_platform, MemoryFundPlatform):
+            fund_platform.state.answers.clear()
+        else:
+            await request.getfixturevalue("pool").execute("DELETE FROM credit_answers")
+
+    return lose
+
+
+async def test_nothing_is_posted_or_withdrawn_where_a_posting_has_no_answer(
+    fund_platform: FundPlatform, lose_answers: Callable[[], Awaitable[None]]
+) -> None:
+    await post(fund_platform, request_of("k"))
+    await lose_answers()
+    for ask in (fund_platform.credits.post_credits, fund_platform.credits.withdraw_credits):
+        with pytest.raises(InvariantViolationError, match="no stored answer knows of"):
+            await ask("a test", [request_of("good"), request_of("k")])
+    assert (await fund_platform.proof.fetch_credit_life("good")) == CreditLife(answer=None, postings=[])
+    assert await fetch_balances(fund_platform) == {"alice": 100, "bob": 0, "eve": 0}
 
 
 def replace_answer(platform: MemoryFundPlatform, **changes: Any) -> None:

@@ -17,9 +17,9 @@ from tests.doubles.order_center import MemoryOrderCenter
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-@pytest.fixture(params=["memory", "postgres"])
-def order_center(request: pytest.FixtureRequest) -> OrderCenter:
-    if request.param == "memory":
+@pytest.fixture
+def order_center(request: pytest.FixtureRequest, adapter: str) -> OrderCenter:
+    if adapter == "memory":
         return MemoryOrderCenter()
     return PostgresOrderCenter(request.getfixturevalue("pools")["order_center"])
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from database.pools import Pool
 from domain import limits
 from domain.errors import BatchNotFoundError, BatchPrunedError, InvariantViolationError
 from schemas.batches import (
@@ -21,6 +22,7 @@ from schemas.order_life import OrderItem
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from settling.balancing import reconcile_batch
+from tests.contract.adapters import not_in_memory
 from tests.contract.settlement_batches import (
     deliver_all,
     held,
@@ -150,6 +152,28 @@ async def test_a_pruned_order_is_a_duplicate_or_an_answered_conflict_and_a_rejec
     outcomes = await outcomes_of(store)
     assert outcomes["O0"] == outcomes["O4"] == ("pending", None)
     assert await store.audit.fetch_store_breaks(10) == []
+
+
+async def test_of_a_pruned_exception_item_the_reason_stays_and_the_detail_does_not(store: SettlementStore) -> None:
+    await settle(store, ["O1"], "B1", [rejected(0)._replace(detail="its record says disputed")])
+    await close(store, "B1")
+    [before] = await store.orders.fetch_items_of_order("O1")
+    assert before.detail == "its record says disputed"
+    await prune(store, "B1")
+    [after] = await store.orders.fetch_items_of_order("O1")
+    assert after == before.model_copy(update={"detail": None, "stored_at": None})
+
+
+@not_in_memory("in memory what is pruned stays where it is")
+async def test_nothing_of_a_pruned_batch_is_left_where_settling_looks(store: SettlementStore, store_pool: Pool) -> None:
+    await settle_in_chunks(store)
+    await settle(store, ["O9"], "B2")
+    await prune(store, "B1")
+    counts = [
+        await store_pool.fetchval(f"SELECT count(*) FROM {table}")
+        for table in ("items", "exception_items", "chunk_states", "pruned_items")
+    ]
+    assert counts == [1, 0, 1, len(ORDER_IDS)]
 
 
 async def test_an_order_whose_both_items_are_pruned_keeps_the_later_one(store: SettlementStore) -> None:

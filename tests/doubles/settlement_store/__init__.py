@@ -8,6 +8,8 @@ What it does not hold of the contract:
   `fetch_store_breaks` has nothing to look for; nor is an item ever missing that a claim names.
 - Items that are pruned stay where they are, behind a mark that the reads of live items do not pass.
 - No read has an index, nor a bound on what it touches.
+
+`tests.contract.adapters.not_in_memory` marks the tests of the contract that it cannot pass for that.
 """
 
 from tests.doubles.settlement_store.audit import MemoryAuditReads

@@ -1,0 +1,92 @@
+"""Every method of every part of a port is called by a contract test, for the double as for the real adapter."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, get_type_hints
+
+import pytest
+
+from fund_platform.port import FundPlatform
+from order_center.port import OrderCenter
+from settlement_store.port import SettlementStore
+from tests.contract.adapters import ADAPTERS, not_in_memory
+
+# By the fixtures that give a test the adapter that it is to meet.
+PORTS: dict[str, type] = {"store": SettlementStore, "fund_platform": FundPlatform, "order_center": OrderCenter}
+MODULES = {path.stem: ast.parse(path.read_text()) for path in Path(__file__).parent.glob("*.py")}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Definition(NamedTuple):
+    """What a name of a module of the suite stands for."""
+
+    module: str
+    node: ast.AST
+
+
+def public_members_of(cls: type) -> dict[str, object]:
+    return {name: member for name, member in vars(cls).items() if not name.startswith("_")}
+
+
+def calls_of_port(fixture: str, port: type) -> set[str]:
+    """The calls that a port promises, as they end in the source: `part.method`, or `fixture.method` without parts."""
+    calls = set()
+    for name, member in public_members_of(port).items():
+        if isinstance(member, property):
+            part = get_type_hints(member.fget)["return"]
+            calls |= {f"{name}.{method}" for method in public_members_of(part)}
+        else:
+            calls.add(f"{fixture}.{name}")
+    return calls
+
+
+def definitions_of(module: str) -> dict[str, Definition]:
+    """What the names of a module stand for, those imported from others of the suite too."""
+    found = {}
+    for node in MODULES[module].body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                found[name] = Definition(module, node)
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                found[name] = Definition(module, node)
+            case ast.ImportFrom(module=str(source), names=aliases) if source.startswith("tests.contract."):
+                others = definitions_of(source.rpartition(".")[2])
+                found |= {alias.name: others[alias.name] for alias in aliases}
+    return found
+
+
+def calls_in(definition: Definition, seen: set[ast.AST]) -> Iterator[str]:
+    """The ends of the attributes that a definition names, itself or by what it uses of the suite."""
+    if definition.node in seen:
+        return
+    seen.add(definition.node)
+    known = definitions_of(definition.module)
+    for node in ast.walk(definition.node):
+        match node:
+            case ast.Attribute(attr=method, value=ast.Attribute(attr=owner) | ast.Name(id=owner)):
+                yield f"{owner}.{method}"
+            case ast.Name(id=name) if name in known:
+                yield from calls_in(known[name], seen)
+
+
+def adapters_of(test: Function) -> set[str]:
+    """The adapters that a test runs on; none if it takes no adapter from a fixture."""
+    if not {argument.arg for argument in test.args.args} & PORTS.keys():
+        return set()
+    used = {node.id for decorator in test.decorator_list for node in ast.walk(decorator) if isinstance(node, ast.Name)}
+    return {"postgres"} if not_in_memory.__name__ in used else set(ADAPTERS)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("fixture", PORTS)
+def test_each_method_of_a_port_is_called_by_a_contract_test_of_the_adapter(fixture: str, adapter: str) -> None:
+    called: set[str] = set()
+    for module, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, Function) and node.name.startswith("test_") and adapter in adapters_of(node):
+                called.update(calls_in(Definition(module, node), set()))
+    promised = calls_of_port(fixture, PORTS[fixture])
+    assert promised, "the port promises nothing"
+    assert sorted(promised - called) == []
