@@ -8,13 +8,14 @@ import pytest
 
 from database.pools import Pool, open_pool
 from domain import limits
-from domain.errors import AccountNotFoundError, InvariantViolationError
+from domain.errors import AccountNotFoundError, DataError, InvariantViolationError
 from fund_platform.port import FundPlatform
 from fund_platform.postgres import PostgresFundPlatform
 from runtime.stack_state import StackState
 from schemas.batches import ControlTotals
 from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
+from tests.contract.adapters import not_in_memory
 from tests.databases import cloned_database
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.settlements import proof_of
@@ -293,6 +294,15 @@ async def test_a_malformed_call_has_no_effect_at_all(
         with pytest.raises(ValueError):
             await ask("a test", requests)
     assert await proof_of(fund_platform).fetch_credits("", 10) == []
+    assert await post(fund_platform, request_of("good")) == [CREATED]
+
+
+@not_in_memory("in memory no datum is too bad to be stored")
+async def test_a_credit_that_cannot_be_stored_is_told_as_bad_and_none_is_posted(fund_platform: FundPlatform) -> None:
+    requests = [request_of("good"), request_of("bad\0")]
+    for ask in (fund_platform.credits.post_credits, fund_platform.credits.withdraw_credits):
+        with pytest.raises(DataError):
+            await ask("a test", requests)
     assert await post(fund_platform, request_of("good")) == [CREATED]
 
 

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from domain import limits
+from domain.errors import DataError
 from order_center.port import OrderCenter
 from order_center.postgres import PostgresOrderCenter
 from schemas.order_life import OrderStanding
 from schemas.orders import OrderRecord, OrderStatus, OverdueCursor, OverdueOrder, RecordVersion, TransactionRecord
+from tests.contract.adapters import not_in_memory
 from tests.doubles.order_center import MemoryOrderCenter
 
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
@@ -206,6 +208,13 @@ async def test_too_many_records_or_an_order_twice_are_refused_and_nothing_is_loa
         await order_center.load_records([record_of("a"), record_of("b"), record_of("a", paid_minor=2000)])
     with pytest.raises(ValueError, match="at most 5000"):
         await order_center.load_records([record_of(f"o{n}") for n in range(limits.LOAD_ROW_COUNT + 1)])
+    assert await fetch_all(order_center) == []
+
+
+@not_in_memory("in memory no datum is too bad to be stored")
+async def test_a_record_that_cannot_be_stored_is_told_as_bad_and_none_is_loaded(order_center: OrderCenter) -> None:
+    with pytest.raises(DataError):
+        await order_center.load_records([record_of("a"), record_of("b", account_id="A\0")])
     assert await fetch_all(order_center) == []
 
 

@@ -15,6 +15,7 @@ from domain.errors import (
     BatchNotFoundError,
     BatchNotOpenError,
     ChunkUnfinishedError,
+    DataError,
     InvariantViolationError,
     TooManyBatchesError,
 )
@@ -34,6 +35,7 @@ from schemas.batches import (
 from schemas.control import BatchControl
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
+from tests.contract.adapters import not_in_memory
 from tests.contract.settlement_batches import (
     CUTOFF,
     ORDER_IDS,
@@ -188,6 +190,16 @@ class TestAppending:
         with pytest.raises(ValueError, match="at most"):
             await store.filling.append_orders("B1", orders_of(*map(str, range(limits.FREEZE_SLICE_ORDER_COUNT + 1))))
         assert await store.batches.fetch_batch("B1") == batch
+
+    @not_in_memory("in memory no datum is too bad to be stored")
+    async def test_an_order_that_cannot_be_stored_is_told_as_bad_and_none_is_appended(
+        self, store: SettlementStore
+    ) -> None:
+        batch = await store.filling.open_batch(opening_of())
+        with pytest.raises(DataError):
+            await store.filling.append_orders("B1", orders_of("O1", "O\0"))
+        assert await store.batches.fetch_batch("B1") == batch
+        assert await items_of(store, "B1") == []
 
     async def test_a_frozen_batch_takes_no_orders(self, store: SettlementStore) -> None:
         await store.filling.open_batch(opening_of())

@@ -1,4 +1,12 @@
-"""The Order Center in memory, for tests. What the methods guarantee stands in `order_center.port`."""
+"""The Order Center in memory, for tests. What the methods guarantee stands in `order_center.port`.
+
+What it does not hold of the contract:
+
+- Every method runs to its end without awaiting, so none sees another's half, waits for a lock or meets a deadlock.
+- It is never away, answers always, and takes whatever Python holds: no `UnavailableError`, `UnansweredError` or
+  `DataError` comes from it.
+- No read has an index, nor a bound on what it touches.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,7 +25,7 @@ from schemas.orders import (
 
 
 class MemoryOrderCenter:
-    """Orders in dictionaries; each method runs to its end without awaiting, so none sees another's half."""
+    """Orders in dictionaries."""
 
     def __init__(self) -> None:
         self._records: dict[str, OrderRecord] = {}

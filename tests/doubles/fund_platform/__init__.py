@@ -1,8 +1,12 @@
 """The Fund Platform in memory, put together from its parts. What they guarantee stands in `fund_platform.port`.
 
-What it does not hold of the contract: every method runs to its end without awaiting, so none sees another's half.
-Rivals take turns here: they never wait for a lock, meet in a deadlock or read from an old snapshot. And whatever has
-its state may change the ledger: no rule makes it append-only.
+What it does not hold of the contract:
+
+- Every method runs to its end without awaiting, so none sees another's half. Rivals take turns here: they never wait
+  for a lock, meet in a deadlock or read from an old snapshot.
+- It is never away, answers always, and takes whatever Python holds: no `UnavailableError`, `UnansweredError` or
+  `DataError` comes from it.
+- Whoever has its state may change the ledger: no rule makes it append-only.
 """
 
 from tests.doubles.fund_platform.accounts import MemoryAccounts

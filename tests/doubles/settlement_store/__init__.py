@@ -7,6 +7,8 @@ What it does not hold of the contract:
 - Everything is told from the items, and nothing is stored twice. So nothing can contradict anything else, and
   `fetch_store_breaks` has nothing to look for; nor is an item ever missing that a claim names.
 - Items that are pruned stay where they are, behind a mark that the reads of live items do not pass.
+- It is never away, answers always, and takes whatever Python holds: no `UnavailableError`, `UnansweredError` or
+  `DataError` comes from it.
 - No read has an index, nor a bound on what it touches.
 
 `tests.contract.adapters.not_in_memory` marks the tests of the contract that it cannot pass for that.
