@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from domain import limits
 from domain.batch_openings import BatchSettings, plan_kafka_opening
-from domain.errors import BatchNotOpenError, UnavailableError
+from domain.errors import BatchNotOpenError, DataError, SettleError, UnavailableError
 from schemas.batches import BatchOpening, OfferedOrder
 from settlement_store.port import SettlementStore
 
@@ -31,6 +31,19 @@ class Appended(NamedTuple):
 
     offer_count: int
     conflict_order_ids: tuple[str, ...]
+
+
+class OffersRefusedError(SettleError):
+    """The settlement store cannot take the first of the offers, or one of them; nothing was taken in.
+
+    Args:
+        offer_count: how many they are.
+        reason: what the store said.
+    """
+
+    def __init__(self, offer_count: int, reason: str) -> None:
+        super().__init__(reason)
+        self.offer_count = offer_count
 
 
 class _Filling(NamedTuple):
@@ -66,6 +79,7 @@ class BatchFilling:
             orders: each order once.
 
         Raises:
+            OffersRefusedError: the data of at least one of the orders are at fault.
             TooManyBatchesError: no batch is open, and none can be opened now.
         """
         if self._order_count >= self._order_count_max:
@@ -78,6 +92,8 @@ class BatchFilling:
         except BatchNotOpenError:
             self._filling = None
             return Appended(0, ())
+        except DataError as error:
+            raise OffersRefusedError(len(part), str(error)) from error
         self._order_count += result.claimed_count
         return Appended(len(part), result.conflict_order_ids)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka.errors import KafkaTimeoutError
 
 from domain import limits
 from messaging.decoding import Poison
@@ -63,12 +64,14 @@ class DeadLetterTopic:
         Not atomic: what is sent again after an error stands there twice.
 
         Raises:
-            KafkaError: one was refused.
-            TimeoutError: not all were acknowledged in time.
+            KafkaError: one was refused, or not all were acknowledged in time.
         """
-        async with asyncio.timeout(limits.KAFKA_SEND_TIMEOUT_S):
-            sent = [await self._send_one(record, poison) for record, poison in poisoned]
-            await asyncio.gather(*sent)
+        try:
+            async with asyncio.timeout(limits.KAFKA_SEND_TIMEOUT_S):
+                sent = [await self._send_one(record, poison) for record, poison in poisoned]
+                await asyncio.gather(*sent)
+        except TimeoutError as error:
+            raise KafkaTimeoutError(f"not acknowledged within {limits.KAFKA_SEND_TIMEOUT_S:g} s") from error
 
     async def _send_one(self, record: ConsumerRecord, poison: Poison) -> Any:
         value = record.value if poison.element is None else poison.element

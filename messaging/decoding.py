@@ -30,6 +30,8 @@ class PoisonClass(StrEnum):
     UNKNOWN_HEADERS = "UNKNOWN_HEADERS"
     CONFLICT = "CONFLICT"
     """Decoded, but the order is live with another account, amount or currency."""
+    STORE_REFUSED = "STORE_REFUSED"
+    """Decoded, but the settlement store cannot take the order."""
 
 
 class PoisonError(SettleError):
@@ -56,6 +58,14 @@ class Announcement(NamedTuple):
     element_index: int | None = None
 
 
+class Refusal(NamedTuple):
+    """An announcement that was decoded well and cannot be taken in."""
+
+    announcement: Announcement
+    poison_class: PoisonClass
+    message: str
+
+
 class DecodedRecord(NamedTuple):
     """All that a record comes to: each element is an announcement or poison."""
 
@@ -77,19 +87,33 @@ def decode_record(key: bytes | None, value: bytes | None, headers: Mapping[str, 
         return DecodedRecord([], [Poison(error.poison_class, str(error))])
 
 
-def conflicts_of(value: bytes, announcements: Sequence[Announcement]) -> list[Poison]:
-    """The poison that a record's announcements are whose orders are live with another payload."""
-    # Read once: a bulk event can be in conflict with all its elements.
-    elements = from_json(value) if any(each.element_index is not None for each in announcements) else []
+def conflict_of(announcement: Announcement) -> Refusal:
+    """The refusal of an announcement whose order is live with another payload."""
+    order_id = announcement.order.order_id
+    return Refusal(
+        announcement,
+        PoisonClass.CONFLICT,
+        f"Order {order_id} is settled or about to be with another account, amount or currency. "
+        f"See: settle order {order_id}",
+    )
+
+
+def store_refusal_of(announcement: Announcement, reason: str) -> Refusal:
+    """The refusal of an announcement whose order the settlement store cannot take."""
+    return Refusal(
+        announcement,
+        PoisonClass.STORE_REFUSED,
+        f"Order {announcement.order.order_id} was refused. {reason} Send it again with: settle dlq replay",
+    )
+
+
+def poisons_of(value: bytes, refusals: Sequence[Refusal]) -> list[Poison]:
+    """The poison that the refused announcements of one record are."""
+    # Read once: a bulk event can be refused with all its elements.
+    elements = from_json(value) if any(each.announcement.element_index is not None for each in refusals) else []
     return [
-        Poison(
-            PoisonClass.CONFLICT,
-            f"Order {order.order_id} is settled or about to be with another account, amount or currency. "
-            f"See: settle order {order.order_id}",
-            index,
-            None if index is None else _text_of(elements[index]),
-        )
-        for order, index in announcements
+        Poison(poison_class, message, index, None if index is None else _text_of(elements[index]))
+        for (_, index), poison_class, message in refusals
     ]
 
 

@@ -1,8 +1,9 @@
 """Intake: poll -> decode -> store -> commit, one after the other, so that the consumer group gives back-pressure.
 
-What is polled is stored in PostgreSQL (as an item, a counted duplicate or a counted conflict) or on the dead-letter
-topic before its offset is committed. A step that fails is tried again, with the partitions paused and the membership
-kept, until it succeeds or the process ends; then its records come again, and are counted as duplicates.
+What is polled is stored (as an item, a counted duplicate or a counted conflict) or on the dead-letter topic before its
+offset is committed. A step that fails is tried again, with the partitions paused and the membership kept, until it
+succeeds or the process ends; then its records come again, and are counted as duplicates. Orders that the settlement
+store cannot take, whatever else is well, are found by halves: they are dead-lettered, and the others are taken in.
 """
 
 import asyncio
@@ -15,19 +16,28 @@ from typing import NamedTuple, TypeVar
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from database.failures import CONNECT_ERRORS
 from domain import limits
-from domain.errors import TooManyBatchesError, UnavailableError
-from messaging.batch_filling import BatchFilling
+from domain.errors import DataError, SettleError, TooManyBatchesError, UnansweredError, UnavailableError
+from messaging.batch_filling import BatchFilling, OffersRefusedError
 from messaging.dead_letter import DeadLetterTopic, header_values
-from messaging.decoding import Announcement, Poison, conflicts_of, decode_record
+from messaging.decoding import (
+    Announcement,
+    Poison,
+    Refusal,
+    conflict_of,
+    decode_record,
+    poisons_of,
+    store_refusal_of,
+)
 from messaging.record_source import Polled, RecordSource
+from schemas.batches import OfferedOrder
 from settlement_store.port import SettlementStore
 
-RETRIED_ERRORS = (KafkaError, TooManyBatchesError, UnavailableError, *CONNECT_ERRORS)
+RETRIED_ERRORS = (KafkaError, TooManyBatchesError, UnavailableError, UnansweredError)
 
 Done = TypeVar("Done")
 Announced = tuple[ConsumerRecord, Announcement]
+Refused = tuple[ConsumerRecord, Refusal]
 Poisoned = tuple[ConsumerRecord, Poison]
 
 _log = logging.getLogger(__name__)
@@ -63,6 +73,7 @@ class Intake:
         self._pressure = pressure
         self._pressed = False
         self._look_at_s = 0.0
+        self._polled_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take records in until `stop` is set; then the open batch is frozen and started, and all is committed.
@@ -73,6 +84,7 @@ class Intake:
         try:
             while not stop.is_set():
                 polled = await self._source.poll(min(limits.INTAKE_POLL_S, max(self._filling.due_in_s, 0)))
+                self._polled_s = time.monotonic()
                 if polled:
                     await self._take(polled, stop)
                 await self._until_done(self._filling.freeze_when_due, stop)
@@ -85,12 +97,12 @@ class Intake:
 
     async def _take(self, polled: Polled, stop: asyncio.Event) -> None:
         async for announced, poisoned in _decode(polled.records):
-            conflicting: list[Announced] = []
+            refused: list[Refused] = []
             for round_no, offers in enumerate(rounds_of(announced)):
                 if stop.is_set() and round_no >= limits.INTAKE_ROUND_COUNT_AFTER_STOP:
                     raise _StoppedError
-                conflicting += await self._append(offers, stop)
-            await self._dead_letter(poisoned + _poison_of(conflicting), stop)
+                refused += await self._append(offers, stop)
+            await self._dead_letter(poisoned + _poison_of(refused), stop)
         self._source.mark_durable(polled)
 
     async def _dead_letter(self, poisoned: Sequence[Poisoned], stop: asyncio.Event) -> None:
@@ -100,15 +112,45 @@ class Intake:
         if poisoned:
             _log.warning("records were dead-lettered", extra=_describe(poisoned))
 
-    async def _append(self, offers: Sequence[Announced], stop: asyncio.Event) -> list[Announced]:
-        """Store offers, each order once; those in conflict come back."""
-        conflicts: set[str] = set()
-        rest = [announcement.order for _, announcement in offers]
-        while rest:
-            appended = await self._until_done(partial(self._filling.append, rest), stop)
-            conflicts.update(appended.conflict_order_ids)
-            rest = rest[appended.offer_count :]
-        return [each for each in offers if each[1].order.order_id in conflicts]
+    async def _append(self, offers: Sequence[Announced], stop: asyncio.Event) -> list[Refused]:
+        """Store offers, each order once; those in conflict come back, and those that the store cannot take.
+
+        Raises:
+            _StoppedError: `stop` is set, and an append has failed or was refused.
+        """
+        refusal_by_id: dict[str, Callable[[Announcement], Refusal]] = {}
+        # Groups to append, the first one last; one that is refused is cut in halves, until an order stands alone.
+        groups: list[Sequence[OfferedOrder]] = [[announcement.order for _, announcement in offers]]
+        while groups:
+            orders = groups.pop()
+            try:
+                appended = await self._until_done(partial(self._filling.append, orders), stop)
+            except OffersRefusedError as error:
+                await self._after_refusal(stop)
+                if error.offer_count == 1:
+                    refusal_by_id[orders[0].order_id] = partial(store_refusal_of, reason=str(error))
+                groups += reversed(_still_to_append(orders, error.offer_count))
+            else:
+                refusal_by_id |= dict.fromkeys(appended.conflict_order_ids, conflict_of)
+                if rest := orders[appended.offer_count :]:
+                    groups.append(rest)
+        return [
+            (record, refusal_by_id[announcement.order.order_id](announcement))
+            for record, announcement in offers
+            if announcement.order.order_id in refusal_by_id
+        ]
+
+    async def _after_refusal(self, stop: asyncio.Event) -> None:
+        """Poll every now and then between refusals: however many there are, the membership is kept.
+
+        Raises:
+            _StoppedError: `stop` is set.
+        """
+        if stop.is_set():
+            raise _StoppedError
+        if time.monotonic() - self._polled_s > limits.INTAKE_POLL_S:
+            await self._source.wait(limits.INTAKE_DECODE_S_MAX)
+            self._polled_s = time.monotonic()
 
     async def _regulate(self, stop: asyncio.Event) -> None:
         """Pause over the high-water mark, resume under the low one; look once in `limits.INTAKE_PRESSURE_LOOK_S`."""
@@ -130,7 +172,11 @@ class Intake:
     async def _until_done(self, step: Callable[[], Awaitable[Done]], stop: asyncio.Event) -> Done:
         """Try a step until it succeeds, with growing pauses in which no records are given out.
 
+        What nobody foresaw is tried again, too: whatever it is, the records are there. So are data at fault that are no
+        offer's: somebody has to repair them.
+
         Raises:
+            SettleError: it is none that trying again helps against.
             _StoppedError: `stop` is set, and the step has failed.
         """
         pause_s = limits.INTAKE_RETRY_INITIAL_S
@@ -140,6 +186,13 @@ class Intake:
             except RETRIED_ERRORS as error:
                 _log.warning(
                     "intake waits, and tries again",
+                    extra={"error": str(error) or type(error).__name__, "pause_s": pause_s},
+                )
+            except Exception as error:
+                if isinstance(error, SettleError) and not isinstance(error, DataError):
+                    raise
+                _log.exception(
+                    "intake met an error that trying again may not help against; look into it. It tries again",
                     extra={"error": str(error) or type(error).__name__, "pause_s": pause_s},
                 )
             else:
@@ -173,6 +226,16 @@ async def _decode(records: Iterable[ConsumerRecord]) -> AsyncIterator[tuple[list
     yield announced, poisoned
 
 
+def _still_to_append(orders: Sequence[OfferedOrder], refused_count: int) -> list[Sequence[OfferedOrder]]:
+    """What to append next, in turn, after the first of the orders were refused together: their halves, then the rest.
+
+    One that was refused alone is out.
+    """
+    half = refused_count // 2
+    parts = [orders[:half], orders[half:refused_count] if half else [], orders[refused_count:]]
+    return [part for part in parts if part]
+
+
 def rounds_of(announced: Iterable[Announced]) -> list[list[Announced]]:
     """Split announcements so that each order comes once in a round, its announcements in their order."""
     rounds: list[list[Announced]] = []
@@ -187,15 +250,13 @@ def rounds_of(announced: Iterable[Announced]) -> list[list[Announced]]:
     return rounds
 
 
-def _poison_of(conflicting: Iterable[Announced]) -> list[Poisoned]:
-    """The poison of announcements in conflict, record by record."""
-    by_record: dict[int, tuple[ConsumerRecord, list[Announcement]]] = {}
-    for record, announcement in conflicting:
-        by_record.setdefault(id(record), (record, []))[1].append(announcement)
+def _poison_of(refused: Iterable[Refused]) -> list[Poisoned]:
+    """The poison of refused announcements, record by record."""
+    by_record: dict[int, tuple[ConsumerRecord, list[Refusal]]] = {}
+    for record, refusal in refused:
+        by_record.setdefault(id(record), (record, []))[1].append(refusal)
     return [
-        (record, poison)
-        for record, announcements in by_record.values()
-        for poison in conflicts_of(record.value, announcements)
+        (record, poison) for record, refusals in by_record.values() for poison in poisons_of(record.value, refusals)
     ]
 
 

@@ -1,9 +1,10 @@
-"""What a command says when a server went away, or refused, in the middle of its work."""
+"""What a command says when Temporal or Kafka went away, or refused, in the middle of its work.
+
+What ports raise says it all itself.
+"""
 
 from aiokafka.errors import KafkaError
 from temporalio.service import RPCError, RPCStatusCode
-
-from database.failures import CONNECT_ERRORS
 
 _WAIT = "Nothing is lost; run the command again once it is back."
 _ADVICE = "Check its namespace and credentials, and bring it up to date with: settle migrate"
@@ -19,7 +20,8 @@ def describe_unreachable(error: Exception) -> str:
     if isinstance(error, RPCError):
         advice = _ADVICE_BY_STATUS.get(error.status, _ADVICE)
         return f"Temporal answered {error.status.name}: {error.message}. {advice}"
-    if isinstance(error, (KafkaError, *CONNECT_ERRORS)):
+    # Waiting for Kafka ends by asyncio's own error.
+    if isinstance(error, (KafkaError, TimeoutError)):
         reason = " ".join(str(error).split()) or type(error).__name__
         return f"A server could not answer: {reason}. {_WAIT}"
     return ""

@@ -7,7 +7,7 @@ import pytest
 
 from domain import limits
 from messaging.dead_letter import header_values
-from messaging.decoding import PoisonClass, conflicts_of, decode_record
+from messaging.decoding import PoisonClass, conflict_of, decode_record, poisons_of
 from tests.malformed_records import GOOD, Sent, event, plan_records
 
 RECORDS = plan_records()
@@ -40,7 +40,7 @@ def test_the_conflict_of_an_element_carries_that_element_alone() -> None:
     [sent] = [each for each in RECORDS if each.name == "a bulk event"]
     decoded = decode_record(None, sent.value, {})
     assert sent.value
-    [poison] = conflicts_of(sent.value, [decoded.announcements[1]])
+    [poison] = poisons_of(sent.value, [conflict_of(decoded.announcements[1])])
     assert poison.element
     assert decode_record(None, poison.element, {}).announcements[0].order == decoded.announcements[1].order
     assert poison.element_index == 1
@@ -50,7 +50,7 @@ def test_a_bulk_event_in_conflict_with_all_its_elements_does_not_starve_the_hear
     value = json.dumps([event(number) for number in range(5_000)]).encode()
     announcements = decode_record(None, value, {}).announcements
     started_s = time.process_time()
-    conflicts = conflicts_of(value, announcements)
+    conflicts = poisons_of(value, list(map(conflict_of, announcements)))
     assert time.process_time() - started_s < limits.KAFKA_HEARTBEAT_INTERVAL_S
     assert [each.element_index for each in conflicts] == list(range(5_000))
 

@@ -1,23 +1,26 @@
-"""What intake holds and does at a time is bounded, whatever a poll came to."""
+"""What intake holds and does at a time is bounded, whatever a poll came to; and what fails loses and stops nothing."""
 
 import asyncio
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from datetime import time
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-import asyncpg
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from domain import limits
 from domain.batch_openings import BatchSettings
 from domain.business_days import BusinessCalendar
+from domain.errors import BatchNotFoundError, DataError, UnansweredError, UnavailableError
 from messaging.batch_filling import BatchFilling, FillingSettings
 from messaging.dead_letter import DeadLetterTopic
+from messaging.decoding import Poison, PoisonClass
 from messaging.intake import Intake, PressureSettings
 from messaging.record_source import Polled, RecordSource
-from schemas.batches import BatchOpening, OfferedOrder
+from schemas.batches import AppendResult, BatchOpening, OfferedOrder
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.malformed_records import GOOD
 from tests.settlements import replaced
@@ -68,6 +71,16 @@ class CountingTopic:
         self.counts.append(len(poisoned))
 
 
+class KeepingTopic:
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[Any, Poison]] = []
+
+    async def send(self, poisoned: Sequence[tuple[Any, Poison]]) -> None:
+        self.sent += poisoned
+
+
 class PressedSource:
     """A source without records that tells intake to stop after some polls, and keeps when it was paused."""
 
@@ -111,6 +124,14 @@ async def never_start(_: BatchOpening) -> None:
     raise AssertionError
 
 
+async def start_nothing(_: BatchOpening) -> None:
+    pass
+
+
+def event_of(order_id: str) -> bytes:
+    return json.dumps(GOOD | {"order_id": order_id}).encode()
+
+
 async def test_dead_letters_are_written_some_at_a_time() -> None:
     """All of them in one time limit could be too many, and then they would be for good."""
     count_in_each = limits.BULK_EVENT_ELEMENT_COUNT_MAX
@@ -126,9 +147,13 @@ async def test_dead_letters_are_written_some_at_a_time() -> None:
     assert source.durable_count == 3
 
 
-@pytest.mark.parametrize("error", [asyncpg.InternalClientError, asyncpg.InterfaceError, OSError], ids=str)
-async def test_a_connection_that_is_cut_at_any_moment_does_not_end_intake(
-    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+FORESEEN = [UnavailableError, UnansweredError, KafkaConnectionError]
+NOT_FORESEEN = [DataError, KeyError, ValueError, OSError]
+
+
+@pytest.mark.parametrize("error", FORESEEN + NOT_FORESEEN, ids=lambda error: error.__name__)
+async def test_whatever_a_step_fails_with_it_is_tried_again_and_a_bug_is_logged_as_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: type[Exception]
 ) -> None:
     monkeypatch.setattr(limits, "INTAKE_RETRY_INITIAL_S", 0)
     stop = asyncio.Event()
@@ -145,6 +170,119 @@ async def test_a_connection_that_is_cut_at_any_moment_does_not_end_intake(
     intake = Intake(cast("RecordSource", source), store, filling, cast("DeadLetterTopic", CountingTopic()), PRESSURE)
     await intake.run(stop)
     assert failures == []
+    [told] = caplog.records
+    assert (told.levelname, bool(told.exc_info)) == (("ERROR", True) if error in NOT_FORESEEN else ("WARNING", False))
+
+
+async def test_an_error_that_no_retry_helps_against_ends_intake(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = asyncio.Event()
+    source, store = PressedSource(2, stop), PressedStore([])
+
+    async def fetch(active_within_s: float) -> int:
+        raise BatchNotFoundError("It is gone.")
+
+    monkeypatch.setattr(store, "fetch_backlog_order_count", fetch)
+    filling = BatchFilling(store, never_start, FILLING)
+    intake = Intake(cast("RecordSource", source), store, filling, cast("DeadLetterTopic", CountingTopic()), PRESSURE)
+    with pytest.raises(BatchNotFoundError):
+        await intake.run(stop)
+
+
+class OnePollThenStop(OnePoll):
+    """A source that gives out records once; the poll after it tells intake to stop."""
+
+    wait_count = 0
+
+    async def poll(self, _timeout_s: float) -> Polled | None:
+        polled, self._polled = self._polled, None
+        if not polled:
+            self._stop.set()
+        return polled
+
+    async def wait(self, _seconds: float) -> None:
+        self.wait_count += 1
+
+
+class RefusingStore(MemorySettlementStore):
+    """A store that cannot take some orders, and does nothing of a call with one of them."""
+
+    def __init__(self, refused_ids: Collection[str]) -> None:
+        super().__init__()
+        self._refused_ids = refused_ids
+        self.append_count = 0
+
+    async def append_orders(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
+        self.append_count += 1
+        if any(order.order_id in self._refused_ids for order in orders):
+            raise DataError("The store cannot take these data.")
+        return await super().append_orders(batch_id, orders)
+
+
+def intake_of(
+    values: Sequence[bytes], store: MemorySettlementStore, settings: FillingSettings = FILLING
+) -> tuple[asyncio.Event, OnePollThenStop, KeepingTopic, Intake]:
+    stop = asyncio.Event()
+    source, topic = OnePollThenStop(values, stop), KeepingTopic()
+    filling = BatchFilling(store, start_nothing, settings)
+    intake = Intake(cast("RecordSource", source), store, filling, cast("DeadLetterTopic", topic), PRESSURE)
+    return stop, source, topic, intake
+
+
+@pytest.mark.parametrize("refused", [[0], [499], [999], [3, 4, 700], list(range(1_000))], ids=len)
+@pytest.mark.parametrize("batch_order_count_max", [1_000, 30])
+async def test_orders_that_the_store_refuses_are_dead_lettered_and_all_others_are_taken_in(
+    refused: list[int], batch_order_count_max: int
+) -> None:
+    order_ids = [f"O-{number}" for number in range(1_000)]
+    store = RefusingStore({order_ids[number] for number in refused})
+    settings = FILLING._replace(batch_order_count_max=batch_order_count_max)
+    stop, source, topic, intake = intake_of([event_of(order_id) for order_id in order_ids], store, settings)
+    await intake.run(stop)
+    assert [record.offset for record, _ in topic.sent] == refused
+    assert {poison.poison_class for _, poison in topic.sent} == {PoisonClass.STORE_REFUSED}
+    [message] = {poison.message.replace(order_ids[record.offset], "O") for record, poison in topic.sent}
+    assert message == ("Order O was refused. The store cannot take these data. Send it again with: settle dlq replay")
+    taken = sum(batch.item_count for batch in await store.batches.fetch_batches(1_000))
+    assert taken == 1_000 - len(refused)
+    assert source.durable_count == 1_000
+
+
+async def test_one_order_that_the_store_refuses_costs_no_more_calls_than_halving_takes() -> None:
+    store = RefusingStore({"O-700"})
+    stop, _, _, intake = intake_of([event_of(f"O-{number}") for number in range(1_000)], store)
+    await intake.run(stop)
+    assert store.append_count <= 2 * math.ceil(math.log2(1_000)) + 1
+
+
+async def test_of_a_bulk_event_only_the_element_that_the_store_refuses_is_dead_lettered() -> None:
+    store = RefusingStore({"O-2"})
+    bulk = b"[" + b",".join(event_of(f"O-{number}") for number in range(5)) + b"]"
+    stop, source, topic, intake = intake_of([bulk], store)
+    await intake.run(stop)
+    [(_, poison)] = topic.sent
+    assert (poison.element_index, json.loads(poison.element or b"")["order_id"]) == (2, "O-2")
+    [batch] = await store.batches.fetch_batches(1)
+    assert (batch.item_count, source.durable_count) == (4, 1)
+
+
+async def test_however_many_orders_the_store_refuses_intake_keeps_its_membership(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "INTAKE_POLL_S", 0)
+    order_ids = [f"O-{number}" for number in range(100)]
+    stop, source, topic, intake = intake_of(list(map(event_of, order_ids)), RefusingStore(order_ids))
+    await intake.run(stop)
+    assert len(topic.sent) == 100
+    assert source.wait_count >= 100
+
+
+async def test_intake_that_is_told_to_stop_looks_for_no_more_refused_orders() -> None:
+    stop, store, topic = asyncio.Event(), RefusingStore({"O-0"}), KeepingTopic()
+    source = OnePoll([event_of("O-0"), event_of("O-1")], stop)
+    filling = BatchFilling(store, start_nothing, FILLING)
+    intake = Intake(cast("RecordSource", source), store, filling, cast("DeadLetterTopic", topic), PRESSURE)
+    await intake.run(stop)
+    assert (store.append_count, topic.sent, source.durable_count) == (1, [], 0)
 
 
 async def test_an_order_that_comes_again_and_again_does_not_keep_intake_from_ending() -> None:
