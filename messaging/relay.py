@@ -17,7 +17,7 @@ from schemas.outbox import OutboxRow, StoredOutcome
 from settlement_store.port.outbox import Outbox
 
 # Their text says all; any other error is logged with where it came from.
-_EXPECTED = (SettleError, OSError, KafkaError)
+_EXPECTED = (SettleError, TimeoutError, KafkaError)
 
 _log = logging.getLogger(__name__)
 

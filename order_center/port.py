@@ -1,6 +1,18 @@
 """What Settle needs of the Order Center. This docstring and those of the methods are the contract.
 
 Every method may be called twice, at the same time, and by a process that was thought dead.
+
+Every method may fail as follows, by types of `domain.errors`; an adapter tells its driver's errors by them:
+
+- `DataError`: the Order Center cannot take these data, or a record cannot be read, for instance an amount that is no
+  number or a time that is none. It says which, where it is known. It comes again until somebody repairs the records;
+  nothing was changed. Reading fewer orders at a time finds the records at fault.
+- `UnavailableError`: the Order Center could not be reached, or refused for now; certainly nothing was changed. All
+  that fails in reading, and is not of the data, is this.
+- `UnansweredError`: `load_records` or `acknowledge` was cut; what was asked may be done. Call again.
+
+A `ValueError` that a method names tells of a wrong call. What else a call raises is a bug, and counts as unanswered:
+it is never taken for an error of the data.
 """
 
 from collections.abc import Sequence

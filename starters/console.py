@@ -12,7 +12,14 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 
 from domain import limits
-from domain.errors import InvariantViolationError, SettleError, TooManyBatchesError, UnavailableError
+from domain.errors import (
+    DataError,
+    InvariantViolationError,
+    SettleError,
+    TooManyBatchesError,
+    UnansweredError,
+    UnavailableError,
+)
 from runtime.adapters import require_migrated
 from runtime.settings import Settings, load_settings
 from schemas.batches import ControlTotals
@@ -57,9 +64,10 @@ def run_command(coroutine: Coroutine[Any, Any, Result]) -> Result:
 
 
 def _exit_code_of(error: SettleError) -> int:
-    if isinstance(error, UnavailableError):
+    if isinstance(error, (UnavailableError, UnansweredError)):
         return EXIT_UNREACHABLE
-    return EXIT_BAD_OUTCOME if isinstance(error, (InvariantViolationError, TooManyBatchesError)) else EXIT_WRONG_CALL
+    is_bad_outcome = isinstance(error, (DataError, InvariantViolationError, TooManyBatchesError))
+    return EXIT_BAD_OUTCOME if is_bad_outcome else EXIT_WRONG_CALL
 
 
 async def load_ready_settings() -> Settings:

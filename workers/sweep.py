@@ -26,7 +26,7 @@ _STOPPED_FROM_OUTSIDE = frozenset(
     {WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TIMED_OUT}
 )
 # Their text says all; any other error is logged with where it came from.
-_EXPECTED = (SettleError, OSError, RPCError)
+_EXPECTED = (SettleError, TimeoutError, RPCError)
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,22 @@ A platform without claim numbers can still stand behind this port if it holds a 
 order is then credited at most once all the same (`exists`, `exists_with_different_payload`). What is lost is
 the stored refusal: a request that was refused, delayed on the wire, and let through after the account was
 reopened would be judged anew, so that the credit of a rejected item could come to exist. Audit would name it.
-Nothing can be withdrawn there: `withdraw_credits` should raise, so that a bad item is held instead of failed.
+Nothing can be withdrawn there: `withdraw_credits` raises `NotSupportedError`, so that a bad item is held instead of
+failed.
+
+Every method may fail as follows, by types of `domain.errors`; an adapter tells its driver's errors by them:
+
+- `DataError`: the platform cannot take these data, or what it holds of them cannot be read. It says which, where it is
+  known. It comes again until somebody repairs them; nothing was posted, stored or changed. An answer that cannot be
+  read is this only if what it answers is certainly undone.
+- `UnavailableError`: the platform could not be reached, or refused for now; certainly nothing was posted, stored or
+  changed. All that fails in reading, and is not of the data, is this.
+- `UnansweredError`: a method that changes something was cut, or timed out; what was asked may be done. Ask again under
+  the same keys.
+- `NotSupportedError`: the platform cannot do this at all: `withdraw_credits`, or what `proof` reads.
+
+A `ValueError` that a method names tells of a wrong call. What else a call raises is a bug, and counts as unanswered: it
+is never taken for an error of the data. So it is with an answer that is none, for instance a proxy's page in its place.
 """
 
 from typing import Protocol

@@ -53,6 +53,7 @@ class Credits(Protocol):
         Raises:
             ValueError: as for `post_credits`.
             InvariantViolationError: the ledger holds a posting under a key without an answer; nothing was withdrawn.
+            NotSupportedError: the platform cannot withdraw at all; whoever asks holds the items.
         """
 
     async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:

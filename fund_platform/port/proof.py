@@ -1,4 +1,7 @@
-"""The ledger's own proof, a part of the Fund Platform's contract that a platform may lack: only the audit reads it."""
+"""The ledger's own proof, a part of the Fund Platform's contract that a platform may lack: only the audit reads it.
+
+Each method of a platform that lacks it raises `NotSupportedError`.
+"""
 
 from typing import Protocol
 

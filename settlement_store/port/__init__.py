@@ -3,6 +3,19 @@
 Every method may be called twice, at the same time, and by a process that was thought dead. Each step over a
 chunk ends with a compare-and-set of the chunk's state row in the transaction that writes its rows: the loser
 writes nothing and gets the stored totals.
+
+Every method may fail as follows, by types of `domain.errors`, besides those that it names; an adapter tells its
+driver's errors by them:
+
+- `DataError`: the store cannot take these data, or a row cannot be read. It comes again until somebody repairs them;
+  nothing was changed.
+- `UnavailableError`: the store could not be reached, or refused for now; certainly nothing was changed. All that fails
+  in reading, and is not of the data, is this.
+- `UnansweredError`: a method that changes something was cut, or timed out; what was asked may be done. Call again: who
+  has won already gets what is stored.
+
+A `ValueError` that a method names tells of a wrong call. What else a call raises is a bug, and counts as unanswered:
+it is never taken for an error of the data.
 """
 
 from typing import Protocol

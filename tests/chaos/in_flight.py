@@ -12,6 +12,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from bench.work_in_flight import fetch_worker_pids
+from domain.errors import UnansweredError, UnavailableError
 from runtime.kafka import connection_arguments
 from tests.chaos.installation import Installation
 from tests.chaos.schedule import Role
@@ -31,8 +32,8 @@ SELECT count(*) FROM settlement.outbox AS told, (
 ) AS leased
 WHERE told.delivered_buckets & leased.bits <> leased.bits
 """
-# A server is away, or comes back just now.
-AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RPCError, KafkaError)
+# A server is away, or comes back just now: as ports tell it, and as this module's own connections do.
+AWAY = (UnavailableError, UnansweredError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RPCError, KafkaError)
 
 WHAT = {
     Role.WORKER: "pieces of work that it has",

@@ -8,6 +8,7 @@ from temporalio.client import Client
 
 from database.pools import Pool
 from domain import limits
+from domain.errors import UnansweredError
 from domain.identifiers import credit_key, result_event_id
 from runtime.kafka import create_topics
 from runtime.settings import Settings
@@ -115,7 +116,7 @@ async def test_what_is_told_again_is_the_same_record(systems: Systems, topic: Se
         nonlocal is_marked
         if not is_marked:
             is_marked = True
-            raise OSError("The connection is gone.")
+            raise UnansweredError("The connection is gone.")
         return await systems.store.outbox.mark_delivered(*arguments)
 
     await deliver(replaced(systems.store.outbox, "mark_delivered", mark_delivered), topic)

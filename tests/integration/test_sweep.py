@@ -12,7 +12,7 @@ from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 from database.pools import Pool
 from domain import limits
 from domain.business_days import BusinessCalendar
-from domain.errors import InvariantViolationError
+from domain.errors import InvariantViolationError, UnavailableError
 from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.stack_state import StackState
@@ -297,7 +297,7 @@ async def test_neither_a_failure_of_postgresql_nor_a_batch_that_cannot_be_frozen
     await seed_kafka_batch(systems, poison)
     orders = await seed_kafka_batch(systems, good)
     await grow_old(store_pool)
-    failures = [ConnectionResetError("It hung up.")]
+    failures = [UnavailableError("It hung up.")]
 
     async def fetch_unclosed_batches() -> list[UnclosedBatch]:
         if failures:

@@ -9,11 +9,10 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-import asyncpg
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from domain.errors import InvariantViolationError, UnavailableError
+from domain.errors import InvariantViolationError, UnansweredError, UnavailableError
 from schemas.orders import OverdueSlice
 from tests.simulation.chance import Chance
 from tests.simulation.faults import Fault, FaultKind, Place, Wake, plan_fault
@@ -22,13 +21,8 @@ Port = TypeVar("Port")
 Call = Callable[..., Awaitable[Any]]
 BeforeCall = Callable[["Attempt", str, tuple[Any, ...]], Awaitable[None]]
 
-_WORLD_ERRORS = (
-    UnavailableError("A server was away."),
-    ConnectionResetError("The connection was reset."),
-    TimeoutError("There was no answer in time."),
-    asyncpg.DeadlockDetectedError("deadlock detected"),
-    asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
-)
+# How a port may fail whose request had no effect; of an answer that is lost it only ever says that it was not answered.
+_ERRORS_WITHOUT_EFFECT = (UnavailableError("A server was away."), UnansweredError("There was no answer in time."))
 _CHUNK_CLOSING_STEPS = frozenset({"settle_chunk", "credit_chunk", "hold_chunk"})
 
 
@@ -240,14 +234,14 @@ class FaultLayer:
             case FaultKind.FAILED_FOR_GOOD:
                 raise InvariantViolationError("Something is wrong that no retry mends.")
             case FaultKind.REQUEST_DROPPED:
-                raise self._chance.pick(_WORLD_ERRORS, "error", *names)
+                raise self._chance.pick(_ERRORS_WITHOUT_EFFECT, "error", *names)
             case FaultKind.LATE_REQUEST:
                 await attempt.sleep(fault)
         call_count = 2 if fault.kind == FaultKind.DUPLICATED else 1
         answer, *_ = await asyncio.gather(*(call(*arguments) for _ in range(call_count)))
         match fault.kind:
             case FaultKind.RESPONSE_DROPPED:
-                raise self._chance.pick(_WORLD_ERRORS, "error", *names)
+                raise UnansweredError("The answer was lost.")
             case FaultKind.LATE_RESPONSE:
                 await attempt.sleep(fault)
             case FaultKind.PARTIAL_ANSWER:
