@@ -3,15 +3,16 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from importlib.resources import files
 
-from database.queries import load_query
 from domain.errors import UnavailableError
 from schemas.orders import OrderRecord
 from settling.importing.order_file import BadRow, Slice
 
-_CREATE_FIRST_ROWS = load_query("settling.importing", "create_first_rows")
-_ADD_ROW = load_query("settling.importing", "add_row")
-_FETCH_FIRST_ROW = load_query("settling.importing", "fetch_first_row")
+_SQL = files("settling.importing").joinpath("sql")
+_CREATE_FIRST_ROWS = _SQL.joinpath("create_first_rows.sql").read_text(encoding="utf-8")
+_ADD_ROW = _SQL.joinpath("add_row.sql").read_text(encoding="utf-8")
+_FETCH_FIRST_ROW = _SQL.joinpath("fetch_first_row.sql").read_text(encoding="utf-8")
 
 
 class FirstRows:

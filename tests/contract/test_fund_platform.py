@@ -408,5 +408,5 @@ async def test_nothing_is_posted_or_withdrawn_where_a_posting_has_no_answer(
     for ask in (fund_platform.credits.post_credits, fund_platform.credits.withdraw_credits):
         with pytest.raises(InvariantViolationError, match="no stored answer knows of"):
             await ask("a test", [request_of("good"), request_of("k")])
-    assert (await fund_platform.proof.fetch_credit_life("good")) == CreditLife(answer=None, postings=[])
+    assert (await proof_of(fund_platform).fetch_credit_life("good")) == CreditLife(answer=None, postings=[])
     assert await fetch_balances(fund_platform) == {"alice": 100, "bob": 0, "eve": 0}

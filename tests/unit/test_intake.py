@@ -22,6 +22,8 @@ from messaging.intake import Intake, PressureSettings
 from messaging.record_source import Polled, RecordSource
 from schemas.batches import AppendResult, BatchOpening, OfferedOrder
 from tests.doubles.settlement_store import MemorySettlementStore
+from tests.doubles.settlement_store.filling import MemoryFilling
+from tests.doubles.settlement_store.state import StoreState
 from tests.malformed_records import GOOD
 from tests.settlements import replaced
 
@@ -174,14 +176,14 @@ async def test_whatever_a_step_fails_with_it_is_tried_again_and_a_bug_is_logged_
     assert (told.levelname, bool(told.exc_info)) == (("ERROR", True) if error in NOT_FORESEEN else ("WARNING", False))
 
 
-async def test_an_error_that_no_retry_helps_against_ends_intake(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_that_no_retry_helps_against_ends_intake() -> None:
     stop = asyncio.Event()
-    source, store = PressedSource(2, stop), PressedStore([])
+    source = PressedSource(2, stop)
 
     async def fetch(active_within_s: float) -> int:
         raise BatchNotFoundError("It is gone.")
 
-    monkeypatch.setattr(store, "fetch_backlog_order_count", fetch)
+    store = replaced(MemorySettlementStore(), "fetch_backlog_order_count", fetch)
     filling = BatchFilling(store, never_start, FILLING)
     intake = Intake(cast("RecordSource", source), store, filling, cast("DeadLetterTopic", CountingTopic()), PRESSURE)
     with pytest.raises(BatchNotFoundError):
@@ -203,11 +205,11 @@ class OnePollThenStop(OnePoll):
         self.wait_count += 1
 
 
-class RefusingStore(MemorySettlementStore):
-    """A store that cannot take some orders, and does nothing of a call with one of them."""
+class RefusingFilling(MemoryFilling):
+    """Cannot take some orders, and does nothing of a call with one of them."""
 
-    def __init__(self, refused_ids: Collection[str]) -> None:
-        super().__init__()
+    def __init__(self, state: StoreState, refused_ids: Collection[str]) -> None:
+        super().__init__(state)
         self._refused_ids = refused_ids
         self.append_count = 0
 
@@ -216,6 +218,14 @@ class RefusingStore(MemorySettlementStore):
         if any(order.order_id in self._refused_ids for order in orders):
             raise DataError("The store cannot take these data.")
         return await super().append_orders(batch_id, orders)
+
+
+class RefusingStore(MemorySettlementStore):
+    """A store whose filling refuses some orders."""
+
+    def __init__(self, refused_ids: Collection[str]) -> None:
+        super().__init__()
+        self.filling: RefusingFilling = RefusingFilling(self.state, refused_ids)
 
 
 def intake_of(
@@ -251,7 +261,7 @@ async def test_one_order_that_the_store_refuses_costs_no_more_calls_than_halving
     store = RefusingStore({"O-700"})
     stop, _, _, intake = intake_of([event_of(f"O-{number}") for number in range(1_000)], store)
     await intake.run(stop)
-    assert store.append_count <= 2 * math.ceil(math.log2(1_000)) + 1
+    assert store.filling.append_count <= 2 * math.ceil(math.log2(1_000)) + 1
 
 
 async def test_of_a_bulk_event_only_the_element_that_the_store_refuses_is_dead_lettered() -> None:
@@ -282,7 +292,7 @@ async def test_intake_that_is_told_to_stop_looks_for_no_more_refused_orders() ->
     filling = BatchFilling(store, start_nothing, FILLING)
     intake = Intake(cast("RecordSource", source), store, filling, cast("DeadLetterTopic", topic), PRESSURE)
     await intake.run(stop)
-    assert (store.append_count, topic.sent, source.durable_count) == (1, [], 0)
+    assert (store.filling.append_count, topic.sent, source.durable_count) == (1, [], 0)
 
 
 async def test_an_order_that_comes_again_and_again_does_not_keep_intake_from_ending() -> None:
