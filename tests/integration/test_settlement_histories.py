@@ -19,6 +19,7 @@ from tests.settlements import (
     Systems,
     fetch_events,
     freeze,
+    let_no_timeout_decide,
     of_type,
     opening_of,
     replaced,
@@ -176,8 +177,9 @@ async def test_a_chunk_that_is_not_settled_at_once_in_time_is_settled_step_by_st
 
 
 async def test_a_chunks_history_is_as_long_and_as_big_for_2000_orders_as_for_one_and_names_none_of_them(
-    client: Client, systems: Systems, batch_id: str
+    client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    let_no_timeout_decide(monkeypatch)
     await seed_orders(systems, 2_001, prefix=ORDER_PREFIX)
     opening = opening_of(batch_id, chunk_size=2_000, window=2)
     async with running_worker(client, batch_id, systems):
