@@ -45,11 +45,11 @@ async def test_those_who_wait_are_told_to_come_one_after_the_other(store: Settle
 
 async def test_who_is_promised_a_turn_that_is_late_waits_on_the_spot(store: SettlementStore) -> None:
     await store.open_batch(opening_of())
-    await take(store, "B1", CHUNK, order_count=2 * CHUNK)
+    await take(store, "B1", SLOW, order_count=2 * CHUNK)
     for _ in range(2):
-        turn = await store.take_credits("B1", CHUNK, CHUNK, is_promised=True)
+        turn = await store.take_credits("B1", CHUNK, SLOW, is_promised=True)
         assert not turn.is_taken
-        assert turn.wait_s < 2 / limits.CREDIT_PACE - limits.CREDIT_TURN_AHEAD_S / 2
+        assert turn.wait_s < 2 * CHUNK / SLOW / limits.CREDIT_PACE - limits.CREDIT_TURN_AHEAD_S / 2
 
 
 async def test_a_batchs_own_cap_holds_for_that_batch_alone(store: SettlementStore) -> None:

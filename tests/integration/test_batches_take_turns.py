@@ -163,10 +163,12 @@ async def test_a_batch_is_settled_while_all_the_chunks_of_a_big_one_hold_a_workf
         async def all_hold_a_task() -> bool:
             return all([await holds_a_task(client, chunk_id) for chunk_id in chunk_ids])
 
-        await gate.reached()
-        await eventually(all_hold_a_task)
-        _, result = await settle(client, batch_id, opening_of(f"{batch_id}-small", chunk_size=1, window=1))
-        assert await all_hold_a_task()
-        await big.terminate("the small batch is closed")
-        await gate.open()
+        try:
+            await gate.reached()
+            await eventually(all_hold_a_task)
+            _, result = await settle(client, batch_id, opening_of(f"{batch_id}-small", chunk_size=1, window=1))
+            assert await all_hold_a_task()
+            await big.terminate("the small batch is closed")
+        finally:
+            await gate.open()
     assert result.state == BatchState.CLOSED

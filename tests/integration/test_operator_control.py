@@ -290,7 +290,11 @@ async def test_a_batch_pauses_itself_over_a_threshold_and_a_resume_lifts_it_for_
 ) -> None:
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=1)
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
-    async with strict_worker(client, batch_id, systems, rejected_count_max=2 * CHUNK_SIZE - 1):
+    gate = Gate()
+    slow = systems._replace(
+        store=held(systems.store, "store_validation", gate, lambda _batch_id, chunk_index, _rejects: chunk_index == 3)
+    )
+    async with strict_worker(client, batch_id, slow, rejected_count_max=2 * CHUNK_SIZE - 1):
         handle = await start_batch(client, batch_id, opening)
 
         async def is_paused() -> bool:
@@ -302,8 +306,10 @@ async def test_a_batch_pauses_itself_over_a_threshold_and_a_resume_lifts_it_for_
         assert (action, requested_by) == (PAUSE, "settle")
         assert (reason or "").startswith("20 of the 20 orders that have an outcome so far were rejected (100.0%)")
         await resume(handle)
+        await gate.reached()
         await pause(handle)
         await handle.terminate("a restart")  # a workflow that starts anew knows it too
+        await gate.open()
         again = await start_batch(client, batch_id, opening)
         await resume(again)
         result = await again.result()

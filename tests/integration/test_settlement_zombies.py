@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from temporalio.api.enums.v1 import EventType, TimeoutType
@@ -33,6 +34,7 @@ from tests.settlements import (
     load_orders,
     of_type,
     opening_of,
+    replaced,
     require_clean,
     running_worker,
     seed_orders,
@@ -288,13 +290,21 @@ async def test_a_credit_attempt_whose_heartbeats_stopped_credits_nothing_after_t
     await load_orders(systems, WAVERING + STEADY)
     opening = opening_of(batch_id, chunk_size=100, window=1)
     gate = Gate(held_count_max=1)
-    slow = systems._replace(fund_platform=held(systems.fund_platform, "post_credits", gate))
+    is_first = iter([True])
+
+    async def post_credits(*arguments: Any) -> object:
+        """Before the next attempt the account is closed, and its heart beats again: however soon it comes."""
+        if next(is_first, False):
+            await set_account(systems, "closed")
+            monkeypatch.setattr(limits, "HEARTBEAT_INTERVAL_S", 0.5)
+        return await gate.call(systems.fund_platform.post_credits, *arguments)
+
+    slow = systems._replace(fund_platform=replaced(systems.fund_platform, "post_credits", post_credits))
     monkeypatch.setattr(chunks, "settle_chunk", fail)  # so that each step is an activity that has heartbeats
     async with running_worker(client, batch_id, slow):
         monkeypatch.setattr(limits, "HEARTBEAT_INTERVAL_S", 3_600)
         handle = await start_batch(client, batch_id, opening)
         await gate.reached()
-        await set_account(systems, "closed")
         await handle.result()
         await set_account(systems, "open")
         await gate.open()
@@ -304,5 +314,5 @@ async def test_a_credit_attempt_whose_heartbeats_stopped_credits_nothing_after_t
         event.activity_task_started_event_attributes
         for event in of_type(events, EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED)
     ]
-    assert credited.attempt == 2
+    assert credited.attempt >= 2
     assert credited.last_failure.timeout_failure_info.timeout_type == TimeoutType.TIMEOUT_TYPE_HEARTBEAT
