@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from runtime.stack_state import StackState
 from tests.databases import cloned_database
 
 SETTLE = str(Path(sys.executable).with_name("settle"))
-COMMAND_TIMEOUT_S = 60
+COMMAND_TIMEOUT_S = 180  # against hanging alone
 
 Finished = subprocess.CompletedProcess[str]
 
@@ -46,12 +46,21 @@ class Commands:
     def worker(self) -> AbstractContextManager["subprocess.Popen[bytes]"]:
         return self.running("worker")
 
+    def patient_worker(self) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+        """A worker that settles each chunk at once, however busy the machine is."""
+        bounds = [f"{name}=1200" for name in ("LOCAL_ACTIVITY_QUEUE_S", "LOCAL_ACTIVITY_TIMEOUT_S")]
+        program = [sys.executable, "-m", "tests.e2e.slow_worker", "held by nothing", "WORKFLOW_TASK_TIMEOUT_S=120"]
+        return self.running("worker", program=[*program, *bounds])
+
     @contextmanager
-    def running(self, command: str, log_name: str = "") -> Iterator["subprocess.Popen[bytes]"]:
+    def running(
+        self, command: str, log_name: str = "", program: Sequence[str] = ()
+    ) -> Iterator["subprocess.Popen[bytes]"]:
         """A process that runs until it is told to stop, which it does in good order; its log is beside the files."""
         log_file = self.directory / f"{log_name or command}.log"
+        arguments = program or [SETTLE, command]
         with log_file.open("ab") as log:
-            process = subprocess.Popen([SETTLE, command], env=os.environ | self.environment, stdout=log, stderr=log)
+            process = subprocess.Popen(arguments, env=os.environ | self.environment, stdout=log, stderr=log)
         try:
             yield process
         finally:
