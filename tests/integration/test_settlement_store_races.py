@@ -10,8 +10,8 @@ import pytest
 
 from database.pools import Pool, open_pool
 from database.queries import load_query
-from domain.control_totals import totals_of
 from domain import limits
+from domain.control_totals import totals_of
 from domain.errors import BatchNotOpenError, InvariantViolationError
 from runtime.stack_state import StackState
 from schemas.batches import (
