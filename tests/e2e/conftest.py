@@ -19,16 +19,17 @@ Finished = subprocess.CompletedProcess[str]
 
 
 class Commands:
-    """Runs `settle` in one environment."""
+    """Runs `settle` in one environment; patiently, unless a test is about how long it waits."""
 
     def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+        self.program: Sequence[str] = (sys.executable, str(Path(__file__).with_name("patient_settle.py")))
         self.directory = directory
         self.environment = environment
         self.database_url = environment["SETTLE_DATABASE_URL"]
 
     def run(self, *arguments: str, **environment: str) -> Finished:
         return subprocess.run(
-            [SETTLE, *arguments],
+            [*self.program, *arguments],
             env=os.environ | self.environment | environment,
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
@@ -58,7 +59,7 @@ class Commands:
     ) -> Iterator["subprocess.Popen[bytes]"]:
         """A process that runs until it is told to stop, which it does in good order; its log is beside the files."""
         log_file = self.directory / f"{log_name or command}.log"
-        arguments = program or [SETTLE, command]
+        arguments = program or [*self.program, command]
         with log_file.open("ab") as log:
             process = subprocess.Popen(arguments, env=os.environ | self.environment, stdout=log, stderr=log)
         try:

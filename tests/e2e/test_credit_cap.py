@@ -121,19 +121,24 @@ async def test_the_installations_cap_holds_and_is_used_with_any_number_of_worker
 
 @pytest.mark.parametrize("point", ["before-request", "after-effect"])
 def test_a_batchs_own_cap_holds_when_a_worker_dies_around_a_request(point: str, counted: Commands) -> None:
-    log = (counted.directory / "failing.log").open("wb")
+    batch_id = f"capped-{counted.directory.name}"
+    cap = ("--credits-per-s", str(CREDITS_PER_S))
+    counted.ok("run", "--batch-id", batch_id, "--chunk-size", str(CHUNK_SIZE), *cap)
     with (
-        log,
+        (counted.directory / "failing.log").open("wb") as log,
         subprocess.Popen(
             [sys.executable, "-m", "tests.e2e.failing_worker", point],
             env=os.environ | counted.environment,
             stdout=log,
             stderr=log,
         ) as failing,
-        counted.worker(),
     ):
-        batch_id = run(counted, "--credits-per-s", str(CREDITS_PER_S))
-        assert failing.wait(COMMAND_TIMEOUT_S) == -signal.SIGKILL
+        try:
+            assert failing.wait(COMMAND_TIMEOUT_S) == -signal.SIGKILL
+        finally:
+            failing.kill()
+    with counted.worker():
+        assert run(counted, *cap) == batch_id
     require_capped(counted, CREDITS_PER_S)
     assert "at most 500 credits a second" in counted.ok("status", batch_id)
     assert json.loads(counted.ok("status", batch_id, "--json"))["batch"]["credits_per_s"] == CREDITS_PER_S
