@@ -23,7 +23,7 @@ Role = Literal["all", "workflows", "activities"]
 DEFAULT_ROLES: Sequence[Role] = ["all"] * WORKER_COUNT
 KILL_AT_FRACTION = 0.4
 _POLL_INTERVAL_S = 0.02
-READY_TIMEOUT_S = 30
+READY_TIMEOUT_S = 180
 RUN_TIMEOUT_S = 3600
 
 

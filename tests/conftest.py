@@ -16,6 +16,7 @@ import pytest
 from temporalio.client import Client
 
 from database.pools import Pool, open_pool
+from domain import limits
 from fund_platform.postgres import PostgresFundPlatform
 from local_stack import LocalStack
 from order_center.postgres import PostgresOrderCenter
@@ -27,7 +28,7 @@ from starters.migrate import add_search_attributes
 from tests.apache_kafka.broker import ApacheKafka
 from tests.apache_kafka.jars import describe_lack
 from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls, cloned_database, make_templates
-from tests.settlements import PROMPT_LIST, connect
+from tests.settlements import DEADLINE_S, PROMPT_LIST, connect
 from tests.sharing import shared
 from tests.tools import lacks
 
@@ -148,8 +149,9 @@ def databases(stack: StackState) -> Iterator[DatabaseUrls]:
 
 
 @pytest.fixture
-async def pools(databases: DatabaseUrls) -> AsyncIterator[dict[str, Pool]]:
-    """A connection pool for each system, by package name."""
+async def pools(databases: DatabaseUrls, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[dict[str, Pool]]:
+    """A connection pool for each system, by package name; connections are waited for on a busy machine, too."""
+    monkeypatch.setattr(limits, "DATABASE_CONNECT_TIMEOUT_S", DEADLINE_S)
     async with AsyncExitStack() as opened:
         yield {
             package: await opened.enter_async_context(

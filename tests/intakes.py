@@ -20,7 +20,7 @@ from schemas.batches import FINAL_STATES, Batch
 from schemas.orders import OrderRecord
 from settlement_store.port import SettlementStore
 from settling.systems import Systems
-from tests.settlements import NOW, eventually
+from tests.settlements import DEADLINE_S, NOW, eventually
 from workers.intake import serve_intake
 
 Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
@@ -85,7 +85,7 @@ async def running_intake(settings: Settings, store: SettlementStore) -> AsyncIte
         assert not serving.done(), serving.exception()
     finally:
         stop.set()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_S):
             await serving
 
 
@@ -106,7 +106,7 @@ async def fetch_lag(settings: Settings) -> int:
     return sum(ends[each] - committed[each] for each in partitions)
 
 
-async def until_taken_in(settings: Settings, deadline_s: float = 60) -> None:
+async def until_taken_in(settings: Settings, deadline_s: float = DEADLINE_S) -> None:
     """Wait until every record on the topic is committed."""
 
     async def probe() -> bool:
@@ -115,7 +115,7 @@ async def until_taken_in(settings: Settings, deadline_s: float = 60) -> None:
     await eventually(probe, deadline_s)
 
 
-async def until_final(systems: Systems, deadline_s: float = 60) -> list[Batch]:
+async def until_final(systems: Systems, deadline_s: float = DEADLINE_S) -> list[Batch]:
     """Wait until every batch is final; all of them. One that never is, is told with its state."""
     batches: list[Batch] = []
 
@@ -137,7 +137,7 @@ async def count_items(systems: Systems) -> int:
     return sum(batch.item_count for batch in await systems.store.batches.fetch_batches(100))
 
 
-async def until_items(systems: Systems, count: int, deadline_s: float = 60) -> None:
+async def until_items(systems: Systems, count: int, deadline_s: float = DEADLINE_S) -> None:
     """Wait until so many items are stored."""
 
     async def probe() -> bool:

@@ -17,7 +17,7 @@ import psutil
 from tests.settlements import eventually
 
 SETTLE = str(Path(sys.executable).with_name("settle"))
-EXIT_TIMEOUT_S = 60
+EXIT_TIMEOUT_S = 180  # against hanging alone
 # Of each process, told with the failure of a test.
 LOG_LINE_COUNT_MAX = 40
 LOG_LINE_LENGTH_MAX = 400

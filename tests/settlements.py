@@ -7,11 +7,12 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from datetime import time as local_time
 from typing import Any, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
+import pytest
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
@@ -51,7 +52,7 @@ from settling.freezing import freeze_overdue_orders
 from settling.systems import Systems
 from starters.rerun import EXCEPTION_OUTCOMES
 from workers.settlement_worker import build_worker
-from workflows.activity_options import WORKFLOW_TASK_TIMEOUT
+from workflows.activity_options import AT_ONCE, BATCH_ACTIVITY, CHUNK_ACTIVITY, WORKFLOW_TASK_TIMEOUT
 from workflows.search_attributes import chunk_search_attributes
 from workflows.settle_batch import SettleBatchWorkflow
 from workflows.settle_chunk import SettleChunkWorkflow
@@ -61,8 +62,12 @@ NOW = datetime(2026, 11, 22, 6, tzinfo=UTC)
 LOAD_ROW_COUNT = 5_000
 # Of a Temporal server whose list of workflows is looked at: an embedded stack's may be a second old.
 PROMPT_LIST = ("--dynamic-config-value", "history.visibilityProcessorMaxPollRPS=1000")
-DEADLINE_S = 60.0
+# Against hanging alone: nothing takes so long, on a busy machine either.
+DEADLINE_S = 180.0
 POLL_INTERVAL_S = 0.05
+# Longer than a test may take; of a workflow's task, the longest that Temporal takes.
+PATIENCE = timedelta(minutes=20)
+TASK_PATIENCE = timedelta(minutes=2)
 
 Port = TypeVar("Port")
 Found = TypeVar("Found")
@@ -165,6 +170,19 @@ async def fill(systems: Systems, opening: BatchOpening, records: Sequence[OrderR
 async def freeze(systems: Systems, opening: BatchOpening) -> None:
     """Freeze the overdue orders into a batch without its workflow."""
     await freeze_overdue_orders(systems, opening, CALENDAR, after=None, on_slice=lambda _: None)
+
+
+def let_no_timeout_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no timeout of chunks and workflow tasks pass, however busy the machine is.
+
+    By those a chunk is settled at once or step by step, and what stands still is found: which of them comes true would
+    else be up to the machine. It is for workers of this process, and for workflows that are started after it.
+    """
+    for options in (AT_ONCE, CHUNK_ACTIVITY, BATCH_ACTIVITY):
+        for name in {"schedule_to_start_timeout", "start_to_close_timeout", "heartbeat_timeout"} & set(options):
+            monkeypatch.setitem(options, name, max(PATIENCE, options[name]))  # type: ignore[literal-required]
+    for module in ("workflows.chunk_runs", "runtime.batch_starts", "tests.settlements"):
+        monkeypatch.setattr(f"{module}.WORKFLOW_TASK_TIMEOUT", TASK_PATIENCE)
 
 
 @asynccontextmanager

@@ -32,7 +32,7 @@ NOBODY = "65534:65534"
 FROM_ENVIRONMENT = "${POSTGRES_PASSWORD:-settle}"
 SQL = (ROOT / "deploy/postgresql/databases.sql").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 
 
 def compose_program() -> list[str]:

@@ -11,9 +11,14 @@ from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import opening_of
 
 NOW = CreditTurn(is_taken=True, wait_s=0)
-# Long enough that no test takes as long.
+# A chunk takes hours, and so a test takes next to nothing of it, on a busy machine too.
 SLOW = 1
-CHUNK = 100
+CHUNK = 10_000
+
+
+@pytest.fixture(autouse=True)
+def _far_promises(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CREDIT_PROMISE_S_MAX", 10 * CHUNK)
 
 
 async def take(
@@ -32,7 +37,7 @@ async def test_the_first_turn_begins_now_and_the_next_when_the_first_is_paid_for
     first, second = await take(store, "B1", SLOW), await take(store, "B1", SLOW)
     assert first == NOW
     assert not second.is_taken
-    assert CHUNK / SLOW - 10 < second.wait_s < CHUNK / SLOW / limits.CREDIT_PACE
+    assert CHUNK / SLOW - 1_000 < second.wait_s < CHUNK / SLOW / limits.CREDIT_PACE
     assert second.is_promised
 
 
@@ -43,13 +48,16 @@ async def test_those_who_wait_are_told_to_come_one_after_the_other(store: Settle
     assert [round(wait_s * SLOW * limits.CREDIT_PACE / CHUNK, 1) for wait_s in waits_s] == [1, 2, 3]
 
 
-async def test_who_is_promised_a_turn_that_is_late_waits_on_the_spot(store: SettlementStore) -> None:
+async def test_who_is_promised_a_turn_that_is_late_waits_on_the_spot(
+    store: SettlementStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CREDIT_TURN_WAIT_S_MAX", 3 * CHUNK)
     await store.filling.open_batch(opening_of())
-    await take(store, "B1", CHUNK, order_count=2 * CHUNK)
+    await take(store, "B1", SLOW, order_count=2 * CHUNK)
     for _ in range(2):
-        turn = await store.caps.take_credits("B1", CHUNK, CHUNK, is_promised=True)
+        turn = await store.caps.take_credits("B1", CHUNK, SLOW, is_promised=True)
         assert not turn.is_taken
-        assert turn.wait_s < 2 / limits.CREDIT_PACE - limits.CREDIT_TURN_AHEAD_S / 2
+        assert turn.wait_s < 2 * CHUNK / SLOW / limits.CREDIT_PACE - limits.CREDIT_TURN_AHEAD_S / 2
 
 
 async def test_a_batchs_own_cap_holds_for_that_batch_alone(store: SettlementStore) -> None:

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
@@ -13,22 +13,23 @@ from runtime.stack_state import StackState
 from tests.databases import cloned_database
 
 SETTLE = str(Path(sys.executable).with_name("settle"))
-COMMAND_TIMEOUT_S = 60
+COMMAND_TIMEOUT_S = 180  # against hanging alone
 
 Finished = subprocess.CompletedProcess[str]
 
 
 class Commands:
-    """Runs `settle` in one environment."""
+    """Runs `settle` in one environment; patiently, unless a test is about how long it waits."""
 
     def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+        self.program: Sequence[str] = (sys.executable, str(Path(__file__).with_name("patient_settle.py")))
         self.directory = directory
         self.environment = environment
         self.database_url = environment["SETTLE_DATABASE_URL"]
 
     def run(self, *arguments: str, **environment: str) -> Finished:
         return subprocess.run(
-            [SETTLE, *arguments],
+            [*self.program, *arguments],
             env=os.environ | self.environment | environment,
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
@@ -46,12 +47,21 @@ class Commands:
     def worker(self) -> AbstractContextManager["subprocess.Popen[bytes]"]:
         return self.running("worker")
 
+    def patient_worker(self) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+        """A worker that settles each chunk at once, however busy the machine is."""
+        bounds = [f"{name}=1200" for name in ("LOCAL_ACTIVITY_QUEUE_S", "LOCAL_ACTIVITY_TIMEOUT_S")]
+        program = [sys.executable, "-m", "tests.e2e.slow_worker", "held by nothing", "WORKFLOW_TASK_TIMEOUT_S=120"]
+        return self.running("worker", program=[*program, *bounds])
+
     @contextmanager
-    def running(self, command: str, log_name: str = "") -> Iterator["subprocess.Popen[bytes]"]:
+    def running(
+        self, command: str, log_name: str = "", program: Sequence[str] = ()
+    ) -> Iterator["subprocess.Popen[bytes]"]:
         """A process that runs until it is told to stop, which it does in good order; its log is beside the files."""
         log_file = self.directory / f"{log_name or command}.log"
+        arguments = program or [*self.program, command]
         with log_file.open("ab") as log:
-            process = subprocess.Popen([SETTLE, command], env=os.environ | self.environment, stdout=log, stderr=log)
+            process = subprocess.Popen(arguments, env=os.environ | self.environment, stdout=log, stderr=log)
         try:
             yield process
         finally:

@@ -1,17 +1,24 @@
-"""`settle worker` whose requests to the Fund Platform take longer than any other's.
+"""`settle worker` whose requests to the Fund Platform wait for as long as a file is there, under a test's own bounds.
 
-python -m tests.e2e.slow_worker SECONDS
+python -m tests.e2e.slow_worker FILE [BOUND=SECONDS ...]
 """
 
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from fund_platform.postgres.credits import PostgresCredits
-from schemas.ledger import CreditRequest, CreditResultCode
-from starters.cli import main
+from domain import limits
 
-REQUEST_S = float(sys.argv[1])
+for bound in sys.argv[2:]:  # before anything is built from them
+    setattr(limits, bound.partition("=")[0], float(bound.partition("=")[2]))
+
+from fund_platform.postgres.credits import PostgresCredits  # noqa: E402
+from schemas.ledger import CreditRequest, CreditResultCode  # noqa: E402
+from starters.cli import main  # noqa: E402
+
+HELD_BY = Path(sys.argv[1])
+POLL_INTERVAL_S = 0.05
 
 _post_credits = PostgresCredits.post_credits
 
@@ -19,7 +26,8 @@ _post_credits = PostgresCredits.post_credits
 async def _post_slowly(
     self: PostgresCredits, reference: str, requests: Sequence[CreditRequest]
 ) -> Mapping[str, CreditResultCode]:
-    await asyncio.sleep(REQUEST_S)
+    while HELD_BY.exists():  # noqa: ASYNC110, ASYNC240 (another process removes it)
+        await asyncio.sleep(POLL_INTERVAL_S)
     return await _post_credits(self, reference, requests)
 
 

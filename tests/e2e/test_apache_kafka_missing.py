@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 REASON = "Apache Kafka needs Java 17 and Maven; there is no `java` on the PATH"
 
 

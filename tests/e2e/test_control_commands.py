@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from domain import limits
-from tests.e2e.conftest import Commands
+from tests.e2e.conftest import SETTLE, Commands
 from tests.settlements import eventually
 
 ORDER_COUNT = 400
@@ -27,28 +27,30 @@ def status_of(commands: Commands, batch_id: str) -> dict[str, Any]:
 def test_an_operators_day_pause_window_resume_abort_and_rerun(commands: Commands, batch_id: str) -> None:
     import_orders(commands)
     with commands.worker():
-        commands.ok("run", "--batch-id", batch_id, "--chunk-size", "2", "--window", "1")
-        told = commands.ok("pause", batch_id, "--reason", "a repair")
-        assert told.startswith(f"Batch {batch_id} is paused: what is in flight finishes, and no more is started.")
-        assert f"Batch {batch_id} is paused already" in commands.ok("pause", batch_id)
-        assert status_of(commands, batch_id)["batch"]["state"] == "paused"
-        told = commands.ok("status", batch_id)
-        assert f"{batch_id} is paused: " in told
-        assert re.search(r"UTC: pause, by \S+@\S+: a repair\n", told)
-        assert f"settle resume {batch_id}" in told
+        with psycopg.connect(commands.database_url) as connection:  # until the abort no credit is posted
+            connection.execute("LOCK TABLE fund_platform.credit_answers IN SHARE MODE")
+            commands.ok("run", "--batch-id", batch_id, "--chunk-size", "2", "--window", "1")
+            told = commands.ok("pause", batch_id, "--reason", "a repair")
+            assert told.startswith(f"Batch {batch_id} is paused: what is in flight finishes, and no more is started.")
+            assert f"Batch {batch_id} is paused already" in commands.ok("pause", batch_id)
+            assert status_of(commands, batch_id)["batch"]["state"] == "paused"
+            told = commands.ok("status", batch_id)
+            assert f"{batch_id} is paused: " in told
+            assert re.search(r"UTC: pause, by \S+@\S+: a repair\n", told)
+            assert f"settle resume {batch_id}" in told
 
-        waited = commands.run("run", "--batch-id", batch_id, "--wait")
-        assert waited.returncode == 1
-        assert f"settle: Batch {batch_id} is paused: a repair" in waited.stderr
+            waited = commands.run("run", "--batch-id", batch_id, "--wait")
+            assert waited.returncode == 1
+            assert f"settle: Batch {batch_id} is paused: a repair" in waited.stderr
 
-        assert "has up to 3 chunks in flight." in commands.ok("window", batch_id, "3")
-        assert "has up to 3 chunks in flight already." in commands.ok("window", batch_id, "3")
-        assert status_of(commands, batch_id)["control"]["window"] == 3
-        assert f"Batch {batch_id} goes on" in commands.ok("resume", batch_id)
-        assert "was not paused" in commands.ok("resume", batch_id)
-        commands.ok("pause", batch_id)
-        told = commands.ok("abort", batch_id, "--reason", "enough")
-        assert told.startswith(f"Batch {batch_id} is being aborted: what is in flight finishes, the rest is held")
+            assert "has up to 3 chunks in flight." in commands.ok("window", batch_id, "3")
+            assert "has up to 3 chunks in flight already." in commands.ok("window", batch_id, "3")
+            assert status_of(commands, batch_id)["control"]["window"] == 3
+            assert f"Batch {batch_id} goes on" in commands.ok("resume", batch_id)
+            assert "was not paused" in commands.ok("resume", batch_id)
+            commands.ok("pause", batch_id)
+            told = commands.ok("abort", batch_id, "--reason", "enough")
+            assert told.startswith(f"Batch {batch_id} is being aborted: what is in flight finishes, the rest is held")
         waited = commands.run("run", "--batch-id", batch_id, "--wait")
         assert waited.returncode == 1
         assert f"Batch {batch_id} is aborted" in waited.stdout
@@ -105,6 +107,7 @@ async def test_a_dead_batch_is_started_by_resume(commands: Commands, batch_id: s
 def test_without_a_worker_an_action_is_told_to_be_unanswered(commands: Commands, batch_id: str) -> None:
     import_orders(commands)
     commands.ok("run", "--batch-id", batch_id)
+    commands.program = [SETTLE]
     told = commands.run("pause", batch_id)
     assert told.returncode == 3
     assert f"No worker answered within {limits.CONTROL_ANSWER_TIMEOUT_S} s" in told.stderr

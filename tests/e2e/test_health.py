@@ -12,7 +12,7 @@ import pytest
 
 from runtime.stack_state import StackState
 from tests.databases import execute
-from tests.e2e.conftest import Commands
+from tests.e2e.conftest import COMMAND_TIMEOUT_S, Commands
 from tests.settlements import eventually
 
 
@@ -24,7 +24,7 @@ def free_port() -> int:
 
 def fetch(url: str) -> tuple[int, dict[str, object]]:
     try:
-        with urlopen(url, timeout=5) as response:  # noqa: S310 (http)
+        with urlopen(url, timeout=COMMAND_TIMEOUT_S) as response:  # noqa: S310 (http)
             return response.status, json.loads(response.read())
     except HTTPError as error:
         with error:
@@ -56,13 +56,16 @@ async def test_a_process_says_whether_it_lives_and_whether_what_it_needs_answers
     async def is_not_ready() -> bool:
         return await answer() == HTTPStatus.SERVICE_UNAVAILABLE
 
+    async def names_the_database() -> bool:
+        _, said = await asyncio.to_thread(fetch, f"http://127.0.0.1:{port}/readyz")
+        return "PostgreSQL has not answered lately: Could not connect to PostgreSQL" in str(said.get("reason"))
+
     with commands.running(command):
         await eventually(is_ready)
         execute(stack.database_url, "ALTER DATABASE {} ALLOW_CONNECTIONS false", database)
         await eventually(is_not_ready)
-        _, said = await asyncio.to_thread(fetch, f"http://127.0.0.1:{port}/readyz")
+        await eventually(names_the_database)
         live = await asyncio.to_thread(fetch, f"http://127.0.0.1:{port}/livez")
         execute(stack.database_url, "ALTER DATABASE {} ALLOW_CONNECTIONS true", database)
         await eventually(is_ready)
-    assert "PostgreSQL has not answered lately: Could not connect to PostgreSQL" in str(said["reason"])
     assert live == (HTTPStatus.OK, {"live": True})

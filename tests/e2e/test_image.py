@@ -15,7 +15,7 @@ from starters.cli import build_app
 from tests.e2e.conftest import Commands
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 MIGRATED = ["order_center: up to date", "fund_platform: up to date", "settlement: up to date"]
 
 

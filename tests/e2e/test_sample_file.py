@@ -38,7 +38,7 @@ REASONS = [
 
 def run_sample(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("settle")), "sample", str(file), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def written(file: Path, *arguments: str) -> tuple[str, str]:

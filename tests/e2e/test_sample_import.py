@@ -38,7 +38,7 @@ def settle(
 ) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("settle")), *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, cwd=directory, env=environment
+        command, capture_output=True, text=True, timeout=180, check=False, cwd=directory, env=environment
     )
 
 

@@ -6,7 +6,7 @@ import pty
 import subprocess
 from urllib.parse import urlsplit, urlunsplit
 
-from tests.e2e.conftest import SETTLE, Commands
+from tests.e2e.conftest import COMMAND_TIMEOUT_S, SETTLE, Commands
 
 PASSWORD = "hunter2"  # noqa: S105 (the embedded PostgreSQL asks for none)
 
@@ -20,7 +20,7 @@ def test_every_line_is_json_and_names_batch_chunk_and_attempt(commands: Commands
     commands.ok("sample", "orders.csv", "--orders", "20", "--seed", "7")
     commands.ok("import", "orders.csv")
     commands.environment["SETTLE_DATABASE_URL"] = with_password(commands.database_url)
-    with commands.worker():
+    with commands.patient_worker():
         commands.ok("run", "--wait", "--batch-id", "logged", "--chunk-size", "10")
     log = (commands.directory / "worker.log").read_text()
     assert PASSWORD not in log
@@ -51,7 +51,7 @@ def test_at_a_terminal_the_log_is_plain_text(commands: Commands) -> None:
             said += os.read(terminal, 4096)
     finally:
         worker.terminate()
-        assert worker.wait(30) == 0
+        assert worker.wait(COMMAND_TIMEOUT_S) == 0
         os.close(terminal)
     assert b"{" not in said
     assert b"\x1b" not in said

@@ -1,12 +1,21 @@
-"""A pool on the ledger alone."""
+"""A pool on the ledger alone, and servers that are waited for."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from database.pools import Pool, open_pool
+from domain import limits
 from runtime.stack_state import StackState
 from tests.databases import cloned_database
+from tests.settlements import DEADLINE_S
+
+
+@pytest.fixture(autouse=True)
+def _patient_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that are there are waited for as long as a busy machine takes."""
+    for bound in ("DATABASE_CONNECT_TIMEOUT_S", "KAFKA_CONNECT_TIMEOUT_S", "TEMPORAL_CONNECT_TIMEOUT_S"):
+        monkeypatch.setattr(limits, bound, DEADLINE_S)
 
 
 @pytest.fixture

@@ -5,12 +5,20 @@ A change here is a decision, not a repair of the test: see docs/performance.md.
 
 from collections import Counter
 
+import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
 
 from settling.systems import Systems
-from tests.settlements import freeze, opening_of, running_worker, seed_orders, start_chunk_by_hand
+from tests.settlements import (
+    freeze,
+    let_no_timeout_decide,
+    opening_of,
+    running_worker,
+    seed_orders,
+    start_chunk_by_hand,
+)
 
 CHUNK_COUNT = 3
 REQUESTS_PER_CHUNK = {"RespondWorkflowTaskCompleted": 1}
@@ -19,8 +27,9 @@ REQUESTS_OF_A_WORKER = {"GetSystemInfo", "DescribeNamespace", "ShutdownWorker", 
 
 
 async def test_a_chunk_that_nothing_goes_wrong_with_is_one_workflow_task(
-    client: Client, systems: Systems, batch_id: str
+    client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    let_no_timeout_decide(monkeypatch)
     await seed_orders(systems, CHUNK_COUNT * 10)
     opening = opening_of(batch_id, chunk_size=10, window=1)
     await freeze(systems, opening)

@@ -16,6 +16,7 @@ from tests.settlements import (
     eventually,
     fetch_events,
     fetch_run_chain,
+    let_no_timeout_decide,
     of_type,
     opening_of,
     replaced,
@@ -27,7 +28,8 @@ from tests.settlements import (
 )
 
 CHUNK_COUNT = 3 * limits.WORKER_ACTIVITY_SLOT_COUNT
-CHUNK_SIZE = 10
+# So that, at one credit a second, half of the chunks take five minutes: longer than the test does.
+CHUNK_SIZE = 25
 
 
 async def test_a_capped_batch_with_all_its_chunks_in_flight_leaves_slots_to_others(
@@ -59,6 +61,7 @@ async def test_a_capped_batch_with_all_its_chunks_in_flight_leaves_slots_to_othe
 async def test_a_chunk_that_waits_long_continues_as_new(
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    let_no_timeout_decide(monkeypatch)
     monkeypatch.setattr(limits, "CREDIT_TURN_WAIT_S_MAX", 0)
     monkeypatch.setattr(limits, "CREDIT_TURN_LEAD_S", 0)
     monkeypatch.setattr(limits, "CREDIT_TURN_AHEAD_S", 0.01)

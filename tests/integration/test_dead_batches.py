@@ -61,7 +61,7 @@ def _quick_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SWEEP_INTERVAL_S", 0.2)
     monkeypatch.setattr(limits, "SWEEP_GRACE_S", 0)
     monkeypatch.setattr(limits, "WORKER_GRACEFUL_SHUTDOWN_S", 1)
-    monkeypatch.setattr(limits, "CHUNK_READ_DEADLINES_S", (2, 10, 60))
+    monkeypatch.setattr(limits, "CHUNK_READ_DEADLINES_S", (2, 10, 1_200))
 
 
 @asynccontextmanager

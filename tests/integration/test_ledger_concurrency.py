@@ -7,10 +7,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from database.pools import Pool
+from database.pools import Pool, open_pool
 from domain import limits
 from fund_platform.postgres import PostgresFundPlatform
+from runtime.stack_state import StackState
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
+from tests.databases import cloned_database
+from tests.settlements import DEADLINE_S
 
 Result = TypeVar("Result")
 
@@ -19,6 +22,18 @@ BLOCKED_COUNT = """
     SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
 STORE_ANSWER = "INSERT INTO credit_answers VALUES ('k', $1, $2, 'alice', 100, 'USD')"
+
+
+@pytest.fixture
+async def pool(stack: StackState, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
+    """One whose connections wait for a rival for as long as a busy machine takes to show that they do."""
+    for bound in ("LOCK_TIMEOUT_S", "IDLE_IN_TRANSACTION_TIMEOUT_S"):
+        monkeypatch.setattr(limits, bound, 1_200)
+    with cloned_database(stack.database_url, "template_fund_platform") as url:
+        async with await open_pool(
+            url, schema="fund_platform", application_name="tests", statement_timeout_s=1_200
+        ) as pool:
+            yield pool
 
 
 @pytest.fixture
@@ -31,7 +46,7 @@ async def fund_platform(pool: Pool) -> PostgresFundPlatform:
 async def start_and_see_blocked(pool: Pool, *work: Coroutine[Any, Any, Result]) -> list[asyncio.Task[Result]]:
     """Start work that has to wait for a rival's lock, and return once all of it waits."""
     tasks = [asyncio.create_task(coroutine) for coroutine in work]
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(DEADLINE_S):
         while await pool.fetchval(BLOCKED_COUNT) < len(tasks):
             for task in tasks:
                 if task.done():
@@ -97,7 +112,7 @@ async def test_a_closing_waits_for_a_credit_that_is_under_way(fund_platform: Pos
         await connection.execute("INSERT INTO postings VALUES (1, 'alice', 100, 'USD', 'k')")
         [credit] = await start_and_see_blocked(pool, fund_platform.credits.post_credits("a test", [REQUEST]))
         closing = asyncio.create_task(fund_platform.accounts.close_account("alice"))
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(DEADLINE_S):
             while await pool.fetchval(BLOCKED_COUNT) < 2:
                 assert not closing.done()
                 await asyncio.sleep(0.01)

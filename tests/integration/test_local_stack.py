@@ -31,7 +31,7 @@ from local_stack import LocalStack, StackError, os_user, ports
 from local_stack.ports import is_port_free
 from runtime.stack_state import StackState, fetch_stack_state
 from starters.stack import app
-from tests.settlements import eventually
+from tests.settlements import DEADLINE_S, eventually
 from workflows.search_attributes import ALL_KEYS, EXCEPTION_ITEM_COUNT
 
 REPOSITORY = Path(__file__).parents[2]
@@ -64,7 +64,7 @@ def pull_the_plug(directory: Path) -> None:
         for victim in victims:
             with suppress(psutil.NoSuchProcess):  # a connection's process may have ended by itself
                 strike(victim)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + DEADLINE_S
     while any(is_alive(victim) for victim in victims):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -103,7 +103,8 @@ def store(state: StackState, name: str) -> None:
 
     async def start_workflow() -> None:
         client = await Client.connect(state.temporal_address)
-        await client.start_workflow("NobodyRunsIt", id=name, task_queue="nobody", rpc_timeout=timedelta(seconds=10))
+        patience = timedelta(seconds=DEADLINE_S)
+        await client.start_workflow("NobodyRunsIt", id=name, task_queue="nobody", rpc_timeout=patience)
 
     asyncio.run(start_workflow())
 
@@ -198,7 +199,7 @@ def test_up_twice_keeps_what_runs_and_starts_what_died(own_stack: LocalStack, tm
     assert pids(tmp_path / "stack") == before
 
     psutil.Process(before["kafka"]).kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + DEADLINE_S
     while running(own_stack)["kafka"] and time.monotonic() < deadline:
         time.sleep(0.02)
     assert running(own_stack) == {"temporal": True, "kafka": False, "postgresql": True}
@@ -471,7 +472,7 @@ def command_as_normal_user(home: Path) -> Command:
                 extra_groups=None if uid is None else [],
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=DEADLINE_S,
                 check=False,
             )
 

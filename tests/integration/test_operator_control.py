@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import cycle
 
 import pytest
 from temporalio import workflow
@@ -29,6 +30,7 @@ from tests.settlements import (
     fetch_events,
     fetch_run_chain,
     held,
+    let_no_timeout_decide,
     of_type,
     opening_of,
     require_clean,
@@ -289,7 +291,12 @@ async def test_a_batch_pauses_itself_over_a_threshold_and_a_resume_lifts_it_for_
 ) -> None:
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=1)
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
-    async with strict_worker(client, batch_id, systems, rejected_count_max=2 * CHUNK_SIZE - 1):
+    gate = Gate()
+    slow = replace(
+        systems,
+        store=held(systems.store, "store_validation", gate, lambda _batch_id, chunk_index, _rejects: chunk_index == 3),
+    )
+    async with strict_worker(client, batch_id, slow, rejected_count_max=2 * CHUNK_SIZE - 1):
         handle = await start_batch(client, batch_id, opening)
 
         async def is_paused() -> bool:
@@ -301,8 +308,10 @@ async def test_a_batch_pauses_itself_over_a_threshold_and_a_resume_lifts_it_for_
         assert (action, requested_by) == (PAUSE, "settle")
         assert (reason or "").startswith("20 of the 20 orders that have an outcome so far were rejected (100.0%)")
         await resume(handle)
+        await gate.reached()
         await pause(handle)
         await handle.terminate("a restart")  # a workflow that starts anew knows it too
+        await gate.open()
         again = await start_batch(client, batch_id, opening)
         await resume(again)
         result = await again.result()
@@ -390,17 +399,26 @@ async def test_a_chunk_can_pause_its_batch_each_time_and_its_probes_count_until_
 
 
 async def test_a_batch_paused_before_it_continues_as_new_is_paused_in_its_new_run(
-    client: Client, systems: Systems, batch_id: str
+    client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The test server suggests it after 100 events: some fourteen chunks."""
+    """The test server suggests it after 100 events: so many changes of the window are asked for meanwhile."""
+    let_no_timeout_decide(monkeypatch)
     orders = await seed_orders(systems, 60)
-    opening = opening_of(batch_id, chunk_size=3, window=1)
+    opening = opening_of(batch_id, chunk_size=3, window=5)
     gate = Gate()
-    async with running_worker(client, batch_id, slow_at(systems, batch_id, gate, *range(12, 20))):
+    windows = cycle((3, 4))
+    async with running_worker(client, batch_id, slow_at(systems, batch_id, gate, *range(5))):
         handle = await start_batch(client, batch_id, opening)
         await gate.reached()
-        await handle.execute_update(SettleBatchWorkflow.window, WindowInput(requested_by="ann", window=5))
         await pause(handle)
+
+        async def is_suggested() -> bool:
+            asked = WindowInput(requested_by="ann", window=next(windows))
+            await handle.execute_update(SettleBatchWorkflow.window, asked)
+            return (await handle.describe()).history_length > 100
+
+        await eventually(is_suggested)
+        assert (await client.get_workflow_handle(batch_id).describe()).run_id == handle.first_execution_run_id
         await gate.open()
 
         async def is_continued() -> bool:
@@ -409,7 +427,7 @@ async def test_a_batch_paused_before_it_continues_as_new_is_paused_in_its_new_ru
         latest = client.get_workflow_handle_for(SettleBatchWorkflow.run, batch_id)
         await eventually(is_continued)
         closed_count = await until_idle(latest)
-        assert closed_count == 17
+        assert closed_count == 5
         assert (await latest.describe()).typed_search_attributes[BATCH_STATE] == BatchState.PAUSED
         await resume(latest)
         result = await latest.result()

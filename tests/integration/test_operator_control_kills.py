@@ -1,8 +1,11 @@
 """A worker killed between an operator's request and its effect: another one brings it about, and the totals agree."""
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 from temporalio.client import Client, WorkflowHandle
 
@@ -24,6 +27,7 @@ PAUSE, RESUME, ABORT, WINDOW = ControlAction
 ASKED = ControlInput(requested_by="ann", reason="a repair")
 
 Handle = WorkflowHandle[SettleBatchWorkflow, BatchResult]
+StopCredits = Callable[[], AbstractAsyncContextManager[None]]
 
 
 @pytest.fixture
@@ -37,6 +41,23 @@ def environment(stack: StackState, databases: DatabaseUrls, batch_id: str) -> di
         "TEMPORAL_ADDRESS": stack.temporal_address,
         "SETTLE_REJECTED_COUNT_MAX": "0",
     }
+
+
+@pytest.fixture
+def stop_credits(databases: DatabaseUrls) -> StopCredits:
+    """Lets no credit be posted for a while, so that no batch ends before it was asked for something."""
+
+    @asynccontextmanager
+    async def stopped() -> AsyncIterator[None]:
+        connection = await asyncpg.connect(databases.fund_platform)
+        try:
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE fund_platform.credit_answers IN SHARE MODE")
+                yield
+        finally:
+            await connection.close()
+
+    return stopped
 
 
 async def ask(handle: Handle, action: ControlAction) -> None:
@@ -66,23 +87,26 @@ async def test_an_action_comes_true_once_although_its_worker_is_killed_around_it
     tmp_path: Path,
     action: ControlAction,
     moment: str,
+    stop_credits: StopCredits,
 ) -> None:
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=0)
     handle = await start_batch(client, batch_id, opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1))
     with SettleProcesses(tmp_path, environment) as processes:
         if action == RESUME:
             processes.start("first", "worker")
-            await until_state(systems, BatchState.RUNNING)
-            await ask(handle, PAUSE)
+            async with stop_credits():
+                await until_state(systems, BatchState.RUNNING)
+                await ask(handle, PAUSE)
             await processes.stop("first")
         processes.start_failing_worker("doomed", "control_batch", moment)
-        if action != RESUME:
-            await until_state(systems, BatchState.RUNNING)
-        asking = asyncio.create_task(ask(handle, action))
-        assert await asyncio.to_thread(processes.exit_code, "doomed") == -9
-        assert (action in await actions_of(systems, batch_id)) == (moment == "after")
-        processes.start("next", "worker")
-        await asking
+        async with stop_credits():
+            if action != RESUME:
+                await until_state(systems, BatchState.RUNNING)
+            asking = asyncio.create_task(ask(handle, action))
+            assert await asyncio.to_thread(processes.exit_code, "doomed") == -9
+            assert (action in await actions_of(systems, batch_id)) == (moment == "after")
+            processes.start("next", "worker")
+            await asking
         if action == PAUSE:
             assert await until_state(systems, BatchState.PAUSED)
             await ask(handle, RESUME)
@@ -100,14 +124,21 @@ async def test_an_action_comes_true_once_although_its_worker_is_killed_around_it
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_an_abort_holds_the_rest_although_its_worker_is_killed_while_it_does(
-    client: Client, systems: Systems, environment: dict[str, str], batch_id: str, tmp_path: Path, moment: str
+    client: Client,
+    systems: Systems,
+    environment: dict[str, str],
+    batch_id: str,
+    tmp_path: Path,
+    moment: str,
+    stop_credits: StopCredits,
 ) -> None:
     await seed_orders(systems, ORDER_COUNT, bad_rate=0)
     handle = await start_batch(client, batch_id, opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1))
     with SettleProcesses(tmp_path, environment) as processes:
         processes.start_failing_worker("doomed", "hold_chunk", moment)
-        await until_state(systems, BatchState.RUNNING)
-        await ask(handle, ABORT)
+        async with stop_credits():
+            await until_state(systems, BatchState.RUNNING)
+            await ask(handle, ABORT)
         assert await asyncio.to_thread(processes.exit_code, "doomed") == -9
         processes.start("next", "worker")
         assert await until_state(systems, *FINAL_STATES) == BatchState.ABORTED

@@ -91,13 +91,14 @@ async def test_every_outcome_of_a_batch_and_of_its_rerun_is_told_once(
 
 
 async def test_a_relay_that_dies_between_sending_and_marking_repeats_and_loses_nothing(
-    systems: Systems, topic: Settings, short_leases: None
+    systems: Systems, topic: Settings, short_leases: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await settle_chunk(systems.store, ORDER_IDS[:100], "B1", rejects=[rejected(7)])
     gate = Gate()
     async with relaying(held(systems.store.outbox, "mark_delivered", gate), topic, "R1") as relay:
         await gate.reached()
         relay.cancel()
+    monkeypatch.setattr(limits, "RELAY_LEASE_S", 1_200)  # the next one loses none, however busy the machine is
     first = await read_told(topic)
     await deliver(systems.store.outbox, topic, "R2")
     await gate.open()
@@ -126,13 +127,14 @@ async def test_what_is_told_again_is_the_same_record(systems: Systems, topic: Se
 
 
 async def test_a_relay_stopped_past_its_lease_sends_old_news_and_the_reader_ends_right(
-    systems: Systems, topic: Settings, short_leases: None
+    systems: Systems, topic: Settings, short_leases: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rejects = [rejected(n) for n in range(100)]
     await settle_chunk(systems.store, ORDER_IDS[:100], "B1", rejects=rejects)
     gate = Gate(held_count_max=1)
     async with relaying(held(systems.store.outbox, "fetch_outcomes", gate), topic, "stopped"):
         await gate.reached()
+        monkeypatch.setattr(limits, "RELAY_LEASE_S", 1_200)  # the other one loses none, however busy the machine is
         async with relaying(systems.store.outbox, topic, "R2"):
             await settle_chunk(systems.store, ORDER_IDS[:100], "B2")
             await eventually(lambda: is_delivered(systems.store.outbox))
@@ -158,6 +160,7 @@ async def test_a_relay_stopped_past_its_lease_sends_old_news_and_the_reader_ends
 async def test_several_relays_tell_everything_once_and_each_orders_outcomes_in_turn(
     systems: Systems, pools: dict[str, Pool], topic: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(limits, "RELAY_LEASE_S", 1_200)
     monkeypatch.setattr(limits, "RELAY_RENEW_INTERVAL_S", 0.1)
     monkeypatch.setattr(limits, "RELAY_POLL_INTERVAL_S", 0.02)
     calls: list[str] = []

@@ -49,8 +49,9 @@ TODAY = datetime.now(UTC).date()
 
 
 @pytest.fixture
-async def settings(client: Client, batch_id: str) -> AsyncIterator[Settings]:
+async def settings(client: Client, batch_id: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Settings]:
     """Settings of an installation of its own; its schedule is applied, and deleted after the test."""
+    monkeypatch.setattr(limits, "SCHEDULE_TRIGGER_TIMEOUT_S", DEADLINE_S)
     settings = Settings(task_queue=batch_id, chunk_size=20, window=2)
     await apply_schedule(client, settings, TODAY)
     yield settings

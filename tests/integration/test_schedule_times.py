@@ -32,10 +32,12 @@ from schemas.batches import BatchState
 from settling.systems import Systems
 from starters.daily_schedule import apply_schedule, delete_schedule, fetch_schedule
 from starters.migrate import add_search_attributes
-from tests.settlements import eventually, require_clean, seed_orders
+from tests.settlements import DEADLINE_S, eventually, require_clean, seed_orders
 from workers.settlement_worker import build_worker
 from workflows.settle_batch import SettleBatchWorkflow
 
+# A run is missed in an outage if the schedule is applied, and the server killed, before it.
+APPLIED_WITHIN_S = 20
 START = date(2027, 1, 1)
 END = date(2029, 1, 1)  # the server lists at most 1,000 times
 
@@ -59,7 +61,7 @@ class OwnTemporal:
     def kill(self) -> None:
         process = psutil.Process(json.loads(self._pid_file.read_text())["pid"])
         process.kill()
-        process.wait(10)
+        process.wait(DEADLINE_S)
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ async def test_a_run_missed_in_an_outage_is_made_up_for_with_the_business_date_t
     orders = await seed_orders(systems, 30)
     client = await own_temporal.start()
     await add_search_attributes(client)
-    run_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)
+    run_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=APPLIED_WITHIN_S)
     cutoff_at = run_at + timedelta(seconds=1)
     settings = Settings(schedule_time_local=run_at.time(), cutoff_time_local=cutoff_at.time())
     await apply_schedule(client, settings, run_at.date())

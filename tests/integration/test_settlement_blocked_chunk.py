@@ -58,7 +58,7 @@ async def test_a_chunk_that_hangs_holds_one_slot_while_300_others_close(systems:
     ):
         handle = await start_batch(environment.client, batch_id, opening)
         await gate.reached()
-        await eventually(others_closed, deadline_s=100)
+        await eventually(others_closed)
         assert (await systems.store.chunks.fetch_chunk(batch_id, SLOW_CHUNK_INDEX)).state == ChunkState.PLANNED
 
         async def waits_for_the_slow_one_alone() -> bool:

@@ -39,6 +39,8 @@ from workflows.settle_batch import SettleBatchWorkflow
 
 COMPLETED = WorkflowExecutionStatus.COMPLETED
 TERMINATED = WorkflowExecutionStatus.TERMINATED
+# A chunk that runs under its id, or is closed, is read until there is an answer, however busy the machine is.
+PATIENT_READS_S = (1_200,)
 
 
 async def fetch_run_ids(client: Client, workflow_id: str) -> set[str]:
@@ -76,7 +78,7 @@ async def test_a_batch_started_again_after_its_end_is_joined_and_repeats_nothing
         handle_again, result_again = await settle(client, batch_id, opening)
     assert result_again == result
     assert list((await handle_again.fetch_history()).events) == list(history.events)
-    assert len(await fetch_run_ids(client, batch_id)) == 1
+    assert len(await eventually(lambda: fetch_run_ids(client, batch_id))) == 1
     await require_settled(systems, result, opening, orders)
     await require_clean(systems, len(orders.records))
 
@@ -112,8 +114,9 @@ async def test_two_batches_at_once_over_the_same_orders_settle_each_order_once_a
 
 @pytest.mark.parametrize("is_terminated", [True, False], ids=["terminated", "cancelled"])
 async def test_a_batch_started_again_after_an_operator_ended_it_reads_the_closed_chunks_and_settles_the_others(
-    client: Client, systems: Systems, batch_id: str, *, is_terminated: bool
+    client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch, *, is_terminated: bool
 ) -> None:
+    monkeypatch.setattr(limits, "CHUNK_READ_DEADLINES_S", PATIENT_READS_S)
     chunk_count, slow_chunk_index = 9, 5
     orders = await seed_orders(systems, chunk_count * 10)
     opening = opening_of(batch_id, chunk_size=10, window=1)
@@ -154,8 +157,10 @@ async def test_a_batch_started_again_after_an_operator_ended_it_reads_the_closed
 
 @pytest.mark.parametrize("is_terminated", [False, True], ids=["completes", "is terminated"])
 async def test_a_chunk_that_runs_under_its_id_already_is_waited_for_and_run_again_only_if_it_failed(
-    client: Client, systems: Systems, batch_id: str, *, is_terminated: bool
+    client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch, *, is_terminated: bool
 ) -> None:
+    if not is_terminated:
+        monkeypatch.setattr(limits, "CHUNK_READ_DEADLINES_S", PATIENT_READS_S)
     orders = await seed_orders(systems, 30)
     opening = opening_of(batch_id, chunk_size=10, window=3)
     await freeze(systems, opening)
@@ -201,9 +206,10 @@ async def test_a_chunk_that_runs_under_its_id_already_is_waited_for_and_run_agai
 
 @pytest.mark.parametrize("is_to_the_beginning", [True, False], ids=["to the beginning", "by one step"])
 async def test_a_batch_reset_while_a_chunk_runs_waits_for_it_and_repeats_nothing(
-    client: Client, systems: Systems, batch_id: str, *, is_to_the_beginning: bool
+    client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch, *, is_to_the_beginning: bool
 ) -> None:
     """The new run finds the ids of its chunks taken, or goes on with those that run."""
+    monkeypatch.setattr(limits, "CHUNK_READ_DEADLINES_S", PATIENT_READS_S)
     chunk_count, slow_chunk_index = 5, 2
     orders = await seed_orders(systems, chunk_count * 10)
     opening = opening_of(batch_id, chunk_size=10, window=2)

@@ -27,6 +27,7 @@ from tests.settlements import (
     fetch_events,
     freeze,
     held,
+    let_no_timeout_decide,
     of_type,
     opening_of,
     replaced,
@@ -177,8 +178,9 @@ async def test_a_chunk_ended_while_its_credits_are_under_way_is_held_as_unknown_
 
 
 async def test_a_chunk_cancelled_while_it_is_settled_at_once_takes_no_further_step(
-    client: Client, systems: Systems, batch_id: str
+    client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    let_no_timeout_decide(monkeypatch)
     await seed_orders(systems, CHUNK_SIZE)
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     await freeze(systems, opening)

@@ -11,6 +11,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
+from domain.control_totals import sum_outcome_totals
 from domain.errors import InvariantViolationError, UnavailableError
 from domain.identifiers import chunk_workflow_id
 from schemas.batches import OutcomeTotals
@@ -18,8 +19,10 @@ from schemas.workflows import ChunkRef
 from settling import both_steps
 from settling.systems import Systems
 from tests.settlements import (
+    eventually,
     fetch_events,
     freeze,
+    let_no_timeout_decide,
     of_type,
     opening_of,
     replaced,
@@ -28,6 +31,7 @@ from tests.settlements import (
     settle,
     start_chunk_by_hand,
 )
+from workflows.activity_options import AT_ONCE
 
 ORDER_PREFIX = "ORDER-"
 ACCOUNT_PREFIX = "A00"
@@ -154,31 +158,72 @@ async def test_every_timeout_in_the_histories_is_the_configured_one(
 async def test_a_chunk_that_is_not_settled_at_once_in_time_is_settled_step_by_step(
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A local activity's timeouts are in no history. One chunk more is started than there are slots, and has none."""
-    orders = await seed_orders(systems, 30)
-    opening = opening_of(batch_id, chunk_size=10, window=LOCAL_ACTIVITY_SLOT_COUNT + 1)
-    tried: set[int] = set()
+    """A local activity's timeouts are in no history."""
+    assert AT_ONCE["start_to_close_timeout"] == timedelta(seconds=LOCAL_ACTIVITY_TIMEOUT_S)
+    orders = await seed_orders(systems, 20)
+    opening = opening_of(batch_id, chunk_size=10, window=2)
 
-    async def settle_chunk(*arguments: ChunkRef) -> OutcomeTotals:
-        tried.add(arguments[-1].chunk_index)
+    async def settle_chunk(*_: object) -> OutcomeTotals:
         await asyncio.Event().wait()
         raise AssertionError("It was left to run.")
 
     monkeypatch.setattr(both_steps, "settle_chunk", settle_chunk)
-    async with running_worker(client, batch_id, systems) as worker:
+    async with running_worker(client, batch_id, systems):
         _, result = await settle(client, batch_id, opening)
     assert result.totals.settled == orders.settled
-    assert worker.config()["max_concurrent_local_activities"] == LOCAL_ACTIVITY_SLOT_COUNT == len(tried)
-    for chunk_index in range(LOCAL_ACTIVITY_SLOT_COUNT + 1):
+    for chunk_index in range(2):
         events = await fetch_events(client, chunk_workflow_id(batch_id, chunk_index))
         first = of_type(events, EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)[0]
         waited_s = (first.event_time.ToDatetime() - events[0].event_time.ToDatetime()).total_seconds()
-        assert LOCAL_ACTIVITY_TIMEOUT_S <= waited_s < LOCAL_ACTIVITY_TIMEOUT_S + LOCAL_ACTIVITY_QUEUE_S
+        assert waited_s >= LOCAL_ACTIVITY_TIMEOUT_S
+
+
+async def test_a_chunk_that_waits_too_long_for_a_slot_is_settled_step_by_step_without_a_try(
+    client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One chunk more is started than there are slots: when one is free, it has waited for longer than it may."""
+    assert AT_ONCE["schedule_to_start_timeout"] == timedelta(seconds=LOCAL_ACTIVITY_QUEUE_S)
+    let_no_timeout_decide(monkeypatch)
+    orders = await seed_orders(systems, 10 * (LOCAL_ACTIVITY_SLOT_COUNT + 1))
+    opening = opening_of(batch_id, chunk_size=10, window=1)
+    await freeze(systems, opening)
+    await systems.store.batches.start_batch(batch_id)
+    tried: set[int] = set()
+    are_slots_free = asyncio.Event()
+
+    async def settle_chunk(*arguments: ChunkRef) -> OutcomeTotals:
+        tried.add(arguments[-1].chunk_index)
+        await are_slots_free.wait()
+        raise UnavailableError("A system was away.")
+
+    async def are_slots_taken() -> bool:
+        return len(tried) == LOCAL_ACTIVITY_SLOT_COUNT
+
+    async def is_last_in_hand() -> bool:
+        events = await fetch_events(client, last.id)
+        return bool(of_type(events, EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED))
+
+    monkeypatch.setattr(both_steps, "settle_chunk", settle_chunk)
+    async with running_worker(client, batch_id, systems) as worker:
+        first = [
+            await start_chunk_by_hand(client, batch_id, opening, chunk_index)
+            for chunk_index in range(LOCAL_ACTIVITY_SLOT_COUNT)
+        ]
+        await eventually(are_slots_taken)
+        monkeypatch.setitem(AT_ONCE, "schedule_to_start_timeout", timedelta(microseconds=1))
+        last = await start_chunk_by_hand(client, batch_id, opening, LOCAL_ACTIVITY_SLOT_COUNT)
+        await eventually(is_last_in_hand)
+        are_slots_free.set()
+        results = [await chunk.result() for chunk in (*first, last)]
+    assert sum_outcome_totals(results).settled == orders.settled
+    assert worker.config()["max_concurrent_local_activities"] == LOCAL_ACTIVITY_SLOT_COUNT
+    assert tried == set(range(LOCAL_ACTIVITY_SLOT_COUNT))
 
 
 async def test_a_chunks_history_is_as_long_and_as_big_for_2000_orders_as_for_one_and_names_none_of_them(
-    client: Client, systems: Systems, batch_id: str
+    client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    let_no_timeout_decide(monkeypatch)
     await seed_orders(systems, 2_001, prefix=ORDER_PREFIX)
     opening = opening_of(batch_id, chunk_size=2_000, window=2)
     async with running_worker(client, batch_id, systems):

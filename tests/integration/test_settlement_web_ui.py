@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
@@ -21,6 +22,7 @@ from tests.settlements import (
     fetch_current_details,
     fetch_events,
     held,
+    let_no_timeout_decide,
     of_type,
     opening_of,
     payload_text,
@@ -37,8 +39,9 @@ ACTIVITY_EVENTS = (EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, EventType.EVENT
 
 
 async def test_a_batch_and_its_chunks_say_what_they_are_and_what_every_activity_is_for(
-    client: Client, systems: Systems, batch_id: str
+    client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    let_no_timeout_decide(monkeypatch)
     await seed_orders(systems, 50)
     opening = opening_of(batch_id, chunk_size=20, window=2)
     async with running_worker(client, batch_id, systems):
@@ -147,7 +150,11 @@ async def test_a_batch_is_found_by_its_typed_search_attributes_while_it_runs_and
     assert await found_by("SettleExceptionItemCount > 10") == set()
     assert await found_by("SettleBusinessDate >= '2026-11-22' AND SettleSource = 'manual'") == {batch_id}
     chunk_ids = {chunk_workflow_id(batch_id, chunk_index) for chunk_index in range(3)}
-    assert await found_by("WorkflowType = 'SettleChunkWorkflow'") == chunk_ids
+
+    async def are_all_chunks_found() -> bool:
+        return await found_by("WorkflowType = 'SettleChunkWorkflow'") == chunk_ids
+
+    await eventually(are_all_chunks_found)
     attributes = (await handle.describe()).typed_search_attributes
     assert attributes[BATCH_ID] == batch_id
     assert attributes[BATCH_STATE] == BatchState.CLOSED

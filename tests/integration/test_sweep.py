@@ -198,8 +198,8 @@ async def test_what_is_young_or_runs_or_is_closed_is_left_alone(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "SWEEP_GRACE_S", 60)
-    settings = settings.model_copy(update={"batch_wait_s_max": 60.0})
+    monkeypatch.setattr(limits, "SWEEP_GRACE_S", 1_200)
+    settings = settings.model_copy(update={"batch_wait_s_max": 1_200.0})
     store = systems.store
     await seed_orders(systems, ORDER_COUNT)
     gate = Gate()

@@ -14,7 +14,7 @@ from tests.settlements import require_clean, seed_orders
 
 ORDER_COUNT = 100_000
 SEND_SLICE = 5_000
-DEADLINE_S = 240
+DEADLINE_S = 600
 
 
 @pytest.mark.timeout(DEADLINE_S * 2)

@@ -25,7 +25,7 @@ MALFORMED_COUNT = 500
 INSTANCES = ("a", "b", "c")
 KILL_COUNT = 6
 LEAVE_COUNT = 3
-DEADLINE_S = 240
+DEADLINE_S = 600
 MALFORMED = (b"", b"{", b"[]", b'{"schema_version": 1}', b"\xff\xfe", b"null", b'{"amount_minor": NaN}')
 
 SIZES = {"SETTLE_INTAKE_BATCH_SIZE": "3000", "SETTLE_BATCH_WAIT_S_MAX": "3", "SETTLE_CHUNK_SIZE": "1000"}

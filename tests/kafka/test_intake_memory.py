@@ -16,7 +16,7 @@ BULK_ORDER_COUNT = 1_000
 SINGLE_SHARE = 10  # one order in so many comes alone
 FEW, MANY = 30_000, 300_000
 GROWTH_MAX = 1.25
-DEADLINE_S = 150
+DEADLINE_S = 600
 
 
 def plan_burst(order_count: int) -> Iterator[Record]:

@@ -21,7 +21,7 @@ async def linked(directory: Path) -> AsyncIterator[tuple[Link, int, "asyncio.Que
         lambda reader, writer: accepted.put_nowait((reader, writer)), directory / "socket"
     )
     link = Link(lambda: asyncio.open_unix_connection(directory / "socket"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         try:
             yield link, await link.listen_on_port(), accepted
         finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -19,13 +20,21 @@ class Buckets:
         self.answers = list(answers)
         self.asked: list[tuple[str, int, int | None]] = []
         self.promised: list[bool] = []
+        self.on_asked: Callable[[], None] = lambda: None
 
     async def take_credits(
         self, batch_id: str, order_count: int, credits_per_s: int | None, *, is_promised: bool
     ) -> CreditTurn:
         self.asked.append((batch_id, order_count, credits_per_s))
         self.promised.append(is_promised)
+        self.on_asked()
         return self.answers.pop(0)
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No turn is too late because the machine is busy."""
+    monkeypatch.setattr(limits, "CREDIT_TURN_LATE_S_MAX", 1_200)
 
 
 async def test_a_turn_that_was_taken_is_used_when_it_begins() -> None:
@@ -36,7 +45,8 @@ async def test_a_turn_that_was_taken_is_used_when_it_begins() -> None:
     assert buckets.asked == [("B1", 3, 7)]
 
 
-async def test_a_short_wait_is_waited_on_the_spot_and_the_promise_is_told() -> None:
+async def test_a_short_wait_is_waited_on_the_spot_and_the_promise_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CREDIT_TURN_WAIT_S_MAX", 1_200)
     buckets = Buckets(CreditTurn(is_taken=False, wait_s=0.01, is_promised=True), NOW)
     await CreditTurns(buckets, 1).take("B1", 1)
     assert buckets.promised == [False, True]
@@ -70,6 +80,7 @@ async def test_a_turn_that_was_slept_through_is_not_used(monkeypatch: pytest.Mon
     taking = asyncio.create_task(CreditTurns(buckets, 1).take("B1", 1))
     await asyncio.sleep(0)
     time.sleep(0.05)  # noqa: ASYNC251 (the process is suspended)
+    buckets.on_asked = lambda: monkeypatch.setattr(limits, "CREDIT_TURN_LATE_S_MAX", 1_200)  # it is not, from now on
     await taking
     assert len(buckets.promised) == 2
 

@@ -8,7 +8,7 @@ from tests.settlements import eventually
 
 THREAD_COUNT = 3
 QUEUE_SIZE = 4
-TIMEOUT_S = 10
+TIMEOUT_S = 120
 
 
 def takes(pool: RejectingPool, task: Callable[[], None]) -> bool:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from messaging.relay import ResultTopic, run_relay
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import held, rejected, settle
 from tests.doubles.settlement_store import MemorySettlementStore
-from tests.settlements import eventually, replaced
+from tests.doubles.settlement_store import outbox as memory_outbox
+from tests.settlements import DEADLINE_S, eventually, replaced
 
 ORDER_IDS = [f"O{n}" for n in range(20)]
 Send = Callable[[str], Awaitable[None]]
@@ -87,7 +89,7 @@ async def relaying(store: SettlementStore, broker: Broker, relay_id: str = "R1")
         yield
     finally:
         stop.set()
-        async with asyncio.timeout(limits.RELAY_GRACEFUL_STOP_S):
+        async with asyncio.timeout(DEADLINE_S):
             await relay
 
 
@@ -241,13 +243,22 @@ async def test_pauses_grow_to_a_bound_and_are_short_again_after_a_success(
 async def test_leases_are_kept_while_kafka_acknowledges_nothing(
     store: SettlementStore, broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(limits, "RELAY_LEASE_S", 0.2)
+    """The store's clock goes on by most of a lease with each renewal, however long one takes."""
     monkeypatch.setattr(limits, "RELAY_GRACEFUL_STOP_S", 0.2)
     await settle(store, ORDER_IDS, "B1")
     broker.is_silent = True
-    async with asyncio.timeout(30):
+    now_s = 0.0
+    monkeypatch.setattr(memory_outbox, "time", SimpleNamespace(monotonic=lambda: now_s))
+
+    async def lease_buckets(*arguments: Any) -> Any:
+        nonlocal now_s
+        now_s += 0.9 * limits.RELAY_LEASE_S
+        return await store.outbox.lease_buckets(*arguments)
+
+    relayed = replaced(store, "lease_buckets", lease_buckets)
+    async with asyncio.timeout(DEADLINE_S):
         stop = asyncio.Event()
-        relay = asyncio.create_task(run_relay(store.outbox, ResultTopic("results", broker.open_producer), "R1", stop))
+        relay = asyncio.create_task(run_relay(relayed.outbox, ResultTopic("results", broker.open_producer), "R1", stop))
 
         async def has_waited_long() -> bool:
             return len(caplog.records) > 40  # each of them a renewal
@@ -263,7 +274,7 @@ async def test_leases_are_kept_while_kafka_acknowledges_nothing(
 async def test_a_relay_that_loses_its_lease_in_a_row_marks_nothing_and_the_other_delivers_it(
     store: SettlementStore, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "RELAY_RENEW_INTERVAL_S", 0.5)
+    monkeypatch.setattr(limits, "RELAY_RENEW_INTERVAL_S", 1_200)  # within the row it does not look
     await settle(store, ORDER_IDS, "B1")
     is_first = True
 
@@ -276,7 +287,12 @@ async def test_a_relay_that_loses_its_lease_in_a_row_marks_nothing_and_the_other
             await store.outbox.lease_buckets("rival", 0.3)
         return found
 
-    async with relaying(replaced(store, "fetch_outcomes", fetch_outcomes), broker):
+    async def mark_delivered(*arguments: Any) -> Any:
+        monkeypatch.setattr(limits, "RELAY_RENEW_INTERVAL_S", 0.01)
+        return await store.outbox.mark_delivered(*arguments)
+
+    losing = replaced(store, "fetch_outcomes", fetch_outcomes)
+    async with relaying(replaced(losing, "mark_delivered", mark_delivered), broker):
         await eventually(lambda: is_empty(store))
     assert sorted(broker.outcomes) == sorted([(order_id, 1) for order_id in ORDER_IDS] * 2)
 

@@ -1,0 +1,23 @@
+"""`settle` as it is installed, but that waits for servers and answers for as long as a busy machine takes."""
+
+import sys
+
+from domain import limits
+
+PATIENCE_S = 120
+
+for bound in (
+    "CONTROL_ANSWER_TIMEOUT_S",
+    "DATABASE_CONNECT_TIMEOUT_S",
+    "KAFKA_CONNECT_TIMEOUT_S",
+    "SCHEDULE_TRIGGER_TIMEOUT_S",
+    "TEMPORAL_CONNECT_TIMEOUT_S",
+    "TEMPORAL_RPC_TIMEOUT_S",
+):  # before anything is built from them
+    setattr(limits, bound, PATIENCE_S)
+
+from starters.cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.argv[0] = "settle"
+    main()
