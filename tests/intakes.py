@@ -181,3 +181,8 @@ async def set_topic(settings: Settings, topic: str, name: str, value: int) -> No
 async def is_logged(caplog: pytest.LogCaptureFixture, text: str, count: int) -> bool:
     """Whether this process said something at least so often."""
     return sum(text in record.getMessage() for record in caplog.records) >= count
+
+
+async def no_client_is_left() -> bool:
+    """Whether nothing of a Kafka client is at work in this event loop."""
+    return not [task for task in asyncio.all_tasks() if "aiokafka" in repr(task)]
