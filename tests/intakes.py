@@ -88,6 +88,20 @@ async def running_intake(settings: Settings, store: SettlementStore) -> AsyncIte
             await serving
 
 
+async def commit(settings: Settings, partition: int, offset: int) -> None:
+    """Have intake, which must not run, begin at an offset of a partition."""
+    consumer = AIOKafkaConsumer(
+        **connection_arguments(settings), group_id=settings.topics.intake_group, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        place = TopicPartition(settings.topics.overdue, partition)
+        consumer.assign([place])
+        await consumer.commit({place: offset})
+    finally:
+        await consumer.stop()
+
+
 async def fetch_lag(settings: Settings) -> int:
     """How many records of the topic are not committed yet."""
     consumer = AIOKafkaConsumer(
