@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
 
 from domain import limits
+from messaging.stopping import stop_in_time
 
 _log = logging.getLogger(__name__)
 
@@ -56,15 +57,8 @@ class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
         if self._polling:
             self._polling.cancel()
             await asyncio.gather(self._polling, return_exceptions=True)
-        stopping = asyncio.create_task(self._consumer.stop())
-        await asyncio.wait({stopping}, timeout=limits.KAFKA_STOP_TIMEOUT_S)
-        if not stopping.done():
-            # It waits for a broker that does not answer. Without connections it ends.
-            await self._consumer._client.close()
-            await asyncio.wait({stopping}, timeout=limits.KAFKA_STOP_TIMEOUT_S)
-            stopping.cancel()
-        # However it ended, another consumer takes its place.
-        await asyncio.gather(stopping, return_exceptions=True)
+        # However it ends, another consumer takes its place.
+        await stop_in_time(self._consumer)
 
     @property
     def is_paused(self) -> bool:

@@ -16,6 +16,7 @@ from domain import limits
 from domain.errors import SettingsError, UnavailableError
 from messaging.dead_letter_reading import DeadLetterReader
 from messaging.header_names import read_any_header_name
+from messaging.stopping import stop_in_time
 from runtime.settings import Settings
 
 # Kafka's error codes.
@@ -93,7 +94,7 @@ async def open_dead_letter_reader(settings: Settings) -> AsyncIterator[DeadLette
             await consumer.start()
         yield DeadLetterReader(consumer, settings.topics.dead_letters, partitions)
     finally:
-        await consumer.stop()
+        await stop_in_time(consumer)
 
 
 def instance_id_of(settings: Settings) -> str:
@@ -110,8 +111,9 @@ async def open_producer(settings: Settings, *, idempotent: bool) -> AsyncIterato
         idempotent: whether a record that the producer itself sends again is stored once, in order; the embedded
             broker does not know how.
 
-    At the end it is given some time to send what it has; what is unsent then is dropped. Where it is idempotent a
-    record waits without end for brokers that are away, and arrives once.
+    At the end it is given some time to send what it has; what is unsent then may still be sent while the process
+    lives, and is dropped with it. Where it is idempotent a record waits without end for brokers that are away, and
+    arrives once.
 
     Raises:
         SettingsError: no broker is set.
@@ -131,16 +133,7 @@ async def open_producer(settings: Settings, *, idempotent: bool) -> AsyncIterato
             await producer.start()
         yield producer
     finally:
-        await _stop(producer)
-
-
-async def _stop(producer: AIOKafkaProducer) -> None:
-    try:
-        async with asyncio.timeout(limits.KAFKA_STOP_TIMEOUT_S):
-            await producer.stop()
-    except TimeoutError:
-        # The brokers are away. The client would wait for them without end.
-        await producer.client.close()
+        await stop_in_time(producer)
 
 
 async def fetch_partitions(settings: Settings, topic: str) -> list[int]:
@@ -228,10 +221,8 @@ async def _reachable(settings: Settings) -> AsyncIterator[None]:
 
 
 def _new_topic(name: str) -> NewTopic:
-    topic = NewTopic(name, limits.TOPIC_PARTITION_COUNT, 1)
-    # The client refuses this in the constructor; the protocol has it.
-    topic.replication_factor = _BROKERS_DEFAULT
-    return topic
+    # The client takes the brokers' default only with an assignment of replicas; an empty one leaves that to them, too.
+    return NewTopic(name, limits.TOPIC_PARTITION_COUNT, _BROKERS_DEFAULT, replica_assignments={})
 
 
 def _unreachable(settings: Settings, error: BaseException) -> UnavailableError:

@@ -89,6 +89,20 @@ async def running_intake(settings: Settings, store: SettlementStore) -> AsyncIte
             await serving
 
 
+async def commit(settings: Settings, partition: int, offset: int) -> None:
+    """Have intake, which must not run, begin at an offset of a partition."""
+    consumer = AIOKafkaConsumer(
+        **connection_arguments(settings), group_id=settings.topics.intake_group, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        place = TopicPartition(settings.topics.overdue, partition)
+        consumer.assign([place])
+        await consumer.commit({place: offset})
+    finally:
+        await consumer.stop()
+
+
 async def fetch_lag(settings: Settings) -> int:
     """How many records of the topic are not committed yet."""
     consumer = AIOKafkaConsumer(
@@ -182,3 +196,8 @@ async def set_topic(settings: Settings, topic: str, name: str, value: int) -> No
 async def is_logged(caplog: pytest.LogCaptureFixture, text: str, count: int) -> bool:
     """Whether this process said something at least so often."""
     return sum(text in record.getMessage() for record in caplog.records) >= count
+
+
+async def no_client_is_left() -> bool:
+    """Whether nothing of a Kafka client is at work in this event loop."""
+    return not [task for task in asyncio.all_tasks() if "aiokafka" in repr(task)]

@@ -1,11 +1,12 @@
 """Batches of records as other clients can send them and aiokafka's producer cannot."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 UNCOMPRESSED = 0
 LZ4 = 3
+BAD_HEADER = ("\ufffd\ufffdname", b"1")
 
 
 class _BadName(str):
@@ -16,8 +17,10 @@ class _BadName(str):
         return b"\xff\xfe" + super().encode()
 
 
-def batch_with_bad_header_name(values: Sequence[bytes], bad_index: int, compression: int = UNCOMPRESSED) -> bytes:
-    """A batch in which one record has a header whose name is not UTF-8."""
+def batch_with_bad_header_names(
+    values: Sequence[bytes], bad_indexes: Collection[int], compression: int = UNCOMPRESSED
+) -> bytes:
+    """A batch in which some records have a header whose name is not UTF-8: `BAD_HEADER`, as it is read."""
     builder = _DefaultRecordBatchBuilderPy(
         magic=2,
         compression_type=compression,
@@ -28,6 +31,6 @@ def batch_with_bad_header_name(values: Sequence[bytes], bad_index: int, compress
         batch_size=1_000_000,
     )
     for index, value in enumerate(values):
-        headers = [(_BadName("name"), b"1")] if index == bad_index else []
+        headers = [(_BadName("name"), b"1")] if index in bad_indexes else []
         builder.append(index, timestamp=1_700_000_000_000, key=None, value=value, headers=headers)
     return bytes(builder.build())

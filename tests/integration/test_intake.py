@@ -17,6 +17,8 @@ from schemas.orders import OrderRecord
 from settling.systems import Systems
 from tests.intakes import (
     announce_orders,
+    commit,
+    count_items,
     fetch_dead_letters,
     intake_settings,
     running_intake,
@@ -26,7 +28,7 @@ from tests.intakes import (
     until_taken_in,
 )
 from tests.malformed_records import plan_records
-from tests.raw_batches import batch_with_bad_header_name
+from tests.raw_batches import BAD_HEADER, LZ4, batch_with_bad_header_names
 from tests.settlements import NOW, load_orders, require_clean, running_worker, seed_orders
 
 
@@ -89,17 +91,28 @@ async def test_every_kind_of_malformed_record_has_its_fate_and_stops_no_good_one
     assert report.rejected.order_count == report.orders
 
 
-async def test_a_header_whose_name_is_not_utf_8_stops_nothing(
+async def test_headers_whose_names_are_not_utf_8_stop_nothing_wherever_intake_begins_to_read(
     client: Client, systems: Systems, kafka_settings: Settings, batch_id: str
 ) -> None:
     settings = intake_settings(kafka_settings, batch_id)
     await create_topics(settings)
-    orders = await seed_orders(systems, 3, bad_rate=0)
+    orders = await seed_orders(systems, 60, bad_rate=0)
     values = [event.model_dump_json().encode() for event in plan_events(orders.records, NOW)]
-    await send_batch(settings, batch_with_bad_header_name(values, 1))
+    await send_batch(settings, batch_with_bad_header_names(values[:30], {4, 5, 29}, LZ4))
+    await send_batch(settings, batch_with_bad_header_names([*values[30:50], b"{"], {0, 20}))
+    await send_records(settings, [(None, value, ()) for value in values[50:55]], partition=1)
+    # Within a batch, between two records with such names.
+    await commit(settings, 0, 5)
+    async with running_intake(settings, systems.store):
+        await until_taken_in(settings)
+    assert await count_items(systems) == 50
+    await send_batch(settings, batch_with_bad_header_names([*values[55:], *values[:5]], range(10), LZ4))
     await take_in(client, systems, settings)
-    await require_clean(systems, 3)
-    assert await fetch_dead_letters(settings) == []
+    report = await require_clean(systems, 60)
+    assert (report.settled.order_count, report.duplicates) == (60, 0)
+    [letter] = await fetch_dead_letters(settings)
+    assert (letter.original_partition, letter.original_offset, letter.error_class) == (0, 50, PoisonClass.NOT_JSON)
+    assert (letter.value, letter.headers) == (b"{", [BAD_HEADER])
 
 
 async def test_an_order_announced_again_is_a_duplicate_a_conflict_or_settled_by_what_became_of_it(

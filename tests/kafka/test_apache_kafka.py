@@ -11,11 +11,13 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from domain import limits
 from local_stack.ports import accepts_connections
 from runtime.kafka import create_topics, open_producer
 from runtime.settings import Settings
 from tests.apache_kafka.broker import ApacheKafka
 from tests.apache_kafka.errors import ApacheKafkaError
+from tests.intakes import no_client_is_left
 from tests.settlements import eventually
 
 RECORD_COUNT = 1_000
@@ -80,6 +82,22 @@ async def test_a_record_whose_acknowledgement_was_lost_is_there_once(own_apache_
         own_apache_kafka.resume()
         await sending
     assert await read_all(settings) == Counter([*values_from(0), b"sent twice"])
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+async def test_of_a_producer_that_could_not_send_all_at_its_stop_nothing_stays_once_the_broker_is_back(
+    own_apache_kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch, *, idempotent: bool
+) -> None:
+    monkeypatch.setattr(limits, "KAFKA_STOP_TIMEOUT_S", 1)
+    settings = settings_of(own_apache_kafka)
+    await create_topics(settings)
+    async with open_producer(settings, idempotent=idempotent) as producer:
+        await send_all(producer, settings, values_from(0))
+        own_apache_kafka.pause()
+        await producer.send(settings.topics.overdue, b"unsent")
+    assert not await no_client_is_left()
+    own_apache_kafka.resume()
+    await eventually(no_client_is_left)
 
 
 async def has_request_in_flight(producer: AIOKafkaProducer) -> bool:

@@ -38,6 +38,7 @@ from tests.intakes import (
     fetch_lag,
     intake_settings,
     is_logged,
+    no_client_is_left,
     running_intake,
     send_records,
     set_topic,
@@ -277,3 +278,5 @@ async def test_a_source_starts_and_stops_in_time_whatever_the_broker_does(own_ap
         with pytest.raises(KafkaConnectionError):
             await late.start()
         await late.stop()
+    own_apache_kafka.resume()
+    await eventually(no_client_is_left)

@@ -11,15 +11,8 @@ from domain import limits
 from messaging.record_source import Polled, RecordSource
 
 
-class SilentClient:
-    async def close(self) -> None:
-        pass
-
-
 class SilentConsumer:
     """Waits for an answer that does not come, whatever it is asked."""
-
-    _client = SilentClient()
 
     async def start(self) -> None:
         await asyncio.Event().wait()
