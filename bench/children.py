@@ -87,9 +87,9 @@ async def _run(settings: Settings, chunk_count: int) -> tuple[list[int], float]:
     client = await connect_temporal(settings)
     none = NoActivities(chunk_count, settings.batch_settings)
     activities: list[Callable[..., Any]] = [
-        none.filling.freeze_batch,
+        none.freeze_batch,
         none.settle_chunk,
-        none.batches.close_batch,
+        none.close_batch,
     ]
     opening = plan_manual_opening(settings.batch_settings, datetime.now(UTC), batch_id="children")
     async with Worker(
