@@ -12,6 +12,7 @@
     ├── SettingsError             a setting is malformed
     ├── WrongCallError            a command was called with values that make no sense
     ├── ChunkDataError            the data of a chunk's items, or a bug that they meet, made its step fail: isolate them
+    ├── OffersRefusedError        the settlement store cannot take an order that was offered: find it by halves
     ├── UnansweredForTooLongError the Fund Platform gave no answer for as long as it is asked
     ├── ChunkUnfinishedError      a chunk has no result yet; ask again
     ├── UnavailableError          a system could not be reached, or is not ready; what was asked had no effect
@@ -83,6 +84,19 @@ class ChunkDataError(SettleError):
         self.detail = detail
         self.item_start = item_start
         self.item_end = item_end
+
+
+class OffersRefusedError(SettleError):
+    """The settlement store cannot take the first of the offers, or one of them; nothing was taken in.
+
+    Args:
+        offer_count: how many they are.
+        reason: what the store said.
+    """
+
+    def __init__(self, offer_count: int, reason: str) -> None:
+        super().__init__(reason)
+        self.offer_count = offer_count
 
 
 class UnansweredForTooLongError(SettleError):

@@ -11,14 +11,20 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from domain import limits
-from domain.errors import DataError, SettleError, TooManyBatchesError, UnansweredError, UnavailableError
-from messaging.batch_filling import BatchFilling, OffersRefusedError
+from domain.errors import (
+    DataError,
+    OffersRefusedError,
+    SettleError,
+    TooManyBatchesError,
+    UnansweredError,
+    UnavailableError,
+)
 from messaging.dead_letter import DeadLetterTopic, header_values
 from messaging.decoding import (
     Announcement,
@@ -30,7 +36,7 @@ from messaging.decoding import (
     store_refusal_of,
 )
 from messaging.record_source import Polled, RecordSource
-from schemas.batches import OfferedOrder
+from schemas.batches import AppendedOffers, OfferedOrder
 from settlement_store.port import SettlementStore
 
 RETRIED_ERRORS = (KafkaError, TooManyBatchesError, UnavailableError, UnansweredError)
@@ -51,6 +57,28 @@ class PressureSettings(NamedTuple):
     batch_stuck_s: float
 
 
+class Filling(Protocol):
+    """The batch that orders are taken into, as intake needs it; `settling.intake_filling` has it."""
+
+    @property
+    def due_in_s(self) -> float:
+        """When the open batch has to be frozen; infinity if there is none."""
+
+    async def append(self, orders: Sequence[OfferedOrder]) -> AppendedOffers:
+        """Append the first of the orders, as many as the batch has room for; atomic.
+
+        Raises:
+            OffersRefusedError: the data of at least one of the orders are at fault.
+            TooManyBatchesError: no batch is open, and none can be opened now.
+        """
+
+    async def freeze_when_due(self) -> None:
+        """Freeze and start the open batch if it is full or old enough."""
+
+    async def freeze(self) -> None:
+        """Freeze and start the open batch, if there is one. Idempotent."""
+
+
 class _StoppedError(Exception):
     """The process was told to end while records were in hand."""
 
@@ -62,7 +90,7 @@ class Intake:
         self,
         source: RecordSource,
         store: SettlementStore,
-        filling: BatchFilling,
+        filling: Filling,
         dead_letters: DeadLetterTopic,
         pressure: PressureSettings,
     ) -> None:

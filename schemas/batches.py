@@ -171,6 +171,13 @@ class AppendResult(NamedTuple):
     unanswered_conflict_order_ids: tuple[str, ...]
 
 
+class AppendedOffers(NamedTuple):
+    """How many orders of an offer, from its start, have their fate now; and which of these are conflicts."""
+
+    offer_count: int
+    conflict_order_ids: tuple[str, ...]
+
+
 class StoredException(NamedTuple):
     """An exception item as stored, with its frozen payload; `is_latest`: no later item has its order's claim."""
 

@@ -10,7 +10,6 @@ from temporalio.service import RPCError
 
 from domain import limits
 from domain.errors import UnavailableError
-from messaging.batch_filling import BatchFilling, FillingSettings
 from messaging.dead_letter import DeadLetterTopic
 from messaging.intake import Intake, PressureSettings
 from messaging.record_source import RecordSource
@@ -20,6 +19,7 @@ from runtime.settings import Settings
 from runtime.temporal import connect_temporal
 from schemas.batches import BatchOpening
 from settlement_store.port import SettlementStore
+from settling.intake_filling import BatchFilling, FillingSettings
 
 _log = logging.getLogger(__name__)
 

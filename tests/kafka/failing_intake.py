@@ -12,9 +12,9 @@ from typing import Any
 import asyncpg
 
 from domain import limits
-from messaging.batch_filling import BatchFilling
 from messaging.record_source import RecordSource
 from settlement_store.postgres import filling
+from settling.intake_filling import BatchFilling
 from starters.intake import intake
 from workers.intake import BatchStarter
 

@@ -15,12 +15,12 @@ from domain import limits
 from domain.batch_openings import BatchSettings
 from domain.business_days import BusinessCalendar
 from domain.errors import BatchNotFoundError, DataError, UnansweredError, UnavailableError
-from messaging.batch_filling import BatchFilling, FillingSettings
 from messaging.dead_letter import DeadLetterTopic
 from messaging.decoding import Poison, PoisonClass
 from messaging.intake import Intake, PressureSettings
 from messaging.record_source import Polled, RecordSource
 from schemas.batches import AppendResult, BatchOpening, OfferedOrder
+from settling.intake_filling import BatchFilling, FillingSettings
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.doubles.settlement_store.filling import MemoryFilling
 from tests.doubles.settlement_store.state import StoreState

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from domain import limits
 from domain.batch_openings import BatchSettings, plan_kafka_opening
-from domain.errors import BatchNotOpenError, DataError, SettleError, UnavailableError
-from schemas.batches import BatchOpening, OfferedOrder
+from domain.errors import BatchNotOpenError, DataError, OffersRefusedError, UnavailableError
+from schemas.batches import AppendedOffers, BatchOpening, OfferedOrder
 from settlement_store.port import SettlementStore
 
 StartBatch = Callable[[BatchOpening], Awaitable[None]]
@@ -24,26 +24,6 @@ class FillingSettings(NamedTuple):
     batch_settings: BatchSettings
     batch_order_count_max: int
     batch_wait_s_max: float
-
-
-class Appended(NamedTuple):
-    """How many orders of an offer, from its start, have their fate now; and which of these are conflicts."""
-
-    offer_count: int
-    conflict_order_ids: tuple[str, ...]
-
-
-class OffersRefusedError(SettleError):
-    """The settlement store cannot take the first of the offers, or one of them; nothing was taken in.
-
-    Args:
-        offer_count: how many they are.
-        reason: what the store said.
-    """
-
-    def __init__(self, offer_count: int, reason: str) -> None:
-        super().__init__(reason)
-        self.offer_count = offer_count
 
 
 class _Filling(NamedTuple):
@@ -72,7 +52,7 @@ class BatchFilling:
         """When the open batch has to be frozen; infinity if there is none."""
         return self._filling.due_at_s - time.monotonic() if self._filling else float("inf")
 
-    async def append(self, orders: Sequence[OfferedOrder]) -> Appended:
+    async def append(self, orders: Sequence[OfferedOrder]) -> AppendedOffers:
         """Append the first of the orders, as many as the batch has room for; atomic.
 
         Args:
@@ -91,11 +71,11 @@ class BatchFilling:
             result = await self._store.filling.append_orders(filling.opening.batch_id, part)
         except BatchNotOpenError:
             self._filling = None
-            return Appended(0, ())
+            return AppendedOffers(0, ())
         except DataError as error:
             raise OffersRefusedError(len(part), str(error)) from error
         self._order_count += result.claimed_count
-        return Appended(len(part), result.conflict_order_ids)
+        return AppendedOffers(len(part), result.conflict_order_ids)
 
     async def freeze_when_due(self) -> None:
         """Freeze and start the open batch if it is full or old enough."""
