@@ -11,10 +11,10 @@ from temporalio import workflow
 from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import NondeterminismError
 
 from activities.settlement import SettlementActivities
+from bench.children import SANDBOX
 from schemas.batches import OutcomeTotals
 from schemas.isolation import SetAside
 from schemas.workflows import ChunkRun, StepRequest
@@ -23,20 +23,6 @@ from tests.replay.record_histories import ALL_SHAPES, HISTORIES_DIR
 from workers.settlement_worker import WORKFLOWS
 from workflows.activity_options import CHUNK_ACTIVITY
 from workflows.settle_batch import SettleBatchWorkflow
-
-# Workers run without it, so it is here that a workflow's clock, random or I/O is found.
-SANDBOX = SandboxedWorkflowRunner(
-    restrictions=SandboxRestrictions.default.with_passthrough_modules(
-        "activities",
-        "domain",
-        "fund_platform",
-        "order_center",
-        "pydantic",
-        "pydantic_core",
-        "schemas",
-        "settlement_store",
-    )
-)
 
 HISTORIES = sorted(HISTORIES_DIR.glob("*.json"))
 
@@ -82,6 +68,7 @@ def text_of(shape: str, *, is_decoded: bool = False) -> str:
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_a_recorded_history_still_replays(path: Path) -> None:
+    """In the sandbox, which workers do without: it is here that a workflow's clock, random or I/O is found."""
     replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=SANDBOX)
     result = await replayer.replay_workflow(history_of(path), raise_on_replay_failure=False)
     if result.replay_failure:
