@@ -24,7 +24,7 @@ SEED_BY_BUG = MappingProxyType(
         "abort holds a chunk in flight": 49,
         "rerun plans an unknown outcome anew": 1,
         "refusal not stored": 1,
-        "claim released too early": 107,
+        "claim released too early": 150,
         "lower claim_no accepted": 238,
         "aborted rerun forgets the unknown": 6,
     }
