@@ -60,6 +60,7 @@ class Database:
             with self._telling(failure_without_effect):
                 async with _begun(connection, isolation) as transaction:
                     yield connection
+                # Else COMMIT would fail as if it might have been sent. On a lost connection the question fails itself.
                 if connection.is_closed():
                     raise asyncpg.ConnectionDoesNotExistError("the connection was closed before COMMIT was sent")
             with self._telling(failure_of_change):
