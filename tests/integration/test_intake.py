@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
-from domain import limits
 from database.pools import Pool
+from domain import limits
 from messaging.announcing import plan_events
 from messaging.dead_letter_reading import send_again
 from messaging.decoding import PoisonClass
@@ -95,34 +95,6 @@ async def test_every_kind_of_malformed_record_has_its_fate_and_stops_no_good_one
 
 
 async def test_headers_whose_names_are_not_utf_8_stop_nothing_wherever_intake_begins_to_read(
-async def test_an_order_that_postgresql_refuses_is_dead_lettered_and_all_around_it_are_settled(
-    client: Client, systems: Systems, kafka_settings: Settings, batch_id: str, pools: dict[str, Pool]
-) -> None:
-    settings = intake_settings(kafka_settings, batch_id)
-    await create_topics(settings)
-    orders = await seed_orders(systems, 300, bad_rate=0)
-    refused = orders.records[150]
-    store = pools["settlement_store"]
-    await store.execute(f"ALTER TABLE items ADD CONSTRAINT a_rule CHECK (order_id <> '{refused.order_id}')")
-    await send_records(settings, single_events(orders.records), partition=0)
-    async with running_worker(client, settings.task_queue, systems), running_intake(settings, systems.store):
-        await until_taken_in(settings)  # so that the offset has moved past it
-        await until_final(systems)
-    await require_clean(systems, 299)
-    [letter] = await fetch_dead_letters(settings)
-    assert (letter.error_class, letter.original_offset) == (PoisonClass.STORE_REFUSED, 150)
-    assert letter.message.startswith(f"Order {refused.order_id} was refused. The settlement store's database cannot")
-    assert "a_rule" in letter.message
-    # Once the rule is gone it can be sent again.
-    await store.execute("ALTER TABLE items DROP CONSTRAINT a_rule")
-    async with open_producer(settings, idempotent=False) as producer:
-        await send_again(producer, settings.topics.overdue, [letter])
-    await take_in(client, systems, settings)
-    report = await require_clean(systems, 300)
-    assert report.settled == orders.settled
-
-
-async def test_a_header_whose_name_is_not_utf_8_stops_nothing(
     client: Client, systems: Systems, kafka_settings: Settings, batch_id: str
 ) -> None:
     settings = intake_settings(kafka_settings, batch_id)
@@ -221,3 +193,30 @@ async def test_intake_pauses_over_the_high_water_mark_keeps_its_place_and_resume
 def bulk_event(records: list[OrderRecord]) -> bytes:
     events: list[Any] = [event.model_dump(mode="json") for event in plan_events(records, NOW)]
     return json.dumps(events).encode()
+
+
+async def test_an_order_that_postgresql_refuses_is_dead_lettered_and_all_around_it_are_settled(
+    client: Client, systems: Systems, kafka_settings: Settings, batch_id: str, pools: dict[str, Pool]
+) -> None:
+    settings = intake_settings(kafka_settings, batch_id)
+    await create_topics(settings)
+    orders = await seed_orders(systems, 300, bad_rate=0)
+    refused = orders.records[150]
+    store = pools["settlement_store"]
+    await store.execute(f"ALTER TABLE items ADD CONSTRAINT a_rule CHECK (order_id <> '{refused.order_id}')")
+    await send_records(settings, single_events(orders.records), partition=0)
+    async with running_worker(client, settings.task_queue, systems), running_intake(settings, systems.store):
+        await until_taken_in(settings)  # so that the offset has moved past it
+        await until_final(systems)
+    await require_clean(systems, 299)
+    [letter] = await fetch_dead_letters(settings)
+    assert (letter.error_class, letter.original_offset) == (PoisonClass.STORE_REFUSED, 150)
+    assert letter.message.startswith(f"Order {refused.order_id} was refused. The settlement store's database cannot")
+    assert "a_rule" in letter.message
+    # Once the rule is gone it can be sent again.
+    await store.execute("ALTER TABLE items DROP CONSTRAINT a_rule")
+    async with open_producer(settings, idempotent=False) as producer:
+        await send_again(producer, settings.topics.overdue, [letter])
+    await take_in(client, systems, settings)
+    report = await require_clean(systems, 300)
+    assert report.settled == orders.settled
