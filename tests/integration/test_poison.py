@@ -83,7 +83,7 @@ def garbled(systems: Systems, order_ids: Sequence[str]) -> Systems:
     changed = systems.fund_platform
 
     def garbling(method: str) -> Callable[..., Any]:
-        original = getattr(systems.fund_platform, method)
+        original = getattr(systems.fund_platform.credits, method)
 
         async def ask(reference: str, requests: Sequence[CreditRequest]) -> dict[str, str]:
             answers = await original(reference, requests)
