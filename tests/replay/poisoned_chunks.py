@@ -10,6 +10,7 @@ from temporalio.client import Client
 from domain import limits
 from domain.batch_openings import BatchSettings
 from domain.business_days import BusinessCalendar
+from domain.errors import DataError, UnansweredError
 from domain.identifiers import chunk_workflow_id
 from schemas.batches import BatchOpening, BatchSource, OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
@@ -39,7 +40,7 @@ class PoisonedOrderCenter(MemoryOrderCenter):
 
     async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
         if not set(order_ids).isdisjoint(self._poison_order_ids):
-            raise ValueError("The poison order cannot be read.")
+            raise DataError("The poison order cannot be read.")
         return await super().fetch_records(order_ids)
 
 
@@ -66,12 +67,12 @@ class ChunkShape(NamedTuple):
 
 CHUNK_SHAPES: dict[str, ChunkShape] = {
     "chunk-poisoned-in-validation": ChunkShape(PoisonedOrderCenter(POISON_ORDER_ID), MemoryFundPlatform()),
-    "chunk-poisoned-in-crediting": ChunkShape(MemoryOrderCenter(), poisoned_fund_platform(ValueError("It is poison."))),
+    "chunk-poisoned-in-crediting": ChunkShape(MemoryOrderCenter(), poisoned_fund_platform(DataError("It is poison."))),
     "chunk-past-the-bound": ChunkShape(
         PoisonedOrderCenter(*(f"order-{n}" for n in range(ORDER_COUNT))), MemoryFundPlatform(), probe_count_max=3
     ),
     "chunk-unanswered": ChunkShape(
-        MemoryOrderCenter(), poisoned_fund_platform(ConnectionResetError("It hung up.")), credit_deadline_s=0
+        MemoryOrderCenter(), poisoned_fund_platform(UnansweredError("It hung up.")), credit_deadline_s=0
     ),
 }
 
