@@ -12,7 +12,7 @@ from typing import Literal
 import asyncpg
 from asyncpg.transaction import Transaction
 
-from database.failures import CONNECT_ERRORS, failure_of_change, failure_without_effect, unavailable
+from database.failures import DRIVER_ERRORS, failure_of_change, failure_without_effect, unavailable
 from database.pools import Connection, Pool, look_up_by_index
 from domain.errors import SettleError
 
@@ -77,13 +77,13 @@ class Database:
     async def _connection(self) -> AsyncIterator[Connection]:
         try:
             connection = await self._pool.acquire()
-        except CONNECT_ERRORS as error:
+        except DRIVER_ERRORS as error:
             raise unavailable(self._name, error) from error
         try:
             yield connection
         finally:
             # The pool replaces a connection that it cannot take back; what was asked on it has its answer.
-            with suppress(*CONNECT_ERRORS):
+            with suppress(*DRIVER_ERRORS):
                 await self._pool.release(connection)
 
     @contextmanager
@@ -105,6 +105,6 @@ async def _begun(connection: Connection, isolation: Isolation | None) -> AsyncIt
     try:
         yield transaction
     except BaseException:
-        with suppress(*CONNECT_ERRORS):
+        with suppress(*DRIVER_ERRORS):
             await transaction.rollback()
         raise

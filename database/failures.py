@@ -9,7 +9,7 @@ from domain import limits
 from domain.errors import DataError, SettleError, UnansweredError, UnavailableError
 
 # The last is how the driver's pool tells of a connection that was cut while it was being given back.
-CONNECT_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+DRIVER_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 # Classes of SQLSTATE: data exception, integrity constraint violation, raised by a function.
 _DATA_CLASSES = ("22", "23", "P0")
@@ -62,7 +62,7 @@ def failure_without_effect(error: Exception, name: str) -> SettleError | None:
         return None
     if _is_of_data(error) or (isinstance(error, _VALUE_ERRORS) and not isinstance(error, OSError)):
         return _data_error(name, error)
-    return unavailable(name, error) if isinstance(error, CONNECT_ERRORS) else None
+    return unavailable(name, error) if isinstance(error, DRIVER_ERRORS) else None
 
 
 def failure_of_change(error: Exception, name: str) -> SettleError | None:
@@ -83,7 +83,7 @@ def failure_of_change(error: Exception, name: str) -> SettleError | None:
         return None
     if isinstance(error, asyncpg.DataError) or _is_refusal(error):
         return failure_without_effect(error, name)
-    if isinstance(error, CONNECT_ERRORS):
+    if isinstance(error, DRIVER_ERRORS):
         return UnansweredError(
             f"{name} gave no answer: {_reason_of(error)}. What it was asked may be done or not; ask it again."
         )

@@ -14,7 +14,7 @@ from yoyo import get_backend, read_migrations
 from yoyo.backends.base import DatabaseBackend
 from yoyo.migrations import MigrationList
 
-from database.failures import CONNECT_ERRORS, unreachable
+from database.failures import DRIVER_ERRORS, unreachable
 from database.urls import SCHEMES, without_password
 from domain import limits
 from domain.errors import UnavailableError
@@ -65,7 +65,7 @@ async def fetch_schema_state(url: str, *, package: str, schema: str) -> SchemaSt
     try:
         async with asyncio.timeout(limits.DATABASE_CONNECT_TIMEOUT_S):
             applied = await _fetch_applied(url, schema)
-    except CONNECT_ERRORS as error:
+    except DRIVER_ERRORS as error:
         raise unreachable(url, error) from error
     with _migrations(package) as migrations:
         known = [migration.id for migration in migrations]

@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 import asyncpg
 
-from database.failures import CONNECT_ERRORS, unreachable
+from database.failures import DRIVER_ERRORS, unreachable
 from domain import limits
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -59,7 +59,7 @@ async def open_pool(
                 "jit": "off",
             },
         )
-    except CONNECT_ERRORS as error:
+    except DRIVER_ERRORS as error:
         raise unreachable(url, error) from error
 
 

@@ -60,6 +60,11 @@ def chunk_workflow_id(batch_id: str, chunk_index: int) -> str:
     return f"{batch_id}.chunk-{chunk_index:06d}"
 
 
+def credit_reference(batch_id: str, chunk_index: int) -> str:
+    """What the ledger's entries name as the origin of a chunk's credits: the id of the chunk's workflow."""
+    return chunk_workflow_id(batch_id, chunk_index)
+
+
 def fairness_key(batch_id: str) -> str:
     """The key under which a batch's tasks take turns with those of other batches: the end of its id.
 

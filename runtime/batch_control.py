@@ -8,7 +8,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from domain import limits
 from domain.batch_openings import stored_opening
-from domain.errors import ControlRefusedError, UnavailableError
+from domain.errors import ControlRefusedError, UnansweredError
 from runtime.batch_starts import start_batch
 from schemas.batches import Batch
 from schemas.control import BatchControl, ControlRequest
@@ -26,7 +26,7 @@ async def control_batch(
 
     Raises:
         ControlRefusedError: the action makes no sense in the batch's state.
-        UnavailableError: no worker answered in time.
+        UnansweredError: no worker answered in time; the action may still come true.
     """
     opening = stored_opening(batch)
     await start_batch(client, task_queue, opening)
@@ -52,7 +52,7 @@ async def _send(client: Client, request: ControlRequest) -> BatchControl:
         cause = error.cause.cause if isinstance(error.cause, ActivityError) else error.cause
         raise ControlRefusedError(cause.message if isinstance(cause, FailureError) else str(cause)) from error
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
-        raise UnavailableError(
+        raise UnansweredError(
             f"No worker answered within {limits.CONTROL_ANSWER_TIMEOUT_S} s when batch {request.batch_id} was asked "
             f"for the action {request.action}. It may still come true; see that a worker runs (settle worker), and "
             "ask again: that does no harm."

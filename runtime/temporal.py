@@ -13,7 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from database.failures import describe_failure
 from domain import limits
-from domain.errors import SettingsError, UnavailableError
+from domain.errors import SettingsError, UnansweredError, UnavailableError
 from runtime.settings import Settings
 from runtime.stack_state import fetch_stack_state
 
@@ -66,7 +66,7 @@ class _BoundedStart(OutboundInterceptor):
             async with asyncio.timeout(limits.TEMPORAL_RPC_TIMEOUT_S):
                 return await super().start_workflow(input)
         except TimeoutError as error:
-            raise UnavailableError(
+            raise UnansweredError(
                 f"Temporal did not answer within {limits.TEMPORAL_RPC_TIMEOUT_S} s when it was asked to start "
                 f"{input.id}. Nothing is lost; run the command again once it is back."
             ) from error

@@ -11,7 +11,7 @@ from domain.errors import (
     UnansweredError,
     UnavailableError,
 )
-from domain.identifiers import chunk_workflow_id, credit_key
+from domain.identifiers import credit_key, credit_reference
 from domain.tables import Table, columns_of
 from schemas.batches import ChunkKey, ChunkState, ExceptionItem, Item, OutcomeTotals
 from schemas.isolation import ItemRange, SetAside
@@ -122,10 +122,11 @@ async def ask_for_credits(
     requests = Table(CreditRequest, (keys, claim_nos, account_ids, amounts_minor, currencies))
     try:
         with calling("The Fund Platform"):
-            codes = await ask(chunk_workflow_id(*key), requests)
+            codes = await ask(credit_reference(*key), requests)
     except (DataError, InvariantViolationError) as error:
         raise ChunkDataError(describe(error), *within) from error
     except (UnavailableError, UnansweredError) as error:
+        # Even where this attempt certainly had no effect: an earlier one may have been let through.
         raise UnansweredError(
             f"The Fund Platform gave no answer for chunk {key.chunk_index}: {describe(error)}"
         ) from error

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from domain import limits
 from domain.batch_openings import BatchSettings, plan_kafka_opening
-from domain.errors import BatchNotOpenError, DataError, OffersRefusedError, UnavailableError
+from domain.errors import BatchNotOpenError, DataError, OffersRefusedError, UnansweredError, UnavailableError
 from schemas.batches import AppendedOffers, BatchOpening, OfferedOrder
 from settlement_store.port import SettlementStore
 
@@ -42,6 +42,7 @@ class BatchFilling:
         self._start_batch = start_batch
         self._settings = settings
         self._filling: _Filling | None = None
+        self._opening: BatchOpening | None = None  # asked for, and not answered yet
         self._order_count = 0
         self._order_count_max = min(
             settings.batch_order_count_max, limits.batch_order_count_max(settings.batch_settings.chunk_size)
@@ -92,7 +93,7 @@ class BatchFilling:
         _log.info("batch frozen", extra={"batch_id": opening.batch_id, "order_count": self._order_count})
         try:
             await self._start_batch(opening)
-        except (UnavailableError, OSError) as error:
+        except (UnansweredError, UnavailableError) as error:
             _log.warning(
                 "the batch is frozen but not started; the sweep of a worker starts it",
                 extra={"batch_id": opening.batch_id, "error": str(error)},
@@ -100,8 +101,13 @@ class BatchFilling:
 
     async def _open(self) -> _Filling:
         due_at_s = time.monotonic() + self._settings.batch_wait_s_max - limits.BATCH_START_ALLOWANCE_S
-        opening = plan_kafka_opening(self._settings.batch_settings, datetime.now(UTC), self._settings.instance_id)
+        opening = self._opening or plan_kafka_opening(
+            self._settings.batch_settings, datetime.now(UTC), self._settings.instance_id
+        )
+        # Tried again it is the same batch: one that was opened without an answer is not left behind empty.
+        self._opening = opening
         await self._store.filling.open_batch(opening)
+        self._opening = None
         self._order_count = 0
         self._filling = _Filling(opening, due_at_s)
         return self._filling

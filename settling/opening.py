@@ -29,7 +29,7 @@ async def open_manual_batch(order_center: OrderCenter, store: SettlementStore, o
     try:
         known = await store.batches.fetch_batch(opening.batch_id)
     except BatchNotFoundError:
-        if not (await order_center.fetch_overdue_slice(required_cutoff(opening), None, 1)).orders:
+        if (await order_center.fetch_overdue_slice(required_cutoff(opening), None, 1)).end is None:
             return ManualBatch(None, None)
         await store.filling.open_batch(opening)
         return ManualBatch(opening, None)

@@ -20,8 +20,6 @@ from settling.set_aside import NOTHING_ASIDE, leave_out
 from settling.systems import Systems
 
 # The announcement was at fault, not the order: the record is still to come in, as it says or when it is overdue.
-# And so a late attempt, which may have read a newer record than was validated, acknowledges none that differs from the
-# frozen item.
 _OFFERED_AGAIN = frozenset(
     {
         ReasonCode.ORDER_UNKNOWN,
@@ -74,7 +72,8 @@ async def validate_chunk(
         key: the chunk.
         cutoff_at: the after-sale period of an order must have ended before it.
         acknowledges: whether to tell the Order Center which records were answered for, once the step is stored. A
-            crash in between leaves its orders offered: a later run counts them as duplicates.
+            crash in between, or another attempt's step, leaves its orders offered: a later run counts them as
+            duplicates.
         set_aside: items that are not validated. Those that stand alone are stored with their outcomes, and held items
             as not attempted, in the same transaction.
 
@@ -90,7 +89,7 @@ async def validate_chunk(
     judgement = await judge(systems.order_center, items, cutoff_at, within)
     exceptions += [ExceptionItem(item.item_no, Outcome.REJECTED, reason) for item, reason in judgement.rejects]
     stored = await systems.store.chunks.store_validation(*key, exceptions)
-    if acknowledges:
+    if acknowledges and stored.is_new:  # who lost may have read a newer record than the one that was judged
         await systems.order_center.acknowledge(judgement.read_versions())
     return Validated(within, stored.totals, _without(pending, exceptions) if stored.is_new else None)
 

@@ -9,7 +9,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from domain import limits
-from domain.errors import UnavailableError
+from domain.errors import UnansweredError
 from messaging.dead_letter import DeadLetterTopic
 from messaging.intake import Intake, PressureSettings
 from messaging.record_source import RecordSource
@@ -35,13 +35,14 @@ class BatchStarter:
         """Start a frozen batch's workflow. Idempotent.
 
         Raises:
-            UnavailableError: Temporal is away, or refused.
+            UnavailableError: Temporal is away.
+            UnansweredError: it failed when it was asked; the workflow may have been started.
         """
         self._client = self._client or await connect_temporal(self._settings)
         try:
             await start_batch(self._client, self._settings.task_queue, opening)
         except RPCError as error:
-            raise UnavailableError(f"Temporal answered {error.status.name}: {error.message}") from error
+            raise UnansweredError(f"Temporal answered {error.status.name}: {error.message}") from error
 
 
 async def serve_intake(settings: Settings, store: SettlementStore, stop: asyncio.Event) -> None:

@@ -1,4 +1,6 @@
-"""One step over a chunk: over all its items at once or, where their data make it fail, without those that do.
+"""One step over a chunk that was not settled at once (decision 0027).
+
+It is tried over all items at once or, where their data make it fail, without those that do.
 
 The step itself stores all outcomes in one transaction, as ever; probes only find out what it has to leave out. So what
 is known of a chunk stands in its state row, and a chunk that is started again from there loses nothing but probes.
@@ -102,7 +104,7 @@ class ChunkStep:
             totals = await workflow.execute_activity_method(
                 self._step.whole, request, summary=summary, **CHUNK_ACTIVITY
             )
-            if not await self._has_waited(totals):
+            if not await self._wait_for_turn(totals):
                 return totals
 
     async def _find_bad_items(self, isolation: Isolation) -> None:
@@ -126,14 +128,19 @@ class ChunkStep:
             answer = await workflow.execute_activity_method(
                 self._step.probe, request, summary=summary, **CHUNK_ACTIVITY
             )
-            if not await self._has_waited(answer):
+            if not await self._wait_for_turn(answer):
                 return answer
 
-    async def _has_waited(self, answer: BaseModel) -> bool:
-        """Wait here for a turn under the cap on credits, which holds no slot of a worker; whether there was one to."""
-        if not isinstance(answer, CapAnswer) or not answer.wait_s:
+    async def _wait_for_turn(self, answer: BaseModel) -> bool:
+        """Wait for a turn under the cap on credits, if the answer says so; whether it did.
+
+        Here, where waiting holds no slot of a worker. May continue as new.
+        """
+        if not isinstance(answer, CapAnswer):
             return False
         self._chunk = self._chunk.model_copy(update={"is_turn_promised": answer.is_turn_promised})
+        if not answer.wait_s:
+            return False
         if workflow.info().is_continue_as_new_suggested() and not self._has_probed():
             workflow.continue_as_new(self._chunk)
         await workflow.sleep(answer.wait_s, summary=TURN_SUMMARY)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from activities.settlement import SettlementActivities
 from domain.batch_control import is_in_effect, plan_control, plan_own_pause, refused
@@ -64,7 +64,9 @@ class OperatorControl:
             return
         try:
             await self._store(plan_own_pause(self._batch_id, reason))
-        except ActivityError:
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
             # Refused, if somebody aborted the batch meanwhile.
             await workflow.wait_condition(workflow.all_handlers_finished)
             if not self.control.is_aborting:

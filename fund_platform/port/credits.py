@@ -16,9 +16,9 @@ class Credits(Protocol):
     async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
         """Post credits, each at most once, and answer every request by its idempotency key.
 
-        Atomic: all effects and stored answers of one call commit together, or none. What is created is one
-        balanced journal entry: a credit posting for each request, a debit posting of the house account for
-        each currency. Per key the platform keeps the highest claim number that it answered, and the answer:
+        What is promised is promised for each request: a credit that is answered `created` is posted for good, in a
+        balanced entry. A call that fails may have posted some and not others; asked again, it is answered what became
+        of each. Per key the platform keeps the highest claim number that it answered, and the answer:
 
         - key unknown, or only refused under a lower claim number: judged now; `created`, or a refusal that is
           stored (`account_not_found`, `account_closed`, `currency_mismatch`);
@@ -32,7 +32,7 @@ class Credits(Protocol):
 
         Raises:
             ValueError: the requests are not like that; nothing was looked at.
-            InvariantViolationError: the ledger contradicts the stored answers; nothing was posted.
+            InvariantViolationError: the ledger contradicts the stored answers.
         """
 
     async def withdraw_credits(
@@ -40,8 +40,8 @@ class Credits(Protocol):
     ) -> Mapping[str, CreditResultCode]:
         """Refuse credits for good that were not answered yet, and answer every request by its idempotency key.
 
-        Atomic, and touches no account. After it a request that is still on the wire creates nothing under the same
-        or a lower claim number:
+        Touches no account. After it a request that is still on the wire creates nothing under the same or a lower
+        claim number:
 
         - key unknown, or only refused under a lower claim number: `withdrawn`, which is stored as a refusal;
         - else as `post_credits` answers it: what was credited stays so, a refusal too.

@@ -31,7 +31,11 @@ class _KeyTakenError(SettleError):
 
 
 class PostgresCredits:
-    """`Credits` on PostgreSQL: every call is a few statements over all its rows."""
+    """`Credits` on PostgreSQL: every call is a few statements over all its rows, and commits all of them or none.
+
+    What a call creates is one journal entry: a credit posting for each request, a debit posting of the house account
+    for each currency.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database

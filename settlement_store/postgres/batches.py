@@ -64,7 +64,7 @@ class PostgresBatches:
 
     async def close_batch(self, batch_id: str, *, balanced: bool) -> Batch:
         """See the port."""
-        async with self._database.autocommit() as connection:
+        async with self._database.transaction() as connection:
             await connection.execute(_SET_BATCH_FINAL, await fetch_batch_no(connection, batch_id), balanced)
             batch = batch_of(await fetch_batch_row(connection, batch_id))
         if batch.state not in FINAL_STATES:

@@ -104,7 +104,7 @@ async def test_the_tasks_of_a_small_run_take_turns_with_those_of_a_big_one_that_
     """Nothing of the big one goes on but while a task of the small one waits: the order counts, not the pace."""
     let_no_timeout_decide(monkeypatch)
 
-    async def settle_chunk(*_: object) -> OutcomeTotals:
+    async def settle_chunk(*_: object, **__: object) -> OutcomeTotals:
         raise UnavailableError("Each step is left to a task of its own.")
 
     monkeypatch.setattr(both_steps, "settle_chunk", settle_chunk)

@@ -495,7 +495,8 @@ def command_as_normal_user(home: Path) -> Command:
     copy_tree(site_packages, packages)
     copy_tree(Path(sys.prefix, "bin"), home / "venv" / "bin")
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-    for name in project["tool"]["setuptools"]["packages"]:
+    for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]:
+        name = pattern.removesuffix("*")
         copy_tree(REPOSITORY / name, home / "repository" / name)
     return prepare(python, packages, home / "repository")
 

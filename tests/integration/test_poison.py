@@ -14,6 +14,7 @@ from temporalio.client import Client
 from database.pools import Pool
 from domain import limits
 from domain.control_totals import totals_of
+from domain.errors import DataError
 from domain.identifiers import chunk_workflow_id, credit_key
 from domain.order_rules import find_rejects
 from runtime.batch_starts import start_batch
@@ -153,7 +154,7 @@ async def test_7_poison_orders_of_20000_stand_alone_and_all_others_are_settled(
         ids[2]: "ZeroDivisionError",
         ids[3]: f"the key {credit_key(ids[3])} is cursed",
         ids[4]: f"the key {credit_key(ids[4])} is cursed",
-        ids[5]: "and its withdrawal: RaiseError",
+        ids[5]: "and its withdrawal: The Fund Platform's database cannot take or give these data",
         ids[6]: "'paid in cash' is not a valid CreditResultCode",
     }
     for order_id, error in said.items():
@@ -274,7 +275,7 @@ async def test_a_step_that_goes_on_failing_although_no_order_is_bad_alone_is_hel
 
     async def fetch_records(order_ids: list[str]) -> object:
         if len(order_ids) == 50:
-            raise ValueError("so many at once")
+            raise DataError("so many at once")
         return await systems.order_center.fetch_records(order_ids)
 
     odd = replace(systems, order_center=replaced(systems.order_center, "fetch_records", fetch_records))

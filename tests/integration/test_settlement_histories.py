@@ -14,8 +14,7 @@ from temporalio.client import Client
 from domain.control_totals import sum_outcome_totals
 from domain.errors import InvariantViolationError, UnavailableError
 from domain.identifiers import chunk_workflow_id
-from schemas.batches import OutcomeTotals
-from schemas.workflows import ChunkRef
+from schemas.batches import ChunkKey, OutcomeTotals
 from settling import both_steps
 from settling.systems import Systems
 from tests.settlements import (
@@ -123,7 +122,7 @@ async def test_every_timeout_in_the_histories_is_the_configured_one(
     """A batch of three chunks that meets everything: one ran before, one fails, one is settled step by step."""
     await seed_orders(systems, 30)
 
-    async def settle_chunk(*_: object) -> OutcomeTotals:
+    async def settle_chunk(*_: object, **__: object) -> OutcomeTotals:
         raise UnavailableError("A system was away.")
 
     monkeypatch.setattr(both_steps, "settle_chunk", settle_chunk)
@@ -163,7 +162,7 @@ async def test_a_chunk_that_is_not_settled_at_once_in_time_is_settled_step_by_st
     orders = await seed_orders(systems, 20)
     opening = opening_of(batch_id, chunk_size=10, window=2)
 
-    async def settle_chunk(*_: object) -> OutcomeTotals:
+    async def settle_chunk(*_: object, **__: object) -> OutcomeTotals:
         await asyncio.Event().wait()
         raise AssertionError("It was left to run.")
 
@@ -191,8 +190,8 @@ async def test_a_chunk_that_waits_too_long_for_a_slot_is_settled_step_by_step_wi
     tried: set[int] = set()
     are_slots_free = asyncio.Event()
 
-    async def settle_chunk(*arguments: ChunkRef) -> OutcomeTotals:
-        tried.add(arguments[-1].chunk_index)
+    async def settle_chunk(_systems: object, _turns: object, key: ChunkKey, *_: object, **__: object) -> OutcomeTotals:
+        tried.add(key.chunk_index)
         await are_slots_free.wait()
         raise UnavailableError("A system was away.")
 

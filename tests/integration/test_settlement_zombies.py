@@ -72,7 +72,7 @@ async def run_batch(systems: Systems, batch_id: str) -> ChunkCase:
     return ChunkCase(batch_id, 0, required_cutoff(opening))
 
 
-async def fail(*_: object) -> OutcomeTotals:
+async def fail(*_: object, **__: object) -> OutcomeTotals:
     raise UnavailableError("A system was away.")
 
 

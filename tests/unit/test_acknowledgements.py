@@ -158,3 +158,19 @@ async def test_a_late_attempt_that_read_a_changed_record_does_not_acknowledge_th
     store.chunks.before = another_attempt_wins
     assert (await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)).rejected.order_count == 0
     assert await is_offered(order_center)
+
+
+async def test_a_late_attempt_that_read_a_repaired_record_leaves_the_rejected_order_offered(
+    store: MemorySettlementStore, order_center: MemoryOrderCenter
+) -> None:
+    await order_center.load_records([RECORD])
+
+    async def another_attempt_wins() -> None:
+        disputed = MemoryOrderCenter()
+        await disputed.load_records([RECORD._replace(status=OrderStatus.DISPUTED)])
+        assert (await validate(Systems(disputed, store, MemoryFundPlatform()), CASE)).rejected.order_count == 1
+
+    store.chunks = MeddledChunks(store.state)
+    store.chunks.before = another_attempt_wins
+    assert (await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)).rejected.order_count == 1
+    assert await is_offered(order_center)
