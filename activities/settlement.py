@@ -6,7 +6,8 @@ from temporalio import activity
 
 from activities.attempts import Heartbeat, answered_within, attempt
 from domain.batch_openings import BatchSettings
-from schemas.batches import BatchOpening, BatchSource, BatchState, ChunkKey, OutcomeTotals
+from schemas.batches import BatchOpening, BatchSource, BatchState, OutcomeTotals
+from schemas.chunks import ChunkKey
 from schemas.control import BatchControl, ControlRequest
 from schemas.orders import OverdueCursor
 from schemas.workflows import (

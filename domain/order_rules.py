@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from domain.limits import ORDER_AMOUNT_MINOR_MAX
 from domain.tables import columns_of
-from schemas.batches import Item
+from schemas.items import Item
 from schemas.orders import OrderStatus, TransactionRecord
 from schemas.reasons import ReasonCode
 

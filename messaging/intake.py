@@ -36,7 +36,8 @@ from messaging.decoding import (
     store_refusal_of,
 )
 from messaging.record_source import Polled, RecordSource
-from schemas.batches import AppendedOffers, OfferedOrder
+from schemas.batches import AppendedOffers
+from schemas.items import OfferedOrder
 from settlement_store.port import SettlementStore
 
 RETRIED_ERRORS = (KafkaError, TooManyBatchesError, UnavailableError, UnansweredError)

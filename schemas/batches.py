@@ -1,6 +1,5 @@
 """Settlement batches, their chunks and items, and control totals."""
 
-from collections.abc import Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -35,14 +34,6 @@ class BatchState(StrEnum):
 FINAL_STATES = frozenset({BatchState.CLOSED, BatchState.ABORTED, BatchState.OUT_OF_BALANCE})
 
 
-class ChunkState(StrEnum):
-    """planned -> validated -> closed, each step by compare-and-set; a held chunk goes to closed from either."""
-
-    PLANNED = "planned"
-    VALIDATED = "validated"
-    CLOSED = "closed"
-
-
 class ControlTotals(BaseModel):
     """Count and sum per currency, in minor units; currencies without an order are left out."""
 
@@ -62,47 +53,6 @@ class OutcomeTotals(BaseModel):
     rejected: ControlTotals = ControlTotals()
     failed: ControlTotals = ControlTotals()
     held: ControlTotals = ControlTotals()
-
-
-class StoredValidation(NamedTuple):
-    """A chunk's totals so far, and whether it was this call that stored its validation."""
-
-    totals: OutcomeTotals
-    is_new: bool
-
-
-class OfferedOrder(NamedTuple):
-    """An order offered to a batch: the payload that is frozen when it becomes an item."""
-
-    order_id: str
-    account_id: str
-    amount_minor: int
-    currency: str
-
-
-class Item(NamedTuple):
-    """An order's place in a batch, with its frozen payload; `amount_minor` is in minor units of `currency`.
-
-    An item that `inherits_unknown` reruns one whose credit may exist: it is not validated, and only the Fund
-    Platform's answer gives it another outcome than held.
-    """
-
-    item_no: int
-    order_id: str
-    account_id: str
-    amount_minor: int
-    currency: str
-    claim_no: int
-    inherits_unknown: bool = False
-
-
-class ExceptionItem(NamedTuple):
-    """An item that needs a person, and why; `detail` is for the person, never read by code."""
-
-    item_no: int
-    outcome: Outcome
-    reason_code: ReasonCode
-    detail: str | None = None
 
 
 class RerunSelection(BaseModel):
@@ -178,31 +128,6 @@ class AppendedOffers(NamedTuple):
     conflict_order_ids: tuple[str, ...]
 
 
-class StoredException(NamedTuple):
-    """An exception item as stored, with its frozen payload; `is_latest`: no later item has its order's claim."""
-
-    item_no: int
-    order_id: str
-    account_id: str
-    amount_minor: int
-    currency: str
-    claim_no: int
-    outcome: str
-    reason_code: str
-    is_latest: bool
-
-
-class RerunItem(NamedTuple):
-    """An order to settle again: the claim number of the item that is rerun, and the payload to freeze now."""
-
-    order_id: str
-    claim_no: int
-    account_id: str
-    amount_minor: int
-    currency: str
-    inherits_unknown: bool
-
-
 class RetiredBatch(NamedTuple):
     """A closed batch that is past its retention and not pruned yet.
 
@@ -216,16 +141,6 @@ class RetiredBatch(NamedTuple):
     held_count: int
     unclosed_rerun_count: int
     undelivered_count: int
-
-
-class ItemGroup(NamedTuple):
-    """Items of a range that share outcome (or `pending`) and currency; `is_latest`: they are their orders' latest."""
-
-    outcome: str
-    currency: str
-    is_latest: bool
-    amount_minor: int
-    order_ids: Sequence[str]
 
 
 class StoreBreak(NamedTuple):
@@ -249,22 +164,6 @@ class BatchPlan(BaseModel):
     cutoff_at: AwareDatetime
     planned: ControlTotals
     control: BatchControl
-
-
-class ChunkKey(NamedTuple):
-    """Names one chunk."""
-
-    batch_id: str
-    chunk_index: int
-
-
-class Chunk(NamedTuple):
-    """A chunk's state row: items `item_start` (inclusive) to `item_end` (exclusive)."""
-
-    chunk_index: int
-    item_start: int
-    item_end: int
-    state: ChunkState
 
 
 class BatchProgress(BaseModel):

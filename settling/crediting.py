@@ -13,8 +13,10 @@ from domain.errors import (
 )
 from domain.identifiers import credit_key, credit_reference
 from domain.tables import Table, columns_of
-from schemas.batches import ChunkKey, ChunkState, ExceptionItem, Item, OutcomeTotals
+from schemas.batches import OutcomeTotals
+from schemas.chunks import ChunkKey, ChunkState
 from schemas.isolation import ItemRange, SetAside
+from schemas.items import ExceptionItem, Item
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port.chunks import Chunks

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from domain import limits
 from domain.batch_openings import BatchSettings, plan_kafka_opening
 from domain.errors import BatchNotOpenError, DataError, OffersRefusedError, UnansweredError, UnavailableError
-from schemas.batches import AppendedOffers, BatchOpening, OfferedOrder
+from schemas.batches import AppendedOffers, BatchOpening
+from schemas.items import OfferedOrder
 from settlement_store.port import SettlementStore
 
 StartBatch = Callable[[BatchOpening], Awaitable[None]]

@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from domain.errors import ChunkDataError, NotSupportedError, SettleError
-from schemas.batches import ChunkKey, ChunkState, Item
+from schemas.chunks import ChunkKey, ChunkState
 from schemas.isolation import IsolatedItem, ItemRange
+from schemas.items import Item
 from schemas.ledger import CreditResultCode
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port.chunks import Chunks

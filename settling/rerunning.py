@@ -9,7 +9,8 @@ from domain.business_days import BusinessCalendar
 from domain.errors import BatchNotOpenError, DataError, InvariantViolationError
 from domain.order_rules import credit_amount_minor
 from order_center.port import OrderCenter
-from schemas.batches import Batch, BatchOpening, RerunItem, RerunSelection, StoredException
+from schemas.batches import Batch, BatchOpening, RerunSelection
+from schemas.items import RerunItem, StoredException
 from schemas.orders import RecordVersion, TransactionRecord
 from schemas.reasons import ReasonCode
 from settlement_store.port.filling import Filling

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from schemas.batches import ExceptionItem, Item
 from schemas.isolation import SetAside
+from schemas.items import ExceptionItem, Item
 from schemas.reasons import Outcome, ReasonCode
 
 NOTHING_ASIDE = SetAside()

@@ -11,8 +11,10 @@ from domain.errors import ChunkDataError, DataError
 from domain.order_rules import find_rejects
 from domain.tables import Table, columns_of
 from order_center.port import OrderCenter
-from schemas.batches import ChunkKey, ChunkState, ExceptionItem, Item, OutcomeTotals
+from schemas.batches import OutcomeTotals
+from schemas.chunks import ChunkKey, ChunkState
 from schemas.isolation import ItemRange, SetAside
+from schemas.items import ExceptionItem, Item
 from schemas.orders import RecordVersion, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
 from settling.failures import calling, describe, over_items

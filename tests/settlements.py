@@ -39,10 +39,10 @@ from schemas.batches import (
     BatchSource,
     BatchState,
     ControlTotals,
-    OfferedOrder,
     ReconciliationReport,
     RerunSelection,
 )
+from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord
 from schemas.workflows import BatchResult, ChunkResult, ChunkRun

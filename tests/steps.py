@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from schemas.batches import ChunkKey, OutcomeTotals
+from schemas.batches import OutcomeTotals
+from schemas.chunks import ChunkKey
 from schemas.isolation import SetAside
 from settling.both_steps import settle_chunk
 from settling.crediting import credit_chunk

@@ -3,9 +3,7 @@
 from typing import Protocol
 
 from schemas.audit import LatestItem, OfferCounts
-from schemas.batches import (
-    StoreBreak,
-)
+from schemas.batches import StoreBreak
 
 
 class AuditReads(Protocol):

@@ -2,13 +2,7 @@
 
 from typing import Protocol
 
-from schemas.batches import (
-    Batch,
-    BatchPlan,
-    BatchProgress,
-    ControlTotals,
-    UnclosedBatch,
-)
+from schemas.batches import Batch, BatchPlan, BatchProgress, ControlTotals, UnclosedBatch
 
 
 class Batches(Protocol):

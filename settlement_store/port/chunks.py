@@ -4,14 +4,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from domain.errors import InvariantViolationError
-from schemas.batches import (
-    Chunk,
-    ExceptionItem,
-    Item,
-    ItemGroup,
-    OutcomeTotals,
-    StoredValidation,
-)
+from schemas.batches import OutcomeTotals
+from schemas.chunks import Chunk, StoredValidation
+from schemas.items import ExceptionItem, Item, ItemGroup
 
 
 class Chunks(Protocol):

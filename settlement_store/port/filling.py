@@ -6,14 +6,8 @@ from typing import Protocol
 from domain import limits
 from domain.business_days import BusinessCalendar
 from domain.errors import BatchPrunedError
-from schemas.batches import (
-    AppendResult,
-    Batch,
-    BatchOpening,
-    OfferedOrder,
-    RerunItem,
-    StoredException,
-)
+from schemas.batches import AppendResult, Batch, BatchOpening
+from schemas.items import OfferedOrder, RerunItem, StoredException
 
 
 class Filling(Protocol):

@@ -5,10 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from domain.errors import InvariantViolationError
-from schemas.batches import (
-    ReconciliationReport,
-    RetiredBatch,
-)
+from schemas.batches import ReconciliationReport, RetiredBatch
 
 
 class Pruning(Protocol):

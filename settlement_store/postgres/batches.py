@@ -11,15 +11,7 @@ from domain.errors import (
     BatchNotOpenError,
     InvariantViolationError,
 )
-from schemas.batches import (
-    FINAL_STATES,
-    Batch,
-    BatchPlan,
-    BatchProgress,
-    BatchState,
-    ControlTotals,
-    UnclosedBatch,
-)
+from schemas.batches import FINAL_STATES, Batch, BatchPlan, BatchProgress, BatchState, ControlTotals, UnclosedBatch
 from settlement_store.postgres.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
 from settlement_store.postgres.control import fetch_control_on
 

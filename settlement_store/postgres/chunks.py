@@ -16,15 +16,9 @@ from domain.errors import (
     InvariantViolationError,
 )
 from domain.tables import Table
-from schemas.batches import (
-    Chunk,
-    ChunkState,
-    ExceptionItem,
-    Item,
-    ItemGroup,
-    OutcomeTotals,
-    StoredValidation,
-)
+from schemas.batches import OutcomeTotals
+from schemas.chunks import Chunk, ChunkState, StoredValidation
+from schemas.items import ExceptionItem, Item, ItemGroup
 from schemas.reasons import RELEASING_OUTCOMES, ReasonCode
 from settlement_store.port.chunks import check_exceptions
 from settlement_store.postgres.batch_rows import batch_not_found, fetch_batch_no, fetch_batch_row

@@ -4,15 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from schemas.batches import (
-    BatchOpening,
-    BatchSource,
-    Chunk,
-    ChunkState,
-    ExceptionItem,
-    Item,
-    OfferedOrder,
-)
+from schemas.batches import BatchOpening, BatchSource
+from schemas.chunks import Chunk, ChunkState
+from schemas.items import ExceptionItem, Item, OfferedOrder
 from schemas.outbox import StoredOutcome
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore

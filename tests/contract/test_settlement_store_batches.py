@@ -12,12 +12,8 @@ from domain.errors import (
     BatchNotOpenError,
     InvariantViolationError,
 )
-from schemas.batches import (
-    BatchState,
-    Chunk,
-    ChunkState,
-    ControlTotals,
-)
+from schemas.batches import BatchState, ControlTotals
+from schemas.chunks import Chunk, ChunkState
 from schemas.control import BatchControl
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (

@@ -13,13 +13,9 @@ from domain.errors import (
     InvariantViolationError,
 )
 from schemas.audit import OfferCounts
-from schemas.batches import (
-    AppendResult,
-    Chunk,
-    ChunkState,
-    ExceptionItem,
-    OutcomeTotals,
-)
+from schemas.batches import AppendResult, OutcomeTotals
+from schemas.chunks import Chunk, ChunkState
+from schemas.items import ExceptionItem
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (

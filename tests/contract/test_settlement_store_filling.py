@@ -14,12 +14,8 @@ from domain.errors import (
     TooManyBatchesError,
 )
 from schemas.audit import OfferCounts
-from schemas.batches import (
-    AppendResult,
-    Batch,
-    BatchState,
-    Item,
-)
+from schemas.batches import AppendResult, Batch, BatchState
+from schemas.items import Item
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from tests.contract.adapters import not_in_memory

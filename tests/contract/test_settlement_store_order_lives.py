@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain import limits
-from schemas.batches import BatchSource, BatchState, ExceptionItem, RerunItem, RerunSelection
+from schemas.batches import BatchSource, BatchState, RerunSelection
+from schemas.items import ExceptionItem, RerunItem
 from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore

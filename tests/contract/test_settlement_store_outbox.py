@@ -7,7 +7,8 @@ import pytest
 
 from domain.identifiers import result_bucket
 from domain.limits import RESULT_BUCKET_COUNT
-from schemas.batches import BatchSource, RerunItem, RerunSelection
+from schemas.batches import BatchSource, RerunSelection
+from schemas.items import RerunItem
 from schemas.outbox import OutboxRow, StoredOutcome
 from settlement_store.port import SettlementStore
 from settling.balancing import reconcile_batch

@@ -9,15 +9,8 @@ import pytest
 from database.pools import Pool
 from domain import limits
 from domain.errors import BatchNotFoundError, BatchPrunedError, InvariantViolationError
-from schemas.batches import (
-    BatchSource,
-    ControlTotals,
-    ExceptionItem,
-    ReconciliationReport,
-    RerunItem,
-    RerunSelection,
-    RetiredBatch,
-)
+from schemas.batches import BatchSource, ControlTotals, ReconciliationReport, RerunSelection, RetiredBatch
+from schemas.items import ExceptionItem, RerunItem
 from schemas.order_life import OrderItem
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore

@@ -2,10 +2,7 @@
 
 from domain.control_totals import totals_of
 from schemas.audit import LatestItem
-from schemas.batches import (
-    BatchProgress,
-    BatchState,
-)
+from schemas.batches import BatchProgress, BatchState
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (

@@ -9,16 +9,9 @@ import pytest
 
 from domain.business_days import BusinessCalendar
 from domain.errors import BatchMismatchError, BatchNotFoundError, BatchNotOpenError
-from schemas.batches import (
-    BatchOpening,
-    BatchSource,
-    Chunk,
-    ChunkState,
-    ExceptionItem,
-    RerunItem,
-    RerunSelection,
-    StoredException,
-)
+from schemas.batches import BatchOpening, BatchSource, RerunSelection
+from schemas.chunks import Chunk, ChunkState
+from schemas.items import ExceptionItem, RerunItem, StoredException
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import opening_of, order_of, orders_of, outcomes_of, run_chunk, settle

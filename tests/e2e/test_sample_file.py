@@ -16,7 +16,7 @@ import pytest
 
 from domain import limits
 from domain.order_rules import find_rejects
-from schemas.batches import Item
+from schemas.items import Item
 from schemas.orders import TransactionRecord
 
 ORDER_COUNT = 100_000

@@ -9,7 +9,8 @@ from database.pools import open_pool
 from domain.identifiers import credit_key
 from fund_platform.postgres import PostgresFundPlatform
 from order_center.postgres import PostgresOrderCenter
-from schemas.batches import BatchOpening, BatchSource, OfferedOrder
+from schemas.batches import BatchOpening, BatchSource
+from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
 from settlement_store.postgres import PostgresSettlementStore

@@ -13,7 +13,7 @@ from domain import limits
 from domain.control_totals import sum_totals
 from domain.identifiers import credit_key
 from schemas.audit import AuditReport
-from schemas.batches import OfferedOrder
+from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
 from settling.auditing import audit

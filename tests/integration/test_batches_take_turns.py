@@ -17,7 +17,8 @@ from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id
 from local_stack.packages import locate_program
 from runtime.batch_starts import start_batch
-from schemas.batches import BatchState, Chunk, OutcomeTotals
+from schemas.batches import BatchState, OutcomeTotals
+from schemas.chunks import Chunk
 from settling import both_steps
 from settling.systems import Systems
 from tests.settlements import (

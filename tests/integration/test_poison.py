@@ -18,8 +18,9 @@ from domain.errors import DataError
 from domain.identifiers import chunk_workflow_id, credit_key
 from domain.order_rules import find_rejects
 from runtime.batch_starts import start_batch
-from schemas.batches import BatchOpening, BatchState, ControlTotals, Item
+from schemas.batches import BatchOpening, BatchState, ControlTotals
 from schemas.control import ControlInput
+from schemas.items import Item
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode

@@ -13,7 +13,8 @@ from domain.errors import DataError, UnansweredError, UnavailableError
 from fund_platform.postgres import PostgresFundPlatform
 from order_center.postgres import PostgresOrderCenter
 from runtime.stack_state import StackState
-from schemas.batches import Chunk, ChunkState, OfferedOrder
+from schemas.chunks import Chunk, ChunkState
+from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus, RecordVersion
 from settlement_store.postgres import PostgresSettlementStore

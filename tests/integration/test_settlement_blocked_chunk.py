@@ -7,7 +7,8 @@ from temporalio.testing import WorkflowEnvironment
 
 from local_stack.packages import locate_program
 from runtime.batch_starts import start_batch
-from schemas.batches import BatchProgress, ChunkState
+from schemas.batches import BatchProgress
+from schemas.chunks import ChunkState
 from settling.systems import Systems
 from tests.settlements import (
     Gate,

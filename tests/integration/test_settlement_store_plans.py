@@ -16,7 +16,7 @@ from database.columns import integer_column, text_column
 from database.pools import open_pool
 from domain import limits
 from runtime.stack_state import StackState
-from schemas.batches import ExceptionItem
+from schemas.items import ExceptionItem
 from schemas.reasons import Outcome, ReasonCode
 from tests.databases import cloned_database, name_of
 from tests.plans import executed_nodes, read_row_count

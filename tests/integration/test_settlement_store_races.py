@@ -14,17 +14,9 @@ from domain import limits
 from domain.control_totals import totals_of
 from domain.errors import BatchNotOpenError, InvariantViolationError
 from runtime.stack_state import StackState
-from schemas.batches import (
-    AppendResult,
-    BatchOpening,
-    BatchSource,
-    BatchState,
-    Chunk,
-    ChunkState,
-    ExceptionItem,
-    Item,
-    OfferedOrder,
-)
+from schemas.batches import AppendResult, BatchOpening, BatchSource, BatchState
+from schemas.chunks import Chunk, ChunkState
+from schemas.items import ExceptionItem, Item, OfferedOrder
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.postgres import PostgresSettlementStore
 from tests.databases import EMPTY_SETTLEMENT_STORE, cloned_database

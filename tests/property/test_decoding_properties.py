@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from messaging.decoding import PoisonError, decode_event, decode_record
-from schemas.batches import OfferedOrder
+from schemas.items import OfferedOrder
 from tests.malformed_records import GOOD, plan_records
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas/json/orders.overdue.v1.json").read_text())

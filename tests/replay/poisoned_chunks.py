@@ -12,7 +12,8 @@ from domain.batch_openings import BatchSettings
 from domain.business_days import BusinessCalendar
 from domain.errors import DataError, UnansweredError
 from domain.identifiers import chunk_workflow_id
-from schemas.batches import BatchOpening, BatchSource, OfferedOrder
+from schemas.batches import BatchOpening, BatchSource
+from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
 from schemas.workflows import ChunkRun

@@ -27,7 +27,9 @@ from domain.errors import InvariantViolationError
 from domain.identifiers import chunk_workflow_id
 from runtime.batch_starts import start_batch
 from runtime.settings import Settings
-from schemas.batches import BatchOpening, BatchSource, Chunk, OfferedOrder, RerunSelection
+from schemas.batches import BatchOpening, BatchSource, RerunSelection
+from schemas.chunks import Chunk
+from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import Outcome

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from schemas.batches import OfferedOrder
+from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord, OrderStatus
 from tests.simulation.chance import Chance

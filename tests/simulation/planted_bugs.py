@@ -10,17 +10,10 @@ from typing import Any
 from unittest.mock import patch
 
 from domain.errors import UnansweredError
-from schemas.batches import (
-    ChunkKey,
-    ChunkState,
-    ExceptionItem,
-    Item,
-    OutcomeTotals,
-    RerunItem,
-    StoredException,
-    StoredValidation,
-)
+from schemas.batches import OutcomeTotals
+from schemas.chunks import ChunkKey, ChunkState, StoredValidation
 from schemas.isolation import ItemRange
+from schemas.items import ExceptionItem, Item, RerunItem, StoredException
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import TransactionRecord
 from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode

@@ -11,7 +11,8 @@ from domain.identifiers import credit_key, order_id_of_credit_key
 from fund_platform.port.accounts import HOUSE_ACCOUNT_PREFIX
 from fund_platform.postgres import PostgresFundPlatform
 from order_center.postgres import PostgresOrderCenter
-from schemas.batches import AppendResult, OfferedOrder
+from schemas.batches import AppendResult
+from schemas.items import OfferedOrder
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
 from settlement_store.postgres import PostgresSettlementStore

@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.errors import UnavailableError
-from schemas.batches import BatchOpening, BatchSource, ChunkState, ExceptionItem, OfferedOrder, StoredValidation
+from schemas.batches import BatchOpening, BatchSource
+from schemas.chunks import ChunkState, StoredValidation
+from schemas.items import ExceptionItem, OfferedOrder
 from schemas.orders import OrderRecord, OrderStatus
 from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform

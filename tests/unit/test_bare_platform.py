@@ -7,8 +7,9 @@ import pytest
 
 from domain.errors import DataError, NotSupportedError
 from domain.identifiers import credit_key
-from schemas.batches import BatchState, OfferedOrder
+from schemas.batches import BatchState
 from schemas.isolation import ItemRange, SetAside
+from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import Outcome, ReasonCode

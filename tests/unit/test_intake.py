@@ -19,7 +19,8 @@ from messaging.dead_letter import DeadLetterTopic
 from messaging.decoding import Poison, PoisonClass
 from messaging.intake import Intake, PressureSettings
 from messaging.record_source import Polled, RecordSource
-from schemas.batches import AppendResult, BatchOpening, OfferedOrder
+from schemas.batches import AppendResult, BatchOpening
+from schemas.items import OfferedOrder
 from settling.intake_filling import BatchFilling, FillingSettings
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.doubles.settlement_store.filling import MemoryFilling

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from domain.limits import ORDER_AMOUNT_MINOR_MAX
 from domain.order_rules import find_rejects
-from schemas.batches import Item
+from schemas.items import Item
 from schemas.orders import OrderStatus, TransactionRecord
 from schemas.reasons import ReasonCode
 

@@ -10,8 +10,8 @@ from domain.errors import ChunkDataError, DataError, InvariantViolationError, No
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
-from schemas.batches import Item, OfferedOrder, RerunItem
 from schemas.isolation import IsolatedItem, ItemRange, SetAside
+from schemas.items import Item, OfferedOrder, RerunItem
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode

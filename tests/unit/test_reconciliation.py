@@ -7,7 +7,8 @@ import pytest
 
 from domain.control_totals import totals_of
 from domain.identifiers import credit_key
-from schemas.batches import BatchOpening, BatchSource, ControlTotals, OfferedOrder
+from schemas.batches import BatchOpening, BatchSource, ControlTotals
+from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
 from settling.balancing import reconcile_batch

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from domain.errors import DataError, UnavailableError
-from schemas.batches import BatchState, ExceptionItem, OfferedOrder
+from schemas.batches import BatchState
+from schemas.items import ExceptionItem, OfferedOrder
 from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
 from settling.rerunning import freeze_rerun

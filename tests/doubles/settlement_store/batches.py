@@ -7,16 +7,8 @@ from domain import limits
 from domain.control_totals import totals_of
 from domain.errors import BatchNotOpenError, InvariantViolationError
 from schemas.audit import PENDING
-from schemas.batches import (
-    FINAL_STATES,
-    Batch,
-    BatchPlan,
-    BatchProgress,
-    BatchState,
-    ChunkState,
-    ControlTotals,
-    UnclosedBatch,
-)
+from schemas.batches import FINAL_STATES, Batch, BatchPlan, BatchProgress, BatchState, ControlTotals, UnclosedBatch
+from schemas.chunks import ChunkState
 from schemas.reasons import Outcome
 from tests.doubles.settlement_store.state import StoreState, now
 

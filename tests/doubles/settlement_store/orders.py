@@ -1,7 +1,8 @@
 """What is read of one order, in memory. What the methods guarantee stands in `settlement_store.port.orders`."""
 
 from domain import limits
-from schemas.batches import Batch, Item
+from schemas.batches import Batch
+from schemas.items import Item
 from schemas.order_life import ConflictingOffer, OrderItem
 from tests.doubles.settlement_store.state import Contents, StoreState
 

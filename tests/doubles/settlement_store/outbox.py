@@ -6,7 +6,7 @@ from datetime import datetime
 
 from domain.identifiers import result_bucket
 from domain.relay_shares import plan_buckets
-from schemas.batches import ChunkState
+from schemas.chunks import ChunkState
 from schemas.outbox import OutboxRow, StoredOutcome
 from tests.doubles.settlement_store.state import StoreState
 

@@ -7,18 +7,11 @@ from typing import NamedTuple
 from domain.control_totals import outcome_totals_of
 from domain.errors import BatchNotFoundError
 from schemas.audit import PENDING
-from schemas.batches import (
-    Batch,
-    BatchState,
-    Chunk,
-    ChunkState,
-    ExceptionItem,
-    Item,
-    OutcomeTotals,
-    ReconciliationReport,
-)
+from schemas.batches import Batch, BatchState, OutcomeTotals, ReconciliationReport
+from schemas.chunks import Chunk, ChunkState
 from schemas.control import BatchControl, StoredControlAction
 from schemas.credit_turns import CreditBucket
+from schemas.items import ExceptionItem, Item
 from schemas.order_life import ConflictingOffer
 from schemas.outbox import OutboxRow
 from schemas.reasons import Outcome
