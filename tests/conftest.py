@@ -28,7 +28,8 @@ from starters.migrate import add_search_attributes
 from tests.apache_kafka.broker import ApacheKafka
 from tests.apache_kafka.jars import describe_lack
 from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls, cloned_database, make_templates
-from tests.settlements import DEADLINE_S, PROMPT_LIST, connect
+from tests.intakes import no_client_is_left
+from tests.settlements import DEADLINE_S, PROMPT_LIST, connect, eventually
 from tests.sharing import shared
 from tests.tools import lacks
 
@@ -132,9 +133,10 @@ def topic_prefix(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def kafka_settings(broker: Broker, stack_dir: Path, topic_prefix: str) -> Settings:
-    """Settings for the broker and topics of this test's own, which are not created yet."""
-    return Settings(kafka_bootstrap_servers=broker.bootstrap_servers, stack_dir=stack_dir, topic_prefix=topic_prefix)
+async def kafka_settings(broker: Broker, stack_dir: Path, topic_prefix: str) -> AsyncIterator[Settings]:
+    """Settings for the broker and topics of this test's own, which are not created yet; no client outlives the loop."""
+    yield Settings(kafka_bootstrap_servers=broker.bootstrap_servers, stack_dir=stack_dir, topic_prefix=topic_prefix)
+    await eventually(no_client_is_left)
 
 
 @pytest.fixture

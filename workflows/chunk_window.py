@@ -61,7 +61,7 @@ class ChunkWindow:
             probe_count=self.state.probe_count + sum(result.probe_count for result in results),
         )
         reasons = [result.pause_reason for result in results if result.pause_reason]
-        return " ".join(reasons) or self._passed_threshold()
+        return " ".join(dict.fromkeys(reasons)) or self._passed_threshold()
 
     def close_all(self, totals: OutcomeTotals) -> None:
         """Take all chunks as closed: what was not started was held."""

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from domain.errors import UnavailableError
+from domain.errors import UnansweredError
 from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.stack_state import StackState
@@ -64,5 +64,5 @@ async def test_a_server_that_falls_silent_after_the_connection_is_told_in_time(
                 return_exceptions=True,
             )
     assert pinged is False
-    assert isinstance(started_batch, UnavailableError)
+    assert isinstance(started_batch, UnansweredError)
     assert "Temporal did not answer within 5 s" in str(started_batch)

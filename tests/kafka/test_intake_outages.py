@@ -56,8 +56,8 @@ POSTGRESQL_OUTAGE_S = 30
 # While a server is away; each line tells of one attempt.
 LOG_LINES_A_SECOND_MAX = 2
 CPU_SHARE_MAX = 0.2
-# Of a busy machine. A call that waits for its broker's answer after all still takes longer than its bound with this.
-GRACE_S = 2
+# Of a busy machine. A consumer that waits for its broker's answer after all waits for 40 s, as aiokafka has it.
+GRACE_S = 20
 
 
 class Effort(NamedTuple):
