@@ -14,6 +14,7 @@ from domain import limits
 from domain.errors import (
     ChunkDataError,
     ChunkUnfinishedError,
+    CreditsUnansweredError,
     DataError,
     SettleError,
     TooManyBatchesError,
@@ -105,7 +106,7 @@ def answered_within(heartbeat: Heartbeat, deadline_s: float) -> Iterator[None]:
     unanswered_since_s = details[0] if details else time.time()
     try:
         yield
-    except UnansweredError as error:
+    except CreditsUnansweredError as error:
         if time.time() - unanswered_since_s >= deadline_s:
             raise UnansweredForTooLongError(
                 f"Asked again for {deadline_s:,.0f} s without an answer. {error}"

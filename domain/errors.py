@@ -13,6 +13,7 @@
     ├── WrongCallError            a command was called with values that make no sense
     ├── ChunkDataError            the data of a chunk's items, or a bug that they meet, made its step fail: isolate them
     ├── OffersRefusedError        the settlement store cannot take an order that was offered: find it by halves
+    ├── CreditsUnansweredError    the Fund Platform gave no answer to requests for credits: an `UnansweredError`
     ├── UnansweredForTooLongError the Fund Platform gave no answer for as long as it is asked
     ├── ChunkUnfinishedError      a chunk has no result yet; ask again
     ├── UnavailableError          a system could not be reached, or is not ready; what was asked had no effect
@@ -113,6 +114,13 @@ class UnavailableError(SettleError):
 
 class UnansweredError(SettleError):
     """A system gave no answer; what was asked of it may have had its effect."""
+
+
+class CreditsUnansweredError(UnansweredError):
+    """The Fund Platform gave no answer to requests for credits; what was requested may exist.
+
+    Of another system's silence nothing can be said about credits: only this one is bounded by their deadline.
+    """
 
 
 class DataError(SettleError):

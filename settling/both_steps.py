@@ -25,7 +25,7 @@ async def settle_chunk(
     that lost the validation to another one, which may have been told another record of an order, reads what is pending.
 
     Raises:
-        ChunkDataError, InvariantViolationError, TurnLaterError, UnansweredError: as the two steps do.
+        ChunkDataError, InvariantViolationError, TurnLaterError, CreditsUnansweredError: as the two steps do.
     """
     validated = await validate_chunk(systems, key, cutoff_at, acknowledges=acknowledges)
     if validated.pending is None:

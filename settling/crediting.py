@@ -6,6 +6,7 @@ from types import MappingProxyType
 from domain.errors import (
     ChunkDataError,
     ChunkUnfinishedError,
+    CreditsUnansweredError,
     DataError,
     InvariantViolationError,
     UnansweredError,
@@ -64,7 +65,7 @@ async def credit_chunk(
     Raises:
         InvariantViolationError: the chunk was never validated, or a pending item's claim has moved on.
         ChunkDataError: the data of items that are not set aside make it fail; nothing was stored.
-        UnansweredError: the Fund Platform gave no answer; the credits may exist.
+        CreditsUnansweredError: the Fund Platform gave no answer; the credits may exist.
         TurnLaterError: a cap on credits makes the chunk wait; nothing was requested.
     """
     chunk = await systems.store.chunks.fetch_chunk(*key)
@@ -94,7 +95,7 @@ async def credit_items(
         exceptions: the outcomes of the other pending items.
 
     Raises:
-        ChunkDataError, InvariantViolationError, UnansweredError: as `credit_chunk` does.
+        ChunkDataError, InvariantViolationError, CreditsUnansweredError: as `credit_chunk` does.
     """
     codes = await ask_for_credits(systems.fund_platform.credits.post_credits, key, items, within)
     if CreditResultCode.SUPERSEDED in codes.values():
@@ -117,7 +118,7 @@ async def ask_for_credits(
     Raises:
         ChunkDataError: the data of an item of the range `within` make it fail, or its answer makes no sense.
         NotSupportedError: the platform cannot do what is asked.
-        UnansweredError: it gave no answer; what was requested may exist.
+        CreditsUnansweredError: it gave no answer; what was requested may exist.
     """
     item_nos, order_ids, account_ids, amounts_minor, currencies, claim_nos, _ = columns_of(Item, items)
     keys = list(map(credit_key, order_ids))
@@ -129,7 +130,7 @@ async def ask_for_credits(
         raise ChunkDataError(describe(error), *within) from error
     except (UnavailableError, UnansweredError) as error:
         # Even where this attempt certainly had no effect: an earlier one may have been let through.
-        raise UnansweredError(
+        raise CreditsUnansweredError(
             f"The Fund Platform gave no answer for chunk {key.chunk_index}: {describe(error)}"
         ) from error
     with over_items(within):

@@ -73,7 +73,7 @@ async def probe_credits(
 
     Raises:
         InvariantViolationError: an item's claim has moved on although the chunk is not closed.
-        UnansweredError: the Fund Platform gave no answer; the credits may exist.
+        CreditsUnansweredError: the Fund Platform gave no answer; the credits may exist.
         TurnLaterError: a cap on credits makes the chunk wait; nothing was requested.
     """
     pending = await _fetch_pending(systems.store.chunks, key, items, ChunkState.VALIDATED)

@@ -13,6 +13,7 @@ from activities.attempts import answered_within, attempt
 from domain.errors import (
     BatchNotFoundError,
     ChunkDataError,
+    CreditsUnansweredError,
     UnansweredError,
     UnansweredForTooLongError,
     UnavailableError,
@@ -124,24 +125,25 @@ async def run_attempt(error: Exception, details: tuple[float, ...], told: list[t
 async def test_the_fund_platform_is_asked_until_the_deadline_from_the_first_attempt_without_an_answer() -> None:
     told: list[tuple[object, ...]] = []
     before_s = time.time()
-    with pytest.raises(UnansweredError):
-        await run_attempt(UnansweredError("No answer."), (), told)
+    with pytest.raises(CreditsUnansweredError):
+        await run_attempt(CreditsUnansweredError("No answer."), (), told)
     [(since_s,)] = told
     assert isinstance(since_s, float)
     assert before_s <= since_s <= time.time()
 
     for passed_s in (1, 30):
         since_s = time.time() - passed_s
-        with pytest.raises(UnansweredError):
-            await run_attempt(UnansweredError("No answer."), (since_s,), told)
+        with pytest.raises(CreditsUnansweredError):
+            await run_attempt(CreditsUnansweredError("No answer."), (since_s,), told)
         assert told[-1] == (since_s,)
     with pytest.raises(ApplicationError, match="Asked again for 60 s without an answer") as ended:
-        await run_attempt(UnansweredError("No answer."), (time.time() - 61,), told)
+        await run_attempt(CreditsUnansweredError("No answer."), (time.time() - 61,), told)
     assert (ended.value.type, ended.value.non_retryable) == ("UnansweredForTooLongError", True)
 
 
-async def test_another_failure_in_between_begins_the_deadline_anew() -> None:
+@pytest.mark.parametrize("error", [UnansweredError("The store hung up."), UnavailableError("The store is away.")])
+async def test_another_failure_in_between_begins_the_deadline_anew(error: Exception) -> None:
     told: list[tuple[object, ...]] = []
-    with pytest.raises(ConnectionResetError):
-        await run_attempt(ConnectionResetError("the store hung up"), (time.time() - 3_600,), told)
+    with pytest.raises(type(error)):
+        await run_attempt(error, (time.time() - 3_600,), told)
     assert told == [()]
