@@ -33,7 +33,10 @@ def fetch(url: str) -> tuple[int, dict[str, object]]:
         return 0, {}
 
 
-@pytest.mark.parametrize("command", ["worker", "intake", "relay"])
+AT_WORK = {"worker": "worker serves the task queue", "intake": "intake takes orders in", "relay": "relay delivers"}
+
+
+@pytest.mark.parametrize("command", AT_WORK)
 async def test_a_process_says_whether_it_lives_and_whether_what_it_needs_answers(
     command: str, commands: Commands, stack: StackState, topic_prefix: str
 ) -> None:
@@ -53,6 +56,10 @@ async def test_a_process_says_whether_it_lives_and_whether_what_it_needs_answers
     async def is_ready() -> bool:
         return await answer() == HTTPStatus.OK
 
+    async def is_at_work() -> bool:
+        """Only then has it opened what it needs: one that is still starting ends where that is away."""
+        return AT_WORK[command] in (commands.directory / f"{command}.log").read_text()
+
     async def is_not_ready() -> bool:
         return await answer() == HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -62,6 +69,7 @@ async def test_a_process_says_whether_it_lives_and_whether_what_it_needs_answers
 
     with commands.running(command):
         await eventually(is_ready)
+        await eventually(is_at_work)
         execute(stack.database_url, "ALTER DATABASE {} ALLOW_CONNECTIONS false", database)
         await eventually(is_not_ready)
         await eventually(names_the_database)
