@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -74,6 +75,9 @@ async def fetch_kill_cost(client: Client, kill: Kill) -> KillCost:
         for event in history.events:
             attempts.append(event.activity_task_started_event_attributes.attempt)
             attempts.append(event.workflow_task_scheduled_event_attributes.attempt)
+            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
+                # One that the SDK had renewed for a local activity is tried again under number 1.
+                attempts.append(2)
         closed_at_s.append(history.events[-1].event_time.ToMilliseconds() / 1000)
     return KillCost(max(attempts), max(closed_at_s) - kill.killed_at_s)
 
