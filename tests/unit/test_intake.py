@@ -4,8 +4,9 @@ import asyncio
 import json
 import math
 from collections.abc import Collection, Sequence
-from datetime import time
+from datetime import UTC, datetime, time
 from typing import Any, cast
+from unittest.mock import Mock
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -19,7 +20,7 @@ from messaging.dead_letter import DeadLetterTopic
 from messaging.decoding import Poison, PoisonClass
 from messaging.intake import Intake, PressureSettings
 from messaging.record_source import Polled, RecordSource
-from schemas.batches import AppendResult, BatchOpening
+from schemas.batches import AppendResult, Batch, BatchOpening, BatchState
 from schemas.items import OfferedOrder
 from settling.intake_filling import BatchFilling, FillingSettings
 from tests.doubles.settlement_store import MemorySettlementStore
@@ -326,3 +327,33 @@ async def test_intake_pauses_over_the_high_water_mark_and_resumes_under_the_low_
     intake = Intake(cast("RecordSource", source), store, filling, cast("DeadLetterTopic", CountingTopic()), PRESSURE)
     await intake.run(stop)
     assert source.was_paused == [False, *looks.values()]
+
+
+class ForgetfulFilling(MemoryFilling):
+    """Opens a batch and, the first time, does not answer."""
+
+    has_answered = False
+
+    async def open_batch(self, opening: BatchOpening) -> Batch:
+        batch = await super().open_batch(opening)
+        if not self.has_answered:
+            self.has_answered = True
+            raise UnansweredError("The answer was lost.")
+        return batch
+
+
+async def test_a_batch_that_was_opened_without_an_answer_is_filled_and_not_left_behind_empty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Mock()
+    clock.now.side_effect = [datetime(2026, 11, 22, hour, tzinfo=UTC) for hour in (6, 7)]
+    monkeypatch.setattr("settling.intake_filling.datetime", clock)
+    store = MemorySettlementStore()
+    store.filling = ForgetfulFilling(store.state)
+    filling = BatchFilling(store, never_start, FILLING)
+    with pytest.raises(UnansweredError):
+        await filling.append([OfferedOrder("order-1", "a", 1, "USD")])
+    await filling.append([OfferedOrder("order-1", "a", 1, "USD")])
+    [batch] = await store.batches.fetch_batches(10)
+    assert len(await store.orders.fetch_items_of_order("order-1")) == 1
+    assert batch.state == BatchState.OPEN
