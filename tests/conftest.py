@@ -57,12 +57,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test with its folder; with `--broker apache`, those that use `broker` are tests of Kafka, too."""
+    """Mark each test with its folder; with `--broker apache`, those that use a broker are tests of Kafka, too."""
     on_apache = config.getoption("--broker") == "apache"
     for item in items:
         folder = item.path.relative_to(TESTS_DIR).parts[0]
         item.add_marker(folder)
-        if on_apache and isinstance(item, pytest.Function) and "broker" in item.fixturenames:
+        if on_apache and isinstance(item, pytest.Function) and "kafka_settings" in item.fixturenames:
             item.add_marker("kafka")
 
 

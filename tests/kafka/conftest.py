@@ -1,6 +1,6 @@
 """What these tests share: a broker that a test may end or pause, and processes of Settle."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,8 @@ from runtime.settings import Settings
 from runtime.stack_state import StackState
 from tests.apache_kafka.broker import ApacheKafka
 from tests.databases import DatabaseUrls
+from tests.intakes import no_client_is_left
+from tests.settlements import eventually
 
 
 @pytest.fixture
@@ -18,6 +20,16 @@ def own_apache_kafka(apache_kafka_is_there: None, tmp_path: Path) -> Iterator[Ap
     directory.mkdir()
     with ApacheKafka(directory) as kafka:
         yield kafka
+
+
+@pytest.fixture
+async def own_kafka_settings(own_apache_kafka: ApacheKafka, topic_prefix: str) -> AsyncIterator[Settings]:
+    """Settings for this test's own broker; a client that waits for a silent one does not outlive the event loop."""
+    yield Settings(
+        kafka_bootstrap_servers=own_apache_kafka.bootstrap_servers, stack_dir=Path("none"), topic_prefix=topic_prefix
+    )
+    own_apache_kafka.resume()
+    await eventually(no_client_is_left)
 
 
 @pytest.fixture

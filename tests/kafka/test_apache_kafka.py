@@ -5,7 +5,6 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -22,10 +21,6 @@ from tests.settlements import eventually
 
 RECORD_COUNT = 1_000
 ANSWER_TIMEOUT_MS = 1_000
-
-
-def settings_of(kafka: ApacheKafka) -> Settings:
-    return Settings(kafka_bootstrap_servers=kafka.bootstrap_servers, stack_dir=Path("none"))
 
 
 async def read_all(settings: Settings) -> Counter[bytes]:
@@ -55,46 +50,45 @@ async def send_all(producer: AIOKafkaProducer, settings: Settings, values: list[
 
 @pytest.mark.parametrize("end", [ApacheKafka.kill, ApacheKafka.stop])
 async def test_what_was_acknowledged_survives_the_end_of_the_broker(
-    own_apache_kafka: ApacheKafka, end: Callable[[ApacheKafka], None]
+    own_apache_kafka: ApacheKafka, own_kafka_settings: Settings, end: Callable[[ApacheKafka], None]
 ) -> None:
-    settings = settings_of(own_apache_kafka)
-    await create_topics(settings)
-    async with open_producer(settings, idempotent=True) as producer:
-        await send_all(producer, settings, values_from(0))
+    await create_topics(own_kafka_settings)
+    async with open_producer(own_kafka_settings, idempotent=True) as producer:
+        await send_all(producer, own_kafka_settings, values_from(0))
         end(own_apache_kafka)
         own_apache_kafka.start()
         # The same producer goes on: the address is the same.
-        await send_all(producer, settings, values_from(RECORD_COUNT))
-    assert await read_all(settings) == Counter(values_from(0) + values_from(RECORD_COUNT))
+        await send_all(producer, own_kafka_settings, values_from(RECORD_COUNT))
+    assert await read_all(own_kafka_settings) == Counter(values_from(0) + values_from(RECORD_COUNT))
 
 
-async def test_a_record_whose_acknowledgement_was_lost_is_there_once(own_apache_kafka: ApacheKafka) -> None:
+async def test_a_record_whose_acknowledgement_was_lost_is_there_once(
+    own_apache_kafka: ApacheKafka, own_kafka_settings: Settings
+) -> None:
     """The producer sends it again; Apache Kafka knows it by the producer's id and the record's number."""
-    settings = settings_of(own_apache_kafka)
-    await create_topics(settings)
-    async with open_producer(settings, idempotent=True) as producer:
-        await send_all(producer, settings, values_from(0))
+    await create_topics(own_kafka_settings)
+    async with open_producer(own_kafka_settings, idempotent=True) as producer:
+        await send_all(producer, own_kafka_settings, values_from(0))
         own_apache_kafka.pause()
-        sending = asyncio.create_task(send_all(producer, settings, [b"sent twice"]))
+        sending = asyncio.create_task(send_all(producer, own_kafka_settings, [b"sent twice"]))
         await eventually(lambda: has_request_in_flight(producer))
         for connection in producer.client._conns.values():
             connection.close()
         own_apache_kafka.resume()
         await sending
-    assert await read_all(settings) == Counter([*values_from(0), b"sent twice"])
+    assert await read_all(own_kafka_settings) == Counter([*values_from(0), b"sent twice"])
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
 async def test_of_a_producer_that_could_not_send_all_at_its_stop_nothing_stays_once_the_broker_is_back(
-    own_apache_kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch, *, idempotent: bool
+    own_apache_kafka: ApacheKafka, own_kafka_settings: Settings, monkeypatch: pytest.MonkeyPatch, *, idempotent: bool
 ) -> None:
     monkeypatch.setattr(limits, "KAFKA_STOP_TIMEOUT_S", 1)
-    settings = settings_of(own_apache_kafka)
-    await create_topics(settings)
-    async with open_producer(settings, idempotent=idempotent) as producer:
-        await send_all(producer, settings, values_from(0))
+    await create_topics(own_kafka_settings)
+    async with open_producer(own_kafka_settings, idempotent=idempotent) as producer:
+        await send_all(producer, own_kafka_settings, values_from(0))
         own_apache_kafka.pause()
-        await producer.send(settings.topics.overdue, b"unsent")
+        await producer.send(own_kafka_settings.topics.overdue, b"unsent")
     assert not await no_client_is_left()
     own_apache_kafka.resume()
     await eventually(no_client_is_left)
@@ -131,17 +125,18 @@ async def test_a_static_member_that_comes_back_has_its_partitions_without_a_reba
     assert len(before[0]) > 1
 
 
-async def test_a_paused_broker_answers_nobody_until_it_is_resumed(own_apache_kafka: ApacheKafka) -> None:
-    settings = settings_of(own_apache_kafka)
+async def test_a_paused_broker_answers_nobody_until_it_is_resumed(
+    own_apache_kafka: ApacheKafka, own_kafka_settings: Settings
+) -> None:
     own_apache_kafka.pause()
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=ANSWER_TIMEOUT_MS
+        bootstrap_servers=own_kafka_settings.kafka_bootstrap_servers, request_timeout_ms=ANSWER_TIMEOUT_MS
     )
     with pytest.raises(KafkaError):
         await consumer.start()
     await consumer.stop()
     own_apache_kafka.resume()
-    assert await create_topics(settings) == list(settings.topics.all)
+    assert await create_topics(own_kafka_settings) == list(own_kafka_settings.topics.all)
 
 
 async def test_a_topic_is_not_made_by_being_written_to(kafka_settings: Settings) -> None:

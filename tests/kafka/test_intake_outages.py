@@ -81,16 +81,14 @@ async def test_a_broker_killed_in_mid_burst_loses_nothing_and_intake_goes_on(
     client: Client,
     systems: Systems,
     own_apache_kafka: ApacheKafka,
+    own_kafka_settings: Settings,
     environment: dict[str, str],
     batch_id: str,
     tmp_path: Path,
 ) -> None:
-    settings = Settings(
-        kafka_bootstrap_servers=own_apache_kafka.bootstrap_servers,
-        topic_prefix=environment["SETTLE_TOPIC_PREFIX"],
-        stack_dir=Path("none"),
-    )
-    environment["KAFKA_BOOTSTRAP_SERVERS"] = own_apache_kafka.bootstrap_servers
+    settings = own_kafka_settings
+    environment["KAFKA_BOOTSTRAP_SERVERS"] = settings.kafka_bootstrap_servers
+    environment["SETTLE_TOPIC_PREFIX"] = settings.topic_prefix
     await create_topics(settings)
     orders = await seed_orders(systems, ORDER_COUNT)
     with SettleProcesses(tmp_path, environment) as processes:
@@ -236,8 +234,10 @@ async def test_intake_goes_on_while_commits_fail_and_commits_later(
     assert report.duplicates == 0
 
 
-async def test_a_commit_that_is_not_answered_is_given_up_and_made_later(own_apache_kafka: ApacheKafka) -> None:
-    settings = Settings(kafka_bootstrap_servers=own_apache_kafka.bootstrap_servers, stack_dir=Path("none"))
+async def test_a_commit_that_is_not_answered_is_given_up_and_made_later(
+    own_apache_kafka: ApacheKafka, own_kafka_settings: Settings
+) -> None:
+    settings = own_kafka_settings
     await create_topics(settings)
     await send_records(settings, [(b"1", b"{}", ())])
     source = RecordSource(build_intake_consumer(settings), settings.topics.overdue)
@@ -262,8 +262,10 @@ async def test_a_commit_that_is_not_answered_is_given_up_and_made_later(own_apac
         await source.stop()
 
 
-async def test_a_source_starts_and_stops_in_time_whatever_the_broker_does(own_apache_kafka: ApacheKafka) -> None:
-    settings = Settings(kafka_bootstrap_servers=own_apache_kafka.bootstrap_servers, stack_dir=Path("none"))
+async def test_a_source_starts_and_stops_in_time_whatever_the_broker_does(
+    own_apache_kafka: ApacheKafka, own_kafka_settings: Settings
+) -> None:
+    settings = own_kafka_settings
     await create_topics(settings)
     joining = RecordSource(build_intake_consumer(settings), settings.topics.overdue)
     late = RecordSource(build_intake_consumer(settings), settings.topics.overdue)

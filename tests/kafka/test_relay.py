@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,11 +18,6 @@ from tests.settlements import eventually, replaced
 
 BATCH_COUNT = 30
 ORDER_COUNT = 100  # of a batch
-
-
-@pytest.fixture
-def settings(own_apache_kafka: ApacheKafka) -> Settings:
-    return Settings(kafka_bootstrap_servers=own_apache_kafka.bootstrap_servers, stack_dir=Path("none"))
 
 
 async def fill(store: SettlementStore) -> set[tuple[str, int, str, str | None]]:
@@ -51,12 +45,12 @@ def marking(store: SettlementStore, marked: list[int]) -> SettlementStore:
 )
 async def test_results_wait_for_a_broker_that_is_away_and_are_all_told(
     own_apache_kafka: ApacheKafka,
-    settings: Settings,
+    own_kafka_settings: Settings,
     go_away: Callable[[ApacheKafka], None],
     come_back: Callable[[ApacheKafka], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    await create_topics(settings)
+    await create_topics(own_kafka_settings)
     store: SettlementStore = MemorySettlementStore()
     expected = await fill(store)
     marked: list[int] = []
@@ -67,7 +61,7 @@ async def test_results_wait_for_a_broker_that_is_away_and_are_all_told(
     async def says_that_it_waits() -> bool:
         return any(record.name == "messaging.relay" and record.levelname == "WARNING" for record in caplog.records)
 
-    async with relaying(marking(store, marked).outbox, settings, "R1"):
+    async with relaying(marking(store, marked).outbox, own_kafka_settings, "R1"):
         await eventually(has_begun)
         await asyncio.to_thread(go_away, own_apache_kafka)
         marked_count = len(marked)
@@ -76,16 +70,16 @@ async def test_results_wait_for_a_broker_that_is_away_and_are_all_told(
         assert len(marked) <= marked_count + 1
         await asyncio.to_thread(come_back, own_apache_kafka)
         await eventually(lambda: is_delivered(store.outbox))
-    told = outcomes_of(await read_told(settings))
+    told = outcomes_of(await read_told(own_kafka_settings))
     assert set(told) == expected
 
 
 async def test_a_relay_stops_in_time_though_the_broker_is_silent(
-    own_apache_kafka: ApacheKafka, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    own_apache_kafka: ApacheKafka, own_kafka_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "RELAY_GRACEFUL_STOP_S", 1)
     monkeypatch.setattr(limits, "KAFKA_STOP_TIMEOUT_S", 1)
-    await create_topics(settings)
+    await create_topics(own_kafka_settings)
     store: SettlementStore = MemorySettlementStore()
     await fill(store)
     marked: list[int] = []
@@ -93,7 +87,7 @@ async def test_a_relay_stops_in_time_though_the_broker_is_silent(
     async def has_begun() -> bool:
         return bool(marked)
 
-    async with relaying(marking(store, marked).outbox, settings, "R1") as relay:
+    async with relaying(marking(store, marked).outbox, own_kafka_settings, "R1") as relay:
         await eventually(has_begun)
         own_apache_kafka.pause()
     assert relay.done()
