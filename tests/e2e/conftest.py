@@ -11,8 +11,10 @@ import pytest
 
 from runtime.stack_state import StackState
 from tests.databases import cloned_database
+from tests.e2e.forked_settle import run_settle
 
 SETTLE = str(Path(sys.executable).with_name("settle"))
+PATIENT_SETTLE = (sys.executable, str(Path(__file__).with_name("patient_settle.py")))
 COMMAND_TIMEOUT_S = 180  # against hanging alone
 
 Finished = subprocess.CompletedProcess[str]
@@ -22,15 +24,18 @@ class Commands:
     """Runs `settle` in one environment; patiently, unless a test is about how long it waits."""
 
     def __init__(self, directory: Path, environment: dict[str, str]) -> None:
-        self.program: Sequence[str] = (sys.executable, str(Path(__file__).with_name("patient_settle.py")))
+        self.is_patient = True
         self.directory = directory
         self.environment = environment
         self.database_url = environment["SETTLE_DATABASE_URL"]
 
     def run(self, *arguments: str, **environment: str) -> Finished:
+        told = os.environ | self.environment | environment
+        if self.is_patient:
+            return run_settle(arguments, told, self.directory, COMMAND_TIMEOUT_S)
         return subprocess.run(
-            [*self.program, *arguments],
-            env=os.environ | self.environment | environment,
+            [SETTLE, *arguments],
+            env=told,
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -59,7 +64,7 @@ class Commands:
     ) -> Iterator["subprocess.Popen[bytes]"]:
         """A process that runs until it is told to stop, which it does in good order; its log is beside the files."""
         log_file = self.directory / f"{log_name or command}.log"
-        arguments = program or [*self.program, command]
+        arguments = program or [*(PATIENT_SETTLE if self.is_patient else [SETTLE]), command]
         with log_file.open("ab") as log:
             process = subprocess.Popen(arguments, env=os.environ | self.environment, stdout=log, stderr=log)
         try:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from domain import limits
-from tests.e2e.conftest import SETTLE, Commands
+from tests.e2e.conftest import Commands
 from tests.settlements import eventually
 
 ORDER_COUNT = 400
@@ -107,7 +107,7 @@ async def test_a_dead_batch_is_started_by_resume(commands: Commands, batch_id: s
 def test_without_a_worker_an_action_is_told_to_be_unanswered(commands: Commands, batch_id: str) -> None:
     import_orders(commands)
     commands.ok("run", "--batch-id", batch_id)
-    commands.program = [SETTLE]
+    commands.is_patient = False
     told = commands.run("pause", batch_id)
     assert told.returncode == 3
     assert f"No worker answered within {limits.CONTROL_ANSWER_TIMEOUT_S} s" in told.stderr

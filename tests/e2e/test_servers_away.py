@@ -13,7 +13,7 @@ import pytest
 from runtime.stack_state import StackState
 from schemas.orders import OrderRecord
 from tests.databases import url_of
-from tests.e2e.conftest import SETTLE, Commands, Finished
+from tests.e2e.conftest import Commands, Finished
 from tests.settlements import eventually
 
 PASSWORD = "hunter2"  # noqa: S105 (of a server that does not exist)
@@ -175,7 +175,7 @@ def test_a_server_that_is_away_is_told_with_the_time_that_it_was_given(
     commands: Commands, faults: dict[str, Fault], command: tuple[str, ...], fault: str
 ) -> None:
     (commands.directory / "orders.csv").write_text(",".join(OrderRecord._fields) + "\n")
-    commands.program = [SETTLE]
+    commands.is_patient = False
     environment = faults[fault]()
     finished = commands.run(*command, **environment)
     assert_refused(finished, *SAID[fault])

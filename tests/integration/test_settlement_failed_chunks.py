@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -181,6 +182,8 @@ async def test_a_chunk_cancelled_while_it_is_settled_at_once_takes_no_further_st
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     let_no_timeout_decide(monkeypatch)
+    # Of a cancellation the worker learns when it renews the task, most of a timeout later.
+    monkeypatch.setattr("tests.settlements.WORKFLOW_TASK_TIMEOUT", timedelta(seconds=10))
     await seed_orders(systems, CHUNK_SIZE)
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     await freeze(systems, opening)
