@@ -6,13 +6,12 @@ What it does is that of `settle` as it is installed, with the patience of `tests
 import multiprocessing
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from starters.cli import build_app
-from tests.e2e.patient_settle import main
+from tests.e2e.patient_settle import be_settle
 
 _WRITE = os.O_WRONLY | os.O_CREAT
 _forkserver = multiprocessing.get_context("forkserver")
@@ -41,10 +40,9 @@ def _be_settle(
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(directory)
-    sys.argv = ["settle", *arguments]
     for number, file, flags in ((0, Path(os.devnull), os.O_RDONLY), (1, stdout, _WRITE), (2, stderr, _WRITE)):
         os.dup2(os.open(file, flags), number)
-    main()
+    be_settle(arguments)
 
 
 build_app()  # imports every command, once for all

@@ -1,6 +1,7 @@
 """`settle` as it is installed, but that waits for servers and answers for as long as a busy machine takes."""
 
 import sys
+from collections.abc import Sequence
 
 from domain import limits
 
@@ -18,6 +19,12 @@ for bound in (
 
 from starters.cli import main  # noqa: E402
 
-if __name__ == "__main__":
-    sys.argv[0] = "settle"
+
+def be_settle(arguments: Sequence[str]) -> None:
+    """Run a command, which ends this process."""
+    sys.argv = ["settle", *arguments]
     main()
+
+
+if __name__ == "__main__":
+    be_settle(sys.argv[1:])
