@@ -7,15 +7,15 @@ import multiprocessing
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from starters.cli import build_app
-from tests.e2e.patient_settle import be_settle
-
 _WRITE = os.O_WRONLY | os.O_CREAT
+# Not imported here: its patience is for the commands alone.
+_PRELOADED = "tests.e2e.preloaded_settle"
 _forkserver = multiprocessing.get_context("forkserver")
-_forkserver.set_forkserver_preload([__name__])
+_forkserver.set_forkserver_preload([_PRELOADED])
 
 
 def run_settle(
@@ -42,7 +42,4 @@ def _be_settle(
     os.chdir(directory)
     for number, file, flags in ((0, Path(os.devnull), os.O_RDONLY), (1, stdout, _WRITE), (2, stderr, _WRITE)):
         os.dup2(os.open(file, flags), number)
-    be_settle(arguments)
-
-
-build_app()  # imports every command, once for all
+    import_module(_PRELOADED).be_settle(arguments)
