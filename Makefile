@@ -38,7 +38,7 @@ format: .venv/.ready ## format and apply the safe fixes
 	$(BIN)/ruff check --fix .
 
 test: .venv/.ready ## all the tests but the next two, on real servers
-	$(BIN)/pytest -m 'not kafka and not simulation' --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m 'not kafka and not simulation' --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-kafka: .venv/.ready ## the tests of Kafka on Apache Kafka itself; needs Java 17 and Maven
 	$(BIN)/pytest -m kafka --broker apache --numprocesses 2 --dist loadfile --no-loadscope-reorder

@@ -27,7 +27,7 @@ from settling.systems import Systems
 from starters.migrate import add_search_attributes
 from tests.apache_kafka.broker import ApacheKafka
 from tests.apache_kafka.jars import describe_lack
-from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls, cloned_database, make_templates
+from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls, lent_database, make_templates
 from tests.intakes import no_client_is_left
 from tests.settlements import DEADLINE_S, PROMPT_LIST, connect, eventually
 from tests.sharing import shared
@@ -143,9 +143,9 @@ async def kafka_settings(broker: Broker, stack_dir: Path, topic_prefix: str) -> 
 def databases(stack: StackState) -> Iterator[DatabaseUrls]:
     """Three fresh databases, one for each system."""
     with (
-        cloned_database(stack.database_url, "template_order_center") as order_center,
-        cloned_database(stack.database_url, "template_fund_platform") as fund_platform,
-        cloned_database(stack.database_url, "template_settlement_store") as settlement_store,
+        lent_database(stack.database_url, "template_order_center") as order_center,
+        lent_database(stack.database_url, "template_fund_platform") as fund_platform,
+        lent_database(stack.database_url, "template_settlement_store") as settlement_store,
     ):
         yield DatabaseUrls(order_center, fund_platform, settlement_store)
 

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -19,12 +20,63 @@ SCHEMA_BY_PACKAGE = {
 }
 _serial = itertools.count()
 
+_idle: defaultdict[tuple[str, str], list[str]] = defaultdict(list)  # those of this process, by server and template
+
 # Emptying tables is many times faster than cloning a database.
 EMPTY_SETTLEMENT_STORE = """
 DO $$ BEGIN EXECUTE (
     SELECT 'TRUNCATE ' || string_agg(format('settlement.%I', tablename), ', ')
     FROM pg_tables WHERE schemaname = 'settlement' AND tablename NOT LIKE '%yoyo%'
 ); END $$
+"""
+
+# A database that more than its rows was changed of is not used again: its tables, its migrations or its settings.
+_NOTE_CHANGES = """
+CREATE SCHEMA tests;
+CREATE TABLE tests.changes (what text);
+CREATE FUNCTION tests.note_command() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO tests.changes VALUES (tg_tag);
+END $$;
+CREATE FUNCTION tests.note_migration() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO tests.changes VALUES (tg_op);
+    RETURN NULL;
+END $$;
+DO $$ DECLARE migrations regclass; BEGIN
+    FOR migrations IN SELECT oid FROM pg_class WHERE relname = '_yoyo_migration' LOOP
+        EXECUTE format(
+            'CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %1$s EXECUTE FUNCTION '
+            'tests.note_migration(); ALTER TABLE %1$s ENABLE ALWAYS TRIGGER note', migrations
+        );
+    END LOOP;
+END $$;
+CREATE EVENT TRIGGER note ON ddl_command_end EXECUTE FUNCTION tests.note_command();
+ALTER EVENT TRIGGER note ENABLE ALWAYS;
+"""
+_END_OTHER_SESSIONS = """
+SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+_IS_CHANGED = """
+SELECT EXISTS (SELECT FROM tests.changes) OR EXISTS (
+    SELECT FROM pg_db_role_setting JOIN pg_database ON pg_database.oid = setdatabase WHERE datname = current_database()
+)
+"""
+# Past the triggers that keep the ledger from it; tables that are empty already take no time.
+_EMPTY = """
+SET session_replication_role = replica;
+DO $$ DECLARE
+    schemas oid[] := ARRAY(
+        SELECT oid FROM pg_namespace WHERE nspname IN ('order_center', 'fund_platform', 'settlement')
+    );
+    used text;
+BEGIN
+    SELECT string_agg(oid::regclass::text, ', ') INTO used FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = ANY (schemas) AND relname NOT LIKE '%yoyo%' AND pg_relation_size(oid) > 0;
+    IF used IS NOT NULL THEN
+        EXECUTE 'TRUNCATE ' || used || ' CASCADE';
+    END IF;
+    PERFORM setval(oid, 1, false) FROM pg_class WHERE relkind = 'S' AND relnamespace = ANY (schemas);
+END $$
 """
 
 
@@ -47,12 +99,12 @@ def execute(server_url: str, statement: str, *names: str) -> None:
 
 def make_templates(server_url: str) -> None:
     """Migrate one template database for each system, and one that holds all three."""
-    execute(server_url, "CREATE DATABASE {}", "template_all")
-    for package, schema in SCHEMA_BY_PACKAGE.items():
-        template = f"template_{package}"
+    packages_by_template = {f"template_{package}": [package] for package in SCHEMA_BY_PACKAGE}
+    for template, packages in {**packages_by_template, "template_all": list(SCHEMA_BY_PACKAGE)}.items():
         execute(server_url, "CREATE DATABASE {}", template)
-        migrate(url_of(server_url, template), package=f"{package}.postgres", schema=schema)
-        migrate(url_of(server_url, "template_all"), package=f"{package}.postgres", schema=schema)
+        for package in packages:
+            schema = SCHEMA_BY_PACKAGE[package]
+            migrate(url_of(server_url, template), package=f"{package}.postgres", schema=schema)
 
 
 def name_of(database_url: str) -> str:
@@ -68,3 +120,40 @@ def cloned_database(server_url: str, template: str) -> Iterator[str]:
         yield url_of(server_url, name)
     finally:
         execute(server_url, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@contextmanager
+def lent_database(server_url: str, template: str) -> Iterator[str]:
+    """A database as its template is: emptied at the end and lent again, since that is faster than cloning.
+
+    It is dropped instead if more than its rows was changed. Whoever used it has to have ended: it would write on.
+    """
+    idle = _idle[server_url, template]
+    name = idle.pop() if idle else _clone_to_lend(server_url, template)
+    try:
+        yield url_of(server_url, name)
+    finally:
+        if _is_emptied(url_of(server_url, name)):
+            idle.append(name)
+        else:
+            execute(server_url, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+def _clone_to_lend(server_url: str, template: str) -> str:
+    name = f"lent_{os.getpid()}_{next(_serial)}"
+    execute(server_url, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    execute(url_of(server_url, name), _NOTE_CHANGES)
+    return name
+
+
+def _is_emptied(url: str) -> bool:
+    """Empty a database, if only its rows were changed."""
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(_END_OTHER_SESSIONS)
+            if connection.execute(_IS_CHANGED).fetchone() == (True,):
+                return False
+            connection.execute(_EMPTY)
+            return True
+    except psycopg.OperationalError:
+        return False  # it takes no connections any more

@@ -16,7 +16,7 @@ from schemas.batches import ControlTotals
 from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
 from tests.contract.adapters import not_in_memory
-from tests.databases import cloned_database
+from tests.databases import lent_database
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.settlements import proof_of
 
@@ -33,7 +33,7 @@ SUPERSEDED = CreditResultCode.SUPERSEDED
 
 @pytest.fixture
 async def pool(stack: StackState) -> AsyncIterator[Pool]:
-    with cloned_database(stack.database_url, "template_fund_platform") as url:
+    with lent_database(stack.database_url, "template_fund_platform") as url:
         async with await open_pool(url, schema="fund_platform", application_name="tests") as pool:
             yield pool
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.stack_state import StackState
-from tests.databases import cloned_database
+from tests.databases import lent_database
 from tests.e2e.forked_settle import run_settle
 
 SETTLE = str(Path(sys.executable).with_name("settle"))
@@ -82,7 +82,7 @@ def make_commands(
     with ExitStack() as databases:
 
         def make() -> Commands:
-            url = databases.enter_context(cloned_database(stack.database_url, "template_all"))
+            url = databases.enter_context(lent_database(stack.database_url, "template_all"))
             return Commands(
                 tmp_path,
                 {

@@ -75,8 +75,11 @@ def commands_said() -> Iterator[Said]:
 SAID = [said for said in commands_said() if re.match(r"\s*(\S*/)?(settle|make|python|pytest)\b", said.text)]
 
 
+SETTLE = get_command(build_app())
+
+
 def require_settle(words: list[str], *, is_complete: bool) -> None:
-    command, name, arguments = get_command(build_app()), "settle", words
+    command, name, arguments = SETTLE, "settle", words
     while isinstance(command, TyperGroup) and arguments:
         name, *arguments = arguments
         assert name in command.commands, f"there is no command {name}"

@@ -7,7 +7,7 @@ import pytest
 from database.pools import Pool, open_pool
 from domain import limits
 from runtime.stack_state import StackState
-from tests.databases import cloned_database
+from tests.databases import lent_database
 from tests.settlements import DEADLINE_S
 
 
@@ -21,6 +21,6 @@ def _patient_connections(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def pool(stack: StackState) -> AsyncIterator[Pool]:
     """A pool on the Fund Platform's database alone, for what only the ledger matters to."""
-    with cloned_database(stack.database_url, "template_fund_platform") as url:
+    with lent_database(stack.database_url, "template_fund_platform") as url:
         async with await open_pool(url, schema="fund_platform", application_name="tests") as pool:
             yield pool

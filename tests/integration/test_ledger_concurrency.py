@@ -12,7 +12,7 @@ from domain import limits
 from fund_platform.postgres import PostgresFundPlatform
 from runtime.stack_state import StackState
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
-from tests.databases import cloned_database
+from tests.databases import lent_database
 from tests.settlements import DEADLINE_S
 
 Result = TypeVar("Result")
@@ -29,7 +29,7 @@ async def pool(stack: StackState, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     """One whose connections wait for a rival for as long as a busy machine takes to show that they do."""
     for bound in ("LOCK_TIMEOUT_S", "IDLE_IN_TRANSACTION_TIMEOUT_S"):
         monkeypatch.setattr(limits, bound, 1_200)
-    with cloned_database(stack.database_url, "template_fund_platform") as url:
+    with lent_database(stack.database_url, "template_fund_platform") as url:
         async with await open_pool(
             url, schema="fund_platform", application_name="tests", statement_timeout_s=1_200
         ) as pool:

@@ -18,7 +18,7 @@ from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus, RecordVersion
 from settlement_store.postgres import PostgresSettlementStore
-from tests.databases import SCHEMA_BY_PACKAGE, cloned_database, execute, name_of
+from tests.databases import SCHEMA_BY_PACKAGE, execute, lent_database, name_of
 from tests.settlements import CALENDAR, NOW, eventually, opening_of
 from tests.wires import COMMIT, STATEMENT, Fate, wired
 
@@ -174,7 +174,7 @@ class World:
 async def world(request: pytest.FixtureRequest, stack: StackState) -> AsyncIterator[World]:
     parameters = request.node.callspec.params
     package = next(each.package for each in parameters.values() if isinstance(each, (Change, Read, Unreadable)))
-    with cloned_database(stack.database_url, f"template_{package}") as url:
+    with lent_database(stack.database_url, f"template_{package}") as url:
         async with await open_pool(url, schema=SCHEMA_BY_PACKAGE[package], application_name="behind") as pool:
             await prepare(package, ADAPTERS[package](pool))
             yield World(stack, package, url, pool)
@@ -397,7 +397,7 @@ async def test_a_row_that_a_committed_change_gives_out_and_nobody_can_read_is_a_
     stack: StackState,
 ) -> None:
     """So that whoever called takes it for unanswered."""
-    with cloned_database(stack.database_url, "template_fund_platform") as url:
+    with lent_database(stack.database_url, "template_fund_platform") as url:
         async with await open_pool(url, schema="fund_platform", application_name="tests") as pool:
             await prepare("fund_platform", adapter := PostgresFundPlatform(pool))
             await pool.execute(

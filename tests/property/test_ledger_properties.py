@@ -16,7 +16,7 @@ from fund_platform.port import FundPlatform
 from fund_platform.postgres import PostgresFundPlatform
 from runtime.stack_state import StackState
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
-from tests.databases import cloned_database
+from tests.databases import lent_database
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.settlements import proof_of
 
@@ -42,7 +42,7 @@ _examples = count()
 
 @pytest.fixture
 async def pool(stack: StackState) -> AsyncIterator[Pool]:
-    with cloned_database(stack.database_url, "template_fund_platform") as url:
+    with lent_database(stack.database_url, "template_fund_platform") as url:
         async with await open_pool(
             url, schema="fund_platform", application_name="tests", size_max=CONNECTION_COUNT
         ) as pool:
