@@ -21,7 +21,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from bench.databases import clone_database, drop_database
 from bench.fresh_stack import fresh_stack, say
 from domain import limits
-from domain.sample_orders import plan_sample_orders
 from messaging.announcing import announce, plan_events
 from messaging.dead_letter import header_values
 from messaging.decoding import decode_record
@@ -30,6 +29,7 @@ from runtime.kafka import build_intake_consumer, create_topics, open_producer
 from runtime.settings import Settings
 from schemas.events import OverdueEvent
 from settlement_store.port import SettlementStore
+from starters.sample_orders import plan_sample_orders
 from tests.apache_kafka.broker import ApacheKafka
 from workers.intake import serve_intake
 

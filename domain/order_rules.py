@@ -9,10 +9,10 @@ from datetime import datetime
 from types import MappingProxyType
 
 from domain.limits import ORDER_AMOUNT_MINOR_MAX
-from domain.tables import columns_of
 from schemas.items import Item
 from schemas.orders import OrderStatus, TransactionRecord
 from schemas.reasons import ReasonCode
+from schemas.tables import columns_of
 
 _REASON_BY_STATUS = MappingProxyType(
     {

@@ -13,13 +13,13 @@ from domain.errors import (
     UnavailableError,
 )
 from domain.identifiers import credit_key, credit_reference
-from domain.tables import Table, columns_of
 from schemas.batches import OutcomeTotals
 from schemas.chunks import ChunkKey, ChunkState
 from schemas.isolation import ItemRange, SetAside
 from schemas.items import ExceptionItem, Item
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.reasons import Outcome, ReasonCode
+from schemas.tables import Table, columns_of
 from settlement_store.port.chunks import Chunks
 from settling.failures import calling, describe, over_items
 from settling.set_aside import NOTHING_ASIDE, leave_out

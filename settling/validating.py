@@ -9,7 +9,6 @@ from typing import NamedTuple
 from domain import limits
 from domain.errors import ChunkDataError, DataError
 from domain.order_rules import find_rejects
-from domain.tables import Table, columns_of
 from order_center.port import OrderCenter
 from schemas.batches import OutcomeTotals
 from schemas.chunks import ChunkKey, ChunkState
@@ -17,6 +16,7 @@ from schemas.isolation import ItemRange, SetAside
 from schemas.items import ExceptionItem, Item
 from schemas.orders import RecordVersion, TransactionRecord
 from schemas.reasons import Outcome, ReasonCode
+from schemas.tables import Table, columns_of
 from settling.failures import calling, describe, over_items
 from settling.set_aside import NOTHING_ASIDE, leave_out
 from settling.systems import Systems

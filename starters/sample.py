@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict
 
 from domain import limits
 from domain.control_totals import outcome_totals_of
-from domain.sample_orders import SampleOrder, plan_sample_orders
 from schemas.batches import ControlTotals
 from schemas.orders import OrderRecord
 from schemas.reasons import Outcome
 from starters.console import EXIT_WRONG_CALL, fail
+from starters.sample_orders import SampleOrder, plan_sample_orders
 
 DEFAULT_SEED = 1
 DEFAULT_BAD_RATE = 0.02
@@ -68,7 +68,7 @@ def write_sample(path: Path, order_count: int, seed: int, bad_rate: float) -> Ex
     """Write an order file and its `.expected.json`, replacing what is there; the same call gives the same bytes.
 
     Orders are written as they are made, so memory does not grow with their number. Exactly
-    `round(order_count * bad_rate)` orders are bad, spread evenly over `domain.sample_orders.BAD_REASONS`: the reasons
+    `round(order_count * bad_rate)` orders are bad, spread evenly over `starters.sample_orders.BAD_REASONS`: the reasons
     that a file can give rise to. An import opens accounts and every order is overdue, so no order is
     ACCOUNT_NOT_FOUND, ACCOUNT_CLOSED or AFTER_SALE_NOT_OVER; and the file is the record itself, so none is
     ORDER_UNKNOWN, ACCOUNT_DIFFERS, AMOUNT_DIFFERS or CURRENCY_DIFFERS.

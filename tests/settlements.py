@@ -26,7 +26,6 @@ from domain.batch_openings import plan_manual_opening, plan_rerun_opening
 from domain.business_days import BusinessCalendar
 from domain.control_totals import totals_of
 from domain.identifiers import chunk_workflow_id
-from domain.sample_orders import SampleOrder, currency_of, plan_sample_orders
 from fund_platform.port import FundPlatform
 from fund_platform.port.proof import LedgerProof
 from runtime.batch_starts import start_batch
@@ -51,6 +50,7 @@ from settling.balancing import reconcile_batch
 from settling.freezing import freeze_overdue_orders
 from settling.systems import Systems
 from starters.rerun import EXCEPTION_OUTCOMES
+from starters.sample_orders import SampleOrder, currency_of, plan_sample_orders
 from workers.settlement_worker import build_worker
 from workflows.activity_options import AT_ONCE, BATCH_ACTIVITY, CHUNK_ACTIVITY, WORKFLOW_TASK_TIMEOUT
 from workflows.search_attributes import chunk_search_attributes

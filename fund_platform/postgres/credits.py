@@ -12,10 +12,10 @@ from database.queries import load_query
 from domain import limits
 from domain.control_totals import totals_of
 from domain.errors import InvariantViolationError, SettleError
-from domain.tables import columns_of
 from fund_platform.port.credits import check_credit_requests
 from schemas.batches import ControlTotals
 from schemas.ledger import CreditRequest, CreditResultCode, LedgerCredit
+from schemas.tables import columns_of
 
 _POST_NEW_CREDITS = load_query("fund_platform.postgres", "post_new_credits")
 _POST_CREDITS = load_query("fund_platform.postgres", "post_credits")

@@ -7,7 +7,6 @@ from database.access import Database
 from database.columns import integer_column, integers_of, text_column, texts_of, times_of
 from database.pools import Pool, look_up_by_index
 from database.queries import load_query
-from domain.tables import Table, columns_of
 from order_center.port import check_records
 from schemas.order_life import OrderStanding
 from schemas.orders import (
@@ -18,6 +17,7 @@ from schemas.orders import (
     RecordVersion,
     TransactionRecord,
 )
+from schemas.tables import Table, columns_of
 
 _LOAD_RECORDS = load_query("order_center.postgres", "load_records")
 _FETCH_OVERDUE_SLICE = load_query("order_center.postgres", "fetch_overdue_slice")

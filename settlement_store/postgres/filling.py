@@ -19,9 +19,9 @@ from domain.errors import (
     SettleError,
     TooManyBatchesError,
 )
-from domain.tables import columns_of
 from schemas.batches import AppendResult, Batch, BatchOpening, BatchState
 from schemas.items import OfferedOrder, RerunItem, StoredException
+from schemas.tables import columns_of
 from settlement_store.port.filling import batch_pruned, check_offers, is_opened_as
 from settlement_store.postgres.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
 

@@ -11,12 +11,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from domain.identifiers import credit_key
-from domain.sample_orders import SampleOrder, plan_sample_orders
 from messaging.announcing import plan_events
 from runtime.kafka import connection_arguments
 from runtime.settings import Settings
 from schemas.reasons import Outcome
 from settling.systems import Systems
+from starters.sample_orders import SampleOrder, plan_sample_orders
 from tests.settlements import NOW, load_orders
 
 BAD_RATE = 0.05

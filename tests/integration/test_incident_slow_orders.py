@@ -8,8 +8,8 @@ import pytest
 
 from database.columns import text_column
 from database.pools import Pool
-from domain.sample_orders import plan_sample_orders
 from order_center.postgres import PostgresOrderCenter
+from starters.sample_orders import plan_sample_orders
 from tests.plans import executed_nodes
 
 SLOW_ORDERS = Path("bench/incident/sql/slow_orders.sql").read_text()

@@ -13,7 +13,6 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from domain.identifiers import chunk_workflow_id
-from domain.sample_orders import SampleOrder
 from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from schemas.batches import BatchState, ControlTotals, ReconciliationReport
@@ -22,6 +21,7 @@ from schemas.reasons import ReasonCode
 from schemas.workflows import BatchResult, ChunkResult, ChunkRun
 from settling.balancing import reconcile_batch
 from settling.systems import Systems
+from starters.sample_orders import SampleOrder
 from tests.settlements import (
     Gate,
     eventually,

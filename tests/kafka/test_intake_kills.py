@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from domain.sample_orders import SampleOrder
 from messaging.announcing import plan_events
 from runtime.kafka import connection_arguments, create_topics
 from runtime.settings import Settings
 from settling.systems import Systems
+from starters.sample_orders import SampleOrder
 from tests.intakes import fetch_dead_letters, until_final, until_taken_in
 from tests.kafka.failing_intake import POINTS
 from tests.settle_processes import SettleProcesses

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from domain.tables import Table, columns_of
+from schemas.tables import Table, columns_of
 
 
 class Pair(NamedTuple):
