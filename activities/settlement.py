@@ -192,7 +192,7 @@ class SettlementActivities:
 
     @activity.defn
     async def close_batch(self, batch_id: str) -> BatchState:
-        """Reconcile a batch whose chunks are all closed, and give it its final state."""
+        """Check the balance of a batch whose chunks are all closed, and give it its final state."""
         async with attempt(batch_id):
             return await balancing.close_batch(self._systems.store, self._systems.fund_platform, batch_id)
 

@@ -19,7 +19,7 @@ from bench.one_statement import count_rows, run_one_statement
 from domain import limits
 from domain.control_totals import sum_totals
 from runtime.settings import Settings
-from schemas.batches import ControlTotals, ReconciliationReport
+from schemas.batches import BatchReport, ControlTotals
 from starters.console import print_totals
 from starters.report import fetch_report, print_reasons
 
@@ -91,19 +91,19 @@ def plan_batch_size(batch_size: int, order_count: int) -> int:
     return max(min(batch_size, order_count // BATCH_COUNT_MIN), order_count // BATCH_COUNT_MAX)
 
 
-def _add_up(reports: list[ReconciliationReport]) -> dict[str, ControlTotals]:
+def _add_up(reports: list[BatchReport]) -> dict[str, ControlTotals]:
     """The control totals of all batches together."""
     return {name: sum_totals(getattr(report, name) for report in reports) for name in TOTALS}
 
 
-def _count_reasons(reports: list[ReconciliationReport]) -> dict[str, int]:
+def _count_reasons(reports: list[BatchReport]) -> dict[str, int]:
     """How many items of all batches have each reason code, by code."""
     counts = sum((Counter(report.reasons) for report in reports), Counter())
     return dict(sorted(counts.items()))
 
 
 def _find_outcome_problems(
-    reports: list[ReconciliationReport], total: dict[str, ControlTotals], expected: dict[str, Any], order_count: int
+    reports: list[BatchReport], total: dict[str, ControlTotals], expected: dict[str, Any], order_count: int
 ) -> list[str]:
     reasons = _count_reasons(reports)
     found = {name: json.loads(total[name].model_dump_json()) for name in ("settled", "rejected")} | {"reasons": reasons}
@@ -142,7 +142,7 @@ def _result(
     run: KafkaRun,
     one_statement_s: float,
     expected: dict[str, Any],
-    reports: list[ReconciliationReport],
+    reports: list[BatchReport],
     audit: dict[str, Any],
     settings: Settings,
 ) -> dict[str, Any]:

@@ -181,8 +181,8 @@ class BatchProgress(BaseModel):
     chunk_closed_count: int
 
 
-class ReconciliationReport(BaseModel):
-    """The reconciliation of one batch: the numbers that finance signs.
+class BatchReport(BaseModel):
+    """The balance check of one batch: the numbers that finance signs.
 
     `ledger` and `unconfirmed` count the orders whose latest item is in this batch. `balanced` holds when
     planned = settled + rejected + failed + held + pending and ledger = settled + unconfirmed, per currency.

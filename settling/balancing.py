@@ -1,4 +1,4 @@
-"""Reconciliation: planned = settled + rejected + failed + held + pending, and ledger = settled + unconfirmed."""
+"""The balance check: planned = settled + rejected + failed + held + pending, and ledger = settled + unconfirmed."""
 
 from collections import defaultdict
 from itertools import chain
@@ -8,13 +8,13 @@ from domain.control_totals import sum_totals, totals_of
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
 from schemas.audit import PENDING
-from schemas.batches import BatchState, ControlTotals, ReconciliationReport
+from schemas.batches import BatchReport, BatchState, ControlTotals
 from schemas.reasons import RELEASING_OUTCOMES, Outcome
 from settlement_store.port import SettlementStore
 from settling.side_by_side import run_side_by_side
 
 
-async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> ReconciliationReport:
+async def check_balance(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> BatchReport:
     """Sum a batch from its stored plan, from its items and from the ledger, and hold the three together.
 
     Reads only, in bounded slices. In each slice the ledger is read after the items, so both equations hold
@@ -33,11 +33,11 @@ async def reconcile_batch(store: SettlementStore, fund_platform: FundPlatform, b
     return await store.pruning.fetch_kept_report(batch_id) or report
 
 
-async def _sum_batch(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> ReconciliationReport:
+async def _sum_batch(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> BatchReport:
     batch = await store.batches.fetch_batch(batch_id)
     items: defaultdict[str, list[ControlTotals]] = defaultdict(list)
     ledger: defaultdict[str, list[ControlTotals]] = defaultdict(list)
-    starts = iter(range(0, batch.item_count, limits.RECONCILE_SLICE_ITEM_COUNT))
+    starts = iter(range(0, batch.item_count, limits.BALANCE_SLICE_ITEM_COUNT))
 
     async def sum_slices() -> None:
         for start in starts:
@@ -45,7 +45,7 @@ async def _sum_batch(store: SettlementStore, fund_platform: FundPlatform, batch_
                 items[outcome].append(items_total)
                 ledger[outcome].append(ledger_total)
 
-    await run_side_by_side(limits.RECONCILE_SLICES_AT_A_TIME, sum_slices)
+    await run_side_by_side(limits.BALANCE_SLICES_AT_A_TIME, sum_slices)
     by_outcome = {outcome: sum_totals(items[outcome]) for outcome in (*Outcome, PENDING)}
     # An open batch grows while it is read: its plan so far is what was read.
     planned = (
@@ -56,7 +56,7 @@ async def _sum_batch(store: SettlementStore, fund_platform: FundPlatform, batch_
     unconfirmed = sum_totals([*ledger[PENDING], *ledger[Outcome.HELD]])
     in_ledger = sum_totals(chain.from_iterable(ledger.values()))
     progress = await store.batches.fetch_progress(batch_id)
-    return ReconciliationReport(
+    return BatchReport(
         batch_id=batch_id,
         source=batch.source,
         state=batch.state,
@@ -84,13 +84,13 @@ async def _sum_batch(store: SettlementStore, fund_platform: FundPlatform, batch_
 
 
 async def close_batch(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> BatchState:
-    """Reconcile a batch whose chunks are all closed, and give it its final state, which is returned. Idempotent.
+    """Check a batch whose chunks are all closed, and give it its final state, which is returned. Idempotent.
 
     Raises:
         BatchNotFoundError: no batch has this id.
         InvariantViolationError: the batch is not running, or a chunk is not closed.
     """
-    report = await reconcile_batch(store, fund_platform, batch_id)
+    report = await check_balance(store, fund_platform, batch_id)
     return (await store.batches.close_batch(batch_id, balanced=report.balanced)).state
 
 
@@ -106,7 +106,7 @@ async def _fetch_slice(
     another batch, and been credited there, between the look at the items and the look at the ledger.
     """
     totals: _SliceTotals = []
-    for _ in range(limits.RECONCILE_LOOK_COUNT_MAX):
+    for _ in range(limits.BALANCE_LOOK_COUNT_MAX):
         totals = await _look_at_slice(store, fund_platform, batch_id, item_start)
         if not any(credited.order_count for outcome, _, credited in totals if outcome in RELEASING_OUTCOMES):
             break
@@ -116,7 +116,7 @@ async def _fetch_slice(
 async def _look_at_slice(
     store: SettlementStore, fund_platform: FundPlatform, batch_id: str, item_start: int
 ) -> _SliceTotals:
-    groups = await store.chunks.fetch_item_groups(batch_id, item_start, item_start + limits.RECONCILE_SLICE_ITEM_COUNT)
+    groups = await store.chunks.fetch_item_groups(batch_id, item_start, item_start + limits.BALANCE_SLICE_ITEM_COUNT)
     totals = []
     for outcome in sorted({group.outcome for group in groups}):
         of_outcome = [group for group in groups if group.outcome == outcome]

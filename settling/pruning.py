@@ -9,7 +9,7 @@ from domain import limits
 from fund_platform.port import FundPlatform
 from schemas.batches import RetiredBatch
 from settlement_store.port import SettlementStore
-from settling.balancing import reconcile_batch
+from settling.balancing import check_balance
 
 
 class KeptBecause(StrEnum):
@@ -70,7 +70,7 @@ def _waits_for(batch: RetiredBatch) -> KeptBecause | None:
 
 async def _keep_report(store: SettlementStore, fund_platform: FundPlatform, batch: RetiredBatch) -> KeptBecause | None:
     """Keep the batch's report, if it balances; why not, otherwise."""
-    report = await reconcile_batch(store, fund_platform, batch.batch_id)
+    report = await check_balance(store, fund_platform, batch.batch_id)
     if not report.balanced:
         return KeptBecause.OUT_OF_BALANCE
     return None if await store.pruning.keep_report(report) else KeptBecause.RERUN_OPENED

@@ -21,7 +21,7 @@ BatchHandle = WorkflowHandle[SettleBatchWorkflow, BatchResult]
 
 
 async def start_and_follow(settings: Settings, client: Client, opening: BatchOpening, *, wait: bool) -> None:
-    """Start an opened batch, say where to look and, if asked to, wait for its end and print its reconciliation.
+    """Start an opened batch, say where to look and, if asked to, wait for its end and print its report.
 
     Raises:
         typer.Exit: the batch has ended, and its outcome is bad.
@@ -79,7 +79,7 @@ async def _describe_pause(settings: Settings, batch_id: str) -> str:
 
 
 async def tell_outcome(settings: Settings, batch_id: str) -> None:
-    """Print the reconciliation of a batch that has ended.
+    """Print the report of a batch that has ended.
 
     Raises:
         typer.Exit: its outcome is bad.

@@ -59,7 +59,7 @@ def _describe(batch: RetiredBatch, kept_because: KeptBecause | None) -> str:
         case KeptBecause.UNDELIVERED:
             why = "its results are not delivered yet; run: settle relay"
         case KeptBecause.OUT_OF_BALANCE:
-            why = "its reconciliation does not balance; see: settle report, settle audit"
+            why = "it does not balance; see: settle report, settle audit"
         case KeptBecause.RERUN_OPENED:
             why = "a batch that reruns some of them was opened just now."
     return f"Batch {batch.batch_id} keeps its items: {why}"

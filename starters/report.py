@@ -1,4 +1,4 @@
-"""`settle report BATCH`: the reconciliation of one batch."""
+"""`settle report BATCH`: the balance check of one batch."""
 
 from collections.abc import Mapping
 
@@ -7,9 +7,9 @@ import typer
 from domain import limits
 from runtime.adapters import open_fund_platform, open_settlement_store
 from runtime.settings import Settings
-from schemas.batches import ReconciliationReport
+from schemas.batches import BatchReport
 from schemas.reasons import REASON_SENTENCES, ReasonCode
-from settling.balancing import reconcile_batch
+from settling.balancing import check_balance
 from starters.console import BatchArgument, JsonOption, load_ready_settings, print_json, print_totals, run_command
 
 _TOTALS = ("planned", "settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
@@ -19,7 +19,7 @@ def report(
     batch_id: BatchArgument,
     as_json: JsonOption = False,
 ) -> None:
-    """Reconcile one batch: stored plan, items and ledger, in count and amount per currency."""
+    """Check the balance of one batch: stored plan, items and ledger, in count and amount per currency."""
     found = run_command(_report(batch_id))
     if as_json:
         print_json(found)
@@ -27,16 +27,16 @@ def report(
         print_report(found)
 
 
-async def fetch_report(settings: Settings, batch_id: str) -> ReconciliationReport:
-    """Read and reconcile one batch."""
+async def fetch_report(settings: Settings, batch_id: str) -> BatchReport:
+    """Read one batch and check its balance."""
     async with (
         open_settlement_store(settings, statement_timeout_s=limits.REPORT_STATEMENT_TIMEOUT_S) as store,
         open_fund_platform(settings, statement_timeout_s=limits.REPORT_STATEMENT_TIMEOUT_S) as fund_platform,
     ):
-        return await reconcile_batch(store, fund_platform, batch_id)
+        return await check_balance(store, fund_platform, batch_id)
 
 
-async def _report(batch_id: str) -> ReconciliationReport:
+async def _report(batch_id: str) -> BatchReport:
     return await fetch_report(await load_ready_settings(), batch_id)
 
 
@@ -46,8 +46,8 @@ def print_reasons(reasons: Mapping[str, int]) -> None:
         typer.echo(f"{item_count:>9,}  {reason}: {REASON_SENTENCES[ReasonCode(reason)]}")
 
 
-def print_report(found: ReconciliationReport) -> None:
-    """Print the reconciliation and its verdict."""
+def print_report(found: BatchReport) -> None:
+    """Print the report and its verdict."""
     business_date = found.business_date or "comes with its freezing"
     typer.echo(f"Batch {found.batch_id} is {found.state}; business date {business_date}, {found.chunks:,} chunks")
     if found.rerun_of:

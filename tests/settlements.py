@@ -35,10 +35,10 @@ from schemas.audit import AuditReport
 from schemas.batches import (
     FINAL_STATES,
     BatchOpening,
+    BatchReport,
     BatchSource,
     BatchState,
     ControlTotals,
-    ReconciliationReport,
     RerunSelection,
 )
 from schemas.items import OfferedOrder
@@ -46,7 +46,7 @@ from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord
 from schemas.workflows import BatchResult, ChunkResult, ChunkRun
 from settling.auditing import audit
-from settling.balancing import reconcile_batch
+from settling.balancing import check_balance
 from settling.freezing import freeze_overdue_orders
 from settling.systems import Systems
 from starters.rerun import EXCEPTION_OUTCOMES
@@ -246,9 +246,9 @@ async def require_clean(systems: Systems, order_count: int) -> AuditReport:
 
 async def require_settled(
     systems: Systems, result: BatchResult, opening: BatchOpening, orders: SeededOrders
-) -> ReconciliationReport:
-    """Require that a batch took all these orders and settled the good ones; its reconciliation."""
-    report = await reconcile_batch(systems.store, systems.fund_platform, opening.batch_id)
+) -> BatchReport:
+    """Require that a batch took all these orders and settled the good ones; its report."""
+    report = await check_balance(systems.store, systems.fund_platform, opening.batch_id)
     chunk_count = -(-len(orders.records) // opening.chunk_size)
     assert (result.state, report.state) == (BatchState.CLOSED, BatchState.CLOSED)
     assert (result.planned, report.planned) == (orders.planned, orders.planned)

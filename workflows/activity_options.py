@@ -49,7 +49,7 @@ AT_ONCE = LocalActivityOptions(
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
-# Freezing and reconciling go through all of a batch, slice by slice.
+# Freezing and the balance check go through all of a batch, slice by slice.
 BATCH_ACTIVITY = ActivityOptions(
     start_to_close_timeout=timedelta(seconds=limits.BATCH_ACTIVITY_TIMEOUT_S),
     schedule_to_close_timeout=timedelta(seconds=limits.ACTIVITY_DEADLINE_S),

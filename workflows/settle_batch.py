@@ -1,4 +1,4 @@
-"""One batch: open, freeze, settle its chunks, hold what an abort left, reconcile and close."""
+"""One batch: open, freeze, settle its chunks, hold what an abort left, check the balance and close."""
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
@@ -127,9 +127,9 @@ class SettleBatchWorkflow:
         chunks.close_all(totals)
 
     async def _close(self, opening: BatchOpening, chunks: ChunkWindow) -> BatchResult:
-        self._begin("reconciling the items with the plan and the ledger")
+        self._begin("checking the balance of the items, the plan and the ledger")
         final_state = await workflow.execute_activity_method(
-            SettlementActivities.close_batch, opening.batch_id, summary="reconcile and close", **BATCH_ACTIVITY
+            SettlementActivities.close_batch, opening.batch_id, summary="check the balance, close", **BATCH_ACTIVITY
         )
         self._begin(final_state)
         plan, totals = chunks.state.plan, chunks.state.totals

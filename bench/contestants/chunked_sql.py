@@ -13,7 +13,7 @@ from schemas.batches import BatchOpening
 
 
 def run_chunked_sql(settings: Settings, opening: BatchOpening, chunk_count: int) -> float:
-    """Settle all overdue orders; the seconds from the start of freezing until the batch is reconciled and closed."""
+    """Settle all overdue orders; the seconds from the start of freezing until the batch is checked and closed."""
     with peer_processes(_serve, settings, opening) as processes:
         started_s = time.perf_counter()
         first = processes[0]

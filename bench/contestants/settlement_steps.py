@@ -39,7 +39,7 @@ class SettlementSteps:
         await settle_chunk(self._systems, self._turns, key, required_cutoff(self._opening))
 
     async def close(self) -> None:
-        """Reconcile the batch and close it."""
+        """Check the balance of the batch and close it."""
         await close_batch(self._systems.store, self._systems.fund_platform, self._opening.batch_id)
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from domain.errors import InvariantViolationError
-from schemas.batches import ReconciliationReport, RetiredBatch
+from schemas.batches import BatchReport, RetiredBatch
 
 
 class Pruning(Protocol):
@@ -22,8 +22,8 @@ class Pruning(Protocol):
             batch_count_max: the slice's bound.
         """
 
-    async def keep_report(self, report: ReconciliationReport) -> bool:
-        """Keep a closed or aborted batch's reconciliation: from now on it may be pruned, and no longer be rerun.
+    async def keep_report(self, report: BatchReport) -> bool:
+        """Keep a closed or aborted batch's report: from now on it may be pruned, and no longer be rerun.
 
         Idempotent.
 
@@ -35,8 +35,8 @@ class Pruning(Protocol):
             InvariantViolationError: the report has pending items, which would look settled once they are pruned.
         """
 
-    async def fetch_kept_report(self, batch_id: str) -> ReconciliationReport | None:
-        """Read the reconciliation of a batch that is being pruned, or is; None for any other."""
+    async def fetch_kept_report(self, batch_id: str) -> BatchReport | None:
+        """Read the report of a batch that is being pruned, or is; None for any other."""
 
     async def prune_chunks(self, batch_id: str) -> int:
         """Prune the next chunks of a batch whose report is kept: one bounded transaction.
@@ -54,7 +54,7 @@ class Pruning(Protocol):
         """
 
 
-def check_report(report: ReconciliationReport) -> None:
+def check_report(report: BatchReport) -> None:
     """Refuse a report that `keep_report` does not take; every adapter begins with this.
 
     Raises:

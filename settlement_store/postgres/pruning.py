@@ -7,7 +7,7 @@ from database.access import Database
 from database.queries import load_query
 from domain import limits
 from domain.errors import InvariantViolationError
-from schemas.batches import ReconciliationReport, RetiredBatch
+from schemas.batches import BatchReport, RetiredBatch
 from settlement_store.port.pruning import check_report
 from settlement_store.postgres.batch_rows import batch_not_found
 
@@ -38,7 +38,7 @@ class PostgresPruning:
             rows = await connection.fetch(_FETCH_RETIRED_BATCHES, closed_before, *place, batch_count_max)
             return [RetiredBatch._make(row) for row in rows]
 
-    async def keep_report(self, report: ReconciliationReport) -> bool:
+    async def keep_report(self, report: BatchReport) -> bool:
         """See the port."""
         check_report(report)
         async with self._database.transaction() as connection:
@@ -47,11 +47,11 @@ class PostgresPruning:
             await connection.execute(_KEEP_REPORT, report.batch_id, report.model_dump_json())
             return await connection.fetchval(_FETCH_KEPT_REPORT, report.batch_id) is not None
 
-    async def fetch_kept_report(self, batch_id: str) -> ReconciliationReport | None:
+    async def fetch_kept_report(self, batch_id: str) -> BatchReport | None:
         """See the port."""
         async with self._database.reading() as connection:
             report = await connection.fetchval(_FETCH_KEPT_REPORT, batch_id)
-            return ReconciliationReport.model_validate_json(report) if report else None
+            return BatchReport.model_validate_json(report) if report else None
 
     async def prune_chunks(self, batch_id: str) -> int:
         """See the port."""

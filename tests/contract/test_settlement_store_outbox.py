@@ -11,7 +11,7 @@ from schemas.batches import BatchSource, RerunSelection
 from schemas.items import RerunItem
 from schemas.outbox import OutboxRow, StoredOutcome
 from settlement_store.port import SettlementStore
-from settling.balancing import reconcile_batch
+from settling.balancing import check_balance
 from tests.contract.settlement_batches import (
     deliver_all,
     failed,
@@ -238,7 +238,7 @@ async def test_a_batch_whose_results_are_not_delivered_is_not_pruned(store: Sett
     assert closed_at
     await store.outbox.lease_buckets("R1", LEASE_S)
     await store.outbox.mark_delivered("R1", (await read_row(store)).outbox_no, list(range(marked_count)))
-    report = await reconcile_batch(store, MemoryFundPlatform(), "B1")
+    report = await check_balance(store, MemoryFundPlatform(), "B1")
     later = closed_at.replace(year=closed_at.year + 1)
     (retired,) = await store.pruning.fetch_retired_batches(later, None, 10)
     assert retired.undelivered_count == 1

@@ -9,12 +9,12 @@ import pytest
 from database.pools import Pool
 from domain import limits
 from domain.errors import BatchNotFoundError, BatchPrunedError, InvariantViolationError
-from schemas.batches import BatchSource, ControlTotals, ReconciliationReport, RerunSelection, RetiredBatch
+from schemas.batches import BatchReport, BatchSource, ControlTotals, RerunSelection, RetiredBatch
 from schemas.items import ExceptionItem, RerunItem
 from schemas.order_life import OrderItem
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
-from settling.balancing import reconcile_batch
+from settling.balancing import check_balance
 from tests.contract.adapters import not_in_memory
 from tests.contract.settlement_batches import (
     deliver_all,
@@ -34,8 +34,8 @@ IN_AN_HOUR = timedelta(hours=1)
 ORDER_IDS = [f"O{n}" for n in range(8)]
 
 
-async def report_of(store: SettlementStore, batch_id: str) -> ReconciliationReport:
-    return await reconcile_batch(store, MemoryFundPlatform(), batch_id)
+async def report_of(store: SettlementStore, batch_id: str) -> BatchReport:
+    return await check_balance(store, MemoryFundPlatform(), batch_id)
 
 
 async def close(store: SettlementStore, batch_id: str) -> str:
@@ -240,7 +240,7 @@ async def test_a_report_that_is_read_while_its_batch_is_pruned_is_the_kept_one(s
         return await fund_platform.credits.fetch_credit_totals(idempotency_keys)
 
     meddled = replaced(fund_platform, "fetch_credit_totals", fetch_credit_totals)
-    assert await reconcile_batch(store, meddled, "B1") == report
+    assert await check_balance(store, meddled, "B1") == report
 
 
 async def test_pruning_at_once_prunes_each_chunk_once(store: SettlementStore, monkeypatch: pytest.MonkeyPatch) -> None:

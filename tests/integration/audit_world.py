@@ -14,7 +14,7 @@ from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
 from settlement_store.postgres import PostgresSettlementStore
-from settling.balancing import reconcile_batch
+from settling.balancing import check_balance
 from settling.freezing import freeze_overdue_orders
 from settling.rerunning import freeze_rerun
 from settling.systems import Systems
@@ -85,13 +85,13 @@ async def settle_chunk(ports: Systems, batch_id: str, chunk_index: int) -> None:
 
 
 async def close(ports: Systems, batch_id: str) -> None:
-    report = await reconcile_batch(ports.store, ports.fund_platform, batch_id)
+    report = await check_balance(ports.store, ports.fund_platform, batch_id)
     await ports.store.batches.close_batch(batch_id, balanced=report.balanced)
 
 
 async def prune(ports: Systems, batch_id: str) -> None:
     await deliver_all(ports.store)
-    assert await ports.store.pruning.keep_report(await reconcile_batch(ports.store, ports.fund_platform, batch_id))
+    assert await ports.store.pruning.keep_report(await check_balance(ports.store, ports.fund_platform, batch_id))
     while await ports.store.pruning.prune_chunks(batch_id):
         pass
 

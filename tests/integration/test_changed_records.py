@@ -12,7 +12,7 @@ from schemas.batches import BatchState
 from schemas.ledger import CreditRequest
 from schemas.orders import OrderRecord, TransactionRecord
 from schemas.reasons import ReasonCode
-from settling.balancing import reconcile_batch
+from settling.balancing import check_balance
 from settling.rerunning import freeze_rerun
 from settling.systems import Systems
 from tests.settlements import (
@@ -63,7 +63,7 @@ class Day:
         await credit(self.systems, self._ref())
 
     async def close(self) -> dict[str, int]:
-        report = await reconcile_batch(self.systems.store, self.systems.fund_platform, self.opening.batch_id)
+        report = await check_balance(self.systems.store, self.systems.fund_platform, self.opening.batch_id)
         closed = await self.systems.store.batches.close_batch(self.opening.batch_id, balanced=report.balanced)
         assert closed.state == BatchState.CLOSED
         return report.reasons

@@ -12,11 +12,11 @@ from temporalio.client import Client
 from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id, credit_key
 from runtime.batch_starts import start_batch
-from schemas.batches import BatchOpening, BatchState, ControlTotals, ReconciliationReport
+from schemas.batches import BatchOpening, BatchReport, BatchState, ControlTotals
 from schemas.ledger import CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import Outcome, ReasonCode
-from settling.balancing import reconcile_batch
+from settling.balancing import check_balance
 from settling.systems import Systems
 from tests.settlements import (
     DEADLINE_S,
@@ -37,11 +37,9 @@ from tests.settlements import (
 ORDER_COUNT = 60
 
 
-async def settle_and_report(
-    client: Client, systems: Systems, queue: str, opening: BatchOpening
-) -> ReconciliationReport:
+async def settle_and_report(client: Client, systems: Systems, queue: str, opening: BatchOpening) -> BatchReport:
     await settle(client, queue, opening)
-    return await reconcile_batch(systems.store, systems.fund_platform, opening.batch_id)
+    return await check_balance(systems.store, systems.fund_platform, opening.batch_id)
 
 
 async def outcomes_of(systems: Systems) -> dict[str, tuple[str, str | None]]:
@@ -66,7 +64,7 @@ def rejected_for(orders: SeededOrders, reason: ReasonCode) -> list[OrderRecord]:
 
 async def lose_the_answer(
     client: Client, systems: Systems, batch_id: str, opening: BatchOpening, *, posts: bool
-) -> ReconciliationReport:
+) -> BatchReport:
     """Settle a batch of one chunk whose credit requests are never answered, posted or not, until a person ends it."""
     asked = asyncio.Event()
 
@@ -82,7 +80,7 @@ async def lose_the_answer(
         await asked.wait()
         await client.get_workflow_handle(chunk_workflow_id(opening.batch_id, 0)).terminate("an operator's hand")
         await handle.result()
-    return await reconcile_batch(systems.store, systems.fund_platform, opening.batch_id)
+    return await check_balance(systems.store, systems.fund_platform, opening.batch_id)
 
 
 async def refund(systems: Systems, records: Sequence[OrderRecord]) -> None:
@@ -143,7 +141,7 @@ async def test_a_credit_attempt_that_arrives_after_its_orders_rerun_was_refused_
     assert await credits_of(systems) == {}
     audited = await require_clean(systems, 20)
     assert (audited.rejected, audited.ledger) == (orders.planned, ControlTotals())
-    first = await reconcile_batch(systems.store, systems.fund_platform, batch_id)
+    first = await check_balance(systems.store, systems.fund_platform, batch_id)
     assert (first.held, first.unconfirmed, first.balanced) == (orders.planned, ControlTotals(), True)
 
     async with running_worker(client, batch_id, systems):
@@ -267,7 +265,7 @@ async def test_a_rerun_that_is_ended_before_it_has_an_answer_leaves_the_unknown_
         await client.get_workflow_handle(chunk_workflow_id(rerun.batch_id, 0)).terminate("an operator's hand")
         await handle.result()
         await gate.open()
-    report = await reconcile_batch(systems.store, systems.fund_platform, rerun.batch_id)
+    report = await check_balance(systems.store, systems.fund_platform, rerun.batch_id)
     assert report.reasons == {
         ReasonCode.OUTCOME_UNKNOWN: unknown_count,
         ReasonCode.NOT_ATTEMPTED: 20 - unknown_count,

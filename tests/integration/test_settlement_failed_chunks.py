@@ -18,7 +18,7 @@ from runtime.batch_starts import start_batch
 from schemas.batches import BatchState, ControlTotals
 from schemas.reasons import ReasonCode
 from schemas.workflows import BatchResult
-from settling.balancing import reconcile_batch
+from settling.balancing import check_balance
 from settling.systems import Systems
 from tests.settlements import (
     DEADLINE_S,
@@ -80,7 +80,7 @@ async def require_held(
     """Require that the bad chunk's items are held for this reason and that all others ended as they must."""
     left = held_of(orders, reason)
     others = expect([order for order in orders.sample if order not in left.sample])
-    report = await reconcile_batch(systems.store, systems.fund_platform, result.batch_id)
+    report = await check_balance(systems.store, systems.fund_platform, result.batch_id)
     assert (result.state, report.state) == (BatchState.CLOSED, BatchState.CLOSED)
     assert (result.totals.settled, report.settled) == (others.settled, others.settled)
     assert (result.totals.rejected, report.rejected) == (others.rejected, others.rejected)

@@ -239,7 +239,7 @@ def range_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
         yield "set_chunk_state", (batch_no, chunk_index, "closed"), 1
     for batch_no, chunk_size in ((filled.small, filled.small_chunk_size), (filled.big, limits.CHUNK_SIZE_DEFAULT)):
         for item_start in (0, 70_010):
-            count = limits.RECONCILE_SLICE_ITEM_COUNT
+            count = limits.BALANCE_SLICE_ITEM_COUNT
             yield "fetch_item_groups", (batch_no, item_start, item_start + count, chunk_size), count
 
 

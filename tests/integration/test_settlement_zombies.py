@@ -23,7 +23,7 @@ from schemas.batches import BatchState, ControlTotals, OutcomeTotals
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import ReasonCode
 from settling import both_steps
-from settling.balancing import reconcile_batch
+from settling.balancing import check_balance
 from settling.systems import Systems
 from tests.settlements import (
     NOW,
@@ -77,7 +77,7 @@ async def fail(*_: object, **__: object) -> OutcomeTotals:
 
 
 async def close_batch(systems: Systems, ref: ChunkCase) -> None:
-    report = await reconcile_batch(systems.store, systems.fund_platform, ref.batch_id)
+    report = await check_balance(systems.store, systems.fund_platform, ref.batch_id)
     assert (await systems.store.batches.close_batch(ref.batch_id, balanced=report.balanced)).state == BatchState.CLOSED
 
 

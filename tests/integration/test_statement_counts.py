@@ -14,7 +14,7 @@ import pytest
 from database.pools import Pool
 from domain import limits
 from schemas.ledger import CreditRequest
-from settling.balancing import reconcile_batch
+from settling.balancing import check_balance
 from settling.freezing import freeze_overdue_orders
 from settling.systems import Systems
 from tests.settlements import CALENDAR, freeze, opening_of, seed_orders
@@ -198,16 +198,16 @@ async def test_an_order_costs_these_rows_and_a_chunk_those(
     }
 
 
-async def test_reconciling_reads_each_slice_once(
+async def test_the_balance_check_reads_each_slice_once(
     statements: list[str], systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = systems.store
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     await seed_orders(systems, ORDER_COUNT, bad_rate=0)
     await freeze_overdue_orders(systems, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
-    monkeypatch.setattr(limits, "RECONCILE_SLICE_ITEM_COUNT", CHUNK_SIZE)
+    monkeypatch.setattr(limits, "BALANCE_SLICE_ITEM_COUNT", CHUNK_SIZE)
     statements.clear()
-    await reconcile_batch(store, systems.fund_platform, batch_id)
+    await check_balance(store, systems.fund_platform, batch_id)
     slice_count = ORDER_COUNT // CHUNK_SIZE
     assert Counter(statements)["fetch_item_groups"] == slice_count
     assert Counter(statements)["fetch_credit_totals"] == slice_count

@@ -12,7 +12,7 @@ from schemas.control import ControlAction
 from schemas.order_life import OrderItem
 from schemas.reasons import Outcome
 from settling.auditing import audit
-from settling.balancing import reconcile_batch
+from settling.balancing import check_balance
 from tests.simulation.orders import Kind, Order
 from tests.simulation.world import World
 from workflows.settle_batch import SettleBatchWorkflow
@@ -70,7 +70,7 @@ async def _find_batch_faults(
     batch = await world.systems.store.batches.fetch_batch(opening.batch_id)
     totals = outcome_totals_of((item.outcome, item.currency, 1, item.amount_minor) for item in items)
     planned = sum_totals(getattr(totals, outcome) for outcome in Outcome)
-    report = await reconcile_batch(world.systems.store, world.systems.fund_platform, opening.batch_id)
+    report = await check_balance(world.systems.store, world.systems.fund_platform, opening.batch_id)
     result_totals = await _fetch_result_totals(client, opening.batch_id) if client else totals
     actions = await world.systems.store.control.fetch_control_actions(opening.batch_id)
     is_aborted = any(action.action == ControlAction.ABORT for action in actions)

@@ -14,7 +14,7 @@ from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import Outcome, ReasonCode
 from settling.auditing import audit
-from settling.balancing import close_batch, reconcile_batch
+from settling.balancing import check_balance, close_batch
 from settling.isolating import probe_credits
 from settling.order_life import fetch_order_life
 from settling.systems import Systems
@@ -89,7 +89,7 @@ async def test_an_order_that_can_be_neither_credited_nor_withdrawn_is_held(syste
 
 async def test_a_batch_is_balanced_by_look_ups_of_its_keys(systems: Systems) -> None:
     assert await close_batch(systems.store, systems.fund_platform, "b") == BatchState.CLOSED
-    report = await reconcile_batch(systems.store, systems.fund_platform, "b")
+    report = await check_balance(systems.store, systems.fund_platform, "b")
     assert report.balanced
     assert (report.settled.order_count, report.held.order_count) == (3, 1)
     assert report.ledger == report.settled

@@ -18,7 +18,7 @@ CREATE TABLE pruned_items (
     CHECK ((outcome = 'settled') = (reason_code IS NULL))
 );
 
--- The batch's reconciliation, kept before its first item is pruned: a batch that has a row here is being pruned or is.
+-- The batch's report, kept before its first item is pruned: a batch that has a row here is being pruned or is.
 CREATE TABLE kept_reports (
     batch_no integer NOT NULL PRIMARY KEY REFERENCES batches,
     report text NOT NULL,

@@ -1,4 +1,4 @@
--- Keep a batch's reconciliation, unless one is kept already, a batch that reruns its items is not closed, or an outcome is not delivered.
+-- Keep a batch's report, unless one is kept already, a batch that reruns its items is not closed, or an outcome is not delivered.
 -- The outbox is read in the order of an index: to find any row of a batch, scanning all looked cheaper.
 INSERT INTO kept_reports (batch_no, report)
 SELECT batch_no, $2 FROM batches

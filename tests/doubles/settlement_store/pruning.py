@@ -8,7 +8,7 @@ from datetime import datetime
 
 from domain import limits
 from domain.errors import InvariantViolationError
-from schemas.batches import FINAL_STATES, Batch, BatchState, ReconciliationReport, RetiredBatch
+from schemas.batches import FINAL_STATES, Batch, BatchReport, BatchState, RetiredBatch
 from schemas.reasons import Outcome
 from settlement_store.port.pruning import check_report
 from tests.doubles.settlement_store.state import StoreState
@@ -40,7 +40,7 @@ class MemoryPruning:
         place = (after.closed_at, after.batch_id) if after else None
         return [each for each in retired if place is None or (each.closed_at, each.batch_id) > place][:batch_count_max]
 
-    async def keep_report(self, report: ReconciliationReport) -> bool:
+    async def keep_report(self, report: BatchReport) -> bool:
         """See the port."""
         check_report(report)
         batch_id = report.batch_id
@@ -50,7 +50,7 @@ class MemoryPruning:
             self.state.kept_reports.setdefault(batch_id, report)
         return batch_id in self.state.kept_reports
 
-    async def fetch_kept_report(self, batch_id: str) -> ReconciliationReport | None:
+    async def fetch_kept_report(self, batch_id: str) -> BatchReport | None:
         """See the port."""
         return self.state.kept_reports.get(batch_id)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from domain.control_totals import outcome_totals_of
 from domain.errors import BatchNotFoundError
 from schemas.audit import PENDING
-from schemas.batches import Batch, BatchState, OutcomeTotals, ReconciliationReport
+from schemas.batches import Batch, BatchReport, BatchState, OutcomeTotals
 from schemas.chunks import Chunk, ChunkState
 from schemas.control import BatchControl, StoredControlAction
 from schemas.credit_turns import CreditBucket
@@ -81,7 +81,7 @@ class StoreState:
         self.outbox_no_last = 0
         self.leases: dict[str, frozenset[int]] = {}
         self.live_until_s: dict[str, float] = {}
-        self.kept_reports: dict[str, ReconciliationReport] = {}
+        self.kept_reports: dict[str, BatchReport] = {}
         self.pruned_batch_ids: set[str] = set()
 
     def batch_of(self, batch_id: str) -> Batch:

@@ -11,7 +11,7 @@ from schemas.batches import BatchOpening, BatchSource, ControlTotals
 from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
-from settling.balancing import reconcile_batch
+from settling.balancing import check_balance
 from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
@@ -90,10 +90,10 @@ async def test_a_rejected_order_that_another_batch_credits_meanwhile_is_no_imbal
         await validate(Systems(order_center, store, fund_platform), second)
         await credit(Systems(order_center, store, fund_platform), second)
 
-    report = await reconcile_batch(store, meddled(fund_platform, settle_in_second_batch), "first")
+    report = await check_balance(store, meddled(fund_platform, settle_in_second_batch), "first")
     assert report.balanced
     assert report.ledger == ControlTotals()
-    assert (await reconcile_batch(store, fund_platform, "second")).ledger == totals_of([("USD", 1, 100)])
+    assert (await check_balance(store, fund_platform, "second")).ledger == totals_of([("USD", 1, 100)])
 
 
 async def test_a_credit_of_a_rejected_order_that_stays_is_an_imbalance(
@@ -103,7 +103,7 @@ async def test_a_credit_of_a_rejected_order_that_stays_is_an_imbalance(
     await fund_platform.credits.post_credits(
         "by hand", [CreditRequest(credit_key("order-1"), 9, "account-1", 100, "USD")]
     )
-    report = await reconcile_batch(store, fund_platform, "first")
+    report = await check_balance(store, fund_platform, "first")
     assert not report.balanced
     assert report.ledger == totals_of([("USD", 1, 100)])
 
@@ -126,6 +126,6 @@ async def test_an_open_batch_that_grows_while_it_is_read_is_no_imbalance(
     async def append_another() -> None:
         await store.filling.append_orders("open", [ORDER._replace(order_id="order-2")])
 
-    report = await reconcile_batch(store, meddled(fund_platform, append_another), "open")
+    report = await check_balance(store, meddled(fund_platform, append_another), "open")
     assert report.balanced
     assert report.pending == report.planned == totals_of([("USD", 1, 100)])
