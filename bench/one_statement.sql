@@ -95,7 +95,7 @@ WITH batch AS (
     FROM judged
     WHERE reason_code IS NULL
     UNION ALL
-    SELECT 1 + chunk_index, 'house:' || currency, -sum(amount_minor), currency, NULL
+    SELECT 1 + chunk_index, 'funding:' || currency, -sum(amount_minor), currency, NULL
     FROM judged
     WHERE reason_code IS NULL
     GROUP BY chunk_index, currency

@@ -1,4 +1,4 @@
--- Settle one overdue order in one statement that writes the rows that Settle writes for it, and a posting of the house's.
+-- Settle one overdue order in one statement that writes the rows that Settle writes for it, and a posting of its funding account.
 WITH overdue AS MATERIALIZED (
     SELECT orders.*, orders.paid_minor - orders.refunded_minor AS amount_minor
     FROM order_center.unacknowledged_orders AS listed JOIN order_center.orders USING (order_id)
@@ -54,7 +54,7 @@ WITH overdue AS MATERIALIZED (
     INSERT INTO fund_platform.postings
     SELECT entry_id, account_id, amount_minor, currency, 'credit:' || order_id FROM entered CROSS JOIN judged
     UNION ALL
-    SELECT entry_id, 'house:' || currency, -amount_minor, currency, NULL FROM entered CROSS JOIN judged
+    SELECT entry_id, 'funding:' || currency, -amount_minor, currency, NULL FROM entered CROSS JOIN judged
 )
 UPDATE fund_platform.accounts SET balance_minor = balance_minor + judged.amount_minor
 FROM judged

@@ -6,7 +6,7 @@ from typing import Protocol
 from domain import limits
 from schemas.ledger import Account, AccountOpening
 
-HOUSE_ACCOUNT_PREFIX = "house:"
+FUNDING_ACCOUNT_PREFIX = "funding:"
 
 
 class Accounts(Protocol):
@@ -19,7 +19,7 @@ class Accounts(Protocol):
             openings: at most `limits.LOAD_ROW_COUNT`.
 
         Raises:
-            ValueError: there are too many, or an account id begins like a house account's.
+            ValueError: there are too many, or an account id begins like a funding account's.
         """
 
     async def fetch_account(self, account_id: str) -> Account:
@@ -53,5 +53,7 @@ def check_account_openings(openings: Sequence[AccountOpening]) -> None:
     if len(openings) > limits.LOAD_ROW_COUNT:
         raise ValueError(f"{len(openings)} accounts were to be opened at once; at most {limits.LOAD_ROW_COUNT} can be.")
     for opening in openings:
-        if opening.account_id.startswith(HOUSE_ACCOUNT_PREFIX):
-            raise ValueError(f"Account {opening.account_id} cannot be opened: {HOUSE_ACCOUNT_PREFIX} is for the house.")
+        if opening.account_id.startswith(FUNDING_ACCOUNT_PREFIX):
+            raise ValueError(
+                f"Account {opening.account_id} cannot be opened: {FUNDING_ACCOUNT_PREFIX} is for funding accounts."
+            )

@@ -33,7 +33,7 @@ class _KeyTakenError(SettleError):
 class PostgresCredits:
     """`Credits` on PostgreSQL: every call is a few statements over all its rows, and commits all of them or none.
 
-    What a call creates is one journal entry: a credit posting for each request, a debit posting of the house account
+    What a call creates is one journal entry: a credit posting for each request, a debit posting of the funding account
     for each currency.
     """
 

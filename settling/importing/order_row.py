@@ -4,7 +4,7 @@ import csv
 from datetime import UTC, datetime
 
 from domain import limits
-from fund_platform.port.accounts import HOUSE_ACCOUNT_PREFIX
+from fund_platform.port.accounts import FUNDING_ACCOUNT_PREFIX
 from schemas.orders import OrderRecord, OrderStatus
 
 STATUSES = frozenset(OrderStatus)
@@ -69,8 +69,8 @@ def record_of(
 
 
 def _account_id(text: str) -> str:
-    if text.startswith(HOUSE_ACCOUNT_PREFIX):
-        raise ValueError(f"account_id {_shown(text)} belongs to the house")
+    if text.startswith(FUNDING_ACCOUNT_PREFIX):
+        raise ValueError(f"account_id {_shown(text)} begins like a funding account")
     return _identifier("account_id", text)
 
 

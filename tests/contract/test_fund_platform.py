@@ -95,12 +95,14 @@ async def test_an_account_that_comes_twice_in_one_call_is_opened_once(fund_platf
     assert (await fund_platform.accounts.fetch_account("new")).balance_minor == 0
 
 
-async def test_an_account_named_like_the_house_cannot_be_opened(fund_platform: FundPlatform) -> None:
-    with pytest.raises(ValueError, match="is for the house"):
-        await fund_platform.accounts.open_accounts([AccountOpening("fine", "USD"), AccountOpening("house:USD", "USD")])
+async def test_an_account_named_like_a_funding_account_cannot_be_opened(fund_platform: FundPlatform) -> None:
+    with pytest.raises(ValueError, match="is for funding accounts"):
+        await fund_platform.accounts.open_accounts(
+            [AccountOpening("fine", "USD"), AccountOpening("funding:USD", "USD")]
+        )
     with pytest.raises(AccountNotFoundError):
         await fund_platform.accounts.fetch_account("fine")
-    assert await post(fund_platform, request_of("k", account_id="house:USD")) == [NOT_FOUND]
+    assert await post(fund_platform, request_of("k", account_id="funding:USD")) == [NOT_FOUND]
 
 
 async def test_an_unknown_account_is_an_error_that_names_it(fund_platform: FundPlatform) -> None:

@@ -374,7 +374,7 @@ CLAIMS = {
 POSTING = "idempotency_key = 'credit:O00'"
 CREDIT = "INSERT INTO credit_answers VALUES ('{key}', 1, 'created', 'A1', 5, 'USD');" + (
     "INSERT INTO journal_entries (entry_id, reference) VALUES (-1, 'a test');"
-    "INSERT INTO postings VALUES (-1, 'A1', 5, 'USD', '{key}'), (-1, 'house:USD', -5, 'USD', NULL);"
+    "INSERT INTO postings VALUES (-1, 'A1', 5, 'USD', '{key}'), (-1, 'funding:USD', -5, 'USD', NULL);"
     "UPDATE accounts SET balance_minor = balance_minor + 5 WHERE account_id = 'A1'"
 )
 # The first entry is the payload conflict's of O05, of one order; the second is chunk 0 of B1, O00 and O01.

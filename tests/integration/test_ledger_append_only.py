@@ -67,6 +67,6 @@ async def test_a_balance_too_big_for_the_ledger_is_an_error_and_posts_nothing(
     assert await fund_platform.proof.fetch_ledger_breaks(10) == []
 
 
-async def test_the_house_never_has_an_account_row_that_every_call_would_queue_for(pool: Pool) -> None:
+async def test_a_funding_account_never_has_an_account_row_that_every_call_would_queue_for(pool: Pool) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
-        await pool.execute("INSERT INTO accounts (account_id, currency) VALUES ('house:USD', 'USD')")
+        await pool.execute("INSERT INTO accounts (account_id, currency) VALUES ('funding:USD', 'USD')")

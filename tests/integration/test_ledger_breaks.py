@@ -15,12 +15,12 @@ REQUESTS = [
 ]
 PLANTED = {
     "an unbalanced entry": (
-        "INSERT INTO postings VALUES (1, 'house:USD', -5, 'USD', NULL)",
+        "INSERT INTO postings VALUES (1, 'funding:USD', -5, 'USD', NULL)",
         [("unbalanced_entry", "1", "The postings in USD sum to -5 minor units instead of 0.")],
     ),
     "an entry unbalanced in each currency, though its numbers sum to zero": (
         """INSERT INTO journal_entries VALUES (9, 'planted');
-        INSERT INTO postings VALUES (9, 'house:USD', -5, 'USD', NULL), (9, 'house:EUR', 5, 'EUR', NULL)""",
+        INSERT INTO postings VALUES (9, 'funding:USD', -5, 'USD', NULL), (9, 'funding:EUR', 5, 'EUR', NULL)""",
         [
             ("unbalanced_entry", "9", "The postings in EUR sum to 5 minor units instead of 0."),
             ("unbalanced_entry", "9", "The postings in USD sum to -5 minor units instead of 0."),
@@ -37,7 +37,7 @@ PLANTED = {
     "an entry removed": (
         "DELETE FROM journal_entries",
         [
-            ("posting_without_entry", "1", "A posting of -123 USD to house:USD names entry 1, which does not exist."),
+            ("posting_without_entry", "1", "A posting of -123 USD to funding:USD names entry 1, which does not exist."),
             ("posting_without_entry", "k1", "A posting of 100 USD to alice names entry 1, which does not exist."),
             ("posting_without_entry", "k2", "A posting of 20 USD to bob names entry 1, which does not exist."),
             ("posting_without_entry", "k3", "A posting of 3 USD to bob names entry 1, which does not exist."),
@@ -88,7 +88,7 @@ PLANTED = {
     ),
     "a customer's posting without a key": (
         """ALTER TABLE postings DROP CONSTRAINT postings_check;
-        INSERT INTO postings VALUES (1, 'alice', 5, 'USD', NULL), (1, 'house:USD', -5, 'USD', NULL);
+        INSERT INTO postings VALUES (1, 'alice', 5, 'USD', NULL), (1, 'funding:USD', -5, 'USD', NULL);
         UPDATE accounts SET balance_minor = 105 WHERE account_id = 'alice'""",
         [("posting_without_answer", "1", "A posting of 5 USD to alice has no stored answer that it was created.")],
     ),
@@ -107,7 +107,7 @@ PLANTED = {
     "a key paid twice": (
         """DROP INDEX postings_by_key;
         INSERT INTO journal_entries VALUES (9, 'planted');
-        INSERT INTO postings VALUES (9, 'alice', 100, 'USD', 'k1'), (9, 'house:USD', -100, 'USD', NULL);
+        INSERT INTO postings VALUES (9, 'alice', 100, 'USD', 'k1'), (9, 'funding:USD', -100, 'USD', NULL);
         UPDATE accounts SET balance_minor = 200 WHERE account_id = 'alice'""",
         [("duplicate_credit", "k1", "The key has 2 postings, of 200 minor units in all.")],
     ),

@@ -20,7 +20,9 @@ BIG_TABLES = {"accounts", "credit_answers", "postings"}
 HOT_SQL_NAMES = [
     path.stem for path in Path("fund_platform/postgres/sql").glob("*.sql") if path.stem != "fetch_ledger_breaks"
 ]
-EXTRA_ROW_COUNT = 1  # the house's posting of a call in one currency; the row after a slice, which ends its last group
+EXTRA_ROW_COUNT = (
+    1  # the funding account's posting of a call in one currency; the row after a slice, which ends its last group
+)
 
 # Accounts and credits whose ids are in another order than their rows, on pages in yet another one.
 FILL = """

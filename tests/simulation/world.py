@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from database.pools import Pool, open_pool
 from domain.errors import DataError
 from domain.identifiers import credit_key, order_id_of_credit_key
-from fund_platform.port.accounts import HOUSE_ACCOUNT_PREFIX
+from fund_platform.port.accounts import FUNDING_ACCOUNT_PREFIX
 from fund_platform.postgres import PostgresFundPlatform
 from order_center.postgres import PostgresOrderCenter
 from schemas.batches import AppendResult
@@ -49,7 +49,7 @@ async def memory_storage() -> AsyncIterator[Storage]:
         return [
             (posting.idempotency_key or "", posting.account_id, posting.amount_minor, posting.currency)
             for posting in fund_platform.state.postings
-            if not posting.account_id.startswith(HOUSE_ACCOUNT_PREFIX)
+            if not posting.account_id.startswith(FUNDING_ACCOUNT_PREFIX)
         ]
 
     yield Storage(Systems(MemoryOrderCenter(), MemorySettlementStore(), fund_platform), fetch_postings)
@@ -69,7 +69,7 @@ async def postgres_storage(url: str) -> AsyncIterator[Storage]:
     ):
 
         async def fetch_postings() -> list[Posting]:
-            return [tuple(row) for row in await fund_platform.fetch(_POSTINGS, f"{HOUSE_ACCOUNT_PREFIX}%")]
+            return [tuple(row) for row in await fund_platform.fetch(_POSTINGS, f"{FUNDING_ACCOUNT_PREFIX}%")]
 
         systems = Systems(
             PostgresOrderCenter(order_center), PostgresSettlementStore(store), PostgresFundPlatform(fund_platform)

@@ -160,7 +160,7 @@ BAD_ROWS = [
     (good(""), "order_id '' is no identifier"),
     (good("o" * 65), "is no identifier: it should have 1 to 64 printable characters"),
     (good("o\x1b[2J"), r"order_id 'o\x1b[2J' is no identifier"),
-    (good("b", account_id="house:USD"), "account_id 'house:USD' belongs to the house"),
+    (good("b", account_id="funding:USD"), "account_id 'funding:USD' begins like a funding account"),
     (good("b", account_id=" A1"), "account_id ' A1' is no identifier"),
     (good("b", completed_at="2025-01-06T00:00:00"), "completed_at '2025-01-06T00:00:00' is no date and time with a zo"),
     (good("b", completed_at="2025-01-06"), "completed_at '2025-01-06' is no date and time with a zone"),

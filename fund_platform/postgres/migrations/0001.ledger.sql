@@ -6,7 +6,7 @@ CREATE TABLE accounts (
     currency text COLLATE "C" NOT NULL,
     balance_minor bigint NOT NULL DEFAULT 0,
     closed_at timestamptz,
-    CHECK (account_id NOT LIKE 'house:%')
+    CHECK (account_id NOT LIKE 'funding:%')
 ) WITH (fillfactor = 70);
 
 -- The answer given under the highest claim number seen for a key. A refusal may be replaced by the answer to
@@ -32,8 +32,8 @@ CREATE TABLE journal_entries (
 );
 
 -- A positive amount credits the account, a negative one debits it. A customer's credit carries its order's
--- key; the house's debit has none. The house account keeps no stored balance, so no row is there to queue for:
--- its balance is the sum of its postings.
+-- key; the funding account's debit has none. The funding account keeps no stored balance, so no row is there to
+-- queue for: its balance is the sum of its postings.
 CREATE TABLE postings (
     entry_id bigint NOT NULL,
     account_id text COLLATE "C" NOT NULL,
@@ -41,12 +41,12 @@ CREATE TABLE postings (
     currency text COLLATE "C" NOT NULL,
     idempotency_key text COLLATE "C",
     CHECK (amount_minor <> 0),
-    CHECK ((idempotency_key IS NULL) = (account_id LIKE 'house:%'))
+    CHECK ((idempotency_key IS NULL) = (account_id LIKE 'funding:%'))
 );
 
 -- The ledger's own guard against paying twice, whatever `credit_answers` says.
 CREATE UNIQUE INDEX postings_by_key ON postings (idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX postings_of_house ON postings (account_id, entry_id) WHERE idempotency_key IS NULL;
+CREATE INDEX postings_of_funding ON postings (account_id, entry_id) WHERE idempotency_key IS NULL;
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -40,7 +40,7 @@ WITH unbalanced_entry AS MATERIALIZED (
             amount_minor, currency, account_id
         ) AS detail
     FROM postings
-    WHERE account_id NOT LIKE 'house:%' AND NOT EXISTS (
+    WHERE account_id NOT LIKE 'funding:%' AND NOT EXISTS (
         SELECT FROM accounts WHERE accounts.account_id = postings.account_id AND accounts.currency = postings.currency
     )
 ), answer_without_posting AS MATERIALIZED (
@@ -62,7 +62,7 @@ WITH unbalanced_entry AS MATERIALIZED (
             amount_minor, currency, account_id
         ) AS detail
     FROM postings
-    WHERE account_id NOT LIKE 'house:%' AND NOT EXISTS (
+    WHERE account_id NOT LIKE 'funding:%' AND NOT EXISTS (
         SELECT FROM credit_answers
         WHERE credit_answers.idempotency_key = postings.idempotency_key AND result_code = 'created'
     )

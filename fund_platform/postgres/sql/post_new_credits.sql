@@ -51,7 +51,7 @@ WITH offered AS MATERIALIZED (
     INSERT INTO postings (entry_id, account_id, amount_minor, currency, idempotency_key)
     SELECT entry_id, account_id, amount_minor, currency, idempotency_key FROM entry CROSS JOIN created
     UNION ALL
-    SELECT entry_id, 'house:' || currency, (-sum(amount_minor))::bigint, currency, NULL
+    SELECT entry_id, 'funding:' || currency, (-sum(amount_minor))::bigint, currency, NULL
     FROM entry CROSS JOIN created
     GROUP BY entry_id, currency
 )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from domain.control_totals import totals_of
 from domain.errors import InvariantViolationError
-from fund_platform.port.accounts import HOUSE_ACCOUNT_PREFIX
+from fund_platform.port.accounts import FUNDING_ACCOUNT_PREFIX
 from fund_platform.port.credits import check_credit_requests
 from schemas.batches import ControlTotals
 from schemas.ledger import CreditRequest, CreditResultCode, LedgerCredit
@@ -93,7 +93,7 @@ class MemoryCredits:
             due_by_currency[currency] += amount_minor
         for currency, amount_minor in due_by_currency.items():
             self.state.postings.append(
-                Posting(entry_id, HOUSE_ACCOUNT_PREFIX + currency, -amount_minor, currency, None)
+                Posting(entry_id, FUNDING_ACCOUNT_PREFIX + currency, -amount_minor, currency, None)
             )
 
 

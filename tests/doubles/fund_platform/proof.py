@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice
 
-from fund_platform.port.accounts import HOUSE_ACCOUNT_PREFIX
+from fund_platform.port.accounts import FUNDING_ACCOUNT_PREFIX
 from schemas.ledger import CreditResultCode, LedgerCredit
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
 from tests.doubles.fund_platform.state import FundPlatformState, Posting
@@ -76,7 +76,7 @@ class MemoryLedgerProof:
             name = posting.idempotency_key or str(posting.entry_id)
             if posting.entry_id not in self.state.entries:
                 yield "posting_without_entry", name, f"{posting} names an entry that does not exist."
-            if posting.account_id.startswith(HOUSE_ACCOUNT_PREFIX):
+            if posting.account_id.startswith(FUNDING_ACCOUNT_PREFIX):
                 continue
             account = self.state.account_by_id.get(posting.account_id)
             if account is None or account.currency != posting.currency:

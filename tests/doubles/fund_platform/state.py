@@ -25,7 +25,7 @@ class JournalEntry(NamedTuple):
 
 
 class Posting(NamedTuple):
-    """One line of the ledger; the house's has no key."""
+    """One line of the ledger; a funding account's has no key."""
 
     entry_id: int
     account_id: str
