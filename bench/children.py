@@ -22,13 +22,13 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from bench.fresh_stack import fresh_stack, say
 from domain import limits
 from domain.batch_openings import BatchSettings, plan_manual_opening
-from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
 from schemas.batches import BatchOpening, BatchState, ControlTotals
 from schemas.control import BatchControl
 from schemas.workflows import BatchRunPlan, ChunkRef, CreditAnswer
 from workers.settlement_worker import WORKFLOWS
+from workflows.batch_client import start_batch
 
 # All but the workflows themselves is imported once, and not anew for each run.
 SANDBOX = SandboxedWorkflowRunner(

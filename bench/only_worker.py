@@ -9,10 +9,10 @@ from bench.settle_processes import SettleProcesses
 from bench.settlement_run import KILL_AT_FRACTION, READY_TIMEOUT_S, RUN_TIMEOUT_S, environment_of
 from domain.batch_openings import plan_manual_opening
 from runtime.adapters import open_settlement_store
-from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
 from settlement_store.port import SettlementStore
+from workflows.batch_client import start_batch
 
 _POLL_INTERVAL_S = 0.02
 

@@ -13,10 +13,10 @@ from bench.settle_processes import SettleProcesses
 from bench.worker_kill import Kill, KillCost, fetch_kill_cost, kill_busiest_worker
 from domain.batch_openings import plan_manual_opening
 from runtime.adapters import open_settlement_store
-from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
 from settlement_store.port import SettlementStore
+from workflows.batch_client import start_batch
 
 WORKER_COUNT = 2
 Role = Literal["all", "workflows", "activities"]

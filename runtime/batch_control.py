@@ -9,10 +9,10 @@ from temporalio.service import RPCError, RPCStatusCode
 from domain import limits
 from domain.batch_openings import stored_opening
 from domain.errors import ControlRefusedError, UnansweredError
-from runtime.batch_starts import start_batch
 from schemas.batches import Batch
 from schemas.control import BatchControl, ControlRequest
 from settlement_store.port import SettlementStore
+from workflows.batch_client import start_batch
 from workflows.settle_batch import SettleBatchWorkflow
 
 

@@ -8,12 +8,12 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from domain import limits
 from domain.identifiers import batch_workflow_id
 from runtime.adapters import open_settlement_store
-from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from schemas.batches import BatchOpening, BatchState
 from schemas.workflows import BatchResult
 from starters.console import EXIT_BAD_OUTCOME, fail
 from starters.report import fetch_report, print_report
+from workflows.batch_client import start_batch
 from workflows.search_attributes import BATCH_STATE
 from workflows.settle_batch import SettleBatchWorkflow
 

@@ -12,10 +12,10 @@ from domain.batch_control import plan_control
 from domain.batch_openings import stored_opening
 from runtime.adapters import open_settlement_store
 from runtime.batch_control import control_batch
-from runtime.batch_starts import start_batch
 from runtime.temporal import connect_temporal
 from schemas.control import BatchControl, ControlAction, ControlRequest
 from starters.console import BatchArgument, load_ready_settings, run_command
+from workflows.batch_client import start_batch
 
 ReasonOption = Annotated[str | None, typer.Option(help="Why; it is kept, and shown by: settle status")]
 

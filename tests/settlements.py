@@ -28,7 +28,6 @@ from domain.control_totals import totals_of
 from domain.identifiers import chunk_workflow_id
 from fund_platform.port import FundPlatform
 from fund_platform.port.proof import LedgerProof
-from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.stack_state import StackState
 from schemas.audit import AuditReport
@@ -53,6 +52,7 @@ from starters.rerun import EXCEPTION_OUTCOMES
 from starters.sample_orders import SampleOrder, currency_of, plan_sample_orders
 from workers.settlement_worker import build_worker
 from workflows.activity_options import AT_ONCE, BATCH_ACTIVITY, CHUNK_ACTIVITY, WORKFLOW_TASK_TIMEOUT
+from workflows.batch_client import start_batch
 from workflows.search_attributes import chunk_search_attributes
 from workflows.settle_batch import SettleBatchWorkflow
 from workflows.settle_chunk import SettleChunkWorkflow
@@ -181,7 +181,7 @@ def let_no_timeout_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     for options in (AT_ONCE, CHUNK_ACTIVITY, BATCH_ACTIVITY):
         for name in {"schedule_to_start_timeout", "start_to_close_timeout", "heartbeat_timeout"} & set(options):
             monkeypatch.setitem(options, name, max(PATIENCE, options[name]))  # type: ignore[literal-required]
-    for module in ("workflows.chunk_runs", "runtime.batch_starts", "tests.settlements"):
+    for module in ("workflows.chunk_runs", "workflows.batch_client", "tests.settlements"):
         monkeypatch.setattr(f"{module}.WORKFLOW_TASK_TIMEOUT", TASK_PATIENCE)
 
 

@@ -13,13 +13,13 @@ from domain.errors import UnansweredError
 from messaging.dead_letter import DeadLetterTopic
 from messaging.intake import Intake, PressureSettings
 from messaging.record_source import RecordSource
-from runtime.batch_starts import start_batch
 from runtime.kafka import build_intake_consumer, instance_id_of, open_producer, require_topics
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
 from schemas.batches import BatchOpening
 from settlement_store.port import SettlementStore
 from settling.intake_filling import BatchFilling, FillingSettings
+from workflows.batch_client import start_batch
 
 _log = logging.getLogger(__name__)
 

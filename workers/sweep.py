@@ -16,10 +16,10 @@ from domain import limits
 from domain.batch_openings import stored_opening
 from domain.errors import SettleError
 from domain.identifiers import batch_workflow_id
-from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from schemas.batches import FINAL_STATES, Batch, BatchSource, BatchState, UnclosedBatch
 from settlement_store.port import SettlementStore
+from workflows.batch_client import start_batch
 from workflows.settle_batch import SettleBatchWorkflow
 
 _STOPPED_FROM_OUTSIDE = frozenset(

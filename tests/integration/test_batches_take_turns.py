@@ -16,7 +16,6 @@ from domain import limits
 from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id
 from local_stack.packages import locate_program
-from runtime.batch_starts import start_batch
 from schemas.batches import BatchState, OutcomeTotals
 from schemas.chunks import Chunk
 from settling import both_steps
@@ -33,6 +32,7 @@ from tests.settlements import (
     seed_orders,
     settle,
 )
+from workflows.batch_client import start_batch
 from workflows.search_attributes import ALL_KEYS
 
 BIG_CHUNK_COUNT = 60

@@ -9,7 +9,6 @@ from temporalio.service import RPCError
 
 from domain import limits
 from domain.identifiers import chunk_workflow_id
-from runtime.batch_starts import start_batch
 from schemas.credit_turns import CreditTurn
 from settling.systems import Systems
 from tests.settlements import (
@@ -26,6 +25,7 @@ from tests.settlements import (
     seed_orders,
     settle,
 )
+from workflows.batch_client import start_batch
 
 CHUNK_COUNT = 3 * limits.WORKER_ACTIVITY_SLOT_COUNT
 # So that, at one credit a second, half of the chunks take five minutes: longer than the test does.

@@ -24,7 +24,6 @@ from domain import limits
 from domain.identifiers import chunk_workflow_id
 from local_stack import LocalStack
 from runtime.adapters import migrate_databases, open_systems
-from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.stack_state import StackState
 from schemas.batches import FINAL_STATES, BatchState
@@ -45,6 +44,7 @@ from tests.settlements import (
     seed_orders,
 )
 from workers.settlement_worker import serve
+from workflows.batch_client import start_batch
 from workflows.settle_batch import SettleBatchWorkflow
 
 ORDER_COUNT = 60

@@ -19,7 +19,6 @@ import pytest
 from temporalio.client import Client
 
 from domain.identifiers import chunk_workflow_id
-from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.stack_state import StackState
 from schemas.batches import ControlTotals
@@ -42,6 +41,7 @@ from tests.settlements import (
     settle,
 )
 from workers.settlement_worker import build_worker
+from workflows.batch_client import start_batch
 from workflows.settle_batch import SettleBatchWorkflow
 
 OUTAGE_S = float(os.environ.get("OUTAGE_S", "6"))

@@ -13,7 +13,6 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from domain.identifiers import chunk_workflow_id
-from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from schemas.batches import BatchReport, BatchState, ControlTotals
 from schemas.control import BatchControl, ControlAction, ControlInput, WindowInput
@@ -41,6 +40,7 @@ from tests.settlements import (
     settle,
 )
 from workers.settlement_worker import build_worker
+from workflows.batch_client import start_batch
 from workflows.search_attributes import BATCH_STATE
 from workflows.settle_batch import SettleBatchWorkflow
 

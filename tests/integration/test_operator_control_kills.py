@@ -9,7 +9,6 @@ import asyncpg
 import pytest
 from temporalio.client import Client, WorkflowHandle
 
-from runtime.batch_starts import start_batch
 from runtime.stack_state import StackState
 from schemas.batches import FINAL_STATES, BatchState
 from schemas.control import ControlAction, ControlInput, WindowInput
@@ -19,6 +18,7 @@ from settling.systems import Systems
 from tests.databases import DatabaseUrls
 from tests.settle_processes import SettleProcesses
 from tests.settlements import eventually, opening_of, require_clean, seed_orders
+from workflows.batch_client import start_batch
 from workflows.settle_batch import SettleBatchWorkflow
 
 ORDER_COUNT = 120

@@ -17,7 +17,6 @@ from domain.control_totals import totals_of
 from domain.errors import DataError
 from domain.identifiers import chunk_workflow_id, credit_key
 from domain.order_rules import find_rejects
-from runtime.batch_starts import start_batch
 from schemas.batches import BatchOpening, BatchState, ControlTotals
 from schemas.control import ControlInput
 from schemas.items import Item
@@ -44,6 +43,7 @@ from tests.settlements import (
     settle,
     start_chunk_by_hand,
 )
+from workflows.batch_client import start_batch
 from workflows.settle_batch import SettleBatchWorkflow
 from workflows.settle_chunk import SettleChunkWorkflow
 

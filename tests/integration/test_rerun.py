@@ -11,7 +11,6 @@ from temporalio.client import Client
 
 from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id, credit_key
-from runtime.batch_starts import start_batch
 from schemas.batches import BatchOpening, BatchReport, BatchState, ControlTotals
 from schemas.ledger import CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
@@ -33,6 +32,7 @@ from tests.settlements import (
     seed_orders,
     settle,
 )
+from workflows.batch_client import start_batch
 
 ORDER_COUNT = 60
 

@@ -17,7 +17,6 @@ from domain import limits
 from domain.batch_openings import BatchSettings
 from domain.errors import WrongCallError
 from domain.identifiers import daily_schedule_id
-from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from schemas.batches import BatchSource, BatchState
 from schemas.orders import OrderStatus
@@ -42,6 +41,7 @@ from tests.settlements import (
 )
 from workers.settlement_worker import build_worker
 from workflows.activity_options import WORKFLOW_TASK_TIMEOUT
+from workflows.batch_client import start_batch
 from workflows.search_attributes import BATCH_ID, BUSINESS_DATE, SCHEDULED_AT, SOURCE
 from workflows.settle_batch import SettleBatchWorkflow
 

@@ -6,7 +6,6 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from local_stack.packages import locate_program
-from runtime.batch_starts import start_batch
 from schemas.batches import BatchProgress
 from schemas.chunks import ChunkState
 from settling.systems import Systems
@@ -20,6 +19,7 @@ from tests.settlements import (
     running_worker,
     seed_orders,
 )
+from workflows.batch_client import start_batch
 from workflows.search_attributes import ALL_KEYS
 from workflows.settle_batch import SettleBatchWorkflow
 

@@ -12,7 +12,6 @@ from temporalio.service import RPCError
 
 from domain import limits
 from domain.identifiers import chunk_workflow_id
-from runtime.batch_starts import start_batch
 from runtime.stack_state import StackState
 from schemas.batches import BatchState
 from settling.systems import Systems
@@ -35,6 +34,7 @@ from tests.settlements import (
     settle,
     start_chunk_by_hand,
 )
+from workflows.batch_client import start_batch
 from workflows.settle_batch import SettleBatchWorkflow
 
 COMPLETED = WorkflowExecutionStatus.COMPLETED

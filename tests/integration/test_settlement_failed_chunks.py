@@ -14,7 +14,6 @@ from temporalio.exceptions import CancelledError
 from domain.control_totals import sum_totals
 from domain.errors import InvariantViolationError, UnavailableError
 from domain.identifiers import chunk_workflow_id
-from runtime.batch_starts import start_batch
 from schemas.batches import BatchState, ControlTotals
 from schemas.reasons import ReasonCode
 from schemas.workflows import BatchResult
@@ -39,6 +38,7 @@ from tests.settlements import (
     settle,
     start_chunk_by_hand,
 )
+from workflows.batch_client import start_batch
 
 CHUNK_SIZE = 20
 ORDER_COUNT = 70

@@ -12,7 +12,6 @@ from temporalio.service import RPCError
 
 from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id
-from runtime.batch_starts import start_batch
 from schemas.batches import BatchState
 from schemas.control import ControlInput
 from settling.systems import Systems
@@ -31,6 +30,7 @@ from tests.settlements import (
     seed_orders,
     settle,
 )
+from workflows.batch_client import start_batch
 from workflows.search_attributes import BATCH_ID, BATCH_STATE, BUSINESS_DATE, EXCEPTION_ITEM_COUNT, SOURCE
 from workflows.settle_batch import SettleBatchWorkflow
 

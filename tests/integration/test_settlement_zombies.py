@@ -18,7 +18,6 @@ from domain import limits
 from domain.batch_openings import required_cutoff
 from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id, credit_key
-from runtime.batch_starts import start_batch
 from schemas.batches import BatchState, ControlTotals, OutcomeTotals
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import ReasonCode
@@ -41,6 +40,7 @@ from tests.settlements import (
     seed_orders,
 )
 from tests.steps import ChunkCase, credit, settle_at_once, validate
+from workflows.batch_client import start_batch
 
 ACCOUNT_ID = "A0000000000"  # is kept in USD
 OTHER_ACCOUNT_ID = "A0000000020"  # so is this one

@@ -13,7 +13,6 @@ from database.pools import Pool
 from domain import limits
 from domain.business_days import BusinessCalendar
 from domain.errors import InvariantViolationError, UnavailableError
-from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.stack_state import StackState
 from schemas.batches import BatchOpening, BatchState, UnclosedBatch
@@ -38,6 +37,7 @@ from tests.settlements import (
 )
 from workers.settlement_worker import serve
 from workers.sweep import sweep, sweep_forever
+from workflows.batch_client import start_batch
 from workflows.settle_batch import SettleBatchWorkflow
 
 ORDER_COUNT = 30

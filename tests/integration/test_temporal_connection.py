@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from domain.errors import UnansweredError
-from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from runtime.stack_state import StackState
 from runtime.temporal import connect_temporal, is_answering
 from tests.settlements import DEADLINE_S, opening_of
+from workflows.batch_client import start_batch
 
 
 class Wire:

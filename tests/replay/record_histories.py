@@ -25,7 +25,6 @@ from domain.batch_openings import BatchSettings, plan_rerun_opening
 from domain.business_days import BusinessCalendar
 from domain.errors import InvariantViolationError
 from domain.identifiers import chunk_workflow_id
-from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from schemas.batches import BatchOpening, BatchSource, RerunSelection
 from schemas.chunks import Chunk
@@ -49,6 +48,7 @@ from tests.replay.operated_shapes import (
 from tests.replay.poisoned_chunks import CHUNK_SHAPES, settle_chunk
 from tests.settlements import replaced
 from workers.settlement_worker import build_worker
+from workflows.batch_client import start_batch
 from workflows.settle_batch import SettleBatchWorkflow
 
 HISTORIES_DIR = Path(__file__).parent / "histories"

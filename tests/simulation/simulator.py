@@ -20,7 +20,6 @@ from temporalio.workflow import Info
 
 from domain import limits
 from domain.errors import BatchNotOpenError
-from runtime.batch_starts import start_batch
 from runtime.settings import Settings
 from schemas.batches import FINAL_STATES, BatchOpening, BatchSource, BatchState
 from schemas.control import ControlAction, FailureThresholds
@@ -37,6 +36,7 @@ from tests.simulation.world import Storage, World
 from workers.settlement_worker import build_worker
 from workers.sweep import sweep
 from workflows import activity_options
+from workflows.batch_client import start_batch
 
 SWEEP_INTERVAL_S = 0.02
 # All waits are short here: when nothing is attempted for so long, what is not final is stuck.
