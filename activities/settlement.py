@@ -60,7 +60,7 @@ class SettlementActivities:
                 await self._freeze_rerun(batch_opening, heartbeat)
             else:
                 await self._freeze_overdue_orders(batch_opening, heartbeat)
-            plan = await self._systems.store.batches.start_batch(batch_opening.batch_id)
+            plan = await self._systems.store.batches.set_running(batch_opening.batch_id)
             return BatchRunPlan(
                 **dict(plan),
                 thresholds=self._batch_settings.thresholds,

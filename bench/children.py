@@ -28,7 +28,7 @@ from schemas.batches import BatchOpening, BatchState, ControlTotals
 from schemas.control import BatchControl
 from schemas.workflows import BatchRunPlan, ChunkRef, CreditAnswer
 from workers.settlement_worker import WORKFLOWS
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 
 # All but the workflows themselves is imported once, and not anew for each run.
 SANDBOX = SandboxedWorkflowRunner(
@@ -128,7 +128,7 @@ async def _run(settings: Settings, chunk_count: int, runner: WorkflowRunner) -> 
         workflow_runner=runner,
     ):
         started_s, started_worker_s = time.monotonic(), time.process_time()
-        handle = await start_batch(client, settings.task_queue, opening)
+        handle = await start_batch_workflow(client, settings.task_queue, opening)
         await handle.result()
         took = Took(time.monotonic() - started_s, time.process_time() - started_worker_s)
     return await fetch_history_event_counts(client, opening.batch_id, chunk_count), took

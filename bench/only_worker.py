@@ -12,7 +12,7 @@ from runtime.adapters import open_settlement_store
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
 from settlement_store.port import SettlementStore
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 
 _POLL_INTERVAL_S = 0.02
 
@@ -39,7 +39,7 @@ async def replace_only_worker(settings: Settings, log_dir: Path, *, batch_id: st
         async with asyncio.timeout(RUN_TIMEOUT_S), open_settlement_store(settings) as store:
             opening = plan_manual_opening(settings.batch_settings, datetime.now(UTC), batch_id=batch_id)
             await store.filling.open_batch(opening)
-            handle = await start_batch(client, settings.task_queue, opening)
+            handle = await start_batch_workflow(client, settings.task_queue, opening)
             await _until_closed(store, batch_id, KILL_AT_FRACTION)
             workers.kill(pid)
             before = await store.batches.fetch_progress(batch_id)

@@ -16,7 +16,7 @@ from runtime.adapters import open_settlement_store
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
 from settlement_store.port import SettlementStore
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 
 WORKER_COUNT = 2
 Role = Literal["all", "workflows", "activities"]
@@ -70,7 +70,7 @@ async def settle_one_batch(
             opening = plan_manual_opening(settings.batch_settings, datetime.now(UTC), batch_id=batch_id)
             await store.filling.open_batch(opening)
             started = time.perf_counter()
-            handle = await start_batch(client, settings.task_queue, opening)
+            handle = await start_batch_workflow(client, settings.task_queue, opening)
             killing = asyncio.create_task(_kill_at_fraction(client, store, batch_id, workers)) if kill else None
             await handle.result()
             settle_s = time.perf_counter() - started

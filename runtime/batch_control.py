@@ -12,7 +12,7 @@ from domain.errors import ControlRefusedError, UnansweredError
 from schemas.batches import Batch
 from schemas.control import BatchControl, ControlRequest
 from settlement_store.port import SettlementStore
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 from workflows.settle_batch import SettleBatchWorkflow
 
 
@@ -29,7 +29,7 @@ async def control_batch(
         UnansweredError: no worker answered in time; the action may still come true.
     """
     opening = stored_opening(batch)
-    await start_batch(client, task_queue, opening)
+    await start_batch_workflow(client, task_queue, opening)
     try:
         return await _send(client, request)
     except RPCError as error:
@@ -37,7 +37,7 @@ async def control_batch(
             raise
     # The workflow has completed. If its batch is final now, the store refuses; otherwise the workflow must run again.
     await store.control.control_batch(request)
-    await start_batch(client, task_queue, opening, is_completed=True)
+    await start_batch_workflow(client, task_queue, opening, is_completed=True)
     return await _send(client, request)
 
 

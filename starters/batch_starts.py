@@ -13,7 +13,7 @@ from schemas.batches import BatchOpening, BatchState
 from schemas.workflows import BatchResult
 from starters.console import EXIT_BAD_OUTCOME, fail
 from starters.report import fetch_report, print_report
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 from workflows.search_attributes import BATCH_STATE
 from workflows.settle_batch import SettleBatchWorkflow
 
@@ -26,7 +26,7 @@ async def start_and_follow(settings: Settings, client: Client, opening: BatchOpe
     Raises:
         typer.Exit: the batch has ended, and its outcome is bad.
     """
-    handle = await start_batch(client, settings.task_queue, opening)
+    handle = await start_batch_workflow(client, settings.task_queue, opening)
     typer.echo(f"Watch it with: settle watch {opening.batch_id}")
     if settings.temporal_ui_url:
         typer.echo(f"In the web UI: {workflow_url(settings, client, opening.batch_id)}")

@@ -15,7 +15,7 @@ from runtime.batch_control import control_batch
 from runtime.temporal import connect_temporal
 from schemas.control import BatchControl, ControlAction, ControlRequest
 from starters.console import BatchArgument, load_ready_settings, run_command
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 
 ReasonOption = Annotated[str | None, typer.Option(help="Why; it is kept, and shown by: settle status")]
 
@@ -93,6 +93,6 @@ async def _ask(request: ControlRequest) -> _Change:
         before = await store.control.fetch_control(request.batch_id)
         planned = plan_control(batch.state, before, request)
         if request.action == ControlAction.RESUME and planned == before:
-            await start_batch(client, settings.task_queue, stored_opening(batch))
+            await start_batch_workflow(client, settings.task_queue, stored_opening(batch))
             return _Change(before, before)
         return _Change(before, await control_batch(client, settings.task_queue, store, batch, request))

@@ -52,7 +52,7 @@ from starters.rerun import EXCEPTION_OUTCOMES
 from starters.sample_orders import SampleOrder, currency_of, plan_sample_orders
 from workers.settlement_worker import build_worker
 from workflows.activity_options import AT_ONCE, BATCH_ACTIVITY, CHUNK_ACTIVITY, WORKFLOW_TASK_TIMEOUT
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 from workflows.search_attributes import chunk_search_attributes
 from workflows.settle_batch import SettleBatchWorkflow
 from workflows.settle_chunk import SettleChunkWorkflow
@@ -196,7 +196,7 @@ async def settle(
     client: Client, task_queue: str, opening: BatchOpening
 ) -> tuple[WorkflowHandle[SettleBatchWorkflow, BatchResult], BatchResult]:
     """Start a batch and wait for its end; needs a running worker."""
-    handle = await start_batch(client, task_queue, opening)
+    handle = await start_batch_workflow(client, task_queue, opening)
     async with asyncio.timeout(DEADLINE_S):
         return handle, await handle.result()
 

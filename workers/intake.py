@@ -19,7 +19,7 @@ from runtime.temporal import connect_temporal
 from schemas.batches import BatchOpening
 from settlement_store.port import SettlementStore
 from settling.intake_filling import BatchFilling, FillingSettings
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class BatchStarter:
         """
         self._client = self._client or await connect_temporal(self._settings)
         try:
-            await start_batch(self._client, self._settings.task_queue, opening)
+            await start_batch_workflow(self._client, self._settings.task_queue, opening)
         except RPCError as error:
             raise UnansweredError(f"Temporal answered {error.status.name}: {error.message}") from error
 

@@ -19,7 +19,7 @@ from domain.identifiers import batch_workflow_id
 from runtime.settings import Settings
 from schemas.batches import FINAL_STATES, Batch, BatchSource, BatchState, UnclosedBatch
 from settlement_store.port import SettlementStore
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 from workflows.settle_batch import SettleBatchWorkflow
 
 _STOPPED_FROM_OUTSIDE = frozenset(
@@ -71,7 +71,7 @@ async def _freeze_and_start(
     found = await _describe_workflow(client, batch.batch_id)
     if await _should_start(store, batch.batch_id, found):
         is_completed = found is not None and found.status == WorkflowExecutionStatus.COMPLETED
-        await start_batch(client, settings.task_queue, stored_opening(batch), is_completed=is_completed)
+        await start_batch_workflow(client, settings.task_queue, stored_opening(batch), is_completed=is_completed)
         _log.info("sweep started a batch", extra=said)
     elif action_no and found and found.status == WorkflowExecutionStatus.RUNNING:
         await _remind(client, batch.batch_id, action_no)

@@ -13,7 +13,7 @@ from workflows.search_attributes import batch_search_attributes
 from workflows.settle_batch import SettleBatchWorkflow
 
 
-async def start_batch(
+async def start_batch_workflow(
     client: Client, task_queue: str, opening: BatchOpening, *, is_completed: bool = False
 ) -> WorkflowHandle[SettleBatchWorkflow, BatchResult]:
     """Start the batch's workflow; one that runs or has completed is joined instead. Idempotent.

@@ -31,7 +31,7 @@ class SettlementSteps:
         await freeze_overdue_orders(
             self._systems, self._opening, self._calendar, after=None, on_slice=lambda _cursor: None
         )
-        return (await self._systems.store.batches.start_batch(self._opening.batch_id)).chunk_count
+        return (await self._systems.store.batches.set_running(self._opening.batch_id)).chunk_count
 
     async def settle(self, chunk_index: int) -> None:
         """Validate a chunk, credit it and close it."""

@@ -8,7 +8,7 @@ from schemas.batches import Batch, BatchPlan, BatchProgress, ControlTotals, Uncl
 class Batches(Protocol):
     """Batches as a whole."""
 
-    async def start_batch(self, batch_id: str) -> BatchPlan:
+    async def set_running(self, batch_id: str) -> BatchPlan:
         """Set a frozen batch running and return its plan; a later state is left as it is.
 
         Raises:

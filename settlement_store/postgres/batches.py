@@ -31,7 +31,7 @@ class PostgresBatches:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def start_batch(self, batch_id: str) -> BatchPlan:
+    async def set_running(self, batch_id: str) -> BatchPlan:
         """See the port."""
         async with self._database.transaction() as connection:
             locked = await lock_batch(connection, batch_id)

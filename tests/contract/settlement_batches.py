@@ -54,7 +54,7 @@ async def run_batch(store: SettlementStore, orders: list[OfferedOrder], **change
     await store.filling.open_batch(opening)
     await store.filling.append_orders(opening.batch_id, orders)
     await store.filling.freeze_batch(opening.batch_id, CALENDAR)
-    await store.batches.start_batch(opening.batch_id)
+    await store.batches.set_running(opening.batch_id)
     return opening.batch_id
 
 

@@ -32,7 +32,7 @@ from tests.settlements import CALENDAR
 NEEDS_A_BATCH: dict[str, Callable[[SettlementStore], Awaitable[object]]] = {
     "append_orders": lambda store: store.filling.append_orders("none", orders_of("O1")),
     "freeze_batch": lambda store: store.filling.freeze_batch("none", CALENDAR),
-    "start_batch": lambda store: store.batches.start_batch("none"),
+    "set_running": lambda store: store.batches.set_running("none"),
     "fetch_chunk": lambda store: store.chunks.fetch_chunk("none", 0),
     "fetch_pending_items": lambda store: store.chunks.fetch_pending_items("none", Chunk(0, 0, 1, ChunkState.PLANNED)),
     "store_validation": lambda store: store.chunks.store_validation("none", 0, []),
@@ -82,7 +82,7 @@ class TestFreezingAndStarting:
         assert await store.batches.fetch_planned_totals("B1") == expected
         await store.filling.freeze_batch("B1", CALENDAR)
         assert await store.batches.fetch_planned_totals("B1") == expected
-        assert (await store.batches.start_batch("B1")).planned == expected
+        assert (await store.batches.set_running("B1")).planned == expected
 
     async def test_chunks_cover_the_batch(self, store: SettlementStore) -> None:
         await run_batch(store, orders_of(*map(str, range(7))))
@@ -99,7 +99,7 @@ class TestFreezingAndStarting:
         await store.chunks.store_validation("B1", 0, [rejected(0)])
         before = await everything_of(store, "B1")
         await store.filling.freeze_batch("B1", CALENDAR)
-        plan = await store.batches.start_batch("B1")
+        plan = await store.batches.set_running("B1")
         assert plan.model_dump(exclude={"planned"}) == {
             "state": BatchState.RUNNING,
             "chunk_count": 2,
@@ -115,14 +115,14 @@ class TestFreezingAndStarting:
         await store.filling.open_batch(opening_of())
         await store.filling.append_orders("B1", orders_of(*ORDER_IDS))
         await asyncio.gather(*(store.filling.freeze_batch("B1", CALENDAR) for _ in range(4)))
-        plans = await asyncio.gather(*(store.batches.start_batch("B1") for _ in range(4)))
+        plans = await asyncio.gather(*(store.batches.set_running("B1") for _ in range(4)))
         assert plans == [plans[0]] * 4
         assert plans[0].chunk_count == 2
 
     async def test_an_open_batch_does_not_start(self, store: SettlementStore) -> None:
         await store.filling.open_batch(opening_of())
         with pytest.raises(BatchNotOpenError):
-            await store.batches.start_batch("B1")
+            await store.batches.set_running("B1")
         assert (await store.batches.fetch_batch("B1")).state == BatchState.OPEN
 
     async def test_a_batch_of_nothing_runs_and_closes(self, store: SettlementStore) -> None:
@@ -168,5 +168,5 @@ class TestClosing:
         await store.batches.close_batch("B1", balanced=True)
         before = await everything_of(store, "B1")
         await store.filling.freeze_batch("B1", CALENDAR)
-        assert (await store.batches.start_batch("B1")).state == BatchState.CLOSED
+        assert (await store.batches.set_running("B1")).state == BatchState.CLOSED
         assert await everything_of(store, "B1") == before

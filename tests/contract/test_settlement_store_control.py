@@ -47,18 +47,18 @@ async def states_of(store: SettlementStore) -> set[BatchState]:
         (await store.filling.open_batch(opening_of())).state,
         (await store.batches.fetch_progress("B1")).state,
         (await store.orders.fetch_items_of_order("O0"))[0].batch_state,
-        (await store.batches.start_batch("B1")).state,
+        (await store.batches.set_running("B1")).state,
     }
 
 
 class TestControl:
     async def test_a_batch_that_nobody_asked_anything_of_has_its_own_window(self, store: SettlementStore) -> None:
-        plan = await store.batches.start_batch(await run_batch(store, orders_of("O0")))
+        plan = await store.batches.set_running(await run_batch(store, orders_of("O0")))
         assert plan.control == await store.control.fetch_control("B1") == BatchControl(window=2)
         assert await store.control.fetch_control_actions("B1") == []
 
     async def test_an_attempt_made_again_does_not_undo_what_was_asked_for_since(self, store: SettlementStore) -> None:
-        await store.batches.start_batch(await run_batch(store, orders_of("O0")))
+        await store.batches.set_running(await run_batch(store, orders_of("O0")))
         pause = request_of(PAUSE, action_no_seen=0)
         paused = await store.control.control_batch(pause)
         assert await store.control.control_batch(pause) == paused
@@ -74,7 +74,7 @@ class TestControl:
         assert await states_of(store) == {BatchState.PAUSED}
         resumed = await store.control.control_batch(request_of(RESUME, reason=None))
         assert resumed == BatchControl(window=2, action_no=2, is_resumed=True)
-        assert await store.control.fetch_control("B1") == (await store.batches.start_batch("B1")).control == resumed
+        assert await store.control.fetch_control("B1") == (await store.batches.set_running("B1")).control == resumed
         assert await states_of(store) == {BatchState.RUNNING}
 
     async def test_actions_are_kept_with_who_when_and_why_in_their_order(self, store: SettlementStore) -> None:
@@ -153,7 +153,7 @@ class TestControl:
         assert (await store.batches.fetch_batch("B1")).state == BatchState.OPEN
         await store.filling.freeze_batch("B1", CALENDAR)
         assert (await store.batches.fetch_batch("B1")).state == BatchState.FROZEN
-        plan = await store.batches.start_batch("B1")
+        plan = await store.batches.set_running("B1")
         assert (plan.state, plan.control.is_paused) == (BatchState.PAUSED, True)
 
     async def test_no_more_actions_are_read_than_the_bound(

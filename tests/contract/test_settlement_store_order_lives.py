@@ -71,7 +71,7 @@ async def test_an_item_is_pending_until_its_own_chunk_is_closed(store: Settlemen
     [unplanned] = await store.orders.fetch_items_of_order("O4")
     assert (unplanned.outcome, unplanned.chunk_index, unplanned.batch_state) == ("pending", None, "open")
     await store.filling.freeze_batch("B1", CALENDAR)
-    await store.batches.start_batch("B1")
+    await store.batches.set_running("B1")
     await store.chunks.store_validation("B1", 0, [])
     await store.chunks.store_outcomes("B1", 0, [])
     [settled] = await store.orders.fetch_items_of_order("O1")

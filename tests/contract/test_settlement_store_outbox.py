@@ -223,7 +223,7 @@ async def test_a_rerun_tells_a_second_outcome_of_the_same_order(store: Settlemen
     await store.filling.open_batch(rerun)
     await store.filling.append_rerun_items("B2", [RerunItem("O1", 1, "A1", 100, "USD", inherits_unknown=False)])
     await store.filling.freeze_batch("B2", CALENDAR)
-    await store.batches.start_batch("B2")
+    await store.batches.set_running("B2")
     await store.chunks.store_validation("B2", 0, [])
     await store.chunks.store_outcomes("B2", 0, [])
     assert [(each.claim_no, each.outcome) for each in await deliver_all(store)] == [(1, "held"), (2, "settled")]

@@ -34,7 +34,7 @@ class TestReading:
         assert await progress() == expected(BatchState.OPEN)
         await store.filling.freeze_batch("B1", CALENDAR)
         assert await progress() == expected(BatchState.FROZEN, chunk_count=2)
-        await store.batches.start_batch("B1")
+        await store.batches.set_running("B1")
         await store.chunks.store_validation("B1", 0, [rejected(0)])
         assert await progress() == expected(chunk_count=2, rejected=1)
         await store.chunks.store_outcomes("B1", 0, [failed(1)])

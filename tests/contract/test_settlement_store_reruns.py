@@ -161,7 +161,7 @@ async def test_freezing_gives_a_rerun_the_time_as_its_cutoff_and_the_business_da
     calendar = BusinessCalendar(time(soon.hour, soon.minute, soon.second), ZoneInfo("UTC"))
     await store.filling.freeze_batch("R1", calendar)
     frozen = await store.batches.fetch_batch("R1")
-    plan = await store.batches.start_batch("R1")
+    plan = await store.batches.set_running("R1")
     assert frozen.cutoff_at
     assert abs(frozen.cutoff_at - before) < timedelta(seconds=30)
     assert frozen.business_date == calendar.latest_business_date(frozen.cutoff_at)
@@ -197,7 +197,7 @@ async def test_an_item_that_inherits_the_unknown_stays_unknown_when_its_chunk_is
     await store.filling.open_batch(rerun_opening())
     await store.filling.append_rerun_items("R1", [again(found[1]), again(found[3])])
     await store.filling.freeze_batch("R1", CALENDAR)
-    await store.batches.start_batch("R1")
+    await store.batches.set_running("R1")
     await store.chunks.hold_chunk("R1", 0, "terminated before its validation")
     outcomes = await outcomes_of(store)
     assert outcomes["O1"] == ("held", "NOT_ATTEMPTED")

@@ -51,7 +51,7 @@ class TestUnclosedBatches:
 
         age_s = await eventually(has_an_age)
         await store.filling.freeze_batch("B1", CALENDAR)
-        await store.batches.start_batch("B1")
+        await store.batches.set_running("B1")
         [unclosed] = await store.batches.fetch_unclosed_batches()
         assert age_s < unclosed.age_s < HOUR_S
 

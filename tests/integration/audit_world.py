@@ -76,7 +76,7 @@ async def freeze(ports: Systems, batch_id: str, chunk_size: int, *records: Order
     await ports.order_center.load_records(records)
     opening = opening_of(batch_id, chunk_size)
     await freeze_overdue_orders(ports, opening, CALENDAR, None, on_slice=lambda _cursor: None)
-    await ports.store.batches.start_batch(batch_id)
+    await ports.store.batches.set_running(batch_id)
 
 
 async def settle_chunk(ports: Systems, batch_id: str, chunk_index: int) -> None:
@@ -155,7 +155,7 @@ async def build_world(ports: Systems) -> None:
     await close(ports, "B5")
     rerun = rerun_opening_of("R1", "B5", chunk_size=2)
     await freeze_rerun(ports, rerun, CALENDAR, -1, on_slice=lambda _item_no: None)
-    await ports.store.batches.start_batch("R1")
+    await ports.store.batches.set_running("R1")
     await settle_chunk(ports, "R1", 0)
     await close(ports, "R1")
     await prune(ports, "B5")

@@ -111,7 +111,7 @@ async def run_batch(
         yield
     await ports.store.filling.freeze_batch(batch_id, CALENDAR)
     yield
-    plan = await ports.store.batches.start_batch(batch_id)
+    plan = await ports.store.batches.set_running(batch_id)
     yield
     # Each chunk's steps stay in their order; whose is next is drawn.
     chunks = [steps_of_chunk(rng, ports, batch_id, chunk_index) for chunk_index in range(plan.chunk_count)]
@@ -195,7 +195,7 @@ async def test_after_every_step_of_a_batch_the_audit_is_clean(ports: Systems) ->
         assert report.pending.order_count == start + 20
     await ports.store.filling.freeze_batch("B1", CALENDAR)
     assert_clean(await audit(ports.store, ports.fund_platform))
-    await ports.store.batches.start_batch("B1")
+    await ports.store.batches.set_running("B1")
     for chunk_index in range(3):
         for step in (
             steps.validate(ports, ref_of("B1", chunk_index)),
@@ -221,7 +221,7 @@ async def test_audits_beside_a_run_are_clean(ports: Systems, monkeypatch: pytest
         await ports.order_center.load_records(records_of(rng, rng.sample(order_ids, 200)))
         opening = opening_of(batch_id, chunk_size=40)
         await freeze_overdue_orders(ports, opening, CALENDAR, None, on_slice=lambda _cursor: None)
-        plan = await ports.store.batches.start_batch(batch_id)
+        plan = await ports.store.batches.set_running(batch_id)
         await asyncio.gather(*(settle_chunk(ports, batch_id, chunk_index) for chunk_index in range(plan.chunk_count)))
         await close(ports, batch_id)
 

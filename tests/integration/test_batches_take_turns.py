@@ -32,7 +32,7 @@ from tests.settlements import (
     seed_orders,
     settle,
 )
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 from workflows.search_attributes import ALL_KEYS
 
 BIG_CHUNK_COUNT = 60
@@ -133,7 +133,9 @@ async def test_the_tasks_of_a_small_run_take_turns_with_those_of_a_big_one_that_
 
     slow = replace(systems, store=replaced(systems.store, "fetch_chunk", fetch_chunk))
     async with running_worker(one_queue, batch_id, slow):
-        big = await start_batch(one_queue, batch_id, opening_of(batch_id, chunk_size=1, window=limits.WINDOW_MAX))
+        big = await start_batch_workflow(
+            one_queue, batch_id, opening_of(batch_id, chunk_size=1, window=limits.WINDOW_MAX)
+        )
         await eventually(is_each_queued_or_held)
         orders = await seed_orders(systems, SMALL_CHUNK_COUNT * 50, seed=2, prefix="S-")
         settling = asyncio.create_task(settle(one_queue, batch_id, small))
@@ -158,7 +160,7 @@ async def test_a_batch_is_settled_while_all_the_chunks_of_a_big_one_hold_a_workf
     gate = Gate()
     slow = replace(systems, fund_platform=held(systems.fund_platform, "post_credits", gate))
     async with running_worker(client, batch_id, slow):
-        big = await start_batch(client, batch_id, opening_of(batch_id, chunk_size=1, window=limits.WINDOW_MAX))
+        big = await start_batch_workflow(client, batch_id, opening_of(batch_id, chunk_size=1, window=limits.WINDOW_MAX))
 
         chunk_ids = [chunk_workflow_id(batch_id, index) for index in range(limits.WINDOW_MAX)]
 

@@ -54,7 +54,7 @@ class Day:
 
         reading = replaced(self.systems.order_center, "fetch_overdue_slice", fetch_overdue_slice)
         await freeze(replace(self.systems, order_center=reading), self.opening)
-        await self.systems.store.batches.start_batch(self.opening.batch_id)
+        await self.systems.store.batches.set_running(self.opening.batch_id)
 
     async def validate(self) -> None:
         await validate(self.systems, self._ref())
@@ -97,7 +97,7 @@ class Rerun(Day):
         store = self.systems.store
         await freeze_rerun(self.systems, self.opening, CALENDAR, -1, on_slice=lambda _: None)
         self.opening = self.opening.model_copy(
-            update={"cutoff_at": (await store.batches.start_batch(self.opening.batch_id)).cutoff_at}
+            update={"cutoff_at": (await store.batches.set_running(self.opening.batch_id)).cutoff_at}
         )
 
 

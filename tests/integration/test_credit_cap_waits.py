@@ -25,7 +25,7 @@ from tests.settlements import (
     seed_orders,
     settle,
 )
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 
 CHUNK_COUNT = 3 * limits.WORKER_ACTIVITY_SLOT_COUNT
 # So that, at one credit a second, half of the chunks take five minutes: longer than the test does.
@@ -49,7 +49,7 @@ async def test_a_capped_batch_with_all_its_chunks_in_flight_leaves_slots_to_othe
         return sum(bool(of_type(each, EventType.EVENT_TYPE_TIMER_STARTED)) for each in histories) >= CHUNK_COUNT - 2
 
     async with running_worker(client, batch_id, systems):
-        await start_batch(client, batch_id, capped)
+        await start_batch_workflow(client, batch_id, capped)
         await eventually(nearly_all_sleep)
         orders = await seed_orders(systems, 300, seed=2, prefix="O-")
         _, result = await settle(client, batch_id, other)

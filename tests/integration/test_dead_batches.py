@@ -44,7 +44,7 @@ from tests.settlements import (
     seed_orders,
 )
 from workers.settlement_worker import serve
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 from workflows.settle_batch import SettleBatchWorkflow
 
 ORDER_COUNT = 60
@@ -170,7 +170,7 @@ async def test_a_batch_comes_to_its_close_after_an_operators_hand_on_a_workflow_
     gate = Gate()
     slow = held(systems.fund_platform, "post_credits", gate, lambda reference, _: reference == chunk_id)
     async with serving(batch_id, replace(systems, fund_platform=slow)):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         if is_paused:
             await handle.execute_update(SettleBatchWorkflow.pause, ASKED)
@@ -203,7 +203,9 @@ async def test_a_batch_that_postgresql_knows_as_unclosed_although_its_workflow_c
     monkeypatch.setenv("TEMPORAL_ADDRESS", stack.temporal_address)
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=0)
     async with serving(batch_id, systems):
-        await (await start_batch(client, batch_id, opening_of(batch_id, chunk_size=CHUNK_SIZE, window=2))).result()
+        await (
+            await start_batch_workflow(client, batch_id, opening_of(batch_id, chunk_size=CHUNK_SIZE, window=2))
+        ).result()
         await pools["settlement_store"].execute(
             "DELETE FROM chunk_totals WHERE chunk_index = 1;"
             "DELETE FROM outbox WHERE item_start = 10;"
@@ -267,7 +269,7 @@ BATCHES = ("before", "closed", "paused", "after", "aborted")
 async def begin(own: OwnStack, client: Client, task_queue: str, name: str) -> SeededOrders:
     """Start a batch of its own orders whose last chunks wait at the gate."""
     orders = await seed_orders(own.systems, ORDER_COUNT, seed=BATCHES.index(name) + 1, prefix=f"{name}-")
-    await start_batch(client, task_queue, opening_of(name, chunk_size=CHUNK_SIZE, window=1))
+    await start_batch_workflow(client, task_queue, opening_of(name, chunk_size=CHUNK_SIZE, window=1))
 
     async def is_frozen() -> bool:
         batches = await own.systems.store.batches.fetch_batches(len(BATCHES))

@@ -41,7 +41,7 @@ from tests.settlements import (
     settle,
 )
 from workers.settlement_worker import build_worker
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 from workflows.settle_batch import SettleBatchWorkflow
 
 OUTAGE_S = float(os.environ.get("OUTAGE_S", "6"))
@@ -91,7 +91,7 @@ async def test_an_outage_of_the_fund_platform_isolates_fails_and_holds_nothing(
         ),
     )
     async with running_worker(client, batch_id, slow):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
 
         async def fetch_closed_count() -> int:
             return (await systems.store.batches.fetch_progress(batch_id)).chunk_closed_count
@@ -132,7 +132,7 @@ async def test_credits_that_are_not_answered_by_the_deadline_are_held_and_the_ba
     opening = opening_of(batch_id, chunk_size=50, window=2)
     await systems.store.filling.open_batch(opening)
     async with build_worker(client, batch_id, mute, batch_settings=settings):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
 
         async def paused() -> str | None:
             actions = await systems.store.control.fetch_control_actions(batch_id)

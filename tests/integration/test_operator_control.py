@@ -40,7 +40,7 @@ from tests.settlements import (
     settle,
 )
 from workers.settlement_worker import build_worker
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 from workflows.search_attributes import BATCH_STATE
 from workflows.settle_batch import SettleBatchWorkflow
 
@@ -122,7 +122,7 @@ async def test_a_paused_batch_finishes_what_is_in_flight_starts_no_more_and_goes
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=2)
     gate = Gate()
     async with running_worker(client, batch_id, slow_at(systems, batch_id, gate, 1, 2)):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         paused = await pause(handle)
         assert (paused.is_paused, paused.reason, paused.action_no) == (True, ASKED.reason, 1)
@@ -154,7 +154,7 @@ async def test_a_batch_paused_while_it_is_frozen_starts_no_chunk_until_it_is_res
     gate = Gate()
     slow = replace(systems, order_center=held(systems.order_center, "acknowledge", gate))
     async with running_worker(client, batch_id, slow):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         await pause(handle)
         assert (await systems.store.batches.fetch_batch(batch_id)).state == BatchState.OPEN
@@ -181,7 +181,7 @@ async def test_a_paused_batch_whose_chunks_are_all_closed_waits_for_a_person(
     opening = opening_of(batch_id, chunk_size=ORDER_COUNT, window=1)
     gate = Gate()
     async with running_worker(client, batch_id, slow_at(systems, batch_id, gate, 0)):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         await pause(handle)
         await gate.open()
@@ -200,7 +200,7 @@ async def test_an_aborted_batch_finishes_what_is_in_flight_and_holds_the_rest_wh
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     gate = Gate()
     async with running_worker(client, batch_id, slow_at(systems, batch_id, gate, 2)):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         if is_paused_first:
             await pause(handle)
@@ -230,14 +230,14 @@ async def test_an_aborted_rerun_leaves_unknown_what_was_unknown(
     opening = opening_of(batch_id, chunk_size=ORDER_COUNT, window=1)
     gate = Gate()
     async with running_worker(client, batch_id, slow_at(systems, batch_id, gate, 0)):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         await client.get_workflow_handle(chunk_workflow_id(batch_id, 0)).terminate("by an operator")
         assert (await handle.result()).totals.held == orders.planned
         rerun = rerun_opening_of(f"{batch_id}-again", batch_id, chunk_size=CHUNK_SIZE, window=1)
         slow = held(systems.order_center, "fetch_records", gate)
         async with running_worker(client, rerun.batch_id, replace(systems, order_center=slow)):
-            again = await start_batch(client, rerun.batch_id, rerun)
+            again = await start_batch_workflow(client, rerun.batch_id, rerun)
             await systems.store.filling.open_batch(rerun)
             await abort(again)
             await gate.open()
@@ -256,7 +256,7 @@ async def test_the_window_can_be_widened_and_narrowed_while_chunks_are_in_flight
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     gate = Gate()
     async with running_worker(client, batch_id, slow_at(systems, batch_id, gate, *range(6))):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
 
         async def in_flight(count: int) -> list[int]:
@@ -297,7 +297,7 @@ async def test_a_batch_pauses_itself_over_a_threshold_and_a_resume_lifts_it_for_
         store=held(systems.store, "store_validation", gate, lambda _batch_id, chunk_index, _rejects: chunk_index == 3),
     )
     async with strict_worker(client, batch_id, slow, rejected_count_max=2 * CHUNK_SIZE - 1):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
 
         async def is_paused() -> bool:
             return any(batch.state == BatchState.PAUSED for batch in await systems.store.batches.fetch_batches(1))
@@ -312,7 +312,7 @@ async def test_a_batch_pauses_itself_over_a_threshold_and_a_resume_lifts_it_for_
         await pause(handle)
         await handle.terminate("a restart")  # a workflow that starts anew knows it too
         await gate.open()
-        again = await start_batch(client, batch_id, opening)
+        again = await start_batch_workflow(client, batch_id, opening)
         await resume(again)
         result = await again.result()
     assert [action for action, _, _ in await actions_of(systems, batch_id)] == [PAUSE, RESUME, PAUSE, RESUME]
@@ -339,7 +339,7 @@ async def test_an_abort_while_the_batch_pauses_itself_wins(client: Client, syste
         systems, store=held(systems.store, "control_batch", gate, lambda request: request.requested_by == "settle")
     )
     async with strict_worker(client, batch_id, slow, rejected_count_max=CHUNK_SIZE - 1):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         aborting = asyncio.create_task(abort(handle))
         await gate.open()
@@ -357,7 +357,7 @@ async def test_a_batch_that_would_pause_itself_while_it_is_aborted_does_not(
     store = held(systems.store, "store_outcomes", chunk_gate)
     slow = replace(systems, store=held(store, "control_batch", abort_gate))
     async with strict_worker(client, batch_id, slow, rejected_count_max=CHUNK_SIZE - 1):
-        handle = await start_batch(client, batch_id, opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1))
+        handle = await start_batch_workflow(client, batch_id, opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1))
         await chunk_gate.reached()
         aborting = asyncio.create_task(abort(handle))
         await abort_gate.reached()
@@ -387,7 +387,7 @@ async def test_a_chunk_can_pause_its_batch_each_time_and_its_probes_count_until_
     monkeypatch.setattr("domain.limits.BATCH_PROBE_COUNT_MAX", 500)
     await seed_orders(systems, ORDER_COUNT)
     async with running_worker(client, batch_id, systems):
-        handle = await start_batch(client, batch_id, opening_of(batch_id, chunk_size=CHUNK_SIZE, window=3))
+        handle = await start_batch_workflow(client, batch_id, opening_of(batch_id, chunk_size=CHUNK_SIZE, window=3))
         for closed_count in (3, 6):
             assert await until_idle(handle) == closed_count
             await until_paused(handle)
@@ -408,7 +408,7 @@ async def test_a_batch_paused_before_it_continues_as_new_is_paused_in_its_new_ru
     gate = Gate()
     windows = cycle((3, 4))
     async with running_worker(client, batch_id, slow_at(systems, batch_id, gate, *range(5))):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         await pause(handle)
 
@@ -446,7 +446,7 @@ async def test_an_action_that_the_store_is_slow_to_take_holds_before_the_batch_e
     slow = slow_at(systems, batch_id, gate, 0)
     slow = replace(slow, store=held(systems.store, "control_batch", control_gate))
     async with running_worker(client, batch_id, slow):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         pausing = asyncio.create_task(pause(handle))
         await control_gate.reached()
@@ -468,7 +468,7 @@ async def test_an_action_while_the_batch_is_being_closed_is_refused_with_a_sente
     gate = Gate()
     slow = replace(systems, fund_platform=held(systems.fund_platform, "fetch_credit_totals", gate))
     async with running_worker(client, batch_id, slow):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         for refused in (pause(handle), abort(handle)):
             assert "it is being closed" in await refusal_of(asyncio.ensure_future(refused))

@@ -18,7 +18,7 @@ from settling.systems import Systems
 from tests.databases import DatabaseUrls
 from tests.settle_processes import SettleProcesses
 from tests.settlements import eventually, opening_of, require_clean, seed_orders
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 from workflows.settle_batch import SettleBatchWorkflow
 
 ORDER_COUNT = 120
@@ -90,7 +90,7 @@ async def test_an_action_comes_true_once_although_its_worker_is_killed_around_it
     stop_credits: StopCredits,
 ) -> None:
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=0)
-    handle = await start_batch(client, batch_id, opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1))
+    handle = await start_batch_workflow(client, batch_id, opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1))
     with SettleProcesses(tmp_path, environment) as processes:
         if action == RESUME:
             processes.start("first", "worker")
@@ -133,7 +133,7 @@ async def test_an_abort_holds_the_rest_although_its_worker_is_killed_while_it_do
     stop_credits: StopCredits,
 ) -> None:
     await seed_orders(systems, ORDER_COUNT, bad_rate=0)
-    handle = await start_batch(client, batch_id, opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1))
+    handle = await start_batch_workflow(client, batch_id, opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1))
     with SettleProcesses(tmp_path, environment) as processes:
         processes.start_failing_worker("doomed", "hold_chunk", moment)
         async with stop_credits():
@@ -156,7 +156,7 @@ async def test_a_threshold_pauses_the_batch_once_although_its_worker_is_killed_a
     client: Client, systems: Systems, environment: dict[str, str], batch_id: str, tmp_path: Path, moment: str
 ) -> None:
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=1)
-    handle = await start_batch(client, batch_id, opening_of(batch_id, chunk_size=ORDER_COUNT // 4, window=1))
+    handle = await start_batch_workflow(client, batch_id, opening_of(batch_id, chunk_size=ORDER_COUNT // 4, window=1))
     with SettleProcesses(tmp_path, environment) as processes:
         processes.start_failing_worker("doomed", "control_batch", moment)
         assert await asyncio.to_thread(processes.exit_code, "doomed") == -9

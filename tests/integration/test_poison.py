@@ -43,7 +43,7 @@ from tests.settlements import (
     settle,
     start_chunk_by_hand,
 )
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 from workflows.settle_batch import SettleBatchWorkflow
 from workflows.settle_chunk import SettleChunkWorkflow
 
@@ -180,7 +180,7 @@ async def test_a_chunk_all_of_poison_is_bounded_and_its_batch_pauses_and_says_wh
     opening = opening_of(batch_id, chunk_size=500, window=1)
     await freeze(systems, opening)
     async with running_worker(client, batch_id, systems):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
 
         async def paused() -> str | None:
             batch = await systems.store.batches.fetch_batch(batch_id)
@@ -253,7 +253,7 @@ async def test_a_chunk_terminated_while_it_is_probed_is_held_as_unknown_and_its_
         ),
     )
     async with running_worker(client, batch_id, slow):
-        handle = await start_batch(client, batch_id, opening_of(batch_id, chunk_size=50, window=1))
+        handle = await start_batch_workflow(client, batch_id, opening_of(batch_id, chunk_size=50, window=1))
         await gate.reached()
         await client.get_workflow_handle(chunk_workflow_id(batch_id, 0)).terminate("an operator's hand")
         result = await handle.result()
@@ -282,7 +282,7 @@ async def test_a_step_that_goes_on_failing_although_no_order_is_bad_alone_is_hel
     odd = replace(systems, order_center=replaced(systems.order_center, "fetch_records", fetch_records))
     opening = opening_of(batch_id, chunk_size=50, window=1)
     await freeze(systems, opening)
-    await systems.store.batches.start_batch(batch_id)
+    await systems.store.batches.set_running(batch_id)
     async with running_worker(client, batch_id, odd):
         result = await (await start_chunk_by_hand(client, batch_id, opening, 0)).result()
     assert result.held.order_count == 50

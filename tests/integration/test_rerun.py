@@ -32,7 +32,7 @@ from tests.settlements import (
     seed_orders,
     settle,
 )
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 
 ORDER_COUNT = 60
 
@@ -76,7 +76,7 @@ async def lose_the_answer(
 
     deaf = replace(systems, fund_platform=replaced(systems.fund_platform, "post_credits", post_credits))
     async with running_worker(client, batch_id, deaf), asyncio.timeout(DEADLINE_S):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await asked.wait()
         await client.get_workflow_handle(chunk_workflow_id(opening.batch_id, 0)).terminate("an operator's hand")
         await handle.result()
@@ -124,7 +124,7 @@ async def test_a_credit_attempt_that_arrives_after_its_orders_rerun_was_refused_
     gate = Gate()
     slow = replace(systems, fund_platform=held(systems.fund_platform, "post_credits", gate))
     async with running_worker(client, batch_id, slow), asyncio.timeout(DEADLINE_S):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         await client.get_workflow_handle(chunk_workflow_id(batch_id, 0)).terminate("an operator's hand")
         await handle.result()
@@ -228,7 +228,7 @@ async def test_reruns_at_once_beside_the_first_batch_take_each_item_once(
     )
     opening = opening_of(batch_id, chunk_size=10, window=2)
     async with running_worker(client, batch_id, slow), asyncio.timeout(DEADLINE_S):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
 
         async def others_are_closed() -> bool:
             return (await systems.store.batches.fetch_progress(batch_id)).chunk_closed_count == 5
@@ -260,7 +260,7 @@ async def test_a_rerun_that_is_ended_before_it_has_an_answer_leaves_the_unknown_
     gate = Gate()
     slow = replace(systems, store=held(systems.store, "store_validation", gate))
     async with running_worker(client, batch_id, slow), asyncio.timeout(DEADLINE_S):
-        handle = await start_batch(client, batch_id, rerun)
+        handle = await start_batch_workflow(client, batch_id, rerun)
         await gate.reached()
         await client.get_workflow_handle(chunk_workflow_id(rerun.batch_id, 0)).terminate("an operator's hand")
         await handle.result()

@@ -41,7 +41,7 @@ from tests.settlements import (
 )
 from workers.settlement_worker import build_worker
 from workflows.activity_options import WORKFLOW_TASK_TIMEOUT
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 from workflows.search_attributes import BATCH_ID, BUSINESS_DATE, SCHEDULED_AT, SOURCE
 from workflows.settle_batch import SettleBatchWorkflow
 
@@ -237,7 +237,7 @@ async def test_a_run_waits_for_room_while_too_many_batches_are_open(
             return next((each.last_failure.message for each in raw.pending_activities if each.attempt > 1), None)
 
         assert by_hand.batch_id in await eventually(failure_of_opening)
-        await (await start_batch(client, settings.task_queue, by_hand)).result()
+        await (await start_batch_workflow(client, settings.task_queue, by_hand)).result()
         assert (await end_of(client, batch_id)).state == BatchState.CLOSED
 
 

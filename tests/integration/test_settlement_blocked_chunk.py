@@ -19,7 +19,7 @@ from tests.settlements import (
     running_worker,
     seed_orders,
 )
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 from workflows.search_attributes import ALL_KEYS
 from workflows.settle_batch import SettleBatchWorkflow
 
@@ -57,7 +57,7 @@ async def test_a_chunk_that_hangs_holds_one_slot_while_300_others_close(systems:
         ) as environment,
         running_worker(environment.client, batch_id, slow),
     ):
-        handle = await start_batch(environment.client, batch_id, opening)
+        handle = await start_batch_workflow(environment.client, batch_id, opening)
         await gate.reached()
         await eventually(others_closed)
         assert (await systems.store.chunks.fetch_chunk(batch_id, SLOW_CHUNK_INDEX)).state == ChunkState.PLANNED

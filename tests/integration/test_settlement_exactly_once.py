@@ -34,7 +34,7 @@ from tests.settlements import (
     settle,
     start_chunk_by_hand,
 )
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 from workflows.settle_batch import SettleBatchWorkflow
 
 COMPLETED = WorkflowExecutionStatus.COMPLETED
@@ -55,7 +55,7 @@ async def test_a_batch_started_twice_at_once_by_two_clients_is_one_batch_with_on
     opening = opening_of(batch_id, chunk_size=20, window=2)
     clients = [client, await connect(stack)]
     async with running_worker(client, batch_id, systems):
-        handles = await asyncio.gather(*(start_batch(each, batch_id, opening) for each in clients * 2))
+        handles = await asyncio.gather(*(start_batch_workflow(each, batch_id, opening) for each in clients * 2))
         results = await asyncio.gather(*(handle.result() for handle in handles))
     assert all(result == results[0] for result in results)
     await require_settled(systems, results[0], opening, orders)
@@ -129,7 +129,7 @@ async def test_a_batch_started_again_after_an_operator_ended_it_reads_the_closed
         ),
     )
     async with running_worker(client, batch_id, slow):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         await (handle.terminate("an operator's mistake") if is_terminated else handle.cancel())
         with pytest.raises(WorkflowFailureError):
@@ -222,7 +222,7 @@ async def test_a_batch_reset_while_a_chunk_runs_waits_for_it_and_repeats_nothing
         ),
     )
     async with running_worker(client, batch_id, slow):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
 
         async def others_closed() -> bool:

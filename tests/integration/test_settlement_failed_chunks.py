@@ -38,7 +38,7 @@ from tests.settlements import (
     settle,
     start_chunk_by_hand,
 )
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 
 CHUNK_SIZE = 20
 ORDER_COUNT = 70
@@ -146,7 +146,7 @@ async def test_a_chunk_ended_before_its_validation_is_stored_is_held_as_not_atte
         ),
     )
     async with running_worker(client, batch_id, slow):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         await end_chunk(client.get_workflow_handle(chunk_workflow_id(batch_id, BAD_CHUNK_INDEX)))
         result = await handle.result()
@@ -168,7 +168,7 @@ async def test_a_chunk_ended_while_its_credits_are_under_way_is_held_as_unknown_
         fund_platform=held(systems.fund_platform, "post_credits", gate, lambda reference, _: reference == chunk_id),
     )
     async with running_worker(client, batch_id, slow):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         await end_chunk(client.get_workflow_handle(chunk_id))
         result = await handle.result()

@@ -187,7 +187,7 @@ async def test_a_chunk_that_waits_too_long_for_a_slot_is_settled_step_by_step_wi
     orders = await seed_orders(systems, 10 * (LOCAL_ACTIVITY_SLOT_COUNT + 1))
     opening = opening_of(batch_id, chunk_size=10, window=1)
     await freeze(systems, opening)
-    await systems.store.batches.start_batch(batch_id)
+    await systems.store.batches.set_running(batch_id)
     tried: set[int] = set()
     are_slots_free = asyncio.Event()
 

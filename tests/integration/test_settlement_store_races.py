@@ -159,7 +159,7 @@ async def test_orders_rejected_and_taken_in_again_at_once_have_one_live_item_and
     await store.filling.open_batch(opening_of("B0"))
     await store.filling.append_orders("B0", orders_of(rng))
     await store.filling.freeze_batch("B0", CALENDAR)
-    plan = await store.batches.start_batch("B0")
+    plan = await store.batches.set_running("B0")
     rivals = ["B1", "B2"]
     for batch_id in rivals:
         await store.filling.open_batch(opening_of(batch_id))
@@ -222,7 +222,7 @@ async def test_a_batch_closes_only_after_its_last_chunk(store: PostgresSettlemen
     await store.filling.open_batch(opening_of("B1", chunk_size=100))
     await store.filling.append_orders("B1", orders_of(random.Random(1)))
     await store.filling.freeze_batch("B1", CALENDAR)
-    plan = await store.batches.start_batch("B1")
+    plan = await store.batches.set_running("B1")
     was_tried = asyncio.Event()
 
     async def close_when_possible() -> None:

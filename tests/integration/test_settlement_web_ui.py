@@ -30,7 +30,7 @@ from tests.settlements import (
     seed_orders,
     settle,
 )
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 from workflows.search_attributes import BATCH_ID, BATCH_STATE, BUSINESS_DATE, EXCEPTION_ITEM_COUNT, SOURCE
 from workflows.settle_batch import SettleBatchWorkflow
 
@@ -85,7 +85,7 @@ async def test_a_chunk_that_could_not_be_settled_at_once_shows_each_step_and_its
 
     failing = replace(systems, fund_platform=replaced(systems.fund_platform, "post_credits", post_credits))
     async with running_worker(client, batch_id, failing):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await eventually(lambda: child_is_known(chunk))
         assert "The Fund Platform is away." in await eventually(fetch_last_failure)
         assert "look at the pending activity's last failure" in await fetch_current_details(client, chunk.id)
@@ -104,7 +104,7 @@ async def test_a_batch_whose_pause_is_stored_while_it_starts_is_shown_as_paused(
     gate = Gate()
     slow = replace(systems, store=held(systems.store, "control_batch", gate))
     async with running_worker(client, batch_id, slow):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         pausing = asyncio.create_task(handle.execute_update(SettleBatchWorkflow.pause, ASKED))
         await gate.reached()
         await eventually(partial(is_running, systems, batch_id))
@@ -139,7 +139,7 @@ async def test_a_batch_is_found_by_its_typed_search_attributes_while_it_runs_and
         return {found.id async for found in client.list_workflows(f"SettleBatchId = '{batch_id}' AND {query}")}
 
     async with running_worker(client, batch_id, slow):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         assert await eventually(lambda: found_by("SettleBatchState = 'running'")) == {batch_id}
         await gate.open()
@@ -174,7 +174,7 @@ async def test_a_batch_tells_its_progress_while_it_runs_and_after(
         order_center=held(systems.order_center, "fetch_records", gate, lambda ids: orders.records[40].order_id in ids),
     )
     async with running_worker(client, batch_id, slow):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
 
         async def waits_for_the_last() -> bool:
             progress = await handle.query(SettleBatchWorkflow.progress)

@@ -40,7 +40,7 @@ from tests.settlements import (
     seed_orders,
 )
 from tests.steps import ChunkCase, credit, settle_at_once, validate
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 
 ACCOUNT_ID = "A0000000000"  # is kept in USD
 OTHER_ACCOUNT_ID = "A0000000020"  # so is this one
@@ -68,7 +68,7 @@ async def ref(systems: Systems) -> ChunkCase:
 async def run_batch(systems: Systems, batch_id: str) -> ChunkCase:
     opening = opening_of(batch_id, chunk_size=100, window=1)
     await freeze(systems, opening)
-    await systems.store.batches.start_batch(batch_id)
+    await systems.store.batches.set_running(batch_id)
     return ChunkCase(batch_id, 0, required_cutoff(opening))
 
 
@@ -240,7 +240,7 @@ async def test_attempts_in_any_interleaving_with_closings_and_reopenings_leave_o
     orders = await seed_orders(systems, 150, seed=seed, bad_rate=0.1)
     opening = opening_of("first", chunk_size=50, window=1)
     await freeze(systems, opening)
-    await systems.store.batches.start_batch("first")
+    await systems.store.batches.set_running("first")
     refs = [ChunkCase(batch_id="first", chunk_index=index, cutoff_at=required_cutoff(opening)) for index in range(3)]
     hot_account_id = "A0000000000"
     calm = asyncio.Event()
@@ -296,7 +296,7 @@ async def test_a_credit_attempt_whose_heartbeats_stopped_credits_nothing_after_t
     monkeypatch.setattr(both_steps, "settle_chunk", fail)  # so that each step is an activity that has heartbeats
     async with running_worker(client, batch_id, slow):
         monkeypatch.setattr(limits, "HEARTBEAT_INTERVAL_S", 3_600)
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         await handle.result()
         await set_account(systems, "open")

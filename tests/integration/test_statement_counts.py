@@ -129,7 +129,7 @@ async def test_freezing_and_settling_at_once_or_step_by_step_run_these_statement
     statements.clear()
     await freeze_overdue_orders(systems, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
     assert Counter(statements) == Counter(FREEZING), statements
-    await store.batches.start_batch(batch_id)
+    await store.batches.set_running(batch_id)
     assert opening.cutoff_at
     for chunk_index in range(ORDER_COUNT // CHUNK_SIZE):
         ref = ChunkCase(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at)
@@ -152,7 +152,7 @@ async def test_the_driver_looks_up_no_type_for_a_chunk_with_rejects(
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     await seed_orders(systems, ORDER_COUNT, bad_rate=0.5)
     await freeze(systems, opening)
-    await store.batches.start_batch(batch_id)
+    await store.batches.set_running(batch_id)
     assert opening.cutoff_at
     ref = ChunkCase(batch_id=batch_id, chunk_index=0, cutoff_at=opening.cutoff_at)
     statements.clear()
@@ -168,7 +168,7 @@ async def test_an_order_costs_these_rows_and_a_chunk_those(
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     seeded = await seed_orders(systems, ORDER_COUNT, bad_rate=0)
     await freeze_overdue_orders(systems, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
-    await store.batches.start_batch(batch_id)
+    await store.batches.set_running(batch_id)
     assert opening.cutoff_at
     chunk_count = ORDER_COUNT // CHUNK_SIZE
     currency_counts = Counter[int]()

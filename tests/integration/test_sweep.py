@@ -37,7 +37,7 @@ from tests.settlements import (
 )
 from workers.settlement_worker import serve
 from workers.sweep import sweep, sweep_forever
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 from workflows.settle_batch import SettleBatchWorkflow
 
 ORDER_COUNT = 30
@@ -175,7 +175,7 @@ async def test_a_batch_whose_workflow_was_ended_goes_on(
     gate = Gate()
     slow = replace(systems, fund_platform=held(systems.fund_platform, "post_credits", gate))
     async with running_worker(client, batch_id, slow):
-        handle = await start_batch(client, batch_id, opening)
+        handle = await start_batch_workflow(client, batch_id, opening)
         await gate.reached()
         await grow_old(store_pool)
         await (handle.terminate("an operator's hand") if is_terminated else handle.cancel())
@@ -207,9 +207,9 @@ async def test_what_is_young_or_runs_or_is_closed_is_left_alone(
     async with running_worker(client, batch_id, slow):
         await store.filling.open_batch(kafka_opening_of(f"{batch_id}-closed"))
         await store.filling.freeze_batch(f"{batch_id}-closed", CALENDAR)
-        await store.batches.start_batch(f"{batch_id}-closed")
+        await store.batches.set_running(f"{batch_id}-closed")
         await store.batches.close_batch(f"{batch_id}-closed", balanced=True)
-        running = await start_batch(client, batch_id, opening_of(f"{batch_id}-open", chunk_size=10, window=1))
+        running = await start_batch_workflow(client, batch_id, opening_of(f"{batch_id}-open", chunk_size=10, window=1))
         await gate.reached()
         await grow_old(store_pool)
         await store.filling.open_batch(kafka_opening_of(f"{batch_id}-waiting"))
@@ -247,7 +247,7 @@ async def test_a_batch_whose_workflow_failed_is_started_again_only_after_a_pause
     broken = replace(systems, store=replaced(systems.store, "freeze_batch", freeze_batch))
     async with running_worker(client, batch_id, broken):
         with pytest.raises(WorkflowFailureError):
-            await (await start_batch(client, batch_id, opening)).result()
+            await (await start_batch_workflow(client, batch_id, opening)).result()
     await sweep(client, settings, systems.store)
     assert await status_of(client, batch_id) == WorkflowExecutionStatus.FAILED
     monkeypatch.setattr(limits, "SWEEP_FAILED_PAUSE_S", 0)
@@ -264,7 +264,7 @@ async def test_sweeps_at_once_start_each_batch_once(
     seeded = [await seed_kafka_batch(systems, opening) for opening in openings]
     for opening in openings[2:]:
         await systems.store.filling.freeze_batch(opening.batch_id, CALENDAR)
-    ended = await start_batch(client, batch_id, openings[3])
+    ended = await start_batch_workflow(client, batch_id, openings[3])
     await ended.terminate("before any worker")
     await grow_old(store_pool)
     await asyncio.gather(*(sweep(client, settings, systems.store) for _ in range(4)))

@@ -11,7 +11,7 @@ from runtime.settings import Settings
 from runtime.stack_state import StackState
 from runtime.temporal import connect_temporal, is_answering
 from tests.settlements import DEADLINE_S, opening_of
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 
 
 class Wire:
@@ -60,7 +60,7 @@ async def test_a_server_that_falls_silent_after_the_connection_is_told_in_time(
         async with asyncio.timeout(DEADLINE_S):
             pinged, started_batch = await asyncio.gather(
                 is_answering(client),
-                start_batch(client, "nobody", opening_of("silent", chunk_size=1, window=1)),
+                start_batch_workflow(client, "nobody", opening_of("silent", chunk_size=1, window=1)),
                 return_exceptions=True,
             )
     assert pinged is False

@@ -48,7 +48,7 @@ from tests.replay.operated_shapes import (
 from tests.replay.poisoned_chunks import CHUNK_SHAPES, settle_chunk
 from tests.settlements import replaced
 from workers.settlement_worker import build_worker
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 from workflows.settle_batch import SettleBatchWorkflow
 
 HISTORIES_DIR = Path(__file__).parent / "histories"
@@ -134,7 +134,7 @@ async def record_operated(client: Client, name: str) -> None:
     opening = opening_of(name).model_copy(update={"window": 1})
     await store.filling.open_batch(opening)
     async with build_worker(client, TASK_QUEUE, Systems(batch.order_center, store, fund_platform), settings):
-        await start_batch(client, TASK_QUEUE, opening)
+        await start_batch_workflow(client, TASK_QUEUE, opening)
         await operate(batch)
         await handle.result()
     runs = [execution async for execution in client.list_workflows(f"WorkflowId = '{name}'")]
@@ -159,13 +159,15 @@ async def record(client: Client, name: str, store: MemorySettlementStore, order_
             await fund_platform.accounts.close_account("account-1")
         if begun is Begun.BY_KAFKA:
             opening = await fill_as_intake(store, name, order_count)
-        first = await start_batch(client, TASK_QUEUE, opening)
+        first = await start_batch_workflow(client, TASK_QUEUE, opening)
         await first.result()
         if begun is Begun.AS_RERUN:
             await fund_platform.accounts.reopen_account("account-1")
             selection = RerunSelection(batch_id=name, outcomes=(Outcome.REJECTED,))
             rerun = plan_rerun_opening(BATCH_SETTINGS, CUTOFF_AT, selection)
-            again = await start_batch(client, TASK_QUEUE, rerun.model_copy(update={"batch_id": f"{name}-of-rejected"}))
+            again = await start_batch_workflow(
+                client, TASK_QUEUE, rerun.model_copy(update={"batch_id": f"{name}-of-rejected"})
+            )
             await again.result()
             await save(client, again.id, again.result_run_id, name)
             return

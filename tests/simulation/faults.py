@@ -71,7 +71,7 @@ _CALLS = MappingProxyType(
             "append_rerun_items",
             "acknowledge",
             "freeze_batch",
-            "start_batch",
+            "set_running",
         ),
         "settle_chunk": ("fetch_chunk", "fetch_pending_items", *_VALIDATION_CALLS, *_CREDITING_CALLS),
         "validate_chunk": ("fetch_chunk", "fetch_pending_items", *_VALIDATION_CALLS),

@@ -36,7 +36,7 @@ from tests.simulation.world import Storage, World
 from workers.settlement_worker import build_worker
 from workers.sweep import sweep
 from workflows import activity_options
-from workflows.batch_client import start_batch
+from workflows.batch_client import start_batch_workflow
 
 SWEEP_INTERVAL_S = 0.02
 # All waits are short here: when nothing is attempted for so long, what is not final is stuck.
@@ -279,7 +279,7 @@ class _Simulation:
 
     async def _start(self, opening: BatchOpening) -> None:
         self._openings[opening.batch_id.removeprefix(self._prefix)] = opening
-        await start_batch(self._client, self._settings.task_queue, opening)
+        await start_batch_workflow(self._client, self._settings.task_queue, opening)
 
     async def _intake(self) -> None:
         """Fill a batch as intake does, from the start after each fault; some orders are announced twice or wrongly."""

@@ -55,7 +55,7 @@ async def store() -> MemorySettlementStore:
     )
     await store.filling.append_orders("B1", [ORDER])
     await store.filling.freeze_batch("B1", CALENDAR)
-    await store.batches.start_batch("B1")
+    await store.batches.set_running("B1")
     return store
 
 

@@ -66,7 +66,7 @@ async def freeze(store: MemorySettlementStore, batch_id: str) -> ChunkCase:
     )
     await store.filling.append_orders(batch_id, [ORDER])
     await store.filling.freeze_batch(batch_id, CALENDAR)
-    await store.batches.start_batch(batch_id)
+    await store.batches.set_running(batch_id)
     return ChunkCase(batch_id, 0, CUTOFF_AT)
 
 

@@ -73,7 +73,7 @@ async def systems(platform: BarePlatform) -> Systems:
     offered = [OfferedOrder(record.order_id, "a", record.paid_minor, "USD") for record in records]
     await systems.store.filling.append_orders("b", offered)
     await systems.store.filling.freeze_batch("b", CALENDAR)
-    await systems.store.batches.start_batch("b")
+    await systems.store.batches.set_running("b")
     await validate(systems, CASE)
     alone = ItemRange(POISON_NO, POISON_NO + 1)
     probe = await probe_credits(systems, turns_of(systems), CASE.key, alone)

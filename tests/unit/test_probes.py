@@ -87,7 +87,7 @@ async def store() -> MemorySettlementStore:
     await store.filling.open_batch(opening_of("b", chunk_size=4))
     await store.filling.append_orders("b", [OfferedOrder(f"o{n}", "a", 100 + n, "USD") for n in range(4)])
     await store.filling.freeze_batch("b", CALENDAR)
-    await store.batches.start_batch("b")
+    await store.batches.set_running("b")
     return store
 
 
@@ -158,7 +158,7 @@ async def test_an_order_that_inherits_the_unknown_is_neither_judged_nor_held_by_
     await store.filling.open_batch(opening_of("again", chunk_size=4))
     await store.filling.append_rerun_items("again", [RerunItem(POISON, 1, "a", 102, "USD", inherits_unknown=True)])
     await store.filling.freeze_batch("again", CALENDAR)
-    await store.batches.start_batch("again")
+    await store.batches.set_running("again")
     again = CASE._replace(batch_id="again")
     await validate(judged_by(order_center, store), again, SetAside(held_ranges=(ItemRange(0, 1),)))
     [pending] = await store.chunks.fetch_pending_items("again", await store.chunks.fetch_chunk("again", 0))

@@ -47,7 +47,7 @@ async def freeze_after_repair(order_center: MemoryOrderCenter) -> MemorySettleme
         "failed", [OfferedOrder(each, "account-1", FROZEN_MINOR, "USD") for each in ORDER_IDS]
     )
     await store.filling.freeze_batch("failed", CALENDAR)
-    await store.batches.start_batch("failed")
+    await store.batches.set_running("failed")
     failures = [ExceptionItem(number, Outcome.FAILED, ReasonCode.DATA_ERROR) for number in range(len(ORDER_IDS))]
     await store.chunks.store_validation("failed", 0, failures)
     await order_center.load_records(

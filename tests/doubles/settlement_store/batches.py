@@ -19,7 +19,7 @@ class MemoryBatches:
     def __init__(self, state: StoreState) -> None:
         self.state = state
 
-    async def start_batch(self, batch_id: str) -> BatchPlan:
+    async def set_running(self, batch_id: str) -> BatchPlan:
         """See the port."""
         batch = self.state.batch_of(batch_id)
         if batch.state == BatchState.OPEN:
