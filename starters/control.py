@@ -11,11 +11,10 @@ from domain import limits
 from domain.batch_control import plan_control
 from domain.batch_openings import stored_opening
 from runtime.adapters import open_settlement_store
-from runtime.batch_control import control_batch
 from runtime.temporal import connect_temporal
 from schemas.control import BatchControl, ControlAction, ControlRequest
 from starters.console import BatchArgument, load_ready_settings, run_command
-from workflows.batch_client import start_batch_workflow
+from workflows.batch_client import ask_batch_workflow, start_batch_workflow
 
 ReasonOption = Annotated[str | None, typer.Option(help="Why; it is kept, and shown by: settle status")]
 
@@ -95,4 +94,4 @@ async def _ask(request: ControlRequest) -> _Change:
         if request.action == ControlAction.RESUME and planned == before:
             await start_batch_workflow(client, settings.task_queue, stored_opening(batch))
             return _Change(before, before)
-        return _Change(before, await control_batch(client, settings.task_queue, store, batch, request))
+        return _Change(before, await ask_batch_workflow(client, settings.task_queue, store, batch, request))

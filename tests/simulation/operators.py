@@ -13,7 +13,6 @@ from temporalio.service import RPCError
 
 from domain.errors import ControlRefusedError, UnavailableError
 from domain.identifiers import chunk_workflow_id
-from runtime.batch_control import control_batch
 from schemas.batches import BatchOpening
 from schemas.control import ControlAction, ControlRequest
 from schemas.workflows import BatchRun
@@ -21,6 +20,7 @@ from settlement_store.port import SettlementStore
 from tests.simulation.chance import Chance
 from tests.simulation.fault_layer import Attempt
 from tests.simulation.faults import Place
+from workflows.batch_client import ask_batch_workflow
 from workflows.settle_batch import SettleBatchWorkflow
 
 CHUNK_COUNT_MAX = 30
@@ -120,7 +120,7 @@ class Operators:
 
     async def _ask(self, batch: str, opening: BatchOpening, request: ControlRequest) -> None:
         stored = await self._store.batches.fetch_batch(opening.batch_id)
-        await control_batch(self._client, self._task_queue, self._store, stored, request)
+        await ask_batch_workflow(self._client, self._task_queue, self._store, stored, request)
         if request.action == ControlAction.ABORT:
             self._begun_at_abort.setdefault(batch, frozenset(self._begun[batch]))
         if request.action == ControlAction.PAUSE:
