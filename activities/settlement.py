@@ -13,7 +13,7 @@ from schemas.orders import OverdueCursor
 from schemas.workflows import (
     BatchRunPlan,
     ChunkRef,
-    CreditAnswer,
+    CreditingResult,
     HoldRemainingRequest,
     HoldRequest,
     ProbeAnswer,
@@ -100,7 +100,7 @@ class SettlementActivities:
             return await self._systems.store.control.fetch_control(batch_id)
 
     @activity.defn
-    async def settle_chunk(self, ref: ChunkRef) -> CreditAnswer:
+    async def settle_chunk(self, ref: ChunkRef) -> CreditingResult:
         """Validate a chunk's orders, credit them and close it; its control totals, or how long a cap makes it wait."""
         async with attempt(ref.batch_id, ref.chunk_index):
             try:
@@ -113,8 +113,8 @@ class SettlementActivities:
                     is_turn_promised=ref.is_turn_promised,
                 )
             except TurnLaterError as later:
-                return CreditAnswer(wait_s=later.wait_s, is_turn_promised=later.is_promised)
-            return CreditAnswer(**dict(totals))
+                return CreditingResult(wait_s=later.wait_s, is_turn_promised=later.is_promised)
+            return CreditingResult(**dict(totals))
 
     @activity.defn
     async def validate_chunk(self, request: StepRequest) -> OutcomeTotals:
@@ -125,7 +125,7 @@ class SettlementActivities:
                 _key_of(request),
                 request.cutoff_at,
                 acknowledges=request.acknowledges,
-                set_aside=request.set_aside,
+                exclusions=request.exclusions,
             )
             return validated.totals
 
@@ -137,7 +137,7 @@ class SettlementActivities:
             return ProbeAnswer(**probe._asdict())
 
     @activity.defn
-    async def credit_chunk(self, request: StepRequest) -> CreditAnswer:
+    async def credit_chunk(self, request: StepRequest) -> CreditingResult:
         """Credit a chunk's valid orders and close it; its control totals, or how long a cap makes it wait."""
         async with attempt(request.batch_id, request.chunk_index) as heartbeat:
             try:
@@ -147,11 +147,11 @@ class SettlementActivities:
                         self._turns,
                         _key_of(request),
                         is_turn_promised=request.is_turn_promised,
-                        set_aside=request.set_aside,
+                        exclusions=request.exclusions,
                     )
             except TurnLaterError as later:
-                return CreditAnswer(wait_s=later.wait_s, is_turn_promised=later.is_promised)
-            return CreditAnswer(**dict(totals))
+                return CreditingResult(wait_s=later.wait_s, is_turn_promised=later.is_promised)
+            return CreditingResult(**dict(totals))
 
     @activity.defn
     async def probe_credits(self, request: ProbeRequest) -> ProbeAnswer:

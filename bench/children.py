@@ -26,7 +26,7 @@ from runtime.settings import Settings
 from runtime.temporal import connect_temporal
 from schemas.batches import BatchOpening, BatchState, ControlTotals
 from schemas.control import BatchControl
-from schemas.workflows import BatchRunPlan, ChunkRef, CreditAnswer
+from schemas.workflows import BatchRunPlan, ChunkRef, CreditingResult
 from workers.settlement_worker import WORKFLOWS
 from workflows.batch_client import start_batch_workflow
 
@@ -82,9 +82,9 @@ class NoActivities:
         )
 
     @activity.defn
-    async def settle_chunk(self, _ref: ChunkRef) -> CreditAnswer:
+    async def settle_chunk(self, _ref: ChunkRef) -> CreditingResult:
         """Settle nothing."""
-        return CreditAnswer()
+        return CreditingResult()
 
     @activity.defn
     async def close_batch(self, _batch_id: str) -> BatchState:

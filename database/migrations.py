@@ -41,7 +41,12 @@ def migrate(url: str, *, package: str, schema: str) -> list[str]:
     Raises:
         UnavailableError: the database could not be reached.
     """
-    with _told(url), _exclusive(url, schema), _backend(url, schema) as backend, _migrations(package) as known:
+    with (
+        _translated_failures(url),
+        _exclusive(url, schema),
+        _backend(url, schema) as backend,
+        _migrations(package) as known,
+    ):
         missing = backend.to_apply(known)
         backend.apply_migrations(missing)
         return [migration.id for migration in missing]
@@ -95,7 +100,7 @@ def _connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
 
 
 @contextmanager
-def _told(url: str) -> Iterator[None]:
+def _translated_failures(url: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:

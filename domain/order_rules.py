@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from domain.limits import ORDER_AMOUNT_MINOR_MAX
 from schemas.items import Item
-from schemas.orders import OrderStatus, TransactionRecord
+from schemas.orders import FetchedRecord, OrderStatus
 from schemas.reasons import ReasonCode
 from schemas.tables import columns_of
 
@@ -24,13 +24,13 @@ _REASON_BY_STATUS = MappingProxyType(
 )
 
 
-def credit_amount_minor(record: TransactionRecord) -> int:
+def credit_amount_minor(record: FetchedRecord) -> int:
     """What the customer is due: paid less refunded, in minor units."""
     return record.paid_minor - record.refunded_minor
 
 
 def find_rejects(
-    items: Sequence[Item], records: Sequence[TransactionRecord], cutoff_at: datetime
+    items: Sequence[Item], records: Sequence[FetchedRecord], cutoff_at: datetime
 ) -> list[tuple[Item, ReasonCode]]:
     """The items whose orders may not be credited, in the order given, each with the first failing rule's reason.
 
@@ -42,7 +42,7 @@ def find_rejects(
         ValueError: a record has a status that Settle does not know.
     """
     _, order_ids, account_ids, amounts_minor, currencies, _, _ = columns_of(Item, items)
-    record_columns = columns_of(TransactionRecord, records)
+    record_columns = columns_of(FetchedRecord, records)
     record_of = dict(zip(record_columns[0], zip(*record_columns, strict=True), strict=True)).get
     limit_of, completed = ORDER_AMOUNT_MINOR_MAX.get, str(OrderStatus.COMPLETED)
     announced = zip(order_ids, account_ids, amounts_minor, currencies, strict=True)

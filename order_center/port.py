@@ -21,7 +21,7 @@ from typing import Protocol
 
 from domain import limits
 from schemas.order_life import OrderStanding
-from schemas.orders import OrderRecord, OverdueCursor, OverdueSlice, RecordVersion, TransactionRecord
+from schemas.orders import FetchedRecord, OrderRecord, OverdueCursor, OverdueSlice, RecordVersion
 
 
 class OrderCenter(Protocol):
@@ -53,7 +53,7 @@ class OrderCenter(Protocol):
     async def acknowledge(self, versions: Sequence[RecordVersion]) -> None:
         """Offer these no more; a record changed since keeps being offered. Idempotent."""
 
-    async def fetch_records(self, order_ids: Sequence[str]) -> Sequence[TransactionRecord]:
+    async def fetch_records(self, order_ids: Sequence[str]) -> Sequence[FetchedRecord]:
         """Read the records of these orders, in any order, by one indexed read; unknown ids are left out."""
 
     async def fetch_order(self, order_id: str) -> OrderStanding | None:

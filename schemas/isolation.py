@@ -28,7 +28,7 @@ class IsolatedItem(BaseModel):
     detail: str | None
 
 
-class SetAside(BaseModel):
+class Exclusions(BaseModel):
     """Items that a chunk's step does not process: those that stand alone have their outcome, ranges are held.
 
     Both are bounded by the number of probes.

@@ -29,7 +29,7 @@ class OrderRecord(NamedTuple):
     after_sale_ends_at: datetime
 
 
-class TransactionRecord(NamedTuple):
+class FetchedRecord(NamedTuple):
     """What is read of an order's record; amounts in minor units of `currency`. `version` is that of the record."""
 
     order_id: str

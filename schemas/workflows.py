@@ -4,7 +4,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from schemas.batches import BatchOpening, BatchPlan, BatchState, ControlTotals, OutcomeTotals
 from schemas.control import BatchControl, FailureThresholds
-from schemas.isolation import IsolatedItem, ItemRange, SetAside
+from schemas.isolation import Exclusions, IsolatedItem, ItemRange
 
 
 class ChunkRef(BaseModel):
@@ -35,10 +35,10 @@ class ChunkRun(ChunkRef):
 
 
 class StepRequest(ChunkRef):
-    """A chunk's step over all its items but those that are set aside, and how long an answer may still take."""
+    """A chunk's step over all its items but the excluded ones, and how long an answer may still take."""
 
     credit_deadline_s: float
-    set_aside: SetAside
+    exclusions: Exclusions
 
 
 class ProbeRequest(ChunkRef):
@@ -48,7 +48,7 @@ class ProbeRequest(ChunkRef):
     items: ItemRange
 
 
-class CapAnswer(BaseModel):
+class TurnWait(BaseModel):
     """With a `wait_s`, nothing was requested: a cap on credits makes the chunk wait that long before it asks again."""
 
     model_config = ConfigDict(frozen=True)
@@ -57,7 +57,7 @@ class CapAnswer(BaseModel):
     is_turn_promised: bool = False
 
 
-class ProbeAnswer(CapAnswer):
+class ProbeAnswer(TurnWait):
     """Whether a step fails over the items that were probed, because of their data; a single bad item's outcome."""
 
     is_bad: bool
@@ -86,7 +86,7 @@ class HoldRemainingRequest(BaseModel):
     detail: str
 
 
-class CreditAnswer(OutcomeTotals, CapAnswer):
+class CreditingResult(OutcomeTotals, TurnWait):
     """The closed chunk's totals, unless a cap on credits makes it wait."""
 
 

@@ -35,7 +35,7 @@ _WITHOUT_PROOF = (
 )
 
 
-class _Look(NamedTuple):
+class _Comparison(NamedTuple):
     """An order as the two systems hold it: by its key, its latest item and its credit."""
 
     key: str
@@ -55,13 +55,13 @@ async def audit(store: SettlementStore, fund_platform: FundPlatform) -> AuditRep
     """
     tally = _Tally()
     breaks = _Breaks()
-    async for first_look in _look_at_all(store, fund_platform):
-        look = first_look
-        suspected = _judge(look)
+    async for first in _compare_all(store, fund_platform):
+        comparison = first
+        suspected = _judge(comparison)
         if suspected and not breaks.is_full(suspected.kind):
-            look = await _look_again(store, fund_platform, look.key)
-            breaks.add(_judge(look))
-        tally.add(look)
+            comparison = await _compare_again(store, fund_platform, comparison.key)
+            breaks.add(_judge(comparison))
+        tally.add(comparison)
     for found in await store.audit.fetch_store_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
         breaks.add(AuditBreak(**found._asdict()))
     not_looked_at = [] if fund_platform.proof else [_WITHOUT_PROOF]
@@ -88,12 +88,12 @@ async def find_break(store: SettlementStore, fund_platform: FundPlatform, order_
     """Hold one order against the ledger as the audit does; None if nothing is wrong with it."""
     key = credit_key(order_id)
     item = await store.audit.fetch_item_of_order(order_id)
-    if _judge(_Look(key, item, await _fetch_credit(fund_platform.credits, key))) is None:
+    if _judge(_Comparison(key, item, await _fetch_credit(fund_platform.credits, key))) is None:
         return None
-    return _judge(await _look_again(store, fund_platform, key))
+    return _judge(await _compare_again(store, fund_platform, key))
 
 
-async def _look_at_all(store: SettlementStore, fund_platform: FundPlatform) -> AsyncIterator[_Look]:
+async def _compare_all(store: SettlementStore, fund_platform: FundPlatform) -> AsyncIterator[_Comparison]:
     """Merge the orders and the credits: each order and each credit once, slice by slice in key order."""
     after_order_id = after_key = ""
     is_last = False
@@ -109,9 +109,9 @@ async def _look_at_all(store: SettlementStore, fund_platform: FundPlatform) -> A
         )
         async for credit in credits_:
             key = credit.idempotency_key
-            yield _Look(key, item_by_key.pop(key, None), credit)
+            yield _Comparison(key, item_by_key.pop(key, None), credit)
         for key, item in item_by_key.items():
-            yield _Look(key, item, None)
+            yield _Comparison(key, item, None)
         if last_key:
             after_order_id, after_key = items[-1].order_id, last_key
 
@@ -138,7 +138,7 @@ async def _fetch_in_order(proof: LedgerProof, after_key: str, last_key: str | No
         after_key = found[-1].idempotency_key
 
 
-async def _look_again(store: SettlementStore, fund_platform: FundPlatform, key: str) -> _Look:
+async def _compare_again(store: SettlementStore, fund_platform: FundPlatform, key: str) -> _Comparison:
     """Read one order's credit, then its item.
 
     A credit that is there stays, so the item read after it has what belongs to it: a claim, and no refusal. An item
@@ -147,23 +147,23 @@ async def _look_again(store: SettlementStore, fund_platform: FundPlatform, key: 
     credit = await _fetch_credit(fund_platform.credits, key)
     order_id = order_id_of_credit_key(key)
     item = await store.audit.fetch_item_of_order(order_id) if credit_key(order_id) == key else None
-    return _Look(key, item, credit)
+    return _Comparison(key, item, credit)
 
 
 async def _fetch_credit(credits_: Credits, key: str) -> LedgerCredit | None:
     return next(iter(await credits_.fetch_credits_of([key])), None)
 
 
-def _judge(look: _Look) -> AuditBreak | None:
+def _judge(comparison: _Comparison) -> AuditBreak | None:
     """What is wrong with an order, if anything."""
-    item, credit = look.item, look.credit
+    item, credit = comparison.item, comparison.credit
     if item is None or item.outcome == MISSING:
-        return _judge_without_item(look)
+        return _judge_without_item(comparison)
     kind = _kind_with_credit(item, credit) if credit else _kind_without_credit(item)
     if kind is None:
         return None
     reason = f" for {item.reason_code}" if item.reason_code else ""
-    credited = f"its credit of {_money(credit)}" if credit else f"no credit {look.key}"
+    credited = f"its credit of {_money(credit)}" if credit else f"no credit {comparison.key}"
     detail = f"In batch {item.batch_id} it is {item.outcome}{reason} with {_money(item)}; the ledger has {credited}."
     return AuditBreak(kind=kind, id=item.order_id, detail=detail)
 
@@ -189,14 +189,14 @@ def _kind_with_credit(item: LatestItem, credit: LedgerCredit) -> str | None:
     return None
 
 
-def _judge_without_item(look: _Look) -> AuditBreak | None:
-    if look.item:
-        credited = f"has a credit of {_money(look.credit)}" if look.credit else "has no credit"
+def _judge_without_item(comparison: _Comparison) -> AuditBreak | None:
+    if comparison.item:
+        credited = f"has a credit of {_money(comparison.credit)}" if comparison.credit else "has no credit"
         detail = f"The item that the order's claim names is missing, or another one. The ledger {credited} for it."
-        return AuditBreak(kind="item_missing", id=look.item.order_id, detail=detail)
-    if look.credit:
-        detail = f"The ledger has a credit of {_money(look.credit)}, but no order with a claim has this key."
-        return AuditBreak(kind="credit_without_item", id=look.key, detail=detail)
+        return AuditBreak(kind="item_missing", id=comparison.item.order_id, detail=detail)
+    if comparison.credit:
+        detail = f"The ledger has a credit of {_money(comparison.credit)}, but no order with a claim has this key."
+        return AuditBreak(kind="credit_without_item", id=comparison.key, detail=detail)
     return None
 
 
@@ -216,9 +216,9 @@ class _Tally:
         self.oldest_pending_at: datetime | None = None
         self._counts: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
 
-    def add(self, look: _Look) -> None:
+    def add(self, comparison: _Comparison) -> None:
         """Count an order and its credit."""
-        item, credit = look.item, look.credit
+        item, credit = comparison.item, comparison.credit
         if item:
             self.order_count += 1
             if item.outcome != MISSING:

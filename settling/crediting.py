@@ -15,14 +15,14 @@ from domain.errors import (
 from domain.identifiers import credit_key, credit_reference
 from schemas.batches import OutcomeTotals
 from schemas.chunks import ChunkKey, ChunkState
-from schemas.isolation import ItemRange, SetAside
+from schemas.isolation import Exclusions, ItemRange
 from schemas.items import ExceptionItem, Item
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.reasons import Outcome, ReasonCode
 from schemas.tables import Table, columns_of
 from settlement_store.port.chunks import Chunks
+from settling.excluding import NO_EXCLUSIONS, exclude
 from settling.failures import calling, describe, over_items
-from settling.set_aside import NOTHING_ASIDE, leave_out
 from settling.systems import Systems
 from settling.turns import CreditTurns
 
@@ -47,7 +47,7 @@ async def credit_chunk(
     key: ChunkKey,
     *,
     is_turn_promised: bool = False,
-    set_aside: SetAside = NOTHING_ASIDE,
+    exclusions: Exclusions = NO_EXCLUSIONS,
 ) -> OutcomeTotals:
     """Have a validated chunk's orders credited, then store their outcomes and close the chunk. Idempotent.
 
@@ -59,12 +59,12 @@ async def credit_chunk(
         turns: turns to send credits under a cap.
         key: the chunk.
         is_turn_promised: whether the chunk was told to ask now for its turn.
-        set_aside: items of which nothing is requested. Those that stand alone are stored with their outcomes, and held
+        exclusions: items of which nothing is requested. Those that stand alone are stored with their outcomes, and held
             items as of unknown outcome, in the same transaction.
 
     Raises:
         InvariantViolationError: the chunk was never validated, or a pending item's claim has moved on.
-        ChunkDataError: the data of items that are not set aside make it fail; nothing was stored.
+        ChunkDataError: the data of items that are not excluded make it fail; nothing was stored.
         CreditsUnansweredError: the Fund Platform gave no answer; the credits may exist.
         TurnLaterError: a cap on credits makes the chunk wait; nothing was requested.
     """
@@ -77,7 +77,7 @@ async def credit_chunk(
             "Nothing was requested; look at the chunk's workflow in the Temporal web UI."
         )
     pending = await systems.store.chunks.fetch_pending_items(key.batch_id, chunk)
-    items, exceptions = leave_out(set_aside, pending, ReasonCode.OUTCOME_UNKNOWN)
+    items, exceptions = exclude(exclusions, pending, ReasonCode.OUTCOME_UNKNOWN)
     await turns.take(key.batch_id, len(items), is_promised=is_turn_promised)
     return await credit_items(systems, key, ItemRange(chunk.item_start, chunk.item_end), items, exceptions)
 

@@ -11,7 +11,7 @@ from domain.order_rules import credit_amount_minor
 from order_center.port import OrderCenter
 from schemas.batches import Batch, BatchOpening, RerunSelection
 from schemas.items import RerunItem, StoredException
-from schemas.orders import RecordVersion, TransactionRecord
+from schemas.orders import FetchedRecord, RecordVersion
 from schemas.reasons import ReasonCode
 from settlement_store.port.filling import Filling
 from settling.systems import Systems
@@ -116,7 +116,7 @@ async def _take(systems: Systems, batch: Batch, exceptions: list[StoredException
     return len(taken)
 
 
-async def _fetch_readable(order_center: OrderCenter, order_ids: Sequence[str]) -> Sequence[TransactionRecord]:
+async def _fetch_readable(order_center: OrderCenter, order_ids: Sequence[str]) -> Sequence[FetchedRecord]:
     """Read the orders' records but those that cannot be read, which are looked for by halves.
 
     An order that failed because of its record is frozen as before; validation isolates it again.
@@ -130,7 +130,7 @@ async def _fetch_readable(order_center: OrderCenter, order_ids: Sequence[str]) -
     return [record for half in halves for record in await _fetch_readable(order_center, half)]
 
 
-def _record_to_freeze(exception: StoredException, record: TransactionRecord | None) -> TransactionRecord | None:
+def _record_to_freeze(exception: StoredException, record: FetchedRecord | None) -> FetchedRecord | None:
     """The record whose payload is frozen now; none if the earlier item's payload is asked for again.
 
     An order with a payload conflict has a credit. Its record may have been repaired to agree with it; if it gives
@@ -141,7 +141,7 @@ def _record_to_freeze(exception: StoredException, record: TransactionRecord | No
     return record
 
 
-def _rerun_item(exception: StoredException, record: TransactionRecord | None) -> RerunItem:
+def _rerun_item(exception: StoredException, record: FetchedRecord | None) -> RerunItem:
     """What is frozen now."""
     if record:
         payload = (record.account_id, credit_amount_minor(record), record.currency)

@@ -12,13 +12,13 @@ from domain.order_rules import find_rejects
 from order_center.port import OrderCenter
 from schemas.batches import OutcomeTotals
 from schemas.chunks import ChunkKey, ChunkState
-from schemas.isolation import ItemRange, SetAside
+from schemas.isolation import Exclusions, ItemRange
 from schemas.items import ExceptionItem, Item
-from schemas.orders import RecordVersion, TransactionRecord
+from schemas.orders import FetchedRecord, RecordVersion
 from schemas.reasons import Outcome, ReasonCode
 from schemas.tables import Table, columns_of
+from settling.excluding import NO_EXCLUSIONS, exclude
 from settling.failures import calling, describe, over_items
-from settling.set_aside import NOTHING_ASIDE, leave_out
 from settling.systems import Systems
 
 # The announcement was at fault, not the order: the record is still to come in, as it says or when it is overdue.
@@ -37,12 +37,12 @@ class Judgement(NamedTuple):
     """The items that are to be rejected, with the reason, and the records that were found."""
 
     rejects: list[tuple[Item, ReasonCode]]
-    records: Sequence[TransactionRecord]
+    records: Sequence[FetchedRecord]
 
     def read_versions(self) -> list[RecordVersion]:
         """The records that are answered for, to be acknowledged in the version that was read."""
         offered_again = {item.order_id for item, reason in self.rejects if reason in _OFFERED_AGAIN}
-        order_ids, *_, versions = columns_of(TransactionRecord, self.records)
+        order_ids, *_, versions = columns_of(FetchedRecord, self.records)
         read = Table(RecordVersion, (order_ids, versions))
         return [version for version in read if version.order_id not in offered_again]
 
@@ -61,7 +61,7 @@ async def validate_chunk(
     cutoff_at: datetime,
     *,
     acknowledges: bool = False,
-    set_aside: SetAside = NOTHING_ASIDE,
+    exclusions: Exclusions = NO_EXCLUSIONS,
 ) -> Validated:
     """Validate a planned chunk's orders against the Order Center's records, and store the rejects.
 
@@ -76,18 +76,18 @@ async def validate_chunk(
         acknowledges: whether to tell the Order Center which records were answered for, once the step is stored. A
             crash in between, or another attempt's step, leaves its orders offered: a later run counts them as
             duplicates.
-        set_aside: items that are not validated. Those that stand alone are stored with their outcomes, and held items
+        exclusions: items that are not validated. Those that stand alone are stored with their outcomes, and held items
             as not attempted, in the same transaction.
 
     Raises:
-        ChunkDataError: the data of items that are not set aside make it fail; nothing was stored.
+        ChunkDataError: the data of items that are not excluded make it fail; nothing was stored.
     """
     chunk = await systems.store.chunks.fetch_chunk(*key)
     within = ItemRange(chunk.item_start, chunk.item_end)
     if chunk.state != ChunkState.PLANNED:
         return Validated(within, (await systems.store.chunks.store_validation(*key, [])).totals, None)
     pending = await systems.store.chunks.fetch_pending_items(key.batch_id, chunk)
-    items, exceptions = leave_out(set_aside, items_to_judge(pending), ReasonCode.NOT_ATTEMPTED)
+    items, exceptions = exclude(exclusions, items_to_judge(pending), ReasonCode.NOT_ATTEMPTED)
     judgement = await judge(systems.order_center, items, cutoff_at, within)
     exceptions += [ExceptionItem(item.item_no, Outcome.REJECTED, reason) for item, reason in judgement.rejects]
     stored = await systems.store.chunks.store_validation(*key, exceptions)
@@ -127,7 +127,7 @@ async def judge(
 
 async def _fetch_records(
     order_center: OrderCenter, order_ids: Sequence[str], unknown_order_pauses_s: Sequence[float]
-) -> Sequence[TransactionRecord]:
+) -> Sequence[FetchedRecord]:
     """Read the orders' records; for those that are not known, ask again after each pause.
 
     An order's announcement can outrun the Order Center's own commit.
@@ -136,7 +136,7 @@ async def _fetch_records(
     for pause_s in unknown_order_pauses_s:
         if len(records) == len(order_ids):
             break
-        known_ids, *_ = columns_of(TransactionRecord, records)
+        known_ids, *_ = columns_of(FetchedRecord, records)
         unknown_ids = set(order_ids).difference(known_ids)
         await asyncio.sleep(pause_s)
         records = [*records, *await order_center.fetch_records(sorted(unknown_ids))]

@@ -79,18 +79,18 @@ async def load_ready_settings() -> Settings:
     """
     settings = load_settings()
     for notice in await require_migrated(settings):
-        tell(notice)
+        print_notice(notice)
     return settings
 
 
-def tell(sentence: str) -> None:
+def print_notice(sentence: str) -> None:
     """Print a sentence on stderr, where it is in no way of `--json`."""
     typer.echo(f"settle: {sentence}", err=True)
 
 
 def fail(sentence: str, exit_code: int) -> typer.Exit:
     """Print a sentence on stderr; raise what is returned."""
-    tell(sentence)
+    print_notice(sentence)
     return typer.Exit(exit_code)
 
 

@@ -65,25 +65,25 @@ async def _rerun(selection: RerunSelection, *, wait: bool) -> None:
             raise batch_pruned(batch.batch_id)
         found = await count_selected(store.filling, selection)
         if not found.latest_count:
-            typer.echo(f"Batch {batch.batch_id} has no {_said(selection)} items to rerun; no batch was opened.")
-            _tell_overtaken(found)
+            typer.echo(f"Batch {batch.batch_id} has no {_named(selection)} items to rerun; no batch was opened.")
+            _print_overtaken(found)
             return
         opening = plan_rerun_opening(settings.batch_settings, datetime.now(UTC), selection)
         await store.filling.open_batch(opening)
     typer.echo(
-        f"Batch {opening.batch_id}: {found.latest_count:,} {_said(selection)} items of batch {batch.batch_id}, again."
+        f"Batch {opening.batch_id}: {found.latest_count:,} {_named(selection)} items of batch {batch.batch_id}, again."
     )
-    _tell_overtaken(found)
+    _print_overtaken(found)
     if batch.state not in FINAL_STATES:
         typer.echo(f"Batch {batch.batch_id} is {batch.state}: what it rejects or holds later needs another rerun.")
     await start_and_follow(settings, client, opening, wait=wait)
 
 
-def _said(selection: RerunSelection) -> str:
+def _named(selection: RerunSelection) -> str:
     outcomes = " or ".join(selection.outcomes)
     return f"{outcomes} ({selection.reason_code})" if selection.reason_code else outcomes
 
 
-def _tell_overtaken(found: SelectedCounts) -> None:
+def _print_overtaken(found: SelectedCounts) -> None:
     if found.overtaken_count:
         typer.echo(f"{found.overtaken_count:,} more have come in again since, in a later batch; see: settle order")

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from schemas.batches import OutcomeTotals
 from schemas.chunks import ChunkKey
-from schemas.isolation import SetAside
+from schemas.isolation import Exclusions
 from settling.both_steps import settle_chunk
 from settling.crediting import credit_chunk
-from settling.set_aside import NOTHING_ASIDE
+from settling.excluding import NO_EXCLUSIONS
 from settling.systems import Systems
 from settling.turns import CreditTurns
 from settling.validating import validate_chunk
@@ -32,15 +32,15 @@ def turns_of(systems: Systems) -> CreditTurns:
     return CreditTurns(systems.store.caps, None)
 
 
-async def validate(systems: Systems, case: ChunkCase, set_aside: SetAside = NOTHING_ASIDE) -> OutcomeTotals:
+async def validate(systems: Systems, case: ChunkCase, exclusions: Exclusions = NO_EXCLUSIONS) -> OutcomeTotals:
     validated = await validate_chunk(
-        systems, case.key, case.cutoff_at, acknowledges=case.acknowledges, set_aside=set_aside
+        systems, case.key, case.cutoff_at, acknowledges=case.acknowledges, exclusions=exclusions
     )
     return validated.totals
 
 
-async def credit(systems: Systems, case: ChunkCase, set_aside: SetAside = NOTHING_ASIDE) -> OutcomeTotals:
-    return await credit_chunk(systems, turns_of(systems), case.key, set_aside=set_aside)
+async def credit(systems: Systems, case: ChunkCase, exclusions: Exclusions = NO_EXCLUSIONS) -> OutcomeTotals:
+    return await credit_chunk(systems, turns_of(systems), case.key, exclusions=exclusions)
 
 
 async def settle_at_once(systems: Systems, case: ChunkCase) -> OutcomeTotals:

@@ -19,8 +19,8 @@ from domain import limits
 from domain.errors import ChunkDataError, SettleError
 from domain.isolation import Isolation
 from schemas.batches import OutcomeTotals
-from schemas.isolation import ItemRange, SetAside
-from schemas.workflows import CapAnswer, ChunkRef, ChunkRun, HoldRequest, ProbeAnswer, ProbeRequest, StepRequest
+from schemas.isolation import Exclusions, ItemRange
+from schemas.workflows import ChunkRef, ChunkRun, HoldRequest, ProbeAnswer, ProbeRequest, StepRequest, TurnWait
 from workflows.activity_options import CHUNK_ACTIVITY
 
 
@@ -45,7 +45,7 @@ class ChunkStep:
         self._step = step
         self._chunk = chunk
         self._probe_count_max = probe_count_max
-        self._set_aside = SetAside()
+        self._exclusions = Exclusions()
         self._failed_at: datetime | None = None
         self._waited_s = 0.0  # for turns, since then
         self._error = ""
@@ -54,10 +54,10 @@ class ChunkStep:
     @property
     def pause_reason(self) -> str | None:
         """Why the batch should pause: more items are bad than could be isolated."""
-        if not self._set_aside.held_ranges:
+        if not self._exclusions.held_ranges:
             return None
-        held_count = sum(end - start for start, end in self._set_aside.held_ranges)
-        isolated_count = len(self._set_aside.isolated)
+        held_count = sum(end - start for start, end in self._exclusions.held_ranges)
+        isolated_count = len(self._exclusions.isolated)
         return (
             f"Chunk {self._chunk.chunk_index}: {self.probe_count} probes isolated {isolated_count:,} orders that could "
             f"not be {self._step.participle} because of their data, but not all; up to {held_count:,} others are held. "
@@ -91,16 +91,16 @@ class ChunkStep:
             if round_no < limits.ISOLATION_ROUND_COUNT_MAX:
                 await self._find_bad_items(isolation)
             held_ranges = tuple(isolation.suspected())
-            self._set_aside = self._set_aside.model_copy(
+            self._exclusions = self._exclusions.model_copy(
                 update={"held_ranges": held_ranges, "held_detail": self._error[: limits.EXCEPTION_DETAIL_LENGTH_MAX]}
             )
 
     async def _take(self) -> OutcomeTotals:
-        isolated_count, held_range_count = len(self._set_aside.isolated), len(self._set_aside.held_ranges)
+        isolated_count, held_range_count = len(self._exclusions.isolated), len(self._exclusions.held_ranges)
         without = f" without {isolated_count} orders and {held_range_count} ranges" if self._failed_at else ""
         summary = f"{self._step.verb} chunk {self._chunk.chunk_index}{without}"
         while True:
-            request = StepRequest(**self._request_fields(), set_aside=self._set_aside)
+            request = StepRequest(**self._request_fields(), exclusions=self._exclusions)
             totals = await workflow.execute_activity_method(
                 self._step.whole, request, summary=summary, **CHUNK_ACTIVITY
             )
@@ -113,13 +113,13 @@ class ChunkStep:
             self.probe_count += 1
             workflow.set_current_details(
                 f"The chunk could not be {self._step.participle} because of its data. Looking for the orders that are "
-                f"the cause: {self.probe_count} probes, {len(self._set_aside.isolated)} orders found. {self._error}"
+                f"the cause: {self.probe_count} probes, {len(self._exclusions.isolated)} orders found. {self._error}"
             )
             answer = await self._probe(items)
             isolation.answer(is_bad=answer.is_bad)
             if answer.isolated:
-                isolated = (*self._set_aside.isolated, answer.isolated)
-                self._set_aside = self._set_aside.model_copy(update={"isolated": isolated})
+                isolated = (*self._exclusions.isolated, answer.isolated)
+                self._exclusions = self._exclusions.model_copy(update={"isolated": isolated})
 
     async def _probe(self, items: ItemRange) -> ProbeAnswer:
         summary = f"try to {self._step.verb} items {items.item_start} to {items.item_end - 1}"
@@ -136,7 +136,7 @@ class ChunkStep:
 
         Here, where waiting holds no slot of a worker. May continue as new.
         """
-        if not isinstance(answer, CapAnswer):
+        if not isinstance(answer, TurnWait):
             return False
         self._chunk = self._chunk.model_copy(update={"is_turn_promised": answer.is_turn_promised})
         if not answer.wait_s:

@@ -6,7 +6,7 @@ from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exce
 from activities.settlement import SettlementActivities
 from domain.errors import UnansweredForTooLongError
 from schemas.batches import OutcomeTotals
-from schemas.workflows import ChunkResult, ChunkRun, CreditAnswer
+from schemas.workflows import ChunkResult, ChunkRun, CreditingResult
 from workflows.activity_options import AT_ONCE
 from workflows.chunk_steps import CREDITING, TURN_SUMMARY, VALIDATION, ChunkStep, failure_of, hold_chunk
 
@@ -53,7 +53,7 @@ class SettleChunkWorkflow:
         )
 
 
-async def _settle_at_once(chunk: ChunkRun) -> CreditAnswer | None:
+async def _settle_at_once(chunk: ChunkRun) -> CreditingResult | None:
     """Take both steps in one local activity; None if that does not succeed."""
     try:
         return await workflow.execute_local_activity_method(

@@ -10,12 +10,12 @@ from database.queries import load_query
 from order_center.port import check_records
 from schemas.order_life import OrderStanding
 from schemas.orders import (
+    FetchedRecord,
     OrderRecord,
     OverdueCursor,
     OverdueOrder,
     OverdueSlice,
     RecordVersion,
-    TransactionRecord,
 )
 from schemas.tables import Table, columns_of
 
@@ -66,7 +66,7 @@ class PostgresOrderCenter:
                 await look_up_by_index(connection)
                 await connection.execute(_ACKNOWLEDGE, *columns)
 
-    async def fetch_records(self, order_ids: Sequence[str]) -> Sequence[TransactionRecord]:
+    async def fetch_records(self, order_ids: Sequence[str]) -> Sequence[FetchedRecord]:
         """See `OrderCenter.fetch_records`."""
         async with self._database.reading_by_index() as connection:
             [row] = await connection.fetch(_FETCH_RECORDS, text_column(order_ids))
@@ -81,7 +81,7 @@ class PostgresOrderCenter:
                 times_of(after_sale_ends),
                 integers_of(versions),
             )
-            return Table(TransactionRecord, columns)
+            return Table(FetchedRecord, columns)
 
     async def fetch_order(self, order_id: str) -> OrderStanding | None:
         """See `OrderCenter.fetch_order`."""

@@ -28,8 +28,8 @@ from settlement_store.postgres.batch_rows import batch_not_found, batch_of, fetc
 _OPEN_BATCH = load_query("settlement_store.postgres", "open_batch")
 _QUEUE_TO_OPEN = load_query("settlement_store.postgres", "queue_to_open")
 _FETCH_UNCLOSED_BATCHES = load_query("settlement_store.postgres", "fetch_unclosed_batches")
-_APPEND_ALONE = load_query("settlement_store.postgres", "append_alone")
-_APPEND_BESIDE_OTHERS = load_query("settlement_store.postgres", "append_beside_others")
+_LOCK_APPENDS_ALONE = load_query("settlement_store.postgres", "lock_appends_alone")
+_LOCK_APPENDS_BESIDE_OTHERS = load_query("settlement_store.postgres", "lock_appends_beside_others")
 _APPEND_NEW_ORDERS = load_query("settlement_store.postgres", "append_new_orders")
 _APPEND_ORDERS = load_query("settlement_store.postgres", "append_orders")
 _APPEND_RERUN_ITEMS = load_query("settlement_store.postgres", "append_rerun_items")
@@ -142,10 +142,10 @@ class PostgresFilling:
 
     async def _append(self, batch_id: str, append: Callable[[Connection, Row], Awaitable[Appended]]) -> Appended:
         try:
-            return await self._append_once(batch_id, append, queue=_APPEND_BESIDE_OTHERS)
+            return await self._append_once(batch_id, append, queue=_LOCK_APPENDS_BESIDE_OTHERS)
         except _ClaimRaceError:
             # Rivals could win again and again; alone there is none.
-            return await self._append_once(batch_id, append, queue=_APPEND_ALONE)
+            return await self._append_once(batch_id, append, queue=_LOCK_APPENDS_ALONE)
 
     async def _append_once(
         self, batch_id: str, append: Callable[[Connection, Row], Awaitable[Appended]], *, queue: str

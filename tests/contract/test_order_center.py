@@ -12,7 +12,7 @@ from domain.errors import DataError
 from order_center.port import OrderCenter
 from order_center.postgres import PostgresOrderCenter
 from schemas.order_life import OrderStanding
-from schemas.orders import OrderRecord, OrderStatus, OverdueCursor, OverdueOrder, RecordVersion, TransactionRecord
+from schemas.orders import FetchedRecord, OrderRecord, OrderStatus, OverdueCursor, OverdueOrder, RecordVersion
 from tests.contract.adapters import not_in_memory
 from tests.doubles.order_center import MemoryOrderCenter
 
@@ -172,8 +172,8 @@ async def test_records_are_read_as_last_loaded_and_unknown_ones_are_left_out(ord
     records = await order_center.fetch_records(["b", "unknown", "a"])
     ends_at = CUTOFF - timedelta(days=1)
     assert sorted(records) == [
-        TransactionRecord("a", "A1", 1000, 0, "USD", "completed", ends_at, versions["a"]),
-        TransactionRecord("b", "A1", 900, 100, "USD", "refunding", ends_at, versions["b"]),
+        FetchedRecord("a", "A1", 1000, 0, "USD", "completed", ends_at, versions["a"]),
+        FetchedRecord("b", "A1", 900, 100, "USD", "refunding", ends_at, versions["b"]),
     ]
 
 

@@ -15,12 +15,12 @@ from itertools import count
 from order_center.port import check_records
 from schemas.order_life import OrderStanding
 from schemas.orders import (
+    FetchedRecord,
     OrderRecord,
     OverdueCursor,
     OverdueOrder,
     OverdueSlice,
     RecordVersion,
-    TransactionRecord,
 )
 
 
@@ -60,7 +60,7 @@ class MemoryOrderCenter:
             if self._versions.get(order_id) == version:
                 self._unacknowledged_order_ids.discard(order_id)
 
-    async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
+    async def fetch_records(self, order_ids: Sequence[str]) -> list[FetchedRecord]:
         """See `OrderCenter.fetch_records`."""
         return [self._transaction_of(order_id) for order_id in order_ids if order_id in self._records]
 
@@ -86,7 +86,7 @@ class MemoryOrderCenter:
             version=self._versions[order_id],
         )
 
-    def _transaction_of(self, order_id: str) -> TransactionRecord:
+    def _transaction_of(self, order_id: str) -> FetchedRecord:
         fields = self._records[order_id]._asdict()
         del fields["completed_at"]
-        return TransactionRecord(**fields, version=self._versions[order_id])
+        return FetchedRecord(**fields, version=self._versions[order_id])

@@ -17,7 +17,7 @@ import pytest
 from domain import limits
 from domain.order_rules import find_rejects
 from schemas.items import Item
-from schemas.orders import TransactionRecord
+from schemas.orders import FetchedRecord
 
 ORDER_COUNT = 100_000
 BAD_COUNT = 2_000
@@ -91,7 +91,7 @@ def reason_by_hand(row: dict[str, str], account_currency: str) -> str | None:
 def reason_by_the_rules(row: dict[str, str], account_currency: str) -> str | None:
     paid, refunded = int(row["paid_minor"]), int(row["refunded_minor"])
     ends_at = datetime.fromisoformat(row["after_sale_ends_at"])
-    record = TransactionRecord(
+    record = FetchedRecord(
         row["order_id"], row["account_id"], paid, refunded, row["currency"], row["status"], ends_at, version=1
     )
     item = Item(0, row["order_id"], row["account_id"], paid - refunded, row["currency"], 1)

@@ -10,7 +10,7 @@ from domain import limits
 from domain.identifiers import credit_key
 from schemas.batches import BatchState
 from schemas.ledger import CreditRequest
-from schemas.orders import OrderRecord, TransactionRecord
+from schemas.orders import FetchedRecord, OrderRecord
 from schemas.reasons import ReasonCode
 from settling.balancing import check_balance
 from settling.rerunning import freeze_rerun
@@ -189,7 +189,7 @@ async def test_an_order_whose_record_comes_late_is_asked_for_again_and_rejected_
     late = {records[0].order_id, records[1].order_id}
     asked: list[list[str]] = []
 
-    async def fetch_records(order_ids: list[str]) -> Sequence[TransactionRecord]:
+    async def fetch_records(order_ids: list[str]) -> Sequence[FetchedRecord]:
         asked.append(order_ids)
         is_known = known_at_ask is not None and len(asked) >= known_at_ask
         visible = [order_id for order_id in order_ids if is_known or order_id not in late]

@@ -21,7 +21,7 @@ from schemas.batches import BatchOpening, BatchState, ControlTotals
 from schemas.control import ControlInput
 from schemas.items import Item
 from schemas.ledger import CreditRequest, CreditResultCode
-from schemas.orders import OrderRecord, TransactionRecord
+from schemas.orders import FetchedRecord, OrderRecord
 from schemas.reasons import Outcome, ReasonCode
 from schemas.workflows import ChunkResult
 from settling import validating
@@ -64,7 +64,7 @@ def break_a_rule(monkeypatch: pytest.MonkeyPatch, order_ids: Sequence[str]) -> N
     """A bug in one rule, which some orders meet."""
 
     def broken(
-        items: Sequence[Item], records: Sequence[TransactionRecord], cutoff_at: datetime
+        items: Sequence[Item], records: Sequence[FetchedRecord], cutoff_at: datetime
     ) -> list[tuple[Item, ReasonCode]]:
         if not {item.order_id for item in items}.isdisjoint(order_ids):
             raise ZeroDivisionError("a bug in a rule")

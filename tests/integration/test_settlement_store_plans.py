@@ -357,7 +357,7 @@ def calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
     for statement in ("add_credit_buckets", "lock_credit_buckets"):
         yield statement, (numbers,), 2
     yield "set_credit_buckets", (numbers, [0.0, 0.0], [0.0, 0.0]), 2
-    for statement in ("fetch_offer_counts", "append_alone", "append_beside_others"):
+    for statement in ("fetch_offer_counts", "lock_appends_alone", "lock_appends_beside_others"):
         yield statement, (), 10
 
 

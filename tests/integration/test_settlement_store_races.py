@@ -144,7 +144,7 @@ async def test_new_orders_wait_for_an_append_that_claims_alone(store: PostgresSe
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
     await store.filling.open_batch(opening_of("B1"))
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(load_query("settlement_store.postgres", "append_alone"))
+        await connection.execute(load_query("settlement_store.postgres", "lock_appends_alone"))
         appending = asyncio.create_task(store.filling.append_orders("B1", orders_of(random.Random(1))[:10]))
         while not await pool.fetchval(waiting):
             assert not appending.done()

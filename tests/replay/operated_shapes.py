@@ -9,7 +9,7 @@ from domain import limits
 from domain.batch_openings import BatchSettings
 from runtime.settings import Settings
 from schemas.control import ControlInput, WindowInput
-from schemas.orders import TransactionRecord
+from schemas.orders import FetchedRecord
 from schemas.workflows import BatchResult
 from settlement_store.port import SettlementStore
 from tests.doubles.order_center import MemoryOrderCenter
@@ -30,7 +30,7 @@ class GatedOrderCenter(MemoryOrderCenter):
         super().__init__()
         self.is_reached, self.is_open = asyncio.Event(), asyncio.Event()
 
-    async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
+    async def fetch_records(self, order_ids: Sequence[str]) -> list[FetchedRecord]:
         if GATED_ORDER_ID in order_ids:
             self.is_reached.set()
             await self.is_open.wait()

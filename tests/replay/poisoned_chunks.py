@@ -15,7 +15,7 @@ from domain.identifiers import chunk_workflow_id
 from schemas.batches import BatchOpening, BatchSource
 from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
-from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
+from schemas.orders import FetchedRecord, OrderRecord, OrderStatus
 from schemas.workflows import ChunkRun
 from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
@@ -39,7 +39,7 @@ class PoisonedOrderCenter(MemoryOrderCenter):
         super().__init__()
         self._poison_order_ids = poison_order_ids
 
-    async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
+    async def fetch_records(self, order_ids: Sequence[str]) -> list[FetchedRecord]:
         if not set(order_ids).isdisjoint(self._poison_order_ids):
             raise DataError("The poison order cannot be read.")
         return await super().fetch_records(order_ids)

@@ -16,7 +16,7 @@ from temporalio.workflow import NondeterminismError
 from activities.settlement import SettlementActivities
 from bench.children import SANDBOX
 from schemas.batches import OutcomeTotals
-from schemas.isolation import SetAside
+from schemas.isolation import Exclusions
 from schemas.workflows import ChunkRun, StepRequest
 from tests.replay.poisoned_chunks import CHUNK_SHAPES
 from tests.replay.record_histories import ALL_SHAPES, HISTORIES_DIR
@@ -40,7 +40,7 @@ class ReorderedChunkWorkflow:
 
     @workflow.run
     async def run(self, chunk: ChunkRun) -> OutcomeTotals:
-        request = StepRequest(**dict(chunk), set_aside=SetAside())
+        request = StepRequest(**dict(chunk), exclusions=Exclusions())
         await workflow.execute_activity_method(SettlementActivities.credit_chunk, request, **CHUNK_ACTIVITY)
         return await workflow.execute_activity_method(SettlementActivities.validate_chunk, request, **CHUNK_ACTIVITY)
 

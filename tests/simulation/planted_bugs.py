@@ -15,7 +15,7 @@ from schemas.chunks import ChunkKey, ChunkState, StoredValidation
 from schemas.isolation import ItemRange
 from schemas.items import ExceptionItem, Item, RerunItem, StoredException
 from schemas.ledger import CreditRequest, CreditResultCode
-from schemas.orders import TransactionRecord
+from schemas.orders import FetchedRecord
 from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
 from schemas.workflows import BatchRun, ChunkRef
 from settling import crediting, rerunning
@@ -174,7 +174,7 @@ def _abort_holds_a_chunk_in_flight(patches: ExitStack) -> None:
 
 
 def _rerun_plans_an_unknown_outcome_anew(patches: ExitStack) -> None:
-    def rerun_item(exception: StoredException, record: TransactionRecord | None) -> RerunItem:
+    def rerun_item(exception: StoredException, record: FetchedRecord | None) -> RerunItem:
         return original(exception._replace(reason_code=ReasonCode.NOT_ATTEMPTED), record)
 
     original = rerunning._rerun_item

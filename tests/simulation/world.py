@@ -14,7 +14,7 @@ from order_center.postgres import PostgresOrderCenter
 from schemas.batches import AppendResult
 from schemas.items import OfferedOrder
 from schemas.ledger import CreditRequest, CreditResultCode
-from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
+from schemas.orders import FetchedRecord, OrderRecord, OrderStatus
 from settlement_store.postgres import PostgresSettlementStore
 from settling.systems import Systems
 from tests.databases import SCHEMA_BY_PACKAGE
@@ -158,7 +158,7 @@ class World:
         self.appended.append((batch_id, result))
         return result
 
-    async def _fetch_records(self, order_ids: Sequence[str]) -> Sequence[TransactionRecord]:
+    async def _fetch_records(self, order_ids: Sequence[str]) -> Sequence[FetchedRecord]:
         """Read records; those of orders that waver are changed first, by the attempt that reads them."""
         self._raise_for(order_ids, {Kind.RECORD_IS_POISON}, DataError("A record cannot be read."))
         for order_id in order_ids:

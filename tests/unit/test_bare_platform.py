@@ -8,7 +8,7 @@ import pytest
 from domain.errors import DataError, NotSupportedError
 from domain.identifiers import credit_key
 from schemas.batches import BatchState
-from schemas.isolation import ItemRange, SetAside
+from schemas.isolation import Exclusions, ItemRange
 from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, OrderStatus
@@ -78,7 +78,7 @@ async def systems(platform: BarePlatform) -> Systems:
     alone = ItemRange(POISON_NO, POISON_NO + 1)
     probe = await probe_credits(systems, turns_of(systems), CASE.key, alone)
     assert probe.isolated
-    await credit(systems, CASE, SetAside(isolated=(probe.isolated,)))
+    await credit(systems, CASE, Exclusions(isolated=(probe.isolated,)))
     return systems
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from domain import limits
 from domain.errors import UnavailableError
-from schemas.orders import TransactionRecord
+from schemas.orders import FetchedRecord
 from settling.importing import ImportResult, import_file
 from settling.importing.first_rows import open_first_rows
 from settling.importing.order_file import OrderFile, OrderFileError, open_order_file
@@ -78,7 +78,7 @@ async def test_a_row_becomes_a_record_and_its_account_is_opened(systems: Systems
         "rejected_file": None,
     }
     assert await systems.order_center.fetch_records(["o1"]) == [
-        TransactionRecord("o1", "A1", 1000, 100, "USD", "completed", datetime(2025, 1, 13, tzinfo=UTC), 1)
+        FetchedRecord("o1", "A1", 1000, 100, "USD", "completed", datetime(2025, 1, 13, tzinfo=UTC), 1)
     ]
     account = await systems.fund_platform.accounts.fetch_account("A1")
     assert (account.currency, account.balance_minor) == ("USD", 0)

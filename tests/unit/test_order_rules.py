@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from domain.limits import ORDER_AMOUNT_MINOR_MAX
 from domain.order_rules import find_rejects
 from schemas.items import Item
-from schemas.orders import OrderStatus, TransactionRecord
+from schemas.orders import FetchedRecord, OrderStatus
 from schemas.reasons import ReasonCode
 
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
 CURRENCIES = ["USD", "JPY", "XXX"]
 LIMIT = ORDER_AMOUNT_MINOR_MAX["USD"]
 
-RECORD = TransactionRecord("o1", "A1", 1000, 100, "USD", "completed", CUTOFF - timedelta(microseconds=1), 1)
+RECORD = FetchedRecord("o1", "A1", 1000, 100, "USD", "completed", CUTOFF - timedelta(microseconds=1), 1)
 
 # The documented order; changing it changes what finance people read.
 DOCUMENTED_ORDER = [
@@ -36,11 +36,11 @@ DOCUMENTED_ORDER = [
     "AMOUNT_OVER_LIMIT",
 ]
 
-Pair = tuple[Item, TransactionRecord]
+Pair = tuple[Item, FetchedRecord]
 Change = Callable[[Pair], Pair]
 
 
-def rejection_reason(item: Item, record: TransactionRecord | None, cutoff_at: datetime) -> ReasonCode | None:
+def rejection_reason(item: Item, record: FetchedRecord | None, cutoff_at: datetime) -> ReasonCode | None:
     """Why an order may not be credited; beside it are others, accepted and unknown, in crossed order."""
     beside = RECORD._replace(order_id="beside")
     items = [announced(RECORD, order_id="lost"), item, announced(beside)]
@@ -50,7 +50,7 @@ def rejection_reason(item: Item, record: TransactionRecord | None, cutoff_at: da
     return rejects[1][1] if rejects[1:] else None
 
 
-def announced(record: TransactionRecord, **changes: Any) -> Item:
+def announced(record: FetchedRecord, **changes: Any) -> Item:
     """The item of an order that was announced as its record says."""
     amount_minor = record.paid_minor - record.refunded_minor
     return Item(0, record.order_id, record.account_id, amount_minor, record.currency, 1)._replace(**changes)
@@ -85,7 +85,7 @@ CHANGES: dict[str, Change] = {
 
 
 # What each rule says, once more.
-FAILS: dict[str, Callable[[Item, TransactionRecord], bool]] = {
+FAILS: dict[str, Callable[[Item, FetchedRecord], bool]] = {
     "ACCOUNT_DIFFERS": lambda item, record: item.account_id != record.account_id,
     "AMOUNT_DIFFERS": lambda item, record: item.amount_minor != record.paid_minor - record.refunded_minor,
     "CURRENCY_DIFFERS": lambda item, record: item.currency != record.currency,
@@ -111,7 +111,7 @@ def fails(code: str, pair: Pair) -> bool:
         Item, st.just(0), st.just("o1"), st.sampled_from(["A1", "A2"]), st.integers(-1, 2), st.sampled_from(CURRENCIES)
     ),
     record=st.builds(
-        TransactionRecord,
+        FetchedRecord,
         st.just("o1"),
         st.sampled_from(["A1", "A2"]),
         st.sampled_from([0, 1, 2, LIMIT, LIMIT + 1]),
@@ -124,7 +124,7 @@ def fails(code: str, pair: Pair) -> bool:
     is_amount_announced=st.booleans(),
 )
 def test_the_reason_is_the_first_failing_rule_of_the_documented_order(
-    item: Item, record: TransactionRecord, *, is_amount_announced: bool
+    item: Item, record: FetchedRecord, *, is_amount_announced: bool
 ) -> None:
     if is_amount_announced:
         item = item._replace(amount_minor=record.paid_minor - record.refunded_minor)

@@ -10,10 +10,10 @@ from domain.errors import ChunkDataError, DataError, InvariantViolationError, No
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
-from schemas.isolation import IsolatedItem, ItemRange, SetAside
+from schemas.isolation import Exclusions, IsolatedItem, ItemRange
 from schemas.items import Item, OfferedOrder, RerunItem
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
-from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
+from schemas.orders import FetchedRecord, OrderRecord, OrderStatus
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from settling import validating
@@ -36,7 +36,7 @@ GOOD = Probe(is_bad=False)
 class CursedOrderCenter(MemoryOrderCenter):
     """Cannot read the poison order's record."""
 
-    async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
+    async def fetch_records(self, order_ids: Sequence[str]) -> list[FetchedRecord]:
         if POISON in order_ids:
             raise DataError("a status that nobody knows")
         return await super().fetch_records(order_ids)
@@ -138,7 +138,7 @@ async def test_validation_fails_only_the_order_that_it_cannot_judge(
     totals = await validate(
         judged_by(order_center, store),
         CASE,
-        SetAside(isolated=(found.isolated,), held_ranges=(ItemRange(3, 4),), held_detail="too many"),
+        Exclusions(isolated=(found.isolated,), held_ranges=(ItemRange(3, 4),), held_detail="too many"),
     )
     assert (totals.failed.order_count, totals.held.order_count) == (1, 1)
     assert await store.batches.fetch_reason_counts("b") == {ReasonCode.DATA_ERROR: 1, ReasonCode.NOT_ATTEMPTED: 1}
@@ -160,7 +160,7 @@ async def test_an_order_that_inherits_the_unknown_is_neither_judged_nor_held_by_
     await store.filling.freeze_batch("again", CALENDAR)
     await store.batches.set_running("again")
     again = CASE._replace(batch_id="again")
-    await validate(judged_by(order_center, store), again, SetAside(held_ranges=(ItemRange(0, 1),)))
+    await validate(judged_by(order_center, store), again, Exclusions(held_ranges=(ItemRange(0, 1),)))
     [pending] = await store.chunks.fetch_pending_items("again", await store.chunks.fetch_chunk("again", 0))
     assert pending.order_id == POISON
 
@@ -176,7 +176,7 @@ async def credit_without(
 ) -> tuple[int, dict[str, int]]:
     """Take the whole step without the order that stands alone; how many are settled, and the reasons of the others."""
     assert found.isolated
-    totals = await credit(credited_by(store, fund_platform), CASE, SetAside(isolated=(found.isolated,)))
+    totals = await credit(credited_by(store, fund_platform), CASE, Exclusions(isolated=(found.isolated,)))
     return totals.settled.order_count, await store.batches.fetch_reason_counts("b")
 
 

@@ -8,7 +8,7 @@ import pytest
 from domain.errors import DataError, UnavailableError
 from schemas.batches import BatchState
 from schemas.items import ExceptionItem, OfferedOrder
-from schemas.orders import OrderRecord, OrderStatus, TransactionRecord
+from schemas.orders import FetchedRecord, OrderRecord, OrderStatus
 from schemas.reasons import Outcome, ReasonCode
 from settling.rerunning import freeze_rerun
 from settling.systems import Systems
@@ -32,7 +32,7 @@ class PartlyUnreadableOrderCenter(MemoryOrderCenter):
         self.read_count = 0
         self._error = error
 
-    async def fetch_records(self, order_ids: Sequence[str]) -> list[TransactionRecord]:
+    async def fetch_records(self, order_ids: Sequence[str]) -> list[FetchedRecord]:
         self.read_count += 1
         if UNREADABLE.intersection(order_ids):
             raise self._error

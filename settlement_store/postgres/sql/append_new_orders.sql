@@ -1,6 +1,6 @@
 -- Lock a batch and, if it is open, claim and append the offered orders, none of which was ever claimed, and add them to its plan and count; fails if one was. Its state.
 -- Appends to one batch wait for each other at its row. What can be done before it is locked is done before: the lock asks
--- for the count of what is offered. After the row, always, comes the queue for claims (see append_beside_others): locks
+-- for the count of what is offered. After the row, always, comes the queue for claims (see lock_appends_beside_others): locks
 -- in one order never deadlock.
 WITH offered AS MATERIALIZED (
     SELECT

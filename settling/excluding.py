@@ -1,0 +1,32 @@
+"""Excluding items from a chunk's step."""
+
+from collections.abc import Sequence
+
+from schemas.isolation import Exclusions
+from schemas.items import ExceptionItem, Item
+from schemas.reasons import Outcome, ReasonCode
+
+NO_EXCLUSIONS = Exclusions()
+
+
+def exclude(
+    exclusions: Exclusions, items: Sequence[Item], held_reason: ReasonCode
+) -> tuple[Sequence[Item], list[ExceptionItem]]:
+    """The items that are left to process, and the outcomes of the others that are not settled."""
+    if exclusions == NO_EXCLUSIONS:
+        return items, []
+    isolated_item_nos = {each.item_no for each in exclusions.isolated}
+    held_item_nos = {item_no for held in exclusions.held_ranges for item_no in range(*held)}
+    excluded_item_nos = isolated_item_nos | held_item_nos
+    exceptions = [
+        ExceptionItem(each.item_no, each.outcome, each.reason_code, each.detail)
+        for each in exclusions.isolated
+        if each.reason_code
+    ]
+    exceptions += [
+        ExceptionItem(item.item_no, Outcome.HELD, held_reason, exclusions.held_detail)
+        for item in items
+        if item.item_no in held_item_nos
+    ]
+    left = [item for item in items if item.item_no not in excluded_item_nos]
+    return left, exceptions
