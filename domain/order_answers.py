@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from domain.identifiers import credit_key
-from schemas.audit import PENDING, AuditBreak
+from schemas.audit import PENDING, Break
 from schemas.batches import FINAL_STATES
 from schemas.ledger import CreditResultCode
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting, OrderItem, OrderStanding
@@ -57,10 +57,10 @@ def plan_answer(
     )
 
 
-def plan_item_breaks(items: Sequence[OrderItem]) -> list[AuditBreak]:
+def plan_item_breaks(items: Sequence[OrderItem]) -> list[Break]:
     """Name where an order's items contradict their batches, as the audit would."""
     return [
-        AuditBreak(
+        Break(
             kind="closed_with_pending",
             id=item.batch_id,
             detail=f"The batch is {item.batch_state}, but the order is pending in it.",
@@ -70,7 +70,7 @@ def plan_item_breaks(items: Sequence[OrderItem]) -> list[AuditBreak]:
     ]
 
 
-def plan_credit_breaks(order_id: str, credit: CreditLife) -> list[AuditBreak]:
+def plan_credit_breaks(order_id: str, credit: CreditLife) -> list[Break]:
     """Name where an order's postings contradict the stored answer, as the audit would."""
     answer, postings = credit.answer, credit.postings
     created = answer if answer and answer.result_code == CreditResultCode.CREATED else None
@@ -83,7 +83,7 @@ def plan_credit_breaks(order_id: str, credit: CreditLife) -> list[AuditBreak]:
         found.append(("posting_differs_from_answer", "The posting has another account, amount or currency."))
     if len(postings) > 1:
         found.append(("duplicate_credit", f"The key has {len(postings)} postings."))
-    return [AuditBreak(kind=kind, id=credit_key(order_id), detail=detail) for kind, detail in found]
+    return [Break(kind=kind, id=credit_key(order_id), detail=detail) for kind, detail in found]
 
 
 def _answer_by_item(standing: OrderStanding | None, item: OrderItem, credit: CreditLife, order: str) -> OrderAnswer:

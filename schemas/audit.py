@@ -35,7 +35,7 @@ class OfferCounts(NamedTuple):
     conflict_count: int
 
 
-class AuditBreak(BaseModel):
+class Break(BaseModel):
     """Where the sources contradict each other or themselves: a kind, the id of what is wrong, and a sentence."""
 
     model_config = ConfigDict(frozen=True)
@@ -70,5 +70,5 @@ class AuditReport(BaseModel):
     unbalanced_entries: int
     balance_breaks: int
     oldest_pending_at: AwareDatetime | None
-    breaks: list[AuditBreak]
+    breaks: list[Break]
     not_looked_at: list[str]

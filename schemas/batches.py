@@ -143,14 +143,6 @@ class RetiredBatch(NamedTuple):
     undelivered_count: int
 
 
-class StoreBreak(NamedTuple):
-    """Where the store contradicts itself: a kind, the id of what is wrong, and a sentence with the figures."""
-
-    kind: str
-    id: str
-    detail: str
-
-
 class BatchPlan(BaseModel):
     """What a running batch has to do; `control` is what was asked of it by the time that it was started, or again."""
 

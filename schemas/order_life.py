@@ -4,7 +4,7 @@ from datetime import date
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from schemas.audit import AuditBreak
+from schemas.audit import Break
 from schemas.batches import BatchSource, BatchState
 from schemas.ledger import CreditResultCode
 from schemas.orders import OrderStatus
@@ -120,7 +120,7 @@ class OrderLife(BaseModel):
     order_id: str
     answer: str
     next_step: str | None
-    breaks: list[AuditBreak]
+    breaks: list[Break]
     order: OrderStanding | None
     order_error: str | None = None
     items: list[OrderItem]

@@ -22,7 +22,7 @@ from domain.identifiers import credit_key, order_id_of_credit_key
 from fund_platform.port import FundPlatform
 from fund_platform.port.credits import Credits
 from fund_platform.port.proof import LedgerProof
-from schemas.audit import MISSING, PENDING, AuditBreak, AuditReport, LatestItem
+from schemas.audit import MISSING, PENDING, AuditReport, Break, LatestItem
 from schemas.batches import ControlTotals
 from schemas.ledger import LedgerCredit
 from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
@@ -63,11 +63,11 @@ async def audit(store: SettlementStore, fund_platform: FundPlatform) -> AuditRep
             breaks.add(_judge(comparison))
         tally.add(comparison)
     for found in await store.audit.fetch_store_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
-        breaks.add(AuditBreak(**found._asdict()))
+        breaks.add(found)
     not_looked_at = [] if fund_platform.proof else [_WITHOUT_PROOF]
     if fund_platform.proof:
-        for kind, break_id, detail in await fund_platform.proof.fetch_ledger_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
-            breaks.add(AuditBreak(kind=kind, id=break_id, detail=detail))
+        for found in await fund_platform.proof.fetch_ledger_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
+            breaks.add(found)
     offers = await store.audit.fetch_offer_counts()
     return AuditReport(
         ok=not breaks.by_kind,
@@ -84,7 +84,7 @@ async def audit(store: SettlementStore, fund_platform: FundPlatform) -> AuditRep
     )
 
 
-async def find_break(store: SettlementStore, fund_platform: FundPlatform, order_id: str) -> AuditBreak | None:
+async def find_break(store: SettlementStore, fund_platform: FundPlatform, order_id: str) -> Break | None:
     """Hold one order against the ledger as the audit does; None if nothing is wrong with it."""
     key = credit_key(order_id)
     item = await store.audit.fetch_item_of_order(order_id)
@@ -154,7 +154,7 @@ async def _fetch_credit(credits_: Credits, key: str) -> LedgerCredit | None:
     return next(iter(await credits_.fetch_credits_of([key])), None)
 
 
-def _judge(comparison: _Comparison) -> AuditBreak | None:
+def _judge(comparison: _Comparison) -> Break | None:
     """What is wrong with an order, if anything."""
     item, credit = comparison.item, comparison.credit
     if item is None or item.outcome == MISSING:
@@ -165,7 +165,7 @@ def _judge(comparison: _Comparison) -> AuditBreak | None:
     reason = f" for {item.reason_code}" if item.reason_code else ""
     credited = f"its credit of {_money(credit)}" if credit else f"no credit {comparison.key}"
     detail = f"In batch {item.batch_id} it is {item.outcome}{reason} with {_money(item)}; the ledger has {credited}."
-    return AuditBreak(kind=kind, id=item.order_id, detail=detail)
+    return Break(kind=kind, id=item.order_id, detail=detail)
 
 
 def _kind_without_credit(item: LatestItem) -> str | None:
@@ -189,14 +189,14 @@ def _kind_with_credit(item: LatestItem, credit: LedgerCredit) -> str | None:
     return None
 
 
-def _judge_without_item(comparison: _Comparison) -> AuditBreak | None:
+def _judge_without_item(comparison: _Comparison) -> Break | None:
     if comparison.item:
         credited = f"has a credit of {_money(comparison.credit)}" if comparison.credit else "has no credit"
         detail = f"The item that the order's claim names is missing, or another one. The ledger {credited} for it."
-        return AuditBreak(kind="item_missing", id=comparison.item.order_id, detail=detail)
+        return Break(kind="item_missing", id=comparison.item.order_id, detail=detail)
     if comparison.credit:
         detail = f"The ledger has a credit of {_money(comparison.credit)}, but no order with a claim has this key."
-        return AuditBreak(kind="credit_without_item", id=comparison.key, detail=detail)
+        return Break(kind="credit_without_item", id=comparison.key, detail=detail)
     return None
 
 
@@ -249,23 +249,23 @@ class _Breaks:
     """Breaks by kind; of each kind one more than is shown, which tells that there are more."""
 
     def __init__(self) -> None:
-        self.by_kind: dict[str, list[AuditBreak]] = {}
+        self.by_kind: dict[str, list[Break]] = {}
 
     def is_full(self, kind: str) -> bool:
         """Whether another break of this kind would not be kept."""
         return len(self.by_kind.get(kind, ())) > limits.AUDIT_BREAK_COUNT_MAX
 
-    def add(self, found: AuditBreak | None) -> None:
+    def add(self, found: Break | None) -> None:
         """Keep a break, if it is one and there is room."""
         if found and not self.is_full(found.kind):
             self.by_kind.setdefault(found.kind, []).append(found)
 
-    def in_turn(self) -> list[AuditBreak]:
+    def in_turn(self) -> list[Break]:
         """The breaks to show: of each kind one in turn, so that no kind hides another."""
-        turns: Iterable[AuditBreak | None] = chain.from_iterable(zip_longest(*self.by_kind.values()))
+        turns: Iterable[Break | None] = chain.from_iterable(zip_longest(*self.by_kind.values()))
         found = [each for each in turns if each]
         if len(found) <= limits.AUDIT_BREAK_COUNT_MAX:
             return sorted(found, key=lambda each: (each.kind, each.id))
         shown = found[: limits.AUDIT_BREAK_COUNT_MAX]
         detail = f"There are more breaks than the {len(shown):,} shown; repair these, then audit again."
-        return [*shown, AuditBreak(kind="more_breaks", id="", detail=detail)]
+        return [*shown, Break(kind="more_breaks", id="", detail=detail)]

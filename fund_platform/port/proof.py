@@ -5,6 +5,7 @@ Each method of a platform that lacks it raises `NotSupportedError`.
 
 from typing import Protocol
 
+from schemas.audit import Break
 from schemas.ledger import LedgerCredit
 from schemas.order_life import CreditLife
 
@@ -29,11 +30,8 @@ class LedgerProof(Protocol):
         One snapshot. A key that was never asked for has neither.
         """
 
-    async def fetch_ledger_breaks(self, break_count_max: int) -> list[tuple[str, str, str]]:
-        """Check the ledger against itself, reading all of it.
-
-        Returns:
-            Rows of (kind, id, detail), at most the bound of each kind.
+    async def fetch_ledger_breaks(self, break_count_max: int) -> list[Break]:
+        """Check the ledger against itself, reading all of it; at most the bound of each kind.
 
         Kinds: `unbalanced_entry` (postings of an entry do not sum to zero per currency), `balance_off` (an
         account's balance is not the sum of its postings), `posting_without_entry`, `entry_without_posting`,

@@ -3,6 +3,7 @@
 from database.access import Database
 from database.pools import Row
 from database.queries import load_query
+from schemas.audit import Break
 from schemas.ledger import LedgerCredit
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
 
@@ -32,11 +33,11 @@ class PostgresLedgerProof:
                 postings=[_posting_of(row) for row in rows if row["entry_id"] is not None],
             )
 
-    async def fetch_ledger_breaks(self, break_count_max: int) -> list[tuple[str, str, str]]:
+    async def fetch_ledger_breaks(self, break_count_max: int) -> list[Break]:
         """See the port."""
         async with self._database.reading() as connection:
             rows = await connection.fetch(_FETCH_LEDGER_BREAKS, break_count_max)
-            return [(row["kind"], row["id"], row["detail"]) for row in rows]
+            return [Break(**row) for row in rows]
 
 
 def _posting_of(row: Row) -> CreditPosting:

@@ -2,8 +2,7 @@
 
 from typing import Protocol
 
-from schemas.audit import LatestItem, OfferCounts
-from schemas.batches import StoreBreak
+from schemas.audit import Break, LatestItem, OfferCounts
 
 
 class AuditReads(Protocol):
@@ -22,7 +21,7 @@ class AuditReads(Protocol):
     async def fetch_item_of_order(self, order_id: str) -> LatestItem | None:
         """Read one order's latest item, as above; None for an order without a claim. For the audit's second look."""
 
-    async def fetch_store_breaks(self, break_count_max: int) -> list[StoreBreak]:
+    async def fetch_store_breaks(self, break_count_max: int) -> list[Break]:
         """Check the store against itself, reading all of it; at most the bound of each kind.
 
         Each kind is looked for in one snapshot, in which every transaction of this port is whole: a break is never

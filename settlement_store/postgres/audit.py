@@ -2,8 +2,7 @@
 
 from database.access import Database
 from database.queries import load_query
-from schemas.audit import LatestItem, OfferCounts
-from schemas.batches import StoreBreak
+from schemas.audit import Break, LatestItem, OfferCounts
 
 _FETCH_LATEST_ITEMS = load_query("settlement_store.postgres", "fetch_latest_items")
 _FETCH_ITEM_OF_ORDER = load_query("settlement_store.postgres", "fetch_item_of_order")
@@ -55,11 +54,7 @@ class PostgresAuditReads:
             row = await connection.fetchrow(_FETCH_ITEM_OF_ORDER, order_id)
             return LatestItem._make(row) if row else None
 
-    async def fetch_store_breaks(self, break_count_max: int) -> list[StoreBreak]:
+    async def fetch_store_breaks(self, break_count_max: int) -> list[Break]:
         """See the port."""
         async with self._database.reading() as connection:
-            return [
-                StoreBreak._make(row)
-                for query in _FETCH_BREAKS
-                for row in await connection.fetch(query, break_count_max)
-            ]
+            return [Break(**row) for query in _FETCH_BREAKS for row in await connection.fetch(query, break_count_max)]

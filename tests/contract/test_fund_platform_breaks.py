@@ -73,4 +73,4 @@ async def test_the_one_in_memory_finds_a_planted_break_and_nothing_else(name: st
     await platform.credits.post_credits("a test", [REQUEST])
     plant, expected = PLANTED[name]
     plant(platform)
-    assert {(kind, id_) for kind, id_, _ in await platform.proof.fetch_ledger_breaks(10)} == expected
+    assert {(found.kind, found.id) for found in await platform.proof.fetch_ledger_breaks(10)} == expected

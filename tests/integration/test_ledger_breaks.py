@@ -134,7 +134,8 @@ async def test_a_planted_break_is_found_and_nothing_else(
 ) -> None:
     statements, expected = PLANTED[name]
     await plant(pool, statements)
-    assert sorted(await fund_platform.proof.fetch_ledger_breaks(10)) == expected
+    breaks = await fund_platform.proof.fetch_ledger_breaks(10)
+    assert sorted((found.kind, found.id, found.detail) for found in breaks) == expected
 
 
 async def test_the_bound_is_for_each_kind_so_that_many_of_one_do_not_hide_another(
@@ -146,7 +147,7 @@ async def test_the_bound_is_for_each_kind_so_that_many_of_one_do_not_hide_anothe
         INSERT INTO credit_answers SELECT 'k' || n, 1, 'created', 'alice', 1, 'USD' FROM generate_series(10, 30) AS n;
         UPDATE accounts SET balance_minor = 0""",
     )
-    kinds = [kind for kind, _, _ in await fund_platform.proof.fetch_ledger_breaks(2)]
+    kinds = [found.kind for found in await fund_platform.proof.fetch_ledger_breaks(2)]
     assert kinds == [kind for kind in ("answer_without_posting", "balance_off", "entry_without_posting") for _ in "12"]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from fund_platform.port.accounts import FUNDING_ACCOUNT_PREFIX
+from schemas.audit import Break
 from schemas.ledger import CreditResultCode, LedgerCredit
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
 from tests.doubles.fund_platform.state import FundPlatformState, Posting
@@ -31,14 +32,15 @@ class MemoryLedgerProof:
             postings=[self._posting_of(posting) for posting in sorted(postings, key=lambda each: each.entry_id)],
         )
 
-    async def fetch_ledger_breaks(self, break_count_max: int) -> list[tuple[str, str, str]]:
+    async def fetch_ledger_breaks(self, break_count_max: int) -> list[Break]:
         """See the port."""
         checks = (self._entry_breaks, self._balance_breaks, self._posting_breaks, self._answer_breaks)
         by_kind: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
         for check in checks:
             for found in check():
                 by_kind[found[0]].append(found)
-        return sorted(found for kind in by_kind for found in by_kind[kind][:break_count_max])
+        found_first = sorted(found for kind in by_kind for found in by_kind[kind][:break_count_max])
+        return [Break(kind=kind, id=break_id, detail=detail) for kind, break_id, detail in found_first]
 
     def _posting_of(self, posting: Posting) -> CreditPosting:
         entry = self.state.entries.get(posting.entry_id)

@@ -1,7 +1,6 @@
 """What the audit reads, in memory. What the methods guarantee stands in `settlement_store.port.audit`."""
 
-from schemas.audit import LatestItem, OfferCounts
-from schemas.batches import StoreBreak
+from schemas.audit import Break, LatestItem, OfferCounts
 from tests.doubles.settlement_store.state import StoreState
 
 
@@ -25,7 +24,7 @@ class MemoryAuditReads:
         """See the port; no item is missing here."""
         return self._latest_item(order_id) if order_id in self.state.claims else None
 
-    async def fetch_store_breaks(self, break_count_max: int) -> list[StoreBreak]:  # noqa: ARG002 (the port's)
+    async def fetch_store_breaks(self, break_count_max: int) -> list[Break]:  # noqa: ARG002 (the port's)
         """None: everything is told from the items, so nothing can contradict them."""
         return []
 
