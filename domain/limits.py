@@ -182,8 +182,7 @@ _require(
 DEAD_LETTERS_LISTED_MAX = 1_000
 DEAD_LETTER_SEND_COUNT = 1_000  # that intake collects before it writes them
 DEAD_LETTER_SLICE_COUNT = 100  # of dead letters sent again at a time
-# How long an order from Kafka waits at most for its batch to start.
-BATCH_WAIT_DEFAULT_S = 5
+BATCH_WAIT_DEFAULT_S = 5  # that an order from Kafka waits at most for its batch to start
 BATCH_WAIT_MAX_S = 3600
 _require("a batch wait default within its bound", BATCH_WAIT_DEFAULT_S <= BATCH_WAIT_MAX_S)
 
@@ -201,9 +200,8 @@ RELAY_RETRY_MAX_S = 5
 RELAY_GRACEFUL_STOP_S = 10
 _require("a relay that stops has time for the slice in hand", KAFKA_REQUEST_TIMEOUT_S < RELAY_GRACEFUL_STOP_S)
 
-# A command at the terminal, or the audit, may scan everything.
-REPORT_STATEMENT_TIMEOUT_S = 600
-
+# Commands
+REPORT_STATEMENT_TIMEOUT_S = 600  # one at the terminal, or the audit, may scan everything
 WATCH_INTERVAL_S = 0.5
 
 # Workers
@@ -218,8 +216,7 @@ _require(
 WORKER_ACTIVITY_POLL_COUNT = 2  # each may take a task with it when a worker stands still
 _require("no more polls than slots", WORKER_ACTIVITY_POLL_COUNT <= WORKER_ACTIVITY_SLOT_COUNT)
 WORKER_GRACEFUL_SHUTDOWN_S = 10
-# A worker asks Temporal for a sign of life, to see when it comes back. See docs/decisions/0003.
-TEMPORAL_PING_INTERVAL_S = 1
+TEMPORAL_PING_INTERVAL_S = 1  # to see when it comes back. See docs/decisions/0003
 TEMPORAL_PING_TIMEOUT_S = 2
 TEMPORAL_PING_MISS_COUNT = 2  # in a row: Temporal is away
 
