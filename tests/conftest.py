@@ -27,11 +27,11 @@ from settling.systems import Systems
 from starters.migrate import add_search_attributes
 from tests.apache_kafka.broker import ApacheKafka
 from tests.apache_kafka.jars import describe_lack
-from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls, lent_database, make_templates
-from tests.intakes import no_client_is_left
-from tests.settlements import DEADLINE_S, PROMPT_LIST, connect, eventually
-from tests.sharing import shared
-from tests.tools import lacks
+from tests.support.databases import SCHEMA_BY_PACKAGE, DatabaseUrls, lent_database, make_templates
+from tests.support.intakes import no_client_is_left
+from tests.support.settlements import DEADLINE_S, PROMPT_LIST, connect, eventually
+from tests.support.sharing import shared
+from tests.support.tools import lacks
 
 TESTS_DIR = Path(__file__).parent
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.apache_kafka.errors import ApacheKafkaError
-from tests.sharing import exclusive
+from tests.support.sharing import exclusive
 
 POM = Path(__file__).with_name("pom.xml")
 CACHE = Path(__file__).parents[2] / ".settle/apache-kafka"

@@ -25,8 +25,8 @@ from runtime.settings import load_settings
 from starters.cli import build_app
 from tests.apache_kafka.jars import POM
 from tests.architecture.test_docs_links import TEMPORAL_VARIABLES, VARIABLES
-from tests.compose import COMPOSE, COMPOSE_FILE, ROOT, SERVICES, SETTLE_SERVICES, image_version, published_port
-from tests.tools import lacks
+from tests.support.compose import COMPOSE, COMPOSE_FILE, ROOT, SERVICES, SETTLE_SERVICES, image_version, published_port
+from tests.support.tools import lacks
 
 NOBODY = "65534:65534"
 FROM_ENVIRONMENT = "${POSTGRES_PASSWORD:-settle}"

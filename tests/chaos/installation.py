@@ -18,8 +18,8 @@ from tests.apache_kafka.broker import ApacheKafka
 from tests.chaos.links import Link
 from tests.chaos.schedule import PROCESSES, Role
 from tests.chaos.targets import Server, SettleProcess, Target, TargetError, server_of
-from tests.settle_processes import SETTLE, SettleProcesses
-from tests.settlements import PROMPT_LIST, eventually
+from tests.support.settle_processes import SETTLE, SettleProcesses
+from tests.support.settlements import PROMPT_LIST, eventually
 
 SOCKET_NAME = ".s.PGSQL.5432"
 # Small ones, so that a round has many of them.

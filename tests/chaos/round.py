@@ -13,9 +13,9 @@ from domain import limits
 from runtime.adapters import open_systems
 from schemas.batches import FINAL_STATES
 from settlement_store.port import SettlementStore
+from tests.chaos.announced_orders import Orders, announce_over_time, load, plan_orders
 from tests.chaos.in_flight import AWAY, WHAT, InFlight
 from tests.chaos.installation import Installation, running_installation, start_all
-from tests.chaos.orders import Orders, announce_over_time, load, plan_orders
 from tests.chaos.schedule import plan_faults
 from tests.chaos.strikes import Strike, Strikes
 from tests.chaos.verdict import find, judge

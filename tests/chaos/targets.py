@@ -12,7 +12,7 @@ from typing import Protocol
 import psutil
 
 from local_stack.part import Part
-from tests.settle_processes import EXIT_TIMEOUT_S, SettleProcesses
+from tests.support.settle_processes import EXIT_TIMEOUT_S, SettleProcesses
 
 READY_POLL_S = 0.05
 END_TIMEOUT_S = 20.0

@@ -10,10 +10,10 @@ import psycopg
 
 from schemas.batches import FINAL_STATES, BatchState
 from schemas.events import SettlementResult
+from tests.chaos.announced_orders import Credit, Orders
 from tests.chaos.installation import Installation
-from tests.chaos.orders import Credit, Orders
-from tests.intakes import fetch_dead_letters
-from tests.results_topic import kept_by_reader, read_told
+from tests.support.intakes import fetch_dead_letters
+from tests.support.results_topic import kept_by_reader, read_told
 
 NAMED_MAX = 3
 

@@ -9,8 +9,8 @@ from runtime.stack_state import StackState
 from settlement_store.port import SettlementStore
 from settlement_store.postgres import PostgresSettlementStore
 from tests.contract.adapters import ADAPTERS
-from tests.databases import EMPTY_SETTLEMENT_STORE, cloned_database
 from tests.doubles.settlement_store import MemorySettlementStore
+from tests.support.databases import EMPTY_SETTLEMENT_STORE, cloned_database
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from schemas.items import ExceptionItem, Item, OfferedOrder
 from schemas.outbox import StoredOutcome
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
-from tests.settlements import CALENDAR
+from tests.support.settlements import CALENDAR
 
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
 ORDER_IDS = [f"O{n}" for n in range(5)]

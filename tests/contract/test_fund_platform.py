@@ -16,9 +16,9 @@ from schemas.batches import ControlTotals
 from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
 from tests.contract.adapters import not_in_memory
-from tests.databases import lent_database
 from tests.doubles.fund_platform import MemoryFundPlatform
-from tests.settlements import proof_of
+from tests.support.databases import lent_database
+from tests.support.settlements import proof_of
 
 OPENINGS = [AccountOpening("alice", "USD"), AccountOpening("bob", "USD"), AccountOpening("eve", "EUR")]
 CREATED = CreditResultCode.CREATED

@@ -27,7 +27,7 @@ from tests.contract.settlement_batches import (
     run_batch,
     settle,
 )
-from tests.settlements import CALENDAR
+from tests.support.settlements import CALENDAR
 
 NEEDS_A_BATCH: dict[str, Callable[[SettlementStore], Awaitable[object]]] = {
     "append_orders": lambda store: store.filling.append_orders("none", orders_of("O1")),

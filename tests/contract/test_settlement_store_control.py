@@ -22,7 +22,7 @@ from tests.contract.settlement_batches import (
     run_batch,
     settle,
 )
-from tests.settlements import CALENDAR
+from tests.support.settlements import CALENDAR
 
 HOUR_S = 3600.0
 PAUSE, RESUME, ABORT, WINDOW = ControlAction

@@ -35,7 +35,7 @@ from tests.contract.settlement_batches import (
     run_chunk,
     settle,
 )
-from tests.settlements import CALENDAR
+from tests.support.settlements import CALENDAR
 
 
 class TestOpening:

@@ -11,7 +11,7 @@ from schemas.order_life import ConflictingOffer, OrderItem
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import CUTOFF, opening_of, order_of, orders_of, rejected, run_batch, settle
-from tests.settlements import CALENDAR
+from tests.support.settlements import CALENDAR
 
 UNKNOWN = ExceptionItem(0, Outcome.HELD, ReasonCode.OUTCOME_UNKNOWN, "the connection was lost")
 

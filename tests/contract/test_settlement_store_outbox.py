@@ -24,7 +24,7 @@ from tests.contract.settlement_batches import (
     settle,
 )
 from tests.doubles.fund_platform import MemoryFundPlatform
-from tests.settlements import CALENDAR, eventually
+from tests.support.settlements import CALENDAR, eventually
 
 ALL_BUCKETS = frozenset(range(RESULT_BUCKET_COUNT))
 LEASE_S = 60

@@ -28,7 +28,7 @@ from tests.contract.settlement_batches import (
     settle,
 )
 from tests.doubles.fund_platform import MemoryFundPlatform
-from tests.settlements import replaced
+from tests.support.settlements import replaced
 
 IN_AN_HOUR = timedelta(hours=1)
 ORDER_IDS = [f"O{n}" for n in range(8)]

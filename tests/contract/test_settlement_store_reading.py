@@ -17,7 +17,7 @@ from tests.contract.settlement_batches import (
     run_chunk,
     settle,
 )
-from tests.settlements import CALENDAR
+from tests.support.settlements import CALENDAR
 
 
 class TestReading:

@@ -15,7 +15,7 @@ from schemas.items import ExceptionItem, RerunItem, StoredException
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import opening_of, order_of, orders_of, outcomes_of, run_chunk, settle
-from tests.settlements import CALENDAR
+from tests.support.settlements import CALENDAR
 
 ALL = (Outcome.REJECTED, Outcome.FAILED, Outcome.HELD)
 EXCEPTIONS = [

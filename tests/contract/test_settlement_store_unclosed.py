@@ -18,7 +18,7 @@ from tests.contract.settlement_batches import (
     run_batch,
     settle,
 )
-from tests.settlements import CALENDAR, eventually
+from tests.support.settlements import CALENDAR, eventually
 
 HOUR_S = 3600.0
 STUCK_S = 2.0

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from runtime.stack_state import StackState
-from tests.databases import lent_database
 from tests.e2e.forked_settle import run_settle
+from tests.support.databases import lent_database
 
 SETTLE = str(Path(sys.executable).with_name("settle"))
 PATIENT_SETTLE = (sys.executable, str(Path(__file__).with_name("patient_settle.py")))

@@ -9,7 +9,7 @@ import pytest
 
 from domain import limits
 from tests.e2e.conftest import Commands
-from tests.settlements import eventually
+from tests.support.settlements import eventually
 
 ORDER_COUNT = 400
 

@@ -15,7 +15,7 @@ import pytest
 
 from domain import limits
 from tests.e2e.conftest import COMMAND_TIMEOUT_S, Commands
-from tests.settlements import eventually
+from tests.support.settlements import eventually
 
 CREDITS_PER_S = 500
 # Against hanging alone: on a machine at rest 0.9 is reached, one that is busy is late for its turns.
@@ -127,7 +127,7 @@ def test_a_batchs_own_cap_holds_when_a_worker_dies_around_a_request(point: str, 
     with (
         (counted.directory / "failing.log").open("wb") as log,
         subprocess.Popen(
-            [sys.executable, "-m", "tests.e2e.failing_worker", point],
+            [sys.executable, "-m", "tests.e2e.dying_worker", point],
             env=os.environ | counted.environment,
             stdout=log,
             stderr=log,

@@ -13,10 +13,10 @@ from messaging.decoding import Poison, PoisonClass
 from runtime.kafka import create_topics, open_producer
 from runtime.settings import Settings
 from tests.e2e.conftest import Commands
-from tests.intakes import send_records, until_taken_in
-from tests.malformed_records import event
-from tests.settle_processes import SettleProcesses
-from tests.settlements import eventually
+from tests.support.intakes import send_records, until_taken_in
+from tests.support.malformed_records import event
+from tests.support.settle_processes import SettleProcesses
+from tests.support.settlements import eventually
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from schemas.order_life import OrderLife
 from settlement_store.port import SettlementStore
 from settlement_store.postgres import PostgresSettlementStore
 from tests.contract.settlement_batches import orders_of, run_chunk
-from tests.databases import DatabaseUrls
 from tests.e2e.conftest import Commands
+from tests.support.databases import DatabaseUrls
 
 ORDER_COUNT = 60
 TERMINAL_WIDTH = 80

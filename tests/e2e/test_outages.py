@@ -15,7 +15,7 @@ import psycopg
 from local_stack import LocalStack
 from runtime.stack_state import StackState
 from tests.e2e.conftest import Commands
-from tests.settlements import eventually
+from tests.support.settlements import eventually
 
 OUTAGE_S = 60
 CHUNK_COUNT = 120

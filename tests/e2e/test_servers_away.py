@@ -12,9 +12,9 @@ import pytest
 
 from runtime.stack_state import StackState
 from schemas.orders import OrderRecord
-from tests.databases import url_of
 from tests.e2e.conftest import Commands, Finished
-from tests.settlements import eventually
+from tests.support.databases import url_of
+from tests.support.settlements import eventually
 
 PASSWORD = "hunter2"  # noqa: S105 (of a server that does not exist)
 NO_PORT = 1  # nothing listens on a privileged port that is not in use

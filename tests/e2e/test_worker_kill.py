@@ -10,7 +10,7 @@ from bench.only_worker import replace_only_worker
 from bench.settlement_run import KILL_AT_FRACTION, settle_one_batch
 from runtime.settings import load_settings
 from tests.e2e.conftest import Commands
-from tests.settlements import DEADLINE_S
+from tests.support.settlements import DEADLINE_S
 
 ORDER_COUNT = 4_000
 CHUNK_SIZE = 100

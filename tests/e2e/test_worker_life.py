@@ -19,7 +19,7 @@ from temporalio.service import RPCError
 from bench.work_in_flight import fetch_worker_pids
 from domain.identifiers import chunk_workflow_id
 from tests.e2e.conftest import COMMAND_TIMEOUT_S, Commands
-from tests.settlements import eventually, fetch_events, of_type
+from tests.support.settlements import eventually, fetch_events, of_type
 
 ORDER_COUNT = 50
 PATIENCE_S = 1_200  # longer than a test takes on any machine

@@ -17,8 +17,8 @@ from runtime.stack_state import StackState
 from schemas.orders import OrderRecord
 from starters.cli import build_app
 from tests.architecture.test_docs_links import VARIABLES, commands_of
-from tests.databases import cloned_database
 from tests.e2e.conftest import Commands, Finished
+from tests.support.databases import cloned_database
 
 PASSWORD = "hunter2"  # noqa: S105 (the embedded PostgreSQL asks for none)
 NO_UTF8 = b"id-\xff".decode("utf-8", "surrogateescape")

@@ -18,11 +18,11 @@ from settling.balancing import check_balance
 from settling.freezing import freeze_overdue_orders
 from settling.rerunning import freeze_rerun
 from settling.systems import Systems
-from tests import steps
 from tests.contract.settlement_batches import deliver_all
-from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls
-from tests.settlements import CALENDAR, rerun_opening_of
-from tests.steps import ChunkCase, validate
+from tests.support import steps
+from tests.support.databases import SCHEMA_BY_PACKAGE, DatabaseUrls
+from tests.support.settlements import CALENDAR, rerun_opening_of
+from tests.support.steps import ChunkCase, validate
 
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ import pytest
 from database.pools import Pool, open_pool
 from domain import limits
 from runtime.stack_state import StackState
-from tests.databases import lent_database
-from tests.settlements import DEADLINE_S
+from tests.support.databases import lent_database
+from tests.support.settlements import DEADLINE_S
 
 
 @pytest.fixture(autouse=True)

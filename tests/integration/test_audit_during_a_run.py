@@ -19,8 +19,6 @@ from schemas.orders import OrderRecord, OrderStatus
 from settling.auditing import audit
 from settling.freezing import freeze_overdue_orders
 from settling.systems import Systems
-from tests import steps
-from tests.databases import DatabaseUrls
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
@@ -32,7 +30,9 @@ from tests.integration.audit_world import (
     ref_of,
     settle_chunk,
 )
-from tests.settlements import CALENDAR
+from tests.support import steps
+from tests.support.databases import DatabaseUrls
+from tests.support.settlements import CALENDAR
 
 Step = Callable[[], Awaitable[object]]
 

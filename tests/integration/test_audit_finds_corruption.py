@@ -16,9 +16,9 @@ from runtime.stack_state import StackState
 from schemas.audit import AuditReport
 from settlement_store.postgres import PostgresSettlementStore
 from settling.auditing import audit
-from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls, cloned_database
 from tests.integration.audit_corruptions import CORRUPTIONS
 from tests.integration.audit_world import build_world, open_ports_of
+from tests.support.databases import SCHEMA_BY_PACKAGE, DatabaseUrls, cloned_database
 
 SLICE_SIZE = 3
 

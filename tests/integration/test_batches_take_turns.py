@@ -20,7 +20,7 @@ from schemas.batches import BatchState, OutcomeTotals
 from schemas.chunks import Chunk
 from settling import both_steps
 from settling.systems import Systems
-from tests.settlements import (
+from tests.support.settlements import (
     Gate,
     eventually,
     held,

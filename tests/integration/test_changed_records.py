@@ -15,7 +15,7 @@ from schemas.reasons import ReasonCode
 from settling.balancing import check_balance
 from settling.rerunning import freeze_rerun
 from settling.systems import Systems
-from tests.settlements import (
+from tests.support.settlements import (
     CALENDAR,
     freeze,
     opening_of,
@@ -25,7 +25,7 @@ from tests.settlements import (
     rerun_opening_of,
     seed_orders,
 )
-from tests.steps import ChunkCase, credit, validate
+from tests.support.steps import ChunkCase, credit, validate
 
 ORDER_COUNT = 4
 CHUNK_REF_INDEX = 0

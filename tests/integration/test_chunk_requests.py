@@ -11,7 +11,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
 
 from settling.systems import Systems
-from tests.settlements import (
+from tests.support.settlements import (
     freeze,
     let_no_timeout_decide,
     opening_of,

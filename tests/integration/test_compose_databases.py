@@ -5,8 +5,8 @@ import re
 import psycopg
 
 from runtime.stack_state import StackState
-from tests.compose import ROOT
-from tests.databases import execute
+from tests.support.compose import ROOT
+from tests.support.databases import execute
 
 
 def test_the_script_makes_its_databases(stack: StackState) -> None:

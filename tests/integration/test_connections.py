@@ -6,7 +6,7 @@ import pytest
 from database.migrations import _backend, _connect
 from database.pools import Pool, open_pool
 from domain import limits
-from tests.databases import SCHEMA_BY_PACKAGE, DatabaseUrls
+from tests.support.databases import SCHEMA_BY_PACKAGE, DatabaseUrls
 
 BOUNDS_S = {
     "statement_timeout": limits.STATEMENT_TIMEOUT_S,

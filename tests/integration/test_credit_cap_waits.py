@@ -11,7 +11,7 @@ from domain import limits
 from domain.identifiers import chunk_workflow_id
 from schemas.credit_turns import CreditTurn
 from settling.systems import Systems
-from tests.settlements import (
+from tests.support.settlements import (
     eventually,
     fetch_events,
     fetch_run_chain,

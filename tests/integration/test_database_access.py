@@ -11,8 +11,8 @@ from database.access import Database
 from database.pools import Connection, Pool, open_pool
 from domain.errors import BatchNotOpenError, UnansweredError, UnavailableError
 from runtime.stack_state import StackState
-from tests.databases import url_of
-from tests.settlements import eventually
+from tests.support.databases import url_of
+from tests.support.settlements import eventually
 
 INSERT = "INSERT INTO accounts (account_id, currency) VALUES ('alice', 'USD')"
 COUNT = "SELECT count(*) FROM accounts"

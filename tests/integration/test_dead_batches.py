@@ -30,7 +30,7 @@ from schemas.batches import FINAL_STATES, BatchState
 from schemas.control import ControlInput
 from settling.systems import Systems
 from tests.conftest import register_search_attributes
-from tests.settlements import (
+from tests.support.settlements import (
     DEADLINE_S,
     Gate,
     SeededOrders,

@@ -25,8 +25,8 @@ from schemas.batches import ControlTotals
 from schemas.control import ControlInput
 from schemas.reasons import ReasonCode
 from settling.systems import Systems
-from tests.databases import DatabaseUrls
-from tests.settlements import (
+from tests.support.databases import DatabaseUrls
+from tests.support.settlements import (
     Gate,
     eventually,
     fetch_events,

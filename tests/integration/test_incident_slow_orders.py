@@ -10,7 +10,7 @@ from database.columns import text_column
 from database.pools import Pool
 from order_center.postgres import PostgresOrderCenter
 from starters.sample_orders import plan_sample_orders
-from tests.plans import executed_nodes
+from tests.support.plans import executed_nodes
 
 SLOW_ORDERS = Path("bench/incident/sql/slow_orders.sql").read_text()
 RECORDS = [order.record for order in plan_sample_orders(50, 0, "O-", random.Random(1))]

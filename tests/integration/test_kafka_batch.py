@@ -11,7 +11,7 @@ from schemas.orders import OverdueOrder, RecordVersion
 from schemas.reasons import ReasonCode
 from settling.balancing import check_balance
 from settling.systems import Systems
-from tests.settlements import (
+from tests.support.settlements import (
     CALENDAR,
     NOW,
     fetch_current_details,

@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from domain import limits
 from runtime.kafka import create_topics
 from runtime.settings import Settings
-from tests.settlements import eventually
+from tests.support.settlements import eventually
 
 
 @asynccontextmanager

@@ -12,8 +12,8 @@ from domain import limits
 from fund_platform.postgres import PostgresFundPlatform
 from runtime.stack_state import StackState
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
-from tests.databases import lent_database
-from tests.settlements import DEADLINE_S
+from tests.support.databases import lent_database
+from tests.support.settlements import DEADLINE_S
 
 Result = TypeVar("Result")
 

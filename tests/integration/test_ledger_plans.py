@@ -11,8 +11,8 @@ from database.columns import integer_column, text_column
 from database.pools import open_pool
 from domain import limits
 from runtime.stack_state import StackState
-from tests.databases import cloned_database, name_of
-from tests.plans import executed_nodes, read_row_count
+from tests.support.databases import cloned_database, name_of
+from tests.support.plans import executed_nodes, read_row_count
 
 ROW_COUNT = 200_000
 ENTRY_COUNT = ROW_COUNT // 2500  # of a filling; there are two at most, and a slice of credits may read all entries

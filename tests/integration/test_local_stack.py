@@ -31,7 +31,7 @@ from local_stack import LocalStack, StackError, os_user, ports
 from local_stack.ports import is_port_free
 from runtime.stack_state import StackState, fetch_stack_state
 from starters.stack import app
-from tests.settlements import DEADLINE_S, eventually
+from tests.support.settlements import DEADLINE_S, eventually
 from workflows.search_attributes import ALL_KEYS, EXCEPTION_ITEM_COUNT
 
 REPOSITORY = Path(__file__).parents[2]

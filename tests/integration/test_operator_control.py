@@ -21,7 +21,7 @@ from schemas.workflows import BatchResult, ChunkResult, ChunkRun
 from settling.balancing import check_balance
 from settling.systems import Systems
 from starters.sample_orders import SampleOrder
-from tests.settlements import (
+from tests.support.settlements import (
     Gate,
     eventually,
     expect,

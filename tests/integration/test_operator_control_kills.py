@@ -15,9 +15,9 @@ from schemas.control import ControlAction, ControlInput, WindowInput
 from schemas.workflows import BatchResult
 from settling.balancing import check_balance
 from settling.systems import Systems
-from tests.databases import DatabaseUrls
-from tests.settle_processes import SettleProcesses
-from tests.settlements import eventually, opening_of, require_clean, seed_orders
+from tests.support.databases import DatabaseUrls
+from tests.support.settle_processes import SettleProcesses
+from tests.support.settlements import eventually, opening_of, require_clean, seed_orders
 from workflows.batch_client import start_batch_workflow
 from workflows.settle_batch import SettleBatchWorkflow
 

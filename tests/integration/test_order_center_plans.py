@@ -12,8 +12,8 @@ from database.columns import integer_column, text_column
 from database.pools import open_pool
 from domain import limits
 from runtime.stack_state import StackState
-from tests.databases import cloned_database, name_of
-from tests.plans import executed_nodes, read_row_count
+from tests.support.databases import cloned_database, name_of
+from tests.support.plans import executed_nodes, read_row_count
 
 ORDER_COUNT = 200_000
 SQL_NAMES = [path.stem for path in Path("order_center/postgres/sql").glob("*.sql")]

@@ -27,7 +27,7 @@ from schemas.workflows import ChunkResult
 from settling import validating
 from settling.order_life import fetch_order_life
 from settling.systems import Systems
-from tests.settlements import (
+from tests.support.settlements import (
     Gate,
     eventually,
     fetch_events,

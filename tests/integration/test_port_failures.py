@@ -18,9 +18,9 @@ from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus, RecordVersion
 from settlement_store.postgres import PostgresSettlementStore
-from tests.databases import SCHEMA_BY_PACKAGE, execute, lent_database, name_of
-from tests.settlements import CALENDAR, NOW, eventually, opening_of
-from tests.wires import COMMIT, STATEMENT, Fate, wired
+from tests.support.databases import SCHEMA_BY_PACKAGE, execute, lent_database, name_of
+from tests.support.settlements import CALENDAR, NOW, eventually, opening_of
+from tests.support.wires import COMMIT, STATEMENT, Fate, wired
 
 ADAPTERS: dict[str, Callable[[Pool], Any]] = {
     "order_center": PostgresOrderCenter,

@@ -17,7 +17,7 @@ from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import Outcome, ReasonCode
 from settling.balancing import check_balance
 from settling.systems import Systems
-from tests.settlements import (
+from tests.support.settlements import (
     DEADLINE_S,
     Gate,
     SeededOrders,

@@ -24,7 +24,7 @@ from schemas.reasons import ReasonCode
 from schemas.workflows import BatchResult, BatchRun, ScheduledRun
 from settling.systems import Systems
 from starters.daily_schedule import apply_schedule, delete_schedule, fetch_schedule, trigger_schedule
-from tests.settlements import (
+from tests.support.settlements import (
     CALENDAR,
     DEADLINE_S,
     NOW,

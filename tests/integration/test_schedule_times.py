@@ -32,7 +32,7 @@ from schemas.batches import BatchState
 from settling.systems import Systems
 from starters.daily_schedule import apply_schedule, delete_schedule, fetch_schedule
 from starters.migrate import add_search_attributes
-from tests.settlements import DEADLINE_S, eventually, require_clean, seed_orders
+from tests.support.settlements import DEADLINE_S, eventually, require_clean, seed_orders
 from workers.settlement_worker import build_worker
 from workflows.settle_batch import SettleBatchWorkflow
 

@@ -9,7 +9,7 @@ from local_stack.packages import locate_program
 from schemas.batches import BatchProgress
 from schemas.chunks import ChunkState
 from settling.systems import Systems
-from tests.settlements import (
+from tests.support.settlements import (
     Gate,
     eventually,
     held,

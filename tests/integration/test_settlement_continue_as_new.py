@@ -16,7 +16,7 @@ from domain.identifiers import chunk_workflow_id
 from schemas.batches import BatchState
 from schemas.workflows import BatchRun
 from settling.systems import Systems
-from tests.settlements import (
+from tests.support.settlements import (
     fetch_chunk_runs,
     fetch_current_details,
     fetch_events,

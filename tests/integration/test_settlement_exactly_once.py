@@ -15,7 +15,7 @@ from domain.identifiers import chunk_workflow_id
 from runtime.stack_state import StackState
 from schemas.batches import BatchState
 from settling.systems import Systems
-from tests.settlements import (
+from tests.support.settlements import (
     Gate,
     connect,
     eventually,

@@ -19,7 +19,7 @@ from schemas.reasons import ReasonCode
 from schemas.workflows import BatchResult
 from settling.balancing import check_balance
 from settling.systems import Systems
-from tests.settlements import (
+from tests.support.settlements import (
     DEADLINE_S,
     Gate,
     SeededOrders,
@@ -183,7 +183,7 @@ async def test_a_chunk_cancelled_while_it_is_settled_at_once_takes_no_further_st
 ) -> None:
     let_no_timeout_decide(monkeypatch)
     # Of a cancellation the worker learns when it renews the task, most of a timeout later.
-    monkeypatch.setattr("tests.settlements.WORKFLOW_TASK_TIMEOUT", timedelta(seconds=10))
+    monkeypatch.setattr("tests.support.settlements.WORKFLOW_TASK_TIMEOUT", timedelta(seconds=10))
     await seed_orders(systems, CHUNK_SIZE)
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)
     await freeze(systems, opening)

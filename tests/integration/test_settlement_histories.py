@@ -18,7 +18,7 @@ from schemas.batches import OutcomeTotals
 from schemas.chunks import ChunkKey
 from settling import both_steps
 from settling.systems import Systems
-from tests.settlements import (
+from tests.support.settlements import (
     eventually,
     fetch_events,
     freeze,

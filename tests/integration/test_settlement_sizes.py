@@ -11,8 +11,8 @@ from order_center.postgres import PostgresOrderCenter
 from runtime.stack_state import StackState
 from settlement_store.postgres import PostgresSettlementStore
 from settling.systems import Systems
-from tests.databases import cloned_database
-from tests.settlements import opening_of, require_clean, require_settled, running_worker, seed_orders, settle
+from tests.support.databases import cloned_database
+from tests.support.settlements import opening_of, require_clean, require_settled, running_worker, seed_orders, settle
 
 # A pairwise sample: each size relative to the chunk with several chunk sizes and windows, each of those with several
 # others. Chunks of one order stay few: a child workflow costs 50 ms.

@@ -18,8 +18,8 @@ from domain import limits
 from runtime.stack_state import StackState
 from schemas.items import ExceptionItem
 from schemas.reasons import Outcome, ReasonCode
-from tests.databases import cloned_database, name_of
-from tests.plans import executed_nodes, read_row_count
+from tests.support.databases import cloned_database, name_of
+from tests.support.plans import executed_nodes, read_row_count
 
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
 ITEM_COUNT = 200_000

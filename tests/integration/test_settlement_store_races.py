@@ -19,8 +19,8 @@ from schemas.chunks import Chunk, ChunkState
 from schemas.items import ExceptionItem, Item, OfferedOrder
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.postgres import PostgresSettlementStore
-from tests.databases import EMPTY_SETTLEMENT_STORE, cloned_database
-from tests.settlements import CALENDAR
+from tests.support.databases import EMPTY_SETTLEMENT_STORE, cloned_database
+from tests.support.settlements import CALENDAR
 
 ORDER_COUNT = 2_000
 RIVAL_COUNT = 4

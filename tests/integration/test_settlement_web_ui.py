@@ -15,7 +15,7 @@ from domain.identifiers import chunk_workflow_id
 from schemas.batches import BatchState
 from schemas.control import ControlInput
 from settling.systems import Systems
-from tests.settlements import (
+from tests.support.settlements import (
     Gate,
     eventually,
     fetch_current_details,

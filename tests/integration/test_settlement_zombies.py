@@ -24,7 +24,7 @@ from schemas.reasons import ReasonCode
 from settling import both_steps
 from settling.balancing import check_balance
 from settling.systems import Systems
-from tests.settlements import (
+from tests.support.settlements import (
     NOW,
     Gate,
     fetch_events,
@@ -39,7 +39,7 @@ from tests.settlements import (
     running_worker,
     seed_orders,
 )
-from tests.steps import ChunkCase, credit, settle_at_once, validate
+from tests.support.steps import ChunkCase, credit, settle_at_once, validate
 from workflows.batch_client import start_batch_workflow
 
 ACCOUNT_ID = "A0000000000"  # is kept in USD

@@ -17,8 +17,8 @@ from schemas.ledger import CreditRequest
 from settling.balancing import check_balance
 from settling.freezing import freeze_overdue_orders
 from settling.systems import Systems
-from tests.settlements import CALENDAR, freeze, opening_of, seed_orders
-from tests.steps import ChunkCase, credit, settle_at_once, validate
+from tests.support.settlements import CALENDAR, freeze, opening_of, seed_orders
+from tests.support.steps import ChunkCase, credit, settle_at_once, validate
 
 ROOT = Path(__file__).parents[2]
 TABLES = {

@@ -19,7 +19,7 @@ from schemas.batches import BatchOpening, BatchState, UnclosedBatch
 from schemas.workflows import BatchResult
 from settlement_store.port import SettlementStore
 from settling.systems import Systems
-from tests.settlements import (
+from tests.support.settlements import (
     CALENDAR,
     DEADLINE_S,
     Gate,

@@ -10,7 +10,7 @@ from domain.errors import UnansweredError
 from runtime.settings import Settings
 from runtime.stack_state import StackState
 from runtime.temporal import connect_temporal, is_answering
-from tests.settlements import DEADLINE_S, opening_of
+from tests.support.settlements import DEADLINE_S, opening_of
 from workflows.batch_client import start_batch_workflow
 
 

@@ -8,9 +8,9 @@ import pytest
 from runtime.settings import Settings
 from runtime.stack_state import StackState
 from tests.apache_kafka.broker import ApacheKafka
-from tests.databases import DatabaseUrls
-from tests.intakes import no_client_is_left
-from tests.settlements import eventually
+from tests.support.databases import DatabaseUrls
+from tests.support.intakes import no_client_is_left
+from tests.support.settlements import eventually
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from runtime.kafka import create_topics, open_producer
 from runtime.settings import Settings
 from tests.apache_kafka.broker import ApacheKafka
 from tests.apache_kafka.errors import ApacheKafkaError
-from tests.intakes import no_client_is_left
-from tests.settlements import eventually
+from tests.support.intakes import no_client_is_left
+from tests.support.settlements import eventually
 
 RECORD_COUNT = 1_000
 ANSWER_TIMEOUT_MS = 1_000

@@ -8,9 +8,9 @@ from domain import limits
 from runtime.kafka import create_topics
 from runtime.settings import Settings
 from settling.systems import Systems
-from tests.intakes import announce_orders, fetch_dead_letters, fetch_lag, until_final, until_taken_in
-from tests.settle_processes import SettleProcesses
-from tests.settlements import require_clean, seed_orders
+from tests.support.intakes import announce_orders, fetch_dead_letters, fetch_lag, until_final, until_taken_in
+from tests.support.settle_processes import SettleProcesses
+from tests.support.settlements import require_clean, seed_orders
 
 ORDER_COUNT = 100_000
 SEND_SLICE = 5_000

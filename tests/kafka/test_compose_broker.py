@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.apache_kafka.broker import PROPERTIES, format_storage
-from tests.compose import SERVICES
+from tests.support.compose import SERVICES
 
 # Where it is and what it keeps of its listeners and partitions is the business of each.
 SHARED = {

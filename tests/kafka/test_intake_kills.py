@@ -13,10 +13,10 @@ from runtime.kafka import connection_arguments, create_topics
 from runtime.settings import Settings
 from settling.systems import Systems
 from starters.sample_orders import SampleOrder
-from tests.intakes import fetch_dead_letters, until_final, until_taken_in
 from tests.kafka.failing_intake import POINTS
-from tests.settle_processes import SettleProcesses
-from tests.settlements import NOW, eventually, require_clean, seed_orders
+from tests.support.intakes import fetch_dead_letters, until_final, until_taken_in
+from tests.support.settle_processes import SettleProcesses
+from tests.support.settlements import NOW, eventually, require_clean, seed_orders
 
 SEED = 20261125
 ORDER_COUNT = 50_000

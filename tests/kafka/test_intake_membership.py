@@ -18,7 +18,7 @@ from messaging.record_source import RecordSource
 from runtime.kafka import build_intake_consumer, create_topics
 from runtime.settings import Settings
 from settling.systems import Systems
-from tests.intakes import (
+from tests.support.intakes import (
     announce_orders,
     count_items,
     fetch_dead_letters,
@@ -30,8 +30,8 @@ from tests.intakes import (
     until_items,
     until_taken_in,
 )
-from tests.settle_processes import SettleProcesses
-from tests.settlements import CALENDAR, Gate, eventually, held, require_clean, running_worker, seed_orders
+from tests.support.settle_processes import SettleProcesses
+from tests.support.settlements import CALENDAR, Gate, eventually, held, require_clean, running_worker, seed_orders
 
 MAX_POLL_INTERVAL_S = 2
 SESSION_TIMEOUT_S = 6  # the least that Apache Kafka takes

@@ -8,9 +8,9 @@ import pytest
 
 from runtime.kafka import create_topics
 from runtime.settings import Settings
-from tests.intakes import Record, send_records, until_taken_in
-from tests.malformed_records import event
-from tests.settle_processes import SettleProcesses
+from tests.support.intakes import Record, send_records, until_taken_in
+from tests.support.malformed_records import event
+from tests.support.settle_processes import SettleProcesses
 
 BULK_ORDER_COUNT = 1_000
 SINGLE_SHARE = 10  # one order in so many comes alone

@@ -8,7 +8,7 @@ from messaging.decoding import PoisonClass
 from runtime.kafka import connection_arguments, create_topics
 from runtime.settings import Settings
 from settling.systems import Systems
-from tests.intakes import (
+from tests.support.intakes import (
     fetch_dead_letters,
     intake_settings,
     running_intake,
@@ -18,7 +18,7 @@ from tests.intakes import (
     until_final,
     until_taken_in,
 )
-from tests.settlements import require_clean, running_worker, seed_orders
+from tests.support.settlements import require_clean, running_worker, seed_orders
 
 LARGE = b'"' + bytes(range(32, 127)).replace(b'"', b"").replace(b"\\", b"") * 55_000 + b'"'
 

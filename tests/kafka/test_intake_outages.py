@@ -31,7 +31,7 @@ from runtime.stack_state import fetch_stack_state
 from settling.systems import Systems
 from tests.apache_kafka.broker import ApacheKafka
 from tests.conftest import register_search_attributes
-from tests.intakes import (
+from tests.support.intakes import (
     announce_orders,
     count_items,
     fetch_dead_letters,
@@ -47,8 +47,8 @@ from tests.intakes import (
     until_items,
     until_taken_in,
 )
-from tests.settle_processes import SettleProcesses
-from tests.settlements import eventually, require_clean, running_worker, seed_orders
+from tests.support.settle_processes import SettleProcesses
+from tests.support.settlements import eventually, require_clean, running_worker, seed_orders
 
 ORDER_COUNT = 20_000
 BROKER_OUTAGE_S = 10

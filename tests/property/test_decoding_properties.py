@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from messaging.decoding import PoisonError, decode_event, decode_record
 from schemas.items import OfferedOrder
-from tests.malformed_records import GOOD, plan_records
+from tests.support.malformed_records import GOOD, plan_records
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas/json/orders.overdue.v1.json").read_text())
 IS_ALLOWED = jsonschema_rs.validator_for(SCHEMA, validate_formats=True).is_valid

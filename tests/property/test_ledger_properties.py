@@ -16,9 +16,9 @@ from fund_platform.port import FundPlatform
 from fund_platform.postgres import PostgresFundPlatform
 from runtime.stack_state import StackState
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
-from tests.databases import lent_database
 from tests.doubles.fund_platform import MemoryFundPlatform
-from tests.settlements import proof_of
+from tests.support.databases import lent_database
+from tests.support.settlements import proof_of
 
 CONNECTION_COUNT = 8
 CREATED = CreditResultCode.CREATED

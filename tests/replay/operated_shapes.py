@@ -13,7 +13,7 @@ from schemas.orders import FetchedRecord
 from schemas.workflows import BatchResult
 from settlement_store.port import SettlementStore
 from tests.doubles.order_center import MemoryOrderCenter
-from tests.settlements import eventually
+from tests.support.settlements import eventually
 from workers.sweep import sweep
 from workflows.settle_batch import SettleBatchWorkflow
 

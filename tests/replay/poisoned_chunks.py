@@ -21,7 +21,7 @@ from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
-from tests.settlements import replaced
+from tests.support.settlements import replaced
 from workers.settlement_worker import build_worker
 from workflows.settle_chunk import SettleChunkWorkflow
 

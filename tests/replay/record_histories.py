@@ -46,7 +46,7 @@ from tests.replay.operated_shapes import (
     with_low_threshold,
 )
 from tests.replay.poisoned_chunks import CHUNK_SHAPES, settle_chunk
-from tests.settlements import replaced
+from tests.support.settlements import replaced
 from workers.settlement_worker import build_worker
 from workflows.batch_client import start_batch_workflow
 from workflows.settle_batch import SettleBatchWorkflow

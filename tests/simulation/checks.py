@@ -13,8 +13,8 @@ from schemas.order_life import OrderItem
 from schemas.reasons import Outcome
 from settling.auditing import audit
 from settling.balancing import check_balance
-from tests.simulation.orders import Kind, Order
 from tests.simulation.world import World
+from tests.simulation.world_orders import Kind, Order
 from workflows.settle_batch import SettleBatchWorkflow
 
 _FINALLY = {

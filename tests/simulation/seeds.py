@@ -6,10 +6,10 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from tests.databases import cloned_database
 from tests.simulation.servers import temporal_test_server
 from tests.simulation.simulator import SeedReport, simulate
 from tests.simulation.world import Storage, memory_storage, postgres_storage
+from tests.support.databases import cloned_database
 
 # The guards of the last resort are in the database.
 POSTGRES_EVERY = 4

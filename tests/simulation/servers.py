@@ -17,7 +17,7 @@ from local_stack.ports import LOOPBACK
 from local_stack.postgresql import PostgresqlServer
 from local_stack.processes import ServerProcess
 from starters.migrate import add_search_attributes
-from tests.databases import make_templates
+from tests.support.databases import make_templates
 
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 10.0

@@ -25,14 +25,14 @@ from schemas.batches import FINAL_STATES, BatchOpening, BatchSource, BatchState
 from schemas.control import ControlAction, FailureThresholds
 from schemas.orders import OrderRecord, OrderStatus
 from settling import validating
-from tests.settlements import CALENDAR, kafka_opening_of, rerun_opening_of
 from tests.simulation.chance import Chance
 from tests.simulation.checks import find_faults, find_stuck, find_unsettled
 from tests.simulation.fault_layer import FaultLayer, FaultyAttempts
 from tests.simulation.faults import Fault, FaultKind, Place
 from tests.simulation.operators import Operators, plan_acts
-from tests.simulation.orders import CUTOFF_AT, Kind, Order, plan_orders
 from tests.simulation.world import Storage, World
+from tests.simulation.world_orders import CUTOFF_AT, Kind, Order, plan_orders
+from tests.support.settlements import CALENDAR, kafka_opening_of, rerun_opening_of
 from workers.settlement_worker import build_worker
 from workers.sweep import sweep
 from workflows import activity_options

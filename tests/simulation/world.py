@@ -17,15 +17,15 @@ from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import FetchedRecord, OrderRecord, OrderStatus
 from settlement_store.postgres import PostgresSettlementStore
 from settling.systems import Systems
-from tests.databases import SCHEMA_BY_PACKAGE
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
-from tests.settlements import replaced
 from tests.simulation.chance import Chance
 from tests.simulation.fault_layer import Attempt, FaultLayer, current_attempt
 from tests.simulation.model import Credit, Model
-from tests.simulation.orders import CURRENCY, Kind, Order, plan_accounts
+from tests.simulation.world_orders import CURRENCY, Kind, Order, plan_accounts
+from tests.support.databases import SCHEMA_BY_PACKAGE
+from tests.support.settlements import replaced
 
 # The ledger's credits as they are, without the code that Settle reads them with.
 _POSTINGS = "SELECT idempotency_key, account_id, amount_minor, currency FROM postings WHERE account_id NOT LIKE $1"

@@ -15,8 +15,8 @@ from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.doubles.settlement_store.chunks import MemoryChunks
-from tests.settlements import CALENDAR
-from tests.steps import ChunkCase, validate
+from tests.support.settlements import CALENDAR
+from tests.support.steps import ChunkCase, validate
 
 CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
 ENDED_AT = datetime(2026, 11, 1, tzinfo=UTC)

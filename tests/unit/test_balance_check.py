@@ -16,8 +16,8 @@ from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
-from tests.settlements import CALENDAR, replaced
-from tests.steps import ChunkCase, credit, validate
+from tests.support.settlements import CALENDAR, replaced
+from tests.support.steps import ChunkCase, credit, validate
 
 CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
 ENDED_AT = datetime(2026, 11, 1, tzinfo=UTC)

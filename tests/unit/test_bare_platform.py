@@ -20,12 +20,12 @@ from settling.order_life import fetch_order_life
 from settling.systems import Systems
 from tests.doubles.fund_platform.accounts import MemoryAccounts
 from tests.doubles.fund_platform.credits import MemoryCredits
-from tests.doubles.fund_platform.state import FundPlatformState
+from tests.doubles.fund_platform.ledger_state import FundPlatformState
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
-from tests.settlements import CALENDAR
-from tests.settlements import kafka_opening_of as opening_of
-from tests.steps import ChunkCase, credit, turns_of, validate
+from tests.support.settlements import CALENDAR
+from tests.support.settlements import kafka_opening_of as opening_of
+from tests.support.steps import ChunkCase, credit, turns_of, validate
 
 ENDED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 CASE = ChunkCase("b", 0, datetime(2026, 2, 1, tzinfo=UTC))

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from tests.chaos.__main__ import seed_of
-from tests.chaos.orders import plan_orders
+from tests.chaos.announced_orders import plan_orders
 from tests.chaos.schedule import FAULT_COUNT, SERVERS, Kind, Role, plan_faults
 
 ROUND_COUNT = 20

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.chaos.targets import Server, TargetError
-from tests.settlements import eventually
+from tests.support.settlements import eventually
 
 PARENT_AND_CHILD = "trap 'exit 0' TERM; sleep 60 & wait"
 

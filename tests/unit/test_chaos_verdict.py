@@ -9,7 +9,7 @@ import pytest
 from domain.identifiers import credit_key
 from schemas.events import SettlementResult
 from schemas.reasons import Outcome
-from tests.chaos.orders import Credit, Orders, plan_orders
+from tests.chaos.announced_orders import Credit, Orders, plan_orders
 from tests.chaos.verdict import Found, Life, Verdict, judge
 
 ORDER_COUNT = 100

@@ -10,7 +10,7 @@ from runtime.settings import Settings
 from schemas.batches import BatchState, ControlTotals
 from schemas.control import BatchControl
 from schemas.workflows import BatchRunPlan, BatchRunState, ChunkResult, ChunkRun
-from tests.settlements import opening_of
+from tests.support.settlements import opening_of
 from workflows.chunk_window import ChunkWindow
 from workflows.operator_control import OperatorControl
 

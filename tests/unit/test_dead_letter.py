@@ -11,7 +11,7 @@ from domain import limits
 from messaging.dead_letter import DeadLetterTopic, dead_letter_of
 from messaging.dead_letter_reading import send_again
 from messaging.decoding import Poison, PoisonClass, decode_record
-from tests.malformed_records import event
+from tests.support.malformed_records import event
 
 EMPTY_HEADERS = [("", b"")] * 500_000
 

@@ -8,7 +8,7 @@ import pytest
 from domain import limits
 from messaging.dead_letter import header_values
 from messaging.decoding import PoisonClass, conflict_of, decode_record, poisons_of
-from tests.malformed_records import GOOD, Sent, event, plan_records
+from tests.support.malformed_records import GOOD, Sent, event, plan_records
 
 RECORDS = plan_records()
 

@@ -7,8 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests import event_schemas
-from tests.event_schemas import COMMAND, DIRECTORY, Contract, Direction, Schema, contracts, incompatibilities, text_of
+from tests.support import event_schemas
+from tests.support.event_schemas import (
+    COMMAND,
+    DIRECTORY,
+    Contract,
+    Direction,
+    Schema,
+    contracts,
+    incompatibilities,
+    text_of,
+)
 
 INPUT, OUTPUT = Direction.INPUT, Direction.OUTPUT
 BASE: Schema = {

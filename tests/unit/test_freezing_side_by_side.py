@@ -18,7 +18,7 @@ from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
-from tests.settlements import CALENDAR, Port, owner_of, replaced
+from tests.support.settlements import CALENDAR, Port, owner_of, replaced
 
 CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
 ORDER_COUNT = 50

@@ -10,7 +10,7 @@ from aiokafka.record import memory_records
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 
 from messaging.header_names import read_any_header_name
-from tests.raw_batches import BAD_HEADER, LZ4, UNCOMPRESSED, batch_with_bad_header_names
+from tests.support.raw_batches import BAD_HEADER, LZ4, UNCOMPRESSED, batch_with_bad_header_names
 
 VALUES = [b"0", b"1", b"2"]
 # The second where the client was installed without its extension, or AIOKAFKA_NO_EXTENSIONS is set.

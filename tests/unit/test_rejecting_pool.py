@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from bench.incident.rejecting_pool import RejectedError, RejectingPool
-from tests.settlements import eventually
+from tests.support.settlements import eventually
 
 THREAD_COUNT = 3
 QUEUE_SIZE = 4

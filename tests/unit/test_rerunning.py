@@ -15,7 +15,7 @@ from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
-from tests.settlements import CALENDAR, kafka_opening_of, rerun_opening_of
+from tests.support.settlements import CALENDAR, kafka_opening_of, rerun_opening_of
 
 ENDED_AT = datetime(2020, 1, 1, tzinfo=UTC)
 ORDER_IDS = [f"order-{number:02d}" for number in range(32)]

@@ -11,8 +11,8 @@ What it does not hold of the contract:
 
 from tests.doubles.fund_platform.accounts import MemoryAccounts
 from tests.doubles.fund_platform.credits import MemoryCredits
+from tests.doubles.fund_platform.ledger_state import FundPlatformState
 from tests.doubles.fund_platform.proof import MemoryLedgerProof
-from tests.doubles.fund_platform.state import FundPlatformState
 
 
 class MemoryFundPlatform:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from domain.errors import AccountNotFoundError
 from fund_platform.port.accounts import check_account_openings
 from schemas.ledger import Account, AccountOpening
-from tests.doubles.fund_platform.state import FundPlatformState
+from tests.doubles.fund_platform.ledger_state import FundPlatformState
 
 
 class MemoryAccounts:

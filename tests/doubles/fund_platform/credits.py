@@ -10,7 +10,7 @@ from fund_platform.port.accounts import FUNDING_ACCOUNT_PREFIX
 from fund_platform.port.credits import check_credit_requests
 from schemas.batches import ControlTotals
 from schemas.ledger import CreditRequest, CreditResultCode, LedgerCredit
-from tests.doubles.fund_platform.state import FundPlatformState, JournalEntry, Posting, StoredAnswer
+from tests.doubles.fund_platform.ledger_state import FundPlatformState, JournalEntry, Posting, StoredAnswer
 
 
 class MemoryCredits:

@@ -8,7 +8,7 @@ from fund_platform.port.accounts import FUNDING_ACCOUNT_PREFIX
 from schemas.audit import Break
 from schemas.ledger import CreditResultCode, LedgerCredit
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
-from tests.doubles.fund_platform.state import FundPlatformState, Posting
+from tests.doubles.fund_platform.ledger_state import FundPlatformState, Posting
 
 
 class MemoryLedgerProof:

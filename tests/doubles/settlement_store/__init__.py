@@ -20,10 +20,10 @@ from tests.doubles.settlement_store.caps import MemoryCreditBuckets
 from tests.doubles.settlement_store.chunks import MemoryChunks
 from tests.doubles.settlement_store.control import MemoryControl
 from tests.doubles.settlement_store.filling import MemoryFilling
-from tests.doubles.settlement_store.orders import MemoryOrders
+from tests.doubles.settlement_store.order_reads import MemoryOrders
 from tests.doubles.settlement_store.outbox import MemoryOutbox
 from tests.doubles.settlement_store.pruning import MemoryPruning
-from tests.doubles.settlement_store.state import StoreState
+from tests.doubles.settlement_store.store_state import StoreState
 
 
 class MemorySettlementStore:

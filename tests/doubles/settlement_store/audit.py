@@ -1,7 +1,7 @@
 """What the audit reads, in memory. What the methods guarantee stands in `settlement_store.port.audit`."""
 
 from schemas.audit import Break, LatestItem, OfferCounts
-from tests.doubles.settlement_store.state import StoreState
+from tests.doubles.settlement_store.store_state import StoreState
 
 
 class MemoryAuditReads:

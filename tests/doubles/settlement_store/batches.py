@@ -10,7 +10,7 @@ from schemas.audit import PENDING
 from schemas.batches import FINAL_STATES, Batch, BatchPlan, BatchProgress, BatchState, ControlTotals, UnclosedBatch
 from schemas.chunks import ChunkState
 from schemas.reasons import Outcome
-from tests.doubles.settlement_store.state import StoreState, now
+from tests.doubles.settlement_store.store_state import StoreState, now
 
 
 class MemoryBatches:

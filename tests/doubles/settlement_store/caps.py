@@ -4,7 +4,7 @@ import time
 
 from domain.credit_turns import plan_turn
 from schemas.credit_turns import CreditBucket, CreditTurn
-from tests.doubles.settlement_store.state import StoreState
+from tests.doubles.settlement_store.store_state import StoreState
 
 _INSTALLATION_ID = ""
 

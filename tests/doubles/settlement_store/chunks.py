@@ -12,7 +12,7 @@ from schemas.items import ExceptionItem, Item, ItemGroup
 from schemas.outbox import OutboxRow
 from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
 from settlement_store.port.chunks import check_exceptions
-from tests.doubles.settlement_store.state import Contents, StoreState, now
+from tests.doubles.settlement_store.store_state import Contents, StoreState, now
 
 _ALL_BUCKETS = frozenset(range(RESULT_BUCKET_COUNT))
 

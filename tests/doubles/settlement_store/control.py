@@ -4,7 +4,7 @@ from domain import limits
 from domain.batch_control import plan_control
 from schemas.batches import BatchState
 from schemas.control import BatchControl, ControlRequest, StoredControlAction
-from tests.doubles.settlement_store.state import StoreState, now
+from tests.doubles.settlement_store.store_state import StoreState, now
 
 
 class MemoryControl:

@@ -12,7 +12,7 @@ from schemas.chunks import Chunk, ChunkState
 from schemas.items import ExceptionItem, Item, OfferedOrder, RerunItem, StoredException
 from schemas.order_life import ConflictingOffer
 from settlement_store.port.filling import batch_pruned, check_offers, is_opened_as
-from tests.doubles.settlement_store.state import Claim, Contents, StoreState, now
+from tests.doubles.settlement_store.store_state import Claim, Contents, StoreState, now
 
 
 class MemoryFilling:

@@ -8,7 +8,7 @@ from domain.identifiers import result_bucket
 from domain.relay_shares import plan_buckets
 from schemas.chunks import ChunkState
 from schemas.outbox import OutboxRow, StoredOutcome
-from tests.doubles.settlement_store.state import StoreState
+from tests.doubles.settlement_store.store_state import StoreState
 
 
 class MemoryOutbox:

@@ -11,7 +11,7 @@ from domain.errors import InvariantViolationError
 from schemas.batches import FINAL_STATES, Batch, BatchReport, BatchState, RetiredBatch
 from schemas.reasons import Outcome
 from settlement_store.port.pruning import check_report
-from tests.doubles.settlement_store.state import StoreState
+from tests.doubles.settlement_store.store_state import StoreState
 
 _PRUNABLE = (BatchState.CLOSED, BatchState.ABORTED)
 

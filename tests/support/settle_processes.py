@@ -14,7 +14,7 @@ from typing import Self
 
 import psutil
 
-from tests.settlements import eventually
+from tests.support.settlements import eventually
 
 SETTLE = str(Path(sys.executable).with_name("settle"))
 EXIT_TIMEOUT_S = 180  # against hanging alone
@@ -49,7 +49,7 @@ class SettleProcesses:
 
     def start_failing_worker(self, name: str, method: str, moment: str) -> None:
         """Start a worker that kills itself before or after its first call of a method of the settlement store."""
-        self._start(name, [sys.executable, "-m", "tests.failing_worker", method, moment])
+        self._start(name, [sys.executable, "-m", "tests.support.failing_worker", method, moment])
 
     def start_failing_intake(self, instance: str, point: str, count: int, end: signal.Signals = signal.SIGKILL) -> None:
         """Start a member of the intake's group that kills (or stops) itself the count-th time that it is at a point."""

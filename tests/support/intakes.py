@@ -20,7 +20,7 @@ from schemas.batches import FINAL_STATES, Batch
 from schemas.orders import OrderRecord
 from settlement_store.port import SettlementStore
 from settling.systems import Systems
-from tests.settlements import DEADLINE_S, NOW, eventually
+from tests.support.settlements import DEADLINE_S, NOW, eventually
 from workers.intake import serve_intake
 
 Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]

@@ -15,7 +15,7 @@ from runtime.kafka import open_producer
 from runtime.settings import Settings
 from schemas.events import SettlementResult
 from settlement_store.port.outbox import Outbox
-from tests.settlements import DEADLINE_S, eventually
+from tests.support.settlements import DEADLINE_S, eventually
 
 POLL_TIMEOUT_MS = 200
 

@@ -19,7 +19,7 @@ from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import held, rejected, settle
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.doubles.settlement_store import outbox as memory_outbox
-from tests.settlements import DEADLINE_S, eventually, replaced
+from tests.support.settlements import DEADLINE_S, eventually, replaced
 
 ORDER_IDS = [f"O{n}" for n in range(20)]
 Send = Callable[[str], Awaitable[None]]

@@ -17,7 +17,7 @@ from runtime.settings import Settings
 from schemas.reasons import Outcome
 from settling.systems import Systems
 from starters.sample_orders import SampleOrder, plan_sample_orders
-from tests.settlements import NOW, load_orders
+from tests.support.settlements import NOW, load_orders
 
 BAD_RATE = 0.05
 TWICE_RATE = 0.03

@@ -1,6 +1,6 @@
 """`settle worker` that kills itself right before or right after a call of the settlement store commits.
 
-python -m tests.failing_worker METHOD before|after
+python -m tests.support.failing_worker METHOD before|after
 """
 
 import os

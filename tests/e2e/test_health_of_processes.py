@@ -11,9 +11,9 @@ from urllib.request import urlopen
 import pytest
 
 from runtime.stack_state import StackState
-from tests.databases import execute
 from tests.e2e.conftest import COMMAND_TIMEOUT_S, Commands
-from tests.settlements import eventually
+from tests.support.databases import execute
+from tests.support.settlements import eventually
 
 
 def free_port() -> int:

@@ -17,7 +17,7 @@ from schemas.reasons import Outcome, ReasonCode
 from settling.systems import Systems
 from tests.contract.settlement_batches import rejected
 from tests.contract.settlement_batches import settle as settle_chunk
-from tests.results_topic import (
+from tests.support.results_topic import (
     Told,
     deliver,
     is_delivered,
@@ -26,7 +26,7 @@ from tests.results_topic import (
     read_told,
     relaying,
 )
-from tests.settlements import (
+from tests.support.settlements import (
     Gate,
     eventually,
     held,

@@ -181,7 +181,7 @@ def let_no_timeout_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     for options in (AT_ONCE, CHUNK_ACTIVITY, BATCH_ACTIVITY):
         for name in {"schedule_to_start_timeout", "start_to_close_timeout", "heartbeat_timeout"} & set(options):
             monkeypatch.setitem(options, name, max(PATIENCE, options[name]))  # type: ignore[literal-required]
-    for module in ("workflows.chunk_runs", "workflows.batch_client", "tests.settlements"):
+    for module in ("workflows.chunk_runs", "workflows.batch_client", "tests.support.settlements"):
         monkeypatch.setattr(f"{module}.WORKFLOW_TASK_TIMEOUT", TASK_PATIENCE)
 
 

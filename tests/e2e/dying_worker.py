@@ -1,6 +1,6 @@
 """`settle worker` that kills itself (SIGKILL), the second time that it is at a point.
 
-python -m tests.e2e.failing_worker before-request | after-effect
+python -m tests.e2e.dying_worker before-request | after-effect
 """
 
 import os

@@ -13,8 +13,8 @@ from settlement_store.port import SettlementStore
 from tests.apache_kafka.broker import ApacheKafka
 from tests.contract.settlement_batches import settle
 from tests.doubles.settlement_store import MemorySettlementStore
-from tests.results_topic import is_delivered, outcomes_of, read_told, relaying
-from tests.settlements import eventually, replaced
+from tests.support.results_topic import is_delivered, outcomes_of, read_told, relaying
+from tests.support.settlements import eventually, replaced
 
 BATCH_COUNT = 30
 ORDER_COUNT = 100  # of a batch

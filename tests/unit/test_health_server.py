@@ -13,7 +13,7 @@ from aiohttp import ClientSession
 
 from domain import limits
 from domain.errors import UnavailableError
-from tests.settlements import eventually
+from tests.support.settlements import eventually
 from workers.health import Checks, serving_health
 
 

@@ -4,7 +4,7 @@ from domain import limits
 from schemas.batches import Batch
 from schemas.items import Item
 from schemas.order_life import ConflictingOffer, OrderItem
-from tests.doubles.settlement_store.state import Contents, StoreState
+from tests.doubles.settlement_store.store_state import Contents, StoreState
 
 
 class MemoryOrders:

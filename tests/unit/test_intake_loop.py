@@ -25,9 +25,9 @@ from schemas.items import OfferedOrder
 from settling.intake_filling import BatchFilling, FillingSettings
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.doubles.settlement_store.filling import MemoryFilling
-from tests.doubles.settlement_store.state import StoreState
-from tests.malformed_records import GOOD
-from tests.settlements import replaced
+from tests.doubles.settlement_store.store_state import StoreState
+from tests.support.malformed_records import GOOD
+from tests.support.settlements import replaced
 
 PRESSURE = PressureSettings(high_water=100, low_water=50, batch_stuck_s=60)
 FILLING = FillingSettings(

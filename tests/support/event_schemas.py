@@ -1,6 +1,6 @@
 """The JSON Schemas of the events, as the models give them, and whether a change of one breaks the contract.
 
-Write them anew, after a compatible change of `schemas/events.py`, with: .venv/bin/python -m tests.event_schemas
+Write them anew, after a compatible change of `schemas/events.py`, with: .venv/bin/python -m tests.support.event_schemas
 """
 
 import json
@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 
 from schemas.events import BulkEvent, OverdueEvent, SettlementResult
 
-DIRECTORY = Path(__file__).parents[1] / "schemas" / "json"
-COMMAND = ".venv/bin/python -m tests.event_schemas"
+DIRECTORY = Path(__file__).parents[2] / "schemas" / "json"
+COMMAND = ".venv/bin/python -m tests.support.event_schemas"
 
 Schema = dict[str, Any]
 

@@ -17,7 +17,7 @@ from runtime.settings import Settings
 from schemas.batches import Batch, BatchSource
 from schemas.orders import OrderRecord
 from settling.systems import Systems
-from tests.intakes import (
+from tests.support.intakes import (
     announce_orders,
     commit,
     count_items,
@@ -30,9 +30,9 @@ from tests.intakes import (
     until_final,
     until_taken_in,
 )
-from tests.malformed_records import plan_records
-from tests.raw_batches import BAD_HEADER, LZ4, batch_with_bad_header_names
-from tests.settlements import NOW, load_orders, require_clean, running_worker, seed_orders
+from tests.support.malformed_records import plan_records
+from tests.support.raw_batches import BAD_HEADER, LZ4, batch_with_bad_header_names
+from tests.support.settlements import NOW, load_orders, require_clean, running_worker, seed_orders
 
 
 async def take_in(client: Client, systems: Systems, settings: Settings) -> list[Batch]:

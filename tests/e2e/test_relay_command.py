@@ -15,8 +15,8 @@ from runtime.settings import Settings
 from settlement_store.postgres import PostgresSettlementStore
 from tests.contract.settlement_batches import rejected, settle
 from tests.e2e.conftest import Commands
-from tests.results_topic import is_delivered, kept_by_reader, outcomes_of, read_told
-from tests.settlements import eventually
+from tests.support.results_topic import is_delivered, kept_by_reader, outcomes_of, read_told
+from tests.support.settlements import eventually
 
 ORDER_IDS = [f"O-{n:03d}" for n in range(100)]
 

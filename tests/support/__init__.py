@@ -1,0 +1,1 @@
+"""What tests of several folders share: seeded orders, databases, servers between, processes, waits."""
