@@ -46,7 +46,7 @@ class Commands:
 
     def ok(self, *arguments: str) -> str:
         finished = self.run(*arguments)
-        assert finished.returncode == 0, finished.stderr
+        assert finished.returncode == 0, finished.stdout + finished.stderr
         return finished.stdout
 
     def worker(self) -> AbstractContextManager["subprocess.Popen[bytes]"]:

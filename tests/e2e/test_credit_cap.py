@@ -95,7 +95,7 @@ def reached_per_s(seen: list[tuple[float, int]]) -> float:
 
 def run(commands: Commands, *options: str) -> str:
     """Settle all orders as one batch; its id."""
-    batch_id = f"capped-{commands.directory.name}"
+    batch_id = f"capped-{os.getpid()}-{commands.directory.name}"
     commands.ok("run", "--batch-id", batch_id, "--chunk-size", str(CHUNK_SIZE), "--wait", *options)
     report = json.loads(commands.ok("report", batch_id, "--json"))
     assert (report["state"], report["settled"]["order_count"]) == ("closed", ORDER_COUNT)
@@ -121,7 +121,7 @@ async def test_the_installations_cap_holds_and_is_used_with_any_number_of_worker
 
 @pytest.mark.parametrize("point", ["before-request", "after-effect"])
 def test_a_batchs_own_cap_holds_when_a_worker_dies_around_a_request(point: str, counted: Commands) -> None:
-    batch_id = f"capped-{counted.directory.name}"
+    batch_id = f"capped-{os.getpid()}-{counted.directory.name}"
     cap = ("--credits-per-s", str(CREDITS_PER_S))
     counted.ok("run", "--batch-id", batch_id, "--chunk-size", str(CHUNK_SIZE), *cap)
     with (

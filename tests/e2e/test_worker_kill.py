@@ -1,6 +1,7 @@
 """A worker killed with SIGKILL while it has work in flight."""
 
 import json
+import os
 from pathlib import Path
 
 import psycopg
@@ -39,7 +40,7 @@ async def test_a_worker_killed_with_work_in_flight_costs_no_order_and_pays_none_
     for name, value in commands.environment.items():
         monkeypatch.setenv(name, value)
     settings = load_settings().model_copy(update={"chunk_size": CHUNK_SIZE})
-    run = await settle_one_batch(settings, tmp_path / "logs", batch_id=f"kill-{tmp_path.name}", kill=True)
+    run = await settle_one_batch(settings, tmp_path / "logs", batch_id=f"kill-{os.getpid()}-{tmp_path.name}", kill=True)
 
     assert run.kill
     assert run.kill.at_fraction >= KILL_AT_FRACTION
@@ -62,7 +63,7 @@ async def test_the_replacement_of_the_only_worker_goes_on(
     for name, value in commands.environment.items():
         monkeypatch.setenv(name, value)
     settings = load_settings().model_copy(update={"chunk_size": CHUNK_SIZE})
-    batch_id = f"replaced-{tmp_path.name}"
+    batch_id = f"replaced-{os.getpid()}-{tmp_path.name}"
     replaced_s = await replace_only_worker(settings, tmp_path / "logs", batch_id=batch_id)
 
     assert replaced_s < DEADLINE_S

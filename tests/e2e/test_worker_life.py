@@ -54,7 +54,7 @@ def held_by(commands: Commands) -> Path:
 
 async def begin(commands: Commands) -> str:
     """Start a batch of one chunk; the chunk's workflow."""
-    batch_id = f"b-{commands.directory.name}"
+    batch_id = f"b-{os.getpid()}-{commands.directory.name}"
     commands.ok("sample", "orders.csv", "--orders", str(ORDER_COUNT), "--bad-rate", "0")
     commands.ok("import", "orders.csv")
     commands.ok("run", "--batch-id", batch_id)
@@ -86,7 +86,7 @@ async def says(commands: Commands, log_name: str, text: str) -> bool:
 
 async def require_all_settled(client: Client, commands: Commands, chunk_id: str) -> list[HistoryEvent]:
     """Require that the batch ends with all orders settled; the history of its chunk."""
-    await asyncio.to_thread(commands.ok, "run", "--batch-id", f"b-{commands.directory.name}", "--wait")
+    await asyncio.to_thread(commands.ok, "run", "--batch-id", f"b-{os.getpid()}-{commands.directory.name}", "--wait")
     audit = json.loads(commands.ok("audit", "--json"))
     assert (audit["ok"], audit["settled"]["order_count"]) == (True, ORDER_COUNT)
     return await fetch_events(client, chunk_id)
