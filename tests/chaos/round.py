@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from settlement_store.port import SettlementStore
 from tests.chaos.announced_orders import Orders, announce_over_time, load, plan_orders
 from tests.chaos.in_flight import AWAY, WHAT, InFlight
 from tests.chaos.installation import Installation, running_installation, start_all
-from tests.chaos.schedule import plan_faults
+from tests.chaos.schedule import PROCESSES, Role, plan_faults
 from tests.chaos.strikes import Strike, Strikes
 from tests.chaos.verdict import find, judge
 
@@ -89,7 +90,11 @@ async def _run(
         struck = striking.result()
         closing = await _await_closing(store, in_flight, len(orders.sample))
         round_s = strikes.now_s()
-    problems = [*closing.problems, *strikes.problems, *await _stop_all(installation), *_hit_problems(struck)]
+    # An intake that stood still may take in again what it had in hand, after all seemed to be done.
+    stopped = await _stop(installation, PROCESSES[Role.INTAKE])
+    drained = await _await_closing(store, in_flight, len(orders.sample))
+    stopped += await _stop(installation, (*PROCESSES[Role.WORKER], *PROCESSES[Role.RELAY]))
+    problems = [*closing.problems, *drained.problems, *strikes.problems, *stopped, *_hit_problems(struck)]
     found = await find(installation)
     verdict = judge(orders, found)
     return Round(
@@ -103,7 +108,7 @@ async def _run(
         lost=verdict.lost,
         double_credits=verdict.double_credits,
         unbalanced=verdict.unbalanced,
-        stuck=closing.stuck,
+        stuck=closing.stuck + drained.stuck,
         problems=[*problems, *verdict.problems],
         strikes=[_describe(strike) for strike in struck],
     )
@@ -142,9 +147,9 @@ async def _count_unclosed(store: SettlementStore) -> int:
     return sum(batch.state not in FINAL_STATES for batch in batches)
 
 
-async def _stop_all(installation: Installation) -> list[str]:
-    """Stop Settle's processes in good order; a sentence for each that did not."""
-    stopping = [asyncio.to_thread(process.stop) for process in installation.processes.values()]
+async def _stop(installation: Installation, names: Iterable[str]) -> list[str]:
+    """Stop some of Settle's processes in good order; a sentence for each that did not."""
+    stopping = [asyncio.to_thread(installation.processes[name].stop) for name in names]
     stopped = await asyncio.gather(*stopping, return_exceptions=True)
     return [str(each) for each in stopped if each is not None]
 
