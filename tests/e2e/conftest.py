@@ -31,18 +31,7 @@ class Commands:
 
     def run(self, *arguments: str, **environment: str) -> Finished:
         told = os.environ | self.environment | environment
-        if self.is_patient:
-            return run_settle(arguments, told, self.directory, COMMAND_TIMEOUT_S)
-        return subprocess.run(
-            [SETTLE, *arguments],
-            env=told,
-            cwd=self.directory,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_TIMEOUT_S,
-            check=False,
-        )
+        return run_settle(arguments, told, self.directory, COMMAND_TIMEOUT_S, is_patient=self.is_patient)
 
     def ok(self, *arguments: str) -> str:
         finished = self.run(*arguments)

@@ -1,30 +1,40 @@
 """`settle` in a process of its own that is forked from one that has imported it: most commands run shorter than that.
 
-What it does is that of `settle` as it is installed, with the patience of `tests.e2e.patient_settle`.
+What it does is that of `settle` as it is installed.
 """
 
 import multiprocessing
 import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from starters.cli import COMMANDS, main
+from tests.e2e.patient_settle import be_patient
+
 _WRITE = os.O_WRONLY | os.O_CREAT
-# Not imported here: its patience is for the commands alone.
-_PRELOADED = "tests.e2e.preloaded_settle"
 _forkserver = multiprocessing.get_context("forkserver")
-_forkserver.set_forkserver_preload([_PRELOADED])
+_forkserver.set_forkserver_preload([__name__, *{f"starters.{place.partition('.')[0]}" for place in COMMANDS.values()}])
 
 
 def run_settle(
-    arguments: Sequence[str], environment: Mapping[str, str], directory: Path, timeout_s: float
+    arguments: Sequence[str], environment: Mapping[str, str], directory: Path, timeout_s: float, *, is_patient: bool
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, as `subprocess.run` does without a shell; it has no standard input."""
+    """Run a command to its end, as `subprocess.run` does without a shell; it has no standard input.
+
+    Args:
+        arguments: what follows `settle`.
+        environment: all of it.
+        directory: where it runs.
+        timeout_s: after so long it is killed, and `subprocess.TimeoutExpired` raised.
+        is_patient: whether it waits for servers for as long as a busy machine takes.
+    """
     with TemporaryDirectory() as outputs:
         stdout, stderr = Path(outputs, "stdout"), Path(outputs, "stderr")
-        process = _forkserver.Process(target=_be_settle, args=(arguments, environment, directory, stdout, stderr))
+        command = (is_patient, arguments, environment, directory, stdout, stderr)
+        process = _forkserver.Process(target=_be_settle, args=command)
         process.start()
         process.join(timeout_s)
         if process.exitcode is None:
@@ -35,11 +45,19 @@ def run_settle(
 
 
 def _be_settle(
-    arguments: Sequence[str], environment: Mapping[str, str], directory: Path, stdout: Path, stderr: Path
+    is_patient: bool,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    directory: Path,
+    stdout: Path,
+    stderr: Path,
 ) -> None:
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(directory)
     for number, file, flags in ((0, Path(os.devnull), os.O_RDONLY), (1, stdout, _WRITE), (2, stderr, _WRITE)):
         os.dup2(os.open(file, flags), number)
-    import_module(_PRELOADED).be_settle(arguments)
+    sys.argv = ["settle", *arguments]
+    if is_patient:
+        be_patient()
+    main()
