@@ -17,7 +17,7 @@ class OrderStatus(StrEnum):
 
 
 class OrderRecord(NamedTuple):
-    """A transaction record to load into the Order Center; amounts in minor units of `currency`."""
+    """A record to load into the Order Center; amounts in minor units of `currency`."""
 
     order_id: str
     account_id: str

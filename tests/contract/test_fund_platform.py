@@ -80,7 +80,7 @@ async def test_an_opened_account_is_open_and_empty(fund_platform: FundPlatform) 
     assert await fund_platform.accounts.fetch_account("eve") == expected
 
 
-async def test_opening_an_account_again_changes_neither_its_balance_nor_its_currency_nor_its_state(
+async def test_opening_an_account_again_changes_nothing_of_it(
     fund_platform: FundPlatform,
 ) -> None:
     await post(fund_platform, request_of("k"))
@@ -177,7 +177,7 @@ async def test_a_credited_key_with_another_payload_is_a_conflict_and_credits_not
     assert await fetch_balances(fund_platform) == {"alice": 100, "bob": 0, "eve": 0}
 
 
-async def test_a_refusal_stays_answered_under_its_claim_number_even_after_the_account_is_reopened(
+async def test_a_refusal_stays_under_its_claim_number_though_the_account_is_reopened(
     fund_platform: FundPlatform,
 ) -> None:
     await fund_platform.accounts.close_account("alice")
@@ -207,7 +207,7 @@ async def test_a_lower_claim_number_than_a_refused_one_is_superseded_and_creates
     assert (await fetch_balances(fund_platform))["alice"] == 0
 
 
-async def test_a_higher_claim_number_than_a_refused_one_is_judged_anew_with_its_own_payload(
+async def test_a_claim_number_above_a_refused_one_is_judged_anew_with_its_payload(
     fund_platform: FundPlatform,
 ) -> None:
     await fund_platform.accounts.close_account("alice")
@@ -238,7 +238,7 @@ async def test_old_and_new_requests_in_one_call_are_each_answered_by_their_own_r
     assert await fetch_balances(fund_platform) == {"alice": 200, "bob": 100, "eve": 0}
 
 
-async def test_a_withdrawn_credit_is_refused_for_good_under_its_claim_number_and_judged_anew_under_a_higher_one(
+async def test_a_withdrawn_credit_is_refused_until_a_higher_claim_number(
     fund_platform: FundPlatform,
 ) -> None:
     for _ in range(2):

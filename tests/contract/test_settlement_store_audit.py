@@ -24,9 +24,7 @@ async def test_an_order_whose_item_is_gone_is_told_as_missing_and_no_item_is_tol
 
 
 @not_in_memory("in memory everything is told from the items, so nothing can contradict them")
-async def test_what_contradicts_the_items_is_a_break_and_no_kind_has_more_of_them_than_the_bound(
-    store: SettlementStore, store_pool: Pool
-) -> None:
+async def test_what_contradicts_the_items_is_a_break_bounded_by_kind(store: SettlementStore, store_pool: Pool) -> None:
     await settle(store, ORDER_IDS, "B1")
     assert await store.audit.fetch_store_breaks(2) == []
     await store_pool.execute("DELETE FROM claims")

@@ -49,7 +49,7 @@ class TestChunks:
         with pytest.raises(ChunkUnfinishedError):
             await store.chunks.fetch_chunk_totals("B1", 0)
 
-    async def test_validation_fails_and_holds_what_it_cannot_judge_and_only_the_failed_come_in_again(
+    async def test_what_validation_cannot_judge_is_failed_or_held_and_only_failed_come_again(
         self, store: SettlementStore
     ) -> None:
         await run_batch(store, orders_of(*ORDER_IDS))

@@ -84,7 +84,7 @@ class TestOpening:
             await store.filling.open_batch(opening_of(**changes))
         assert await store.batches.fetch_batch("B1") == batch
 
-    async def test_more_unclosed_batches_than_the_bound_are_not_opened_and_the_oldest_are_named(
+    async def test_over_the_bound_of_unclosed_batches_none_is_opened_and_the_oldest_are_named(
         self, store: SettlementStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(limits, "UNCLOSED_BATCH_COUNT_MAX", 2)

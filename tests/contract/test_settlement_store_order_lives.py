@@ -80,7 +80,7 @@ async def test_an_item_is_pending_until_its_own_chunk_is_closed(store: Settlemen
     assert (pending.outcome, pending.chunk_index, pending.stored_at) == ("pending", 1, None)
 
 
-async def test_all_lives_of_an_order_are_told_oldest_first_with_the_unknown_that_the_last_one_inherits(
+async def test_an_orders_lives_are_told_oldest_first_with_the_unknown_it_inherits(
     store: SettlementStore,
 ) -> None:
     await settle(store, ["O0", "O1"], "B0", [rejected(1)])

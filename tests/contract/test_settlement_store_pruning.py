@@ -130,7 +130,7 @@ async def test_what_is_known_of_orders_and_batches_is_the_same_after_any_step(
     assert await store.audit.fetch_store_breaks(10) == []
 
 
-async def test_a_pruned_order_is_a_duplicate_or_an_answered_conflict_and_a_rejected_one_comes_in_again(
+async def test_a_pruned_order_is_a_duplicate_or_conflict_and_a_rejected_one_comes_again(
     store: SettlementStore,
 ) -> None:
     await settle_in_chunks(store)

@@ -102,9 +102,7 @@ class TestBacklog:
         counts.append(await store.batches.fetch_backlog_order_count(HOUR_S))
         assert counts == [7, 6, 4, 4, 2, 0]
 
-    async def test_a_batch_that_stores_nothing_any_more_stops_counting_and_counts_again_when_it_does(
-        self, store: SettlementStore
-    ) -> None:
+    async def test_a_batch_counts_as_backlog_only_while_it_stores_something(self, store: SettlementStore) -> None:
         async def is_stuck() -> bool:
             return await store.batches.fetch_backlog_order_count(STUCK_S) == 0
 

@@ -41,7 +41,7 @@ def test_a_run_settles_what_the_sample_must_give_and_the_commands_agree_on_it(co
     assert len(json.loads(commands.ok("batches", "--json"))["batches"]) == 1
 
 
-def test_rejected_orders_alone_are_no_bad_outcome_and_a_closed_account_takes_no_credit(commands: Commands) -> None:
+def test_rejected_alone_is_no_bad_outcome_and_a_closed_account_takes_no_credit(commands: Commands) -> None:
     import_sample(commands)
     with psycopg.connect(commands.database_url) as connection:
         row = connection.execute("SELECT account_id FROM order_center.orders WHERE status = 'completed'").fetchone()

@@ -91,7 +91,7 @@ def test_nothing_that_is_said_changes_and_orders_are_not_settled_again(old: Comm
     assert (audit["ok"], audit["orders"], audit["ledger"]) == (True, ORDER_COUNT, before["audit"]["ledger"])
 
 
-def test_a_prune_that_is_killed_in_a_step_loses_nothing_and_is_finished_by_the_next_one(old: Commands) -> None:
+def test_a_prune_killed_in_a_step_loses_nothing_and_is_finished_by_the_next(old: Commands) -> None:
     before = said_of(old)
     with psycopg.connect(old.database_url) as connection:
         # The second batch's row is locked: its first step waits, the first batch is pruned by then.

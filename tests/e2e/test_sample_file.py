@@ -131,7 +131,7 @@ def test_the_expectation_is_what_the_file_itself_gives(sample: Path, reason_of: 
     }
 
 
-def test_a_hundred_thousand_orders_have_two_thousand_bad_ones_spread_over_every_reason_a_file_can_give(
+def test_of_100000_orders_2000_are_bad_for_every_reason_that_a_file_can_give(
     sample: Path,
 ) -> None:
     expected = expected_of(sample)

@@ -121,7 +121,7 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_can_within_its_gra
     assert [identity.partition("@")[0] for identity in identities] == [str(worker.pid)]
 
 
-async def test_a_chunk_that_a_worker_settles_at_once_when_it_stands_still_is_found_by_its_workflow_task(
+async def test_a_chunk_settled_at_once_by_a_worker_that_stands_still_is_found_by_its_task(
     client: Client, commands: Commands
 ) -> None:
     with slow_worker(commands, LOCAL_ACTIVITY_TIMEOUT_S=PATIENCE_S) as worker:

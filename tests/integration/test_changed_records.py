@@ -118,7 +118,7 @@ def changed(records: list[OrderRecord]) -> list[OrderRecord]:
 
 
 @pytest.mark.parametrize("gap", ["announcement-freezing", "freezing-validation"])
-async def test_an_order_that_changes_before_its_validation_is_rejected_and_settled_as_changed_by_the_next_run(
+async def test_an_order_changed_before_its_validation_is_settled_as_changed_by_the_next(
     systems: Systems, records: list[OrderRecord], changed: list[OrderRecord], gap: str
 ) -> None:
     async def change() -> None:
@@ -142,7 +142,7 @@ async def test_an_order_that_changes_before_its_validation_is_rejected_and_settl
     assert (await systems.store.batches.fetch_batch("third")).item_count == 0
 
 
-async def test_an_order_that_changes_after_its_validation_is_credited_as_frozen_and_then_a_conflict_once(
+async def test_an_order_changed_after_its_validation_is_credited_as_frozen_and_conflicts(
     systems: Systems, records: list[OrderRecord], changed: list[OrderRecord]
 ) -> None:
     first, during, after, later = (Day(systems, name) for name in ("first", "during", "after", "later"))
@@ -182,7 +182,7 @@ async def test_any_change_before_validation_that_a_rule_is_about_rejects_the_fro
 
 
 @pytest.mark.parametrize("known_at_ask", [2, len(limits.UNKNOWN_ORDER_PAUSES_S) + 1, None])
-async def test_an_order_whose_record_comes_late_is_asked_for_again_and_rejected_only_after_the_last_time(
+async def test_an_order_whose_record_comes_late_is_asked_for_until_the_last_time(
     systems: Systems, records: list[OrderRecord], monkeypatch: pytest.MonkeyPatch, known_at_ask: int | None
 ) -> None:
     monkeypatch.setattr(limits, "UNKNOWN_ORDER_PAUSES_S", (0.001,) * len(limits.UNKNOWN_ORDER_PAUSES_S))
@@ -221,7 +221,7 @@ async def test_a_rerun_leaves_an_order_whose_period_is_not_over_yet_to_the_run_o
     assert {order.order_id for order in offered.orders} == {record.order_id for record in records}
 
 
-async def test_a_rerun_that_asks_for_the_frozen_payload_leaves_the_changed_record_to_be_counted(
+async def test_a_rerun_of_the_frozen_payload_leaves_the_changed_record_to_be_counted(
     systems: Systems, records: list[OrderRecord]
 ) -> None:
     await systems.fund_platform.credits.post_credits(

@@ -191,7 +191,7 @@ async def test_a_batch_comes_to_its_close_after_an_operators_hand_on_a_workflow_
     await require_done(systems, orders, held_count_max=CHUNK_SIZE if is_chunk else 0)
 
 
-async def test_a_batch_that_postgresql_knows_as_unclosed_although_its_workflow_completed_is_run_again(
+async def test_a_batch_unclosed_in_postgresql_whose_workflow_completed_is_run_again(
     stack: StackState,
     client: Client,
     systems: Systems,

@@ -115,7 +115,7 @@ async def test_an_outage_of_the_fund_platform_isolates_fails_and_holds_nothing(
     assert await scheduled_activities(client, batch_id, CHUNK_COUNT) == {"validate_chunk", "credit_chunk"}
 
 
-async def test_credits_that_are_not_answered_by_the_deadline_are_held_and_the_batch_pauses(
+async def test_credits_not_answered_by_the_deadline_are_held_and_the_batch_pauses(
     client: Client, systems: Systems, batch_id: str
 ) -> None:
     orders = await seed_orders(systems, 100, bad_rate=0)

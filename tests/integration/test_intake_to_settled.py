@@ -42,7 +42,7 @@ async def take_in(client: Client, systems: Systems, settings: Settings) -> list[
         return await until_final(systems)
 
 
-async def test_single_orders_from_several_partitions_are_settled_in_batches_and_acknowledged(
+async def test_single_orders_from_several_partitions_are_settled_and_acknowledged(
     client: Client, systems: Systems, kafka_settings: Settings, batch_id: str
 ) -> None:
     settings = intake_settings(kafka_settings, batch_id, intake_batch_size=400)
@@ -94,7 +94,7 @@ async def test_every_kind_of_malformed_record_has_its_fate_and_stops_no_good_one
     assert report.rejected.order_count == report.orders
 
 
-async def test_headers_whose_names_are_not_utf_8_stop_nothing_wherever_intake_begins_to_read(
+async def test_header_names_that_are_not_utf_8_stop_nothing_wherever_intake_begins(
     client: Client, systems: Systems, kafka_settings: Settings, batch_id: str
 ) -> None:
     settings = intake_settings(kafka_settings, batch_id)
@@ -118,7 +118,7 @@ async def test_headers_whose_names_are_not_utf_8_stop_nothing_wherever_intake_be
     assert (letter.value, letter.headers) == (b"{", [BAD_HEADER])
 
 
-async def test_an_order_announced_again_is_a_duplicate_a_conflict_or_settled_by_what_became_of_it(
+async def test_an_order_announced_again_is_judged_by_what_became_of_it(
     client: Client, systems: Systems, kafka_settings: Settings, batch_id: str
 ) -> None:
     settings = intake_settings(kafka_settings, batch_id)
@@ -176,7 +176,7 @@ async def test_a_lone_order_waits_no_longer_than_the_bound_for_its_batch_to_star
     assert (batch.started_at - batch.opened_at).total_seconds() <= settings.batch_wait_s_max
 
 
-async def test_intake_pauses_over_the_high_water_mark_keeps_its_place_and_resumes_under_the_low_one(
+async def test_intake_over_the_high_water_mark_keeps_its_place_until_the_low_one(
     client: Client, systems: Systems, kafka_settings: Settings, batch_id: str
 ) -> None:
     settings = intake_settings(
@@ -195,7 +195,7 @@ def bulk_event(records: list[OrderRecord]) -> bytes:
     return json.dumps(events).encode()
 
 
-async def test_an_order_that_postgresql_refuses_is_dead_lettered_and_all_around_it_are_settled(
+async def test_an_order_that_postgresql_refuses_is_dead_lettered_and_the_others_settled(
     client: Client, systems: Systems, kafka_settings: Settings, batch_id: str, pools: dict[str, Pool]
 ) -> None:
     settings = intake_settings(kafka_settings, batch_id)

@@ -62,7 +62,7 @@ async def test_a_kafka_batch_settles_and_acknowledges_all_its_orders_in_each_chu
     assert details.startswith("**closed**")
 
 
-async def test_a_record_that_changed_after_its_validation_is_offered_to_the_next_run_and_a_conflict_there(
+async def test_a_record_changed_after_its_validation_is_a_conflict_in_the_next_run(
     client: Client, systems: Systems, batch_id: str
 ) -> None:
     orders = await seed_orders(systems, 40, bad_rate=0)
@@ -87,7 +87,7 @@ async def test_a_record_that_changed_after_its_validation_is_offered_to_the_next
     assert await fetch_offered(systems) == []
 
 
-async def test_an_order_that_was_announced_wrongly_is_rejected_and_settled_as_its_record_says_by_the_next_run(
+async def test_an_order_announced_wrongly_is_settled_by_the_next_run_as_recorded(
     client: Client, systems: Systems, batch_id: str
 ) -> None:
     orders = await seed_orders(systems, 10, bad_rate=0)

@@ -151,7 +151,7 @@ async def test_the_bound_is_for_each_kind_so_that_many_of_one_do_not_hide_anothe
     assert kinds == [kind for kind in ("answer_without_posting", "balance_off", "entry_without_posting") for _ in "12"]
 
 
-async def test_a_key_paid_twice_is_one_credit_of_both_postings_and_counts_twice_in_the_totals(
+async def test_a_key_paid_twice_is_one_credit_that_counts_twice_in_the_totals(
     fund_platform: PostgresFundPlatform, pool: Pool
 ) -> None:
     await plant(pool, PLANTED["a key paid twice"][0])

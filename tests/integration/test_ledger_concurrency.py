@@ -67,7 +67,7 @@ async def balance_of(fund_platform: PostgresFundPlatform, account_id: str = "ali
     return (await fund_platform.accounts.fetch_account(account_id)).balance_minor
 
 
-async def test_a_credit_that_waited_for_a_closing_is_refused_and_the_rest_of_its_call_is_credited(
+async def test_a_credit_that_waited_for_a_closing_is_refused_and_the_rest_credited(
     fund_platform: PostgresFundPlatform, pool: Pool
 ) -> None:
     requests = [REQUEST, REQUEST._replace(idempotency_key="k-bob", account_id="bob", amount_minor=7)]
@@ -145,7 +145,7 @@ async def test_a_balance_that_a_rival_changed_meanwhile_is_added_to_and_not_over
         (3, CreditResultCode.SUPERSEDED),
     ],
 )
-async def test_a_credit_that_waited_for_a_rivals_refusal_of_its_key_obeys_the_claim_numbers(
+async def test_a_credit_that_waited_for_a_rivals_refusal_obeys_the_claim_numbers(
     fund_platform: PostgresFundPlatform, pool: Pool, claim_no: int, code: CreditResultCode
 ) -> None:
     async with rival(pool, STORE_ANSWER, claim_no, "currency_mismatch"):

@@ -115,7 +115,7 @@ async def require_aborted(
     return report
 
 
-async def test_a_paused_batch_finishes_what_is_in_flight_starts_no_more_and_goes_on_when_it_is_resumed(
+async def test_a_paused_batch_finishes_what_is_in_flight_and_goes_on_when_resumed(
     client: Client, systems: Systems, batch_id: str
 ) -> None:
     orders = await seed_orders(systems, ORDER_COUNT)
@@ -193,7 +193,7 @@ async def test_a_paused_batch_whose_chunks_are_all_closed_waits_for_a_person(
 
 
 @pytest.mark.parametrize("is_paused_first", [False, True], ids=["while it runs", "while it is paused"])
-async def test_an_aborted_batch_finishes_what_is_in_flight_and_holds_the_rest_which_can_be_rerun(
+async def test_an_aborted_batch_finishes_what_is_in_flight_and_its_rest_can_be_rerun(
     client: Client, systems: Systems, batch_id: str, *, is_paused_first: bool
 ) -> None:
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=0.2)

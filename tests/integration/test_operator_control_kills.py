@@ -152,7 +152,7 @@ async def test_an_abort_holds_the_rest_although_its_worker_is_killed_while_it_do
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-async def test_a_threshold_pauses_the_batch_once_although_its_worker_is_killed_around_the_commit(
+async def test_a_threshold_pauses_a_batch_once_though_its_worker_dies_around_the_commit(
     client: Client, systems: Systems, environment: dict[str, str], batch_id: str, tmp_path: Path, moment: str
 ) -> None:
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=1)

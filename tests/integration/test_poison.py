@@ -238,7 +238,7 @@ async def test_a_request_that_comes_after_its_poison_order_was_withdrawn_creates
     assert (life.credit.answer.result_code, life.credit.postings) == (CreditResultCode.WITHDRAWN, [])
 
 
-async def test_a_chunk_terminated_while_it_is_probed_is_held_as_unknown_and_its_rerun_fails_only_the_poison_order(
+async def test_a_chunk_terminated_while_probed_is_unknown_and_its_rerun_fails_the_poison(
     client: Client, systems: Systems, pools: dict[str, Pool], batch_id: str
 ) -> None:
     orders = await seed_orders(systems, 50, bad_rate=0)
@@ -269,7 +269,7 @@ async def test_a_chunk_terminated_while_it_is_probed_is_held_as_unknown_and_its_
     assert report.ledger == report.settled
 
 
-async def test_a_step_that_goes_on_failing_although_no_order_is_bad_alone_is_held_after_some_rounds(
+async def test_a_step_that_fails_though_no_order_is_bad_alone_is_held_after_some_rounds(
     client: Client, systems: Systems, batch_id: str
 ) -> None:
     await seed_orders(systems, 50, bad_rate=0)

@@ -197,7 +197,7 @@ async def test_a_change_whose_answer_is_lost_is_unanswered_and_done(
 
 
 @each_change
-async def test_a_change_that_is_cut_on_its_way_is_unavailable_only_if_it_was_to_be_committed_later(
+async def test_a_change_cut_on_its_way_is_unavailable_only_if_its_commit_was_to_come(
     world: World, change: Change
 ) -> None:
     async with wired(world.url) as wire, world.adapter(wire.url) as (adapter, _):
@@ -255,7 +255,7 @@ async def test_a_read_over_its_time_is_unavailable(world: World, read: Read) -> 
 @each_change
 @pytest.mark.parametrize("is_deferred", [False, True], ids=["at once", "in COMMIT"])
 @pytest.mark.parametrize("code", ["check_violation", "raise_exception", "numeric_value_out_of_range"])
-async def test_a_change_that_a_rule_of_the_database_refuses_is_of_the_data_and_had_no_effect(
+async def test_a_change_that_a_constraint_refuses_is_of_the_data_and_had_no_effect(
     world: World, change: Change, code: str, *, is_deferred: bool
 ) -> None:
     does = f"RAISE EXCEPTION 'That is refused.' USING ERRCODE = '{code}'"
@@ -307,9 +307,7 @@ async def test_a_change_that_the_role_may_not_make_is_unavailable(world: World, 
 
 
 @each_change
-async def test_a_change_that_is_cancelled_is_cancelled_and_the_next_one_has_a_sound_connection(
-    world: World, change: Change
-) -> None:
+async def test_a_cancelled_change_leaves_the_next_one_a_sound_connection(world: World, change: Change) -> None:
     async with world.adapter() as (adapter, _):
         async with world.locked(change.table):
             with pytest.raises(TimeoutError):
@@ -393,7 +391,7 @@ async def test_what_cannot_be_read_or_sent_is_of_the_data(world: World, unreadab
     assert "try again" in str(told.value)
 
 
-async def test_a_row_that_a_committed_change_gives_out_and_nobody_can_read_is_a_bug_and_not_without_effect(
+async def test_a_row_of_a_committed_change_that_nobody_can_read_is_a_bug_with_an_effect(
     stack: StackState,
 ) -> None:
     """So that whoever called takes it for unanswered."""

@@ -88,7 +88,7 @@ async def refund(systems: Systems, records: Sequence[OrderRecord]) -> None:
 
 
 @pytest.mark.parametrize("posts", [True, False], ids=["credited", "never-arrived"])
-async def test_an_unknown_credit_is_asked_for_again_as_it_was_though_the_order_was_refunded_meanwhile(
+async def test_an_unknown_credit_is_asked_for_as_it_was_though_the_order_was_refunded(
     client: Client, systems: Systems, batch_id: str, *, posts: bool
 ) -> None:
     orders = await seed_orders(systems, 20, bad_rate=0)
@@ -115,7 +115,7 @@ async def test_an_unknown_credit_is_asked_for_again_as_it_was_though_the_order_w
     assert audited.settled == audited.ledger == orders.planned
 
 
-async def test_a_credit_attempt_that_arrives_after_its_orders_rerun_was_refused_creates_nothing(
+async def test_a_credit_that_arrives_after_its_rerun_was_refused_creates_nothing(
     client: Client, systems: Systems, batch_id: str
 ) -> None:
     orders = await seed_orders(systems, 20, bad_rate=0)
@@ -249,7 +249,7 @@ async def test_reruns_at_once_beside_the_first_batch_take_each_item_once(
     await require_clean(systems, ORDER_COUNT)
 
 
-async def test_a_rerun_that_is_ended_before_it_has_an_answer_leaves_the_unknown_unknown_and_the_others_not_attempted(
+async def test_a_rerun_ended_before_an_answer_leaves_the_unknown_unknown(
     client: Client, systems: Systems, batch_id: str
 ) -> None:
     orders = await seed_orders(systems, 20, bad_rate=0.5)

@@ -94,7 +94,7 @@ async def scheduled_at_of(client: Client, batch_id: str) -> datetime:
     return (await handle_of(client, batch_id).describe()).typed_search_attributes[SCHEDULED_AT]
 
 
-async def test_applying_again_gives_the_one_schedule_the_new_settings_and_leaves_a_pause_as_it_is(
+async def test_applying_again_gives_the_schedule_the_settings_and_leaves_its_pause(
     client: Client, settings: Settings
 ) -> None:
     handle = client.get_schedule_handle(daily_schedule_id(settings.task_queue))

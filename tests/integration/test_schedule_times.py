@@ -71,7 +71,7 @@ def own_temporal(tmp_path: Path) -> Iterator[OwnTemporal]:
     temporal.kill()
 
 
-async def test_a_run_missed_in_an_outage_is_made_up_for_with_the_business_date_that_it_was_meant_for(
+async def test_a_run_missed_in_an_outage_is_made_up_for_with_its_own_business_date(
     own_temporal: OwnTemporal, systems: Systems
 ) -> None:
     """The cutoff passes while Temporal is down: a batch opened as of now would have the next business date."""

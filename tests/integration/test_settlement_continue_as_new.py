@@ -54,7 +54,7 @@ def children_started(run: list[HistoryEvent]) -> list[str]:
 
 
 @pytest.mark.parametrize(("chunk_count", "window", "run_count_min"), [(24, 1, 2), (72, 5, 3)])
-async def test_a_batch_that_continues_as_new_every_few_chunks_drops_repeats_and_ends_none_of_them(
+async def test_a_batch_that_often_continues_as_new_drops_repeats_and_ends_no_chunk(
     client: Client,
     systems: Systems,
     batch_id: str,
@@ -91,7 +91,7 @@ async def test_a_batch_that_continues_as_new_every_few_chunks_drops_repeats_and_
         assert not of_type(events, EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
 
 
-async def test_a_batch_that_continued_as_new_keeps_its_timeout_search_attributes_and_details(
+async def test_continuing_as_new_keeps_timeout_search_attributes_and_details(
     client: Client, systems: Systems, batch_id: str
 ) -> None:
     await seed_orders(systems, 60)

@@ -83,7 +83,7 @@ async def test_a_batch_started_again_after_its_end_is_joined_and_repeats_nothing
     await require_clean(systems, len(orders.records))
 
 
-async def test_two_batches_at_once_over_the_same_orders_settle_each_order_once_and_all_of_them(
+async def test_two_batches_over_the_same_orders_settle_each_of_them_once(
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are offered the first slice before either has claimed it; then they race, slice by slice."""
@@ -113,7 +113,7 @@ async def test_two_batches_at_once_over_the_same_orders_settle_each_order_once_a
 
 
 @pytest.mark.parametrize("is_terminated", [True, False], ids=["terminated", "cancelled"])
-async def test_a_batch_started_again_after_an_operator_ended_it_reads_the_closed_chunks_and_settles_the_others(
+async def test_a_batch_started_again_reads_the_closed_chunks_and_settles_the_others(
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch, *, is_terminated: bool
 ) -> None:
     monkeypatch.setattr(limits, "CHUNK_READ_DEADLINES_S", PATIENT_READS_S)
@@ -156,7 +156,7 @@ async def test_a_batch_started_again_after_an_operator_ended_it_reads_the_closed
 
 
 @pytest.mark.parametrize("is_terminated", [False, True], ids=["completes", "is terminated"])
-async def test_a_chunk_that_runs_under_its_id_already_is_waited_for_and_run_again_only_if_it_failed(
+async def test_a_chunk_that_runs_already_is_waited_for_and_run_again_only_if_it_failed(
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch, *, is_terminated: bool
 ) -> None:
     if not is_terminated:

@@ -133,7 +133,7 @@ async def test_a_system_that_is_away_for_a_while_costs_time_and_nothing_else(
 
 
 @pytest.mark.parametrize("end_chunk", [terminate, cancel])
-async def test_a_chunk_ended_before_its_validation_is_stored_is_held_as_not_attempted_for_good(
+async def test_a_chunk_ended_before_its_validation_is_held_as_not_attempted_for_good(
     client: Client, systems: Systems, batch_id: str, end_chunk: EndChunk
 ) -> None:
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=BAD_RATE)
@@ -156,7 +156,7 @@ async def test_a_chunk_ended_before_its_validation_is_stored_is_held_as_not_atte
 
 
 @pytest.mark.parametrize("end_chunk", [terminate, cancel])
-async def test_a_chunk_ended_while_its_credits_are_under_way_is_held_as_unknown_and_its_late_credits_are_told(
+async def test_a_chunk_ended_amid_its_credits_is_unknown_and_its_late_credits_are_told(
     client: Client, systems: Systems, batch_id: str, end_chunk: EndChunk
 ) -> None:
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=BAD_RATE)

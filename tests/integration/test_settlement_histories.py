@@ -178,7 +178,7 @@ async def test_a_chunk_that_is_not_settled_at_once_in_time_is_settled_step_by_st
         assert waited_s >= LOCAL_ACTIVITY_TIMEOUT_S
 
 
-async def test_a_chunk_that_waits_too_long_for_a_slot_is_settled_step_by_step_without_a_try(
+async def test_a_chunk_that_waits_too_long_for_a_slot_is_settled_step_by_step(
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One chunk more is started than there are slots: when one is free, it has waited for longer than it may."""
@@ -220,7 +220,7 @@ async def test_a_chunk_that_waits_too_long_for_a_slot_is_settled_step_by_step_wi
     assert tried == set(range(LOCAL_ACTIVITY_SLOT_COUNT))
 
 
-async def test_a_chunks_history_is_as_long_and_as_big_for_2000_orders_as_for_one_and_names_none_of_them(
+async def test_a_chunks_history_is_no_bigger_for_2000_orders_than_for_one_and_names_none(
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     let_no_timeout_decide(monkeypatch)

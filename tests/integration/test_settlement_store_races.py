@@ -115,7 +115,7 @@ async def all_at_once(pool: Pool, waiter_count: int) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_appends_at_once_to_the_same_and_to_other_batches_give_each_order_one_item_and_no_batch_a_gap(
+async def test_appends_at_once_give_each_order_one_item_and_no_batch_a_gap(
     store: PostgresSettlementStore, pool: Pool, seed: int
 ) -> None:
     rng = random.Random(seed)
@@ -152,7 +152,7 @@ async def test_new_orders_wait_for_an_append_that_claims_alone(store: PostgresSe
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_orders_rejected_and_taken_in_again_at_once_have_one_live_item_and_no_deadlock(
+async def test_orders_rejected_and_taken_in_at_once_have_one_live_item_and_no_deadlock(
     store: PostgresSettlementStore, seed: int
 ) -> None:
     rng = random.Random(seed)

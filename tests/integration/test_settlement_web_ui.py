@@ -66,7 +66,7 @@ async def test_a_batch_and_its_chunks_say_what_they_are_and_what_every_activity_
     assert await fetch_summaries(chunk.id) == ["settle chunk 2 at once"]
 
 
-async def test_a_chunk_that_could_not_be_settled_at_once_shows_each_step_and_its_last_failure(
+async def test_a_chunk_not_settled_at_once_shows_each_step_and_its_last_failure(
     client: Client, systems: Systems, batch_id: str
 ) -> None:
     await seed_orders(systems, 10)

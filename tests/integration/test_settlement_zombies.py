@@ -153,7 +153,7 @@ async def test_a_credit_attempt_held_back_until_a_later_one_has_finished_changes
 
 
 @pytest.mark.parametrize("change", ["another date", "another amount", "another closing"])
-async def test_a_credit_attempt_held_back_until_its_rejected_orders_came_in_again_creates_nothing(
+async def test_a_credit_held_back_until_its_rejected_orders_came_again_creates_nothing(
     systems: Systems, ref: ChunkCase, change: str
 ) -> None:
     """The claims have moved on to a second batch, which credits the orders, at another amount too, or is refused."""
@@ -205,7 +205,7 @@ async def test_a_validation_attempt_held_back_until_its_chunk_is_closed_changes_
         await require_outcome(systems, settled=WAVERING + STEADY, rejected=[])
 
 
-async def test_a_validation_attempt_held_back_until_a_later_one_has_finished_rejects_nothing_that_is_then_credited(
+async def test_a_validation_held_back_rejects_nothing_that_a_later_one_lets_be_credited(
     systems: Systems, ref: ChunkCase
 ) -> None:
     await load_orders(systems, [record._replace(status=OrderStatus.DISPUTED) for record in WAVERING])
@@ -219,7 +219,7 @@ async def test_a_validation_attempt_held_back_until_a_later_one_has_finished_rej
     await require_outcome(systems, settled=WAVERING + STEADY, rejected=[])
 
 
-async def test_an_attempt_at_both_steps_that_did_not_validate_its_chunk_credits_nothing_that_was_rejected(
+async def test_an_attempt_that_did_not_validate_its_chunk_credits_nothing_rejected(
     systems: Systems, ref: ChunkCase
 ) -> None:
     gate, early_attempt = await hold_back(systems, ref, settle_at_once, "store_validation")
@@ -232,9 +232,7 @@ async def test_an_attempt_at_both_steps_that_did_not_validate_its_chunk_credits_
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_attempts_in_any_interleaving_with_closings_and_reopenings_leave_one_outcome_an_order(
-    systems: Systems, seed: int
-) -> None:
+async def test_attempts_in_any_interleaving_leave_one_outcome_an_order(systems: Systems, seed: int) -> None:
     """Every call to a system waits for a random number of others first; accounts and records change all the while."""
     rng = random.Random(seed)
     orders = await seed_orders(systems, 150, seed=seed, bad_rate=0.1)
@@ -276,7 +274,7 @@ async def test_attempts_in_any_interleaving_with_closings_and_reopenings_leave_o
     assert audited.held == ControlTotals()
 
 
-async def test_a_credit_attempt_whose_heartbeats_stopped_credits_nothing_after_the_next_attempt(
+async def test_a_credit_whose_heartbeats_stopped_credits_nothing_after_the_next_attempt(
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through Temporal: the attempt falls silent, is timed out and repeated, and its request arrives at last."""

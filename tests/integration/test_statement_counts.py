@@ -119,7 +119,7 @@ NAME_BY_QUERY = {
 }
 
 
-async def test_freezing_and_settling_at_once_or_step_by_step_run_these_statements_and_no_other(
+async def test_freezing_and_settling_run_these_statements_and_no_other(
     statements: list[str], systems: Systems, batch_id: str
 ) -> None:
     store = systems.store

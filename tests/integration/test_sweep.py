@@ -151,7 +151,7 @@ async def test_a_frozen_batch_that_nobody_started_is_started(
     await require_clean(systems, ORDER_COUNT)
 
 
-async def test_an_open_batch_whose_own_workflow_was_never_started_is_started_and_takes_its_orders(
+async def test_an_open_batch_whose_workflow_never_started_is_started_and_filled(
     client: Client, systems: Systems, batch_id: str, settings: Settings, store_pool: Pool
 ) -> None:
     """As when `settle run` dies after it opened its batch."""
@@ -283,7 +283,7 @@ async def test_sweeps_at_once_start_each_batch_once(
     assert await eventually(fetch_runs) == [*ids, ids[3]]
 
 
-async def test_neither_a_failure_of_postgresql_nor_a_batch_that_cannot_be_frozen_stops_the_sweep(
+async def test_no_failure_of_postgresql_and_no_batch_that_cannot_freeze_stops_the_sweep(
     client: Client,
     systems: Systems,
     batch_id: str,

@@ -80,7 +80,7 @@ async def test_a_record_whose_acknowledgement_was_lost_is_there_once(
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
-async def test_of_a_producer_that_could_not_send_all_at_its_stop_nothing_stays_once_the_broker_is_back(
+async def test_a_producer_stopped_with_records_in_hand_is_gone_once_the_broker_is_back(
     own_apache_kafka: ApacheKafka, own_kafka_settings: Settings, monkeypatch: pytest.MonkeyPatch, *, idempotent: bool
 ) -> None:
     monkeypatch.setattr(limits, "KAFKA_STOP_TIMEOUT_S", 1)

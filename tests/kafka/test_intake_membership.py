@@ -76,7 +76,7 @@ async def other_member(settings: Settings) -> AsyncIterator[RecordSource]:
         await source.stop()
 
 
-async def test_a_paused_member_keeps_its_place_and_gives_out_nothing_of_what_a_rebalance_gives_it(
+async def test_a_paused_member_keeps_its_place_and_gives_out_nothing_after_a_rebalance(
     client: Client, systems: Systems, kafka_settings: Settings, batch_id: str, consumers: list[AIOKafkaConsumer]
 ) -> None:
     settings = intake_settings(
@@ -132,7 +132,7 @@ async def test_a_stuck_batch_does_not_stop_intake(
     await require_clean(systems, 100)
 
 
-async def test_at_the_bound_on_unclosed_batches_intake_waits_names_them_and_goes_on_when_one_is_closed(
+async def test_at_the_bound_on_unclosed_batches_intake_waits_until_one_is_closed(
     client: Client,
     systems: Systems,
     kafka_settings: Settings,
@@ -189,7 +189,7 @@ async def is_assigned_again(processes: SettleProcesses) -> bool:
     return processes.log_of("a").count('"partitions assigned"') > 1
 
 
-async def test_a_consumer_stopped_past_its_session_finds_its_batch_frozen_and_opens_another(
+async def test_a_consumer_stopped_past_its_session_opens_another_batch(
     systems: Systems, kafka_settings: Settings, environment: dict[str, str], tmp_path: Path
 ) -> None:
     await create_topics(kafka_settings)

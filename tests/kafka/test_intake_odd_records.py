@@ -35,7 +35,7 @@ async def send_empty_record(settings: Settings) -> None:
         await producer.stop()
 
 
-async def test_a_record_of_5_mb_and_one_without_anything_are_dead_lettered_and_the_others_go_on(
+async def test_a_record_of_5_mb_and_an_empty_one_are_dead_lettered_and_the_others_go_on(
     client: Client, systems: Systems, kafka_settings: Settings, batch_id: str
 ) -> None:
     settings = intake_settings(kafka_settings, batch_id)

@@ -171,7 +171,7 @@ async def test_postgresql_away_in_mid_burst_is_waited_for_by_the_same_member(
         assert await fetch_dead_letters(kafka_settings) == []
 
 
-async def test_nothing_is_committed_while_the_dead_letter_topic_refuses_and_all_goes_on_when_it_does_not(
+async def test_nothing_is_committed_while_the_dead_letter_topic_refuses(
     client: Client, systems: Systems, kafka_settings: Settings, batch_id: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = intake_settings(kafka_settings, batch_id)

@@ -60,7 +60,7 @@ def test_whoever_asks_whenever_no_more_is_sent_than_each_cap_and_one_turn(
     window=st.integers(2, limits.WINDOW_MAX),
     work_s=st.floats(0, 0.01),
 )
-def test_chunks_that_come_when_they_are_told_use_nearly_all_of_the_cap_and_ask_seldom(
+def test_chunks_that_come_when_told_use_nearly_all_of_the_cap_and_ask_seldom(
     credits_per_s: int, order_count: int, window: int, work_s: float
 ) -> None:
     turn_s = order_count / (credits_per_s * limits.CREDIT_PACE)

@@ -18,9 +18,7 @@ def test_every_item_is_in_exactly_one_chunk(item_count: int, chunk_size: int) ->
 
 
 @given(st.integers(1, limits.BATCH_ORDER_COUNT_MAX), SIZES)
-def test_the_chunks_of_a_batch_of_any_size_meet_end_to_end_and_only_the_last_is_short(
-    item_count: int, chunk_size: int
-) -> None:
+def test_the_chunks_of_any_batch_meet_end_to_end_and_only_the_last_is_short(item_count: int, chunk_size: int) -> None:
     chunk_count = chunk_count_of(item_count, chunk_size)
     places = {0, 1, chunk_count // 2, chunk_count - 2, chunk_count - 1}
     around = sorted(index for index in places if 0 <= index < chunk_count)

@@ -60,7 +60,7 @@ def test_exactly_the_bad_items_stand_alone_after_few_probes_each(chunk_and_bad: 
 
 @seeded
 @given(chunk_and_bad=chunks(), probe_count_max=st.integers(0, 60))
-def test_a_bound_on_probes_leaves_each_item_good_or_alone_or_suspected_and_most_probes_found_something(
+def test_a_bound_on_probes_leaves_each_item_good_or_alone_or_suspected(
     chunk_and_bad: tuple[ItemRange, set[int]], probe_count_max: int
 ) -> None:
     chunk, bad = chunk_and_bad
@@ -101,7 +101,7 @@ def test_a_chunk_all_of_poison_has_items_standing_alone_from_the_first_probes_on
     assert 190 <= len(found_by(isolation, ItemRange(0, 5_000))) <= 210
 
 
-def test_the_right_half_of_a_bad_range_is_not_probed_as_a_whole_when_the_left_half_is_good() -> None:
+def test_the_right_half_of_a_bad_range_is_not_probed_whole_if_the_left_is_good() -> None:
     chunk = ItemRange(0, 4_096)
     isolation = Isolation(chunk)
     isolation.begin()

@@ -141,7 +141,7 @@ async def fetch_state(
 
 @seeded
 @given(shape=shapes)
-async def test_one_list_credited_by_eight_at_once_in_any_order_and_split_changes_the_ledger_once(
+async def test_one_list_credited_by_eight_at_once_in_any_split_changes_the_ledger_once(
     fund_platform: PostgresFundPlatform, pool: Pool, shape: Shape
 ) -> None:
     prefix = f"{next(_examples):06d}-"

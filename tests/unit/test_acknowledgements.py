@@ -88,7 +88,7 @@ async def test_an_order_that_is_as_announced_is_offered_no_more_whatever_became_
     ],
     ids=["account", "amount", "currency", "after-sale"],
 )
-async def test_an_order_that_is_not_as_announced_or_not_overdue_yet_is_still_offered_as_its_record_says(
+async def test_an_order_announced_wrongly_or_early_is_still_offered_as_recorded(
     store: MemorySettlementStore, order_center: MemoryOrderCenter, record: OrderRecord
 ) -> None:
     await order_center.load_records([record])
@@ -162,7 +162,7 @@ async def test_a_late_attempt_that_read_a_changed_record_does_not_acknowledge_th
     assert await is_offered(order_center)
 
 
-async def test_a_late_attempt_that_read_a_repaired_record_leaves_the_rejected_order_offered(
+async def test_a_late_attempt_that_read_a_repaired_record_leaves_its_order_offered(
     store: MemorySettlementStore, order_center: MemoryOrderCenter
 ) -> None:
     await order_center.load_records([RECORD])

@@ -122,7 +122,7 @@ async def run_attempt(error: Exception, details: tuple[float, ...], told: list[t
     await environment.run(ask, error, 60.0)
 
 
-async def test_the_fund_platform_is_asked_until_the_deadline_from_the_first_attempt_without_an_answer() -> None:
+async def test_the_fund_platform_is_asked_until_a_deadline_from_the_first_silence() -> None:
     told: list[tuple[object, ...]] = []
     before_s = time.time()
     with pytest.raises(CreditsUnansweredError):

@@ -102,7 +102,7 @@ def test_a_pooler_that_lost_its_server_is_no_refusal_whatever_severity_it_gives(
 
 
 @pytest.mark.parametrize("error", ROWS, ids=name_of)
-def test_a_row_that_a_change_gave_out_and_nobody_can_read_does_not_say_that_nothing_was_changed(
+def test_a_row_of_a_change_that_nobody_can_read_does_not_say_without_effect(
     error: Exception,
 ) -> None:
     assert failure_of_change(error, NAME) is None

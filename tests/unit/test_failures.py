@@ -61,7 +61,7 @@ def test_what_pure_code_raises_over_items_names_them(error: Exception) -> None:
     assert raised.value.__cause__ is error
 
 
-def test_settles_own_errors_are_described_by_their_text_and_others_by_their_kind_too() -> None:
+def test_settles_own_errors_are_described_by_text_and_others_by_kind_too() -> None:
     assert describe(DataError("It is \n odd.")) == "It is odd."
     assert describe(ValueError("It is odd.")) == "ValueError: It is odd."
     assert describe(ValueError()) == "ValueError"

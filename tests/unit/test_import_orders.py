@@ -98,7 +98,7 @@ async def test_columns_are_found_by_name_and_others_ignored(systems: Systems) ->
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("last_line_end", [b"", b"\n", b"\n\r\n\n"])
-async def test_a_line_may_end_in_either_way_the_last_in_none_and_empty_lines_are_passed_over(
+async def test_a_line_may_end_in_any_way_and_empty_lines_are_passed_over(
     systems: Systems, line_end: bytes, last_line_end: bytes
 ) -> None:
     lines = [row.encode() for row in (HEADER, good("o1"), '"o2"' + GOOD_ROW[2:], "", good("o1"))]
@@ -116,9 +116,7 @@ async def test_an_account_is_opened_in_the_currency_of_its_first_good_row(system
     assert (await systems.fund_platform.accounts.fetch_account("A1")).currency == "EUR"
 
 
-async def test_of_differing_rows_for_an_order_the_first_good_one_stays_and_the_others_are_bad(
-    systems: Systems, slice_size: None
-) -> None:
+async def test_of_differing_rows_for_an_order_the_first_good_one_stays(systems: Systems, slice_size: None) -> None:
     rows = [
         good("o1", currency="XXX"),
         good("o1", paid_minor="2000"),
@@ -349,7 +347,7 @@ async def test_what_a_person_keeps_under_the_rejected_files_name_is_left_alone(
     assert "mine" in systems.rejected_file.read_text()
 
 
-async def test_bad_rows_that_cannot_be_written_stop_the_import_before_they_are_passed_over(
+async def test_bad_rows_that_cannot_be_written_stop_the_import(
     systems: Systems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "LOAD_ROW_COUNT", 2)

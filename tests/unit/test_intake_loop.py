@@ -242,7 +242,7 @@ def intake_of(
 
 @pytest.mark.parametrize("refused", [[0], [499], [999], [3, 4, 700], list(range(1_000))], ids=len)
 @pytest.mark.parametrize("batch_order_count_max", [1_000, 30])
-async def test_orders_that_the_store_refuses_are_dead_lettered_and_all_others_are_taken_in(
+async def test_orders_that_the_store_refuses_are_dead_lettered_and_others_are_taken_in(
     refused: list[int], batch_order_count_max: int
 ) -> None:
     order_ids = [f"O-{number}" for number in range(1_000)]
@@ -342,7 +342,7 @@ class ForgetfulFilling(MemoryFilling):
         return batch
 
 
-async def test_a_batch_that_was_opened_without_an_answer_is_filled_and_not_left_behind_empty(
+async def test_a_batch_opened_without_an_answer_is_filled_and_not_left_behind_empty(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Mock()

@@ -132,7 +132,7 @@ def test_the_reason_is_the_first_failing_rule_of_the_documented_order(
     assert rejection_reason(item, record, CUTOFF) == first
 
 
-def test_an_order_of_a_status_that_is_not_known_is_an_error_of_its_data_and_not_credited() -> None:
+def test_an_order_of_an_unknown_status_is_an_error_of_its_data_and_not_credited() -> None:
     with pytest.raises(ValueError, match="'lost' is not a valid OrderStatus"):
         rejection_reason(announced(RECORD), RECORD._replace(status="lost"), CUTOFF)
 

@@ -29,7 +29,7 @@ def failed_by(cause: FailureError) -> ActivityError:
     [(ApplicationError("refused", type="ControlRefusedError"), False), (CancelledError("cancelled"), True)],
     ids=["refused", "cancelled"],
 )
-async def test_a_pause_that_is_refused_after_an_abort_is_let_be_and_one_that_is_cancelled_is_not(
+async def test_a_pause_refused_after_an_abort_is_let_be_and_a_cancelled_one_is_not(
     monkeypatch: pytest.MonkeyPatch, cause: FailureError, *, is_passed_on: bool
 ) -> None:
     operator = OperatorControl("B1", BatchControl(), Mock(), is_open=True)

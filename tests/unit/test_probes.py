@@ -151,7 +151,7 @@ async def test_validation_fails_only_the_order_that_it_cannot_judge(
     assert await probe_judging(order_center, store, 2, 3) == GOOD, "another run has validated the chunk"
 
 
-async def test_an_order_that_inherits_the_unknown_is_neither_judged_nor_held_by_validation(
+async def test_validation_neither_judges_nor_holds_an_order_that_inherits_the_unknown(
     order_center: MemoryOrderCenter, store: MemorySettlementStore
 ) -> None:
     await store.chunks.hold_chunk("b", 0, "lost")
@@ -180,7 +180,7 @@ async def credit_without(
     return totals.settled.order_count, await store.batches.fetch_reason_counts("b")
 
 
-async def test_a_credit_that_cannot_be_asked_for_is_withdrawn_and_its_late_request_creates_nothing(
+async def test_a_credit_that_cannot_be_asked_for_is_withdrawn_against_late_requests(
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
     with pytest.raises(ChunkDataError):

@@ -19,7 +19,7 @@ def takes(pool: RejectingPool, task: Callable[[], None]) -> bool:
     return True
 
 
-async def test_a_task_is_rejected_exactly_while_all_threads_are_busy_and_the_queue_is_full() -> None:
+async def test_a_task_is_rejected_just_while_all_threads_are_busy_and_the_queue_is_full() -> None:
     pool = RejectingPool(THREAD_COUNT, QUEUE_SIZE)
     started, may_end = threading.Semaphore(0), threading.Semaphore(0)
 

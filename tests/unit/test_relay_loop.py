@@ -166,7 +166,7 @@ async def test_a_row_is_sent_in_slices(store: SettlementStore, broker: Broker, m
         (KafkaError("refused"), True),
     ],
 )
-async def test_nothing_is_marked_while_the_broker_refuses_and_all_is_sent_when_it_takes_records_again(
+async def test_nothing_is_marked_while_the_broker_refuses_and_all_is_sent_afterwards(
     store: SettlementStore, broker: Broker, error: Exception, reopens: bool
 ) -> None:
     await settle(store, ORDER_IDS, "B1")
@@ -271,7 +271,7 @@ async def test_leases_are_kept_while_kafka_acknowledges_nothing(
     assert len(await store.outbox.lease_buckets("rival", 10)) == limits.RESULT_BUCKET_COUNT
 
 
-async def test_a_relay_that_loses_its_lease_in_a_row_marks_nothing_and_the_other_delivers_it(
+async def test_a_relay_that_loses_its_lease_marks_nothing_and_the_other_delivers(
     store: SettlementStore, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "RELAY_RENEW_INTERVAL_S", 1_200)  # within the row it does not look
