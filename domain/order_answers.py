@@ -8,7 +8,7 @@ from domain.identifiers import credit_key
 from schemas.audit import PENDING, Break
 from schemas.batches import FINAL_STATES
 from schemas.ledger import CreditResultCode
-from schemas.order_life import CreditAnswer, CreditLife, CreditPosting, OrderItem, OrderStanding
+from schemas.order_life import CreditAnswer, CreditLife, CreditPosting, CurrentRecord, OrderItem
 from schemas.reasons import REASON_SENTENCES, Outcome, ReasonCode
 
 _ADVICE_WHEN_HELD = MappingProxyType(
@@ -28,7 +28,7 @@ class OrderAnswer(NamedTuple):
 
 def plan_answer(
     order_id: str,
-    standing: OrderStanding | None,
+    record: CurrentRecord | None,
     items: Sequence[OrderItem],
     credit: CreditLife,
     *,
@@ -38,7 +38,7 @@ def plan_answer(
 
     Args:
         order_id: the order.
-        standing: as the Order Center has it.
+        record: as the Order Center has it.
         items: oldest first; the last one is the order's latest.
         credit: what the Fund Platform holds under its key.
         is_broken: whether the systems contradict each other about it.
@@ -46,12 +46,12 @@ def plan_answer(
     if is_broken:
         return OrderAnswer(f"The systems contradict each other about order {order_id}.", "Run: settle audit")
     if items:
-        return _answer_by_item(standing, items[-1], credit, f"Order {order_id}")
-    if standing is None:
+        return _answer_by_item(record, items[-1], credit, f"Order {order_id}")
+    if record is None:
         return OrderAnswer(f"Only the Fund Platform knows order {order_id}: it was asked for its credit.", None)
     known = f"Order {order_id} is in the Order Center but was never taken into a batch"
-    if standing.is_offered:
-        return OrderAnswer(f"{known}.", _offered_text(standing))
+    if record.is_offered:
+        return OrderAnswer(f"{known}.", _offered_text(record))
     return OrderAnswer(
         f"{known}; it is acknowledged, so that it is not offered.", "It is offered again when its record changes."
     )
@@ -86,7 +86,7 @@ def plan_credit_breaks(order_id: str, credit: CreditLife) -> list[Break]:
     return [Break(kind=kind, id=credit_key(order_id), detail=detail) for kind, detail in found]
 
 
-def _answer_by_item(standing: OrderStanding | None, item: OrderItem, credit: CreditLife, order: str) -> OrderAnswer:
+def _answer_by_item(record: CurrentRecord | None, item: OrderItem, credit: CreditLife, order: str) -> OrderAnswer:
     place = f"in batch {item.batch_id}"
     rerun = f"settle rerun {item.batch_id}"
     credited = " ".join(_credited_text(posting) for posting in credit.postings)
@@ -100,8 +100,8 @@ def _answer_by_item(standing: OrderStanding | None, item: OrderItem, credit: Cre
             return OrderAnswer(f"{order} is held {place}: {reason}{found}", f"{advice} {rerun}")
         case Outcome.REJECTED | Outcome.FAILED:
             again = f"It comes in again when its record changes. Or repair the cause and run: {rerun}"
-            if standing and standing.is_offered:
-                again = _offered_text(standing)
+            if record and record.is_offered:
+                again = _offered_text(record)
             fate = "was rejected" if item.outcome == Outcome.REJECTED else "failed"
             return OrderAnswer(f"{order} {fate} {place}: {reason}", again)
     again = "; it asks again for a credit that may exist" if item.inherits_unknown else ""
@@ -115,10 +115,10 @@ def _credited_text(posting: CreditPosting) -> str:
     return f"{posting.amount_minor:,} minor units of {posting.currency} credited to account {posting.account_id}{on}."
 
 
-def _offered_text(standing: OrderStanding) -> str:
+def _offered_text(record: CurrentRecord) -> str:
     return (
         "It is offered to the first run whose cutoff is after the end of its after-sale period, "
-        f"{standing.after_sale_ends_at:%Y-%m-%d %H:%M:%S %Z}."
+        f"{record.after_sale_ends_at:%Y-%m-%d %H:%M:%S %Z}."
     )
 
 

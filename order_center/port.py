@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Protocol
 
 from domain import limits
-from schemas.order_life import OrderStanding
+from schemas.order_life import CurrentRecord
 from schemas.orders import FetchedRecord, OrderRecord, OverdueCursor, OverdueSlice, RecordVersion
 
 
@@ -56,7 +56,7 @@ class OrderCenter(Protocol):
     async def fetch_records(self, order_ids: Sequence[str]) -> Sequence[FetchedRecord]:
         """Read the records of these orders, in any order, by one indexed read; unknown ids are left out."""
 
-    async def fetch_order(self, order_id: str) -> OrderStanding | None:
+    async def fetch_order(self, order_id: str) -> CurrentRecord | None:
         """Read one order's record and whether it is unacknowledged, in one snapshot; None for an unknown order."""
 
 

@@ -11,8 +11,8 @@ from schemas.orders import OrderStatus
 from schemas.reasons import ReasonCode
 
 
-class OrderStanding(BaseModel):
-    """An order as the Order Center has it now; `amount_minor` is what is due: paid less refunded.
+class CurrentRecord(BaseModel):
+    """An order's record as the Order Center has it now; `amount_minor` is what is due: paid less refunded.
 
     `is_offered`: not acknowledged, so that the next run takes it if its after-sale period is over by the cutoff.
     """
@@ -121,7 +121,7 @@ class OrderLife(BaseModel):
     answer: str
     next_step: str | None
     breaks: list[Break]
-    order: OrderStanding | None
+    order: CurrentRecord | None
     order_error: str | None = None
     items: list[OrderItem]
     conflicts: list[ConflictingOffer]

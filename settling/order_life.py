@@ -5,7 +5,7 @@ from domain.identifiers import credit_key
 from domain.order_answers import OrderAnswer, plan_answer, plan_credit_breaks, plan_item_breaks
 from fund_platform.port.credits import Credits
 from order_center.port import OrderCenter
-from schemas.order_life import CreditLife, CreditPosting, OrderLife, OrderStanding
+from schemas.order_life import CreditLife, CreditPosting, CurrentRecord, OrderLife
 from settling.auditing import find_break
 from settling.failures import describe
 from settling.systems import Systems
@@ -23,7 +23,7 @@ async def fetch_order_life(systems: Systems, order_id: str) -> OrderLife:
         WrongCallError: none of them knows the order.
     """
     store, fund_platform = systems.store, systems.fund_platform
-    standing, order_error = await _fetch_standing(systems.order_center, order_id)
+    record, order_error = await _fetch_record(systems.order_center, order_id)
     items = await store.orders.fetch_items_of_order(order_id)
     key = credit_key(order_id)
     if fund_platform.proof:
@@ -34,7 +34,7 @@ async def fetch_order_life(systems: Systems, order_id: str) -> OrderLife:
     breaks = [*([found] if found else []), *plan_item_breaks(items)]
     if fund_platform.proof:
         breaks += plan_credit_breaks(order_id, credit)
-    if not (standing or order_error or items or credit.answer or credit.postings or breaks):
+    if not (record or order_error or items or credit.answer or credit.postings or breaks):
         raise WrongCallError(
             f"No system knows order {order_id}: neither the Order Center, nor a batch, nor the Fund Platform. "
             "Check its id."
@@ -42,13 +42,13 @@ async def fetch_order_life(systems: Systems, order_id: str) -> OrderLife:
     if order_error and not items:
         answer = OrderAnswer(f"Order {order_id} is in no batch, and its record cannot be read.", "Repair the record.")
     else:
-        answer = plan_answer(order_id, standing, items, credit, is_broken=bool(breaks))
+        answer = plan_answer(order_id, record, items, credit, is_broken=bool(breaks))
     return OrderLife(
         order_id=order_id,
         answer=answer.sentence,
         next_step=answer.next_step,
         breaks=breaks,
-        order=standing,
+        order=record,
         order_error=order_error,
         items=items,
         conflicts=await store.orders.fetch_conflicts_of_order(order_id),
@@ -75,7 +75,7 @@ async def _fetch_credit_alone(credits_: Credits, key: str) -> CreditLife:
     )
 
 
-async def _fetch_standing(order_center: OrderCenter, order_id: str) -> tuple[OrderStanding | None, str | None]:
+async def _fetch_record(order_center: OrderCenter, order_id: str) -> tuple[CurrentRecord | None, str | None]:
     """The order as the Order Center has it, or why its record cannot be read: it may be what made an item fail."""
     try:
         return await order_center.fetch_order(order_id), None

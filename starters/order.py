@@ -15,9 +15,9 @@ from schemas.order_life import (
     CreditAnswer,
     CreditLife,
     CreditPosting,
+    CurrentRecord,
     OrderItem,
     OrderLife,
-    OrderStanding,
 )
 from schemas.reasons import REASON_SENTENCES
 from settling.order_life import fetch_order_life
@@ -52,7 +52,7 @@ def _print_order_life(life: OrderLife) -> None:
         typer.echo(f"  {each.kind} {each.id}: {each.detail}")
     if life.next_step:
         typer.echo(life.next_step)
-    _print_section("Order Center", _standing_rows(life.order, life.order_error))
+    _print_section("Order Center", _record_rows(life.order, life.order_error))
     for item in life.items:
         _print_section(f"Item {item.claim_no} of {life.items[-1].claim_no}", _item_rows(item))
     for conflict in life.conflicts:
@@ -77,17 +77,17 @@ def _print_section(title: str, rows: Rows) -> None:
         typer.echo("\n".join(lines))
 
 
-def _standing_rows(standing: OrderStanding | None, error: str | None) -> Rows:
-    if standing is None:
+def _record_rows(record: CurrentRecord | None, error: str | None) -> Rows:
+    if record is None:
         return [("record", f"cannot be read: {error}" if error else "none")]
-    version = "not acknowledged, so that it is offered" if standing.is_offered else "acknowledged"
+    version = "not acknowledged, so that it is offered" if record.is_offered else "acknowledged"
     return [
-        ("due", _payload_text(standing)),
-        ("paid", f"{standing.paid_minor:,}, of which {standing.refunded_minor:,} refunded"),
-        ("status", standing.status),
-        ("completed", _time_text(standing.completed_at)),
-        ("after-sale", f"ends {_time_text(standing.after_sale_ends_at)}"),
-        ("version", f"{standing.version}, {version}"),
+        ("due", _payload_text(record)),
+        ("paid", f"{record.paid_minor:,}, of which {record.refunded_minor:,} refunded"),
+        ("status", record.status),
+        ("completed", _time_text(record.completed_at)),
+        ("after-sale", f"ends {_time_text(record.after_sale_ends_at)}"),
+        ("version", f"{record.version}, {version}"),
     ]
 
 
@@ -130,7 +130,7 @@ def _credit_rows(credit: CreditLife, not_looked_at: str | None) -> Rows:
     return [*rows, ("not shown", not_looked_at)] if not_looked_at else rows
 
 
-def _payload_text(of: OrderStanding | OrderItem | ConflictingOffer | CreditAnswer | CreditPosting) -> str:
+def _payload_text(of: CurrentRecord | OrderItem | ConflictingOffer | CreditAnswer | CreditPosting) -> str:
     return f"{of.amount_minor:,} minor units of {of.currency} for account {of.account_id}"
 
 

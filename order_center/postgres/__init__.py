@@ -8,7 +8,7 @@ from database.columns import integer_column, integers_of, text_column, texts_of,
 from database.pools import Pool, look_up_by_index
 from database.queries import load_query
 from order_center.port import check_records
-from schemas.order_life import OrderStanding
+from schemas.order_life import CurrentRecord
 from schemas.orders import (
     FetchedRecord,
     OrderRecord,
@@ -83,8 +83,8 @@ class PostgresOrderCenter:
             )
             return Table(FetchedRecord, columns)
 
-    async def fetch_order(self, order_id: str) -> OrderStanding | None:
+    async def fetch_order(self, order_id: str) -> CurrentRecord | None:
         """See `OrderCenter.fetch_order`."""
         async with self._database.reading() as connection:
             row = await connection.fetchrow(_FETCH_ORDER, order_id)
-            return OrderStanding(**row) if row else None
+            return CurrentRecord(**row) if row else None

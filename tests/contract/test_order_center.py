@@ -11,7 +11,7 @@ from domain import limits
 from domain.errors import DataError
 from order_center.port import OrderCenter
 from order_center.postgres import PostgresOrderCenter
-from schemas.order_life import OrderStanding
+from schemas.order_life import CurrentRecord
 from schemas.orders import FetchedRecord, OrderRecord, OrderStatus, OverdueCursor, OverdueOrder, RecordVersion
 from tests.contract.adapters import not_in_memory
 from tests.doubles.order_center import MemoryOrderCenter
@@ -181,8 +181,8 @@ async def test_one_order_is_read_with_its_record_and_whether_it_is_still_offered
     await order_center.load_records([record_of("a"), record_of("b", after_sale_ends_at=CUTOFF)])
     await order_center.load_records([record_of("a", refunded_minor=100, status=OrderStatus.DISPUTED)])
     [offered] = await fetch_all(order_center)
-    standing = await order_center.fetch_order("a")
-    assert standing == OrderStanding(
+    record = await order_center.fetch_order("a")
+    assert record == CurrentRecord(
         order_id="a",
         account_id="A1",
         paid_minor=1000,
@@ -196,7 +196,7 @@ async def test_one_order_is_read_with_its_record_and_whether_it_is_still_offered
         is_offered=True,
     )
     await order_center.acknowledge([RecordVersion("a", offered.version)])
-    assert await order_center.fetch_order("a") == standing.model_copy(update={"is_offered": False})
+    assert await order_center.fetch_order("a") == record.model_copy(update={"is_offered": False})
     not_yet_overdue = await order_center.fetch_order("b")
     assert not_yet_overdue
     assert not_yet_overdue.is_offered

@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import count
 
 from order_center.port import check_records
-from schemas.order_life import OrderStanding
+from schemas.order_life import CurrentRecord
 from schemas.orders import (
     FetchedRecord,
     OrderRecord,
@@ -64,12 +64,12 @@ class MemoryOrderCenter:
         """See `OrderCenter.fetch_records`."""
         return [self._transaction_of(order_id) for order_id in order_ids if order_id in self._records]
 
-    async def fetch_order(self, order_id: str) -> OrderStanding | None:
+    async def fetch_order(self, order_id: str) -> CurrentRecord | None:
         """See `OrderCenter.fetch_order`."""
         record = self._records.get(order_id)
         if record is None:
             return None
-        return OrderStanding(
+        return CurrentRecord(
             **record._asdict(),
             amount_minor=record.paid_minor - record.refunded_minor,
             version=self._versions[order_id],

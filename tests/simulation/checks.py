@@ -103,8 +103,8 @@ async def find_unsettled(world: World, orders: Sequence[Order]) -> list[str]:
     faults = []
     for order in orders:
         items = await world.systems.store.orders.fetch_items_of_order(order.order_id)
-        standing = await world.systems.order_center.fetch_order(order.order_id)
-        if not items and standing is None:
+        record = await world.systems.order_center.fetch_order(order.order_id)
+        if not items and record is None:
             continue
         found = str(items[-1].reason_code or items[-1].outcome) if items else "lost"
         wanted = _FINALLY.get(order.kind, "settled")

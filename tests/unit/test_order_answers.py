@@ -8,12 +8,12 @@ import pytest
 from domain.order_answers import plan_answer, plan_credit_breaks, plan_item_breaks
 from schemas.batches import BatchSource, BatchState
 from schemas.ledger import CreditResultCode
-from schemas.order_life import CreditAnswer, CreditLife, CreditPosting, OrderItem, OrderStanding
+from schemas.order_life import CreditAnswer, CreditLife, CreditPosting, CurrentRecord, OrderItem
 from schemas.orders import OrderStatus
 from schemas.reasons import ReasonCode
 
 AT = datetime(2026, 11, 23, 6, tzinfo=UTC)
-STANDING = OrderStanding(
+CURRENT_RECORD = CurrentRecord(
     order_id="O1",
     account_id="A1",
     paid_minor=1_234,
@@ -26,7 +26,7 @@ STANDING = OrderStanding(
     version=7,
     is_offered=False,
 )
-OFFERED = STANDING.model_copy(update={"is_offered": True})
+OFFERED = CURRENT_RECORD.model_copy(update={"is_offered": True})
 ANSWER = CreditAnswer(
     result_code=CreditResultCode.CREATED, claim_no=1, account_id="A1", amount_minor=1_234, currency="USD"
 )
@@ -67,47 +67,47 @@ REJECTED_TEXT = "Order O1 was rejected in batch B1: The customer disputes the or
 RERUN_TEXT = "It comes in again when its record changes. Or repair the cause and run: settle rerun B1"
 UNKNOWN_TEXT = "A credit was possibly requested and its answer is not known; it may exist."
 
-CASES: dict[str, tuple[OrderStanding | None, list[OrderItem], CreditLife, str, str | None]] = {
+CASES: dict[str, tuple[CurrentRecord | None, list[OrderItem], CreditLife, str, str | None]] = {
     "settled": (
-        STANDING,
+        CURRENT_RECORD,
         [REJECTED, item_of("settled", batch_id="B2", claim_no=2)],
         CREDITED,
         f"Order O1 was settled in batch B2: {CREDITED_TEXT}",
         None,
     ),
-    "rejected": (STANDING, [REJECTED], NO_CREDIT, REJECTED_TEXT, RERUN_TEXT),
+    "rejected": (CURRENT_RECORD, [REJECTED], NO_CREDIT, REJECTED_TEXT, RERUN_TEXT),
     "rejected, not on record": (None, [REJECTED], NO_CREDIT, REJECTED_TEXT, RERUN_TEXT),
     "rejected and repaired": (OFFERED, [REJECTED], NO_CREDIT, REJECTED_TEXT, OFFERED_TEXT),
     "failed": (
-        STANDING,
+        CURRENT_RECORD,
         [item_of("failed", ReasonCode.ACCOUNT_CLOSED)],
         NO_CREDIT,
         "Order O1 failed in batch B1: The account is closed.",
         RERUN_TEXT,
     ),
     "pending": (
-        STANDING,
+        CURRENT_RECORD,
         [item_of("pending")],
         NO_CREDIT,
         "Order O1 is pending in batch B1 (running).",
         "Follow it with: settle watch B1",
     ),
     "pending, unknown": (
-        STANDING,
+        CURRENT_RECORD,
         [item_of("pending", inherits_unknown=True)],
         NO_CREDIT,
         "Order O1 is pending in batch B1 (running); it asks again for a credit that may exist.",
         "Follow it with: settle watch B1",
     ),
     "held, unknown": (
-        STANDING,
+        CURRENT_RECORD,
         [item_of("held", ReasonCode.OUTCOME_UNKNOWN)],
         NO_CREDIT,
         f"Order O1 is held in batch B1: {UNKNOWN_TEXT}",
         "A rerun asks again under the same key, so that nothing is paid twice. Run: settle rerun B1",
     ),
     "held, credited": (
-        STANDING,
+        CURRENT_RECORD,
         [item_of("held", ReasonCode.OUTCOME_UNKNOWN)],
         CREDITED,
         f"Order O1 is held in batch B1: {UNKNOWN_TEXT} The ledger has it: {CREDITED_TEXT}",
@@ -121,7 +121,7 @@ CASES: dict[str, tuple[OrderStanding | None, list[OrderItem], CreditLife, str, s
         "Run: settle rerun B1",
     ),
     "held, conflict": (
-        STANDING,
+        CURRENT_RECORD,
         [item_of("held", ReasonCode.PAYLOAD_CONFLICT, amount_minor=5)],
         CREDITED,
         "Order O1 is held in batch B1: This order was credited before with another account, amount or currency. "
@@ -136,7 +136,7 @@ CASES: dict[str, tuple[OrderStanding | None, list[OrderItem], CreditLife, str, s
         OFFERED_TEXT,
     ),
     "acknowledged": (
-        STANDING,
+        CURRENT_RECORD,
         [],
         NO_CREDIT,
         "Order O1 is in the Order Center but was never taken into a batch; it is acknowledged, so that it is not "
@@ -155,12 +155,12 @@ CASES: dict[str, tuple[OrderStanding | None, list[OrderItem], CreditLife, str, s
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_latest_item_gives_the_answer_and_the_next_step(name: str) -> None:
-    standing, items, credit, sentence, next_step = CASES[name]
-    assert plan_answer("O1", standing, items, credit, is_broken=False) == (sentence, next_step)
+    record, items, credit, sentence, next_step = CASES[name]
+    assert plan_answer("O1", record, items, credit, is_broken=False) == (sentence, next_step)
 
 
 def test_a_broken_order_is_never_answered_as_if_it_were_sound() -> None:
-    answer = plan_answer("O1", STANDING, [item_of("settled")], NO_CREDIT, is_broken=True)
+    answer = plan_answer("O1", CURRENT_RECORD, [item_of("settled")], NO_CREDIT, is_broken=True)
     assert answer == ("The systems contradict each other about order O1.", "Run: settle audit")
 
 
