@@ -36,6 +36,7 @@ PRUNE_STEP_ITEM_COUNT = 10_000
 PRUNE_SLICE_BATCH_COUNT = 100
 RETENTION_DAYS_DEFAULT = 400
 AUDIT_SLICE_ORDER_COUNT = 10_000
+AUDIT_SLICES_AT_A_TIME = 3
 AUDIT_BREAK_COUNT_MAX = 1_000
 BATCH_LIST_COUNT_MAX = 100
 ORDER_LIFE_ROW_COUNT_MAX = 100  # the newest items of an order that are shown, and the newest conflicting offers
@@ -66,7 +67,7 @@ FAILED_PERCENT_MAX_DEFAULT = 1
 FAILED_COUNT_MAX_DEFAULT = 100
 FAIRNESS_KEY_BYTES_MAX = 64  # Temporal's
 
-# Isolating the orders whose data make a chunk's step fail. See docs/decisions/0020.
+# Isolating poison orders. See docs/decisions/0020.
 ISOLATION_ROUND_COUNT_MAX = 3  # of a step that goes on failing
 HISTORY_EVENTS_PER_ACTIVITY = 6  # its own three, and those of the workflow task that follows
 HISTORY_EVENT_COUNT_MAX = 10_000
@@ -120,9 +121,8 @@ _require("a statement is given up before its transaction", STATEMENT_TIMEOUT_S <
 TEMPORAL_CONNECT_TIMEOUT_S = 3
 CONTROL_ANSWER_TIMEOUT_S = 10  # of a worker, to a pause or the like
 TEMPORAL_RPC_TIMEOUT_S = 5  # one request of a command
-# A command says within the latter what it could not reach; the former is for its start, on a busy machine.
-COMMAND_START_S = 2.5
-UNREACHABLE_TOLD_S = 10
+COMMAND_START_S = 2.5  # of a command, on a busy machine
+UNREACHABLE_TOLD_S = 10  # within this a command says what it could not reach
 _require(
     "servers that are away are told in time",
     COMMAND_START_S + DATABASE_CONNECT_TIMEOUT_S + TEMPORAL_CONNECT_TIMEOUT_S < UNREACHABLE_TOLD_S,

@@ -1,7 +1,8 @@
 """Every order held against the ledger, and both systems against themselves.
 
 The two systems share no database, so their orders are read in slices of one order and merged here, in constant
-memory. It may run at any moment, also while batches are filled and settled:
+memory; several slices are in hand at a time, each in another of its steps, so that the systems work side by side. It
+may run at any moment, also while batches are filled and settled:
 
 - Of each slice the items are read first and the ledger after them. What is settled had its credit before, so it is
   there; a credit that came since belongs to an item read as pending, and is unconfirmed.
@@ -10,26 +11,22 @@ memory. It may run at any moment, also while batches are filled and settled:
 - Each check of a system against itself is one snapshot, in which every transaction is whole.
 """
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import datetime
-from itertools import chain, zip_longest
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 from domain import limits
-from domain.control_totals import totals_of
 from domain.identifiers import credit_key, order_id_of_credit_key
 from fund_platform.port import FundPlatform
 from fund_platform.port.credits import Credits
 from fund_platform.port.proof import LedgerProof
-from schemas.audit import MISSING, PENDING, AuditReport, Break, LatestItem
-from schemas.batches import ControlTotals
+from schemas.audit import MISSING, AuditReport, Break, LatestItem
 from schemas.ledger import LedgerCredit
 from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
 from settlement_store.port import SettlementStore
+from settling.audit_tally import Breaks, Tally
+from settling.side_by_side import run_side_by_side
 
-_UNCONFIRMED_OUTCOMES = frozenset({PENDING, Outcome.HELD})
-TOTALS = ("settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
 _WITHOUT_PROOF = (
     "credits of no order, journal entries, balances and stored answers: the Fund Platform offers no proof of its ledger"
 )
@@ -53,15 +50,21 @@ async def audit(store: SettlementStore, fund_platform: FundPlatform) -> AuditRep
     meanwhile. At most `limits.AUDIT_BREAK_COUNT_MAX` breaks are kept, of every kind that was found; if there are
     more, one of the kind `more_breaks` says so at the end.
     """
-    tally = _Tally()
-    breaks = _Breaks()
-    async for first in _compare_all(store, fund_platform):
-        comparison = first
-        suspected = _judge(comparison)
-        if suspected and not breaks.is_full(suspected.kind):
-            comparison = await _compare_again(store, fund_platform, comparison.key)
-            breaks.add(_judge(comparison))
-        tally.add(comparison)
+    tally = Tally()
+    breaks = Breaks()
+    slices = _Slices(store)
+
+    async def compare_slices() -> None:
+        while slice_ := await slices.fetch_next():
+            async for first in _compare(fund_platform, slice_):
+                comparison = first
+                suspected = _judge(comparison)
+                if suspected and not breaks.is_full(suspected.kind):
+                    comparison = await _compare_again(store, fund_platform, comparison.key)
+                    breaks.add(_judge(comparison))
+                tally.add(comparison.item, comparison.credit)
+
+    await run_side_by_side(limits.AUDIT_SLICES_AT_A_TIME, compare_slices)
     for found in await store.audit.fetch_store_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
         breaks.add(found)
     not_looked_at = [] if fund_platform.proof else [_WITHOUT_PROOF]
@@ -93,27 +96,54 @@ async def find_break(store: SettlementStore, fund_platform: FundPlatform, order_
     return _judge(await _compare_again(store, fund_platform, key))
 
 
-async def _compare_all(store: SettlementStore, fund_platform: FundPlatform) -> AsyncIterator[_Comparison]:
-    """Merge the orders and the credits: each order and each credit once, slice by slice in key order."""
-    after_order_id = after_key = ""
-    is_last = False
-    while not is_last:
-        items = await store.audit.fetch_latest_items(after_order_id, limits.AUDIT_SLICE_ORDER_COUNT)
-        is_last = len(items) < limits.AUDIT_SLICE_ORDER_COUNT
-        item_by_key = {credit_key(item.order_id): item for item in items}
-        last_key = None if is_last else credit_key(items[-1].order_id)
-        credits_ = (
-            _fetch_in_order(fund_platform.proof, after_key, last_key)
-            if fund_platform.proof
-            else _fetch_by_key(fund_platform.credits, list(item_by_key))
-        )
-        async for credit in credits_:
-            key = credit.idempotency_key
-            yield _Comparison(key, item_by_key.pop(key, None), credit)
-        for key, item in item_by_key.items():
-            yield _Comparison(key, item, None)
-        if last_key:
-            after_order_id, after_key = items[-1].order_id, last_key
+class _Slice(NamedTuple):
+    """The latest items of some orders, by key; no other slice has a key after `after_key` up to `last_key`.
+
+    The last slice has no last key: what the ledger has beyond belongs to it.
+    """
+
+    after_key: str
+    last_key: str | None
+    item_by_key: dict[str, LatestItem]
+
+
+class _Slices:
+    """All orders, slice by slice in key order, for several that compare them side by side."""
+
+    def __init__(self, store: SettlementStore) -> None:
+        self._store = store
+        self._reading = asyncio.Lock()
+        self._after_order_id = ""
+        self._after_key = ""
+        self._is_over = False
+
+    async def fetch_next(self) -> _Slice | None:
+        """The next slice; None after the last one, which may be empty."""
+        async with self._reading:
+            if self._is_over:
+                return None
+            items = await self._store.audit.fetch_latest_items(self._after_order_id, limits.AUDIT_SLICE_ORDER_COUNT)
+            self._is_over = len(items) < limits.AUDIT_SLICE_ORDER_COUNT
+            after_key, last_key = self._after_key, None
+            if not self._is_over:
+                self._after_order_id = items[-1].order_id
+                self._after_key = last_key = credit_key(items[-1].order_id)
+            return _Slice(after_key, last_key, {credit_key(item.order_id): item for item in items})
+
+
+async def _compare(fund_platform: FundPlatform, slice_: _Slice) -> AsyncIterator[_Comparison]:
+    """Merge the orders and the credits of a slice: each order and each credit once."""
+    item_by_key = slice_.item_by_key
+    credits_ = (
+        _fetch_in_order(fund_platform.proof, slice_.after_key, slice_.last_key)
+        if fund_platform.proof
+        else _fetch_by_key(fund_platform.credits, list(item_by_key))
+    )
+    async for credit in credits_:
+        key = credit.idempotency_key
+        yield _Comparison(key, item_by_key.pop(key, None), credit)
+    for key, item in item_by_key.items():
+        yield _Comparison(key, item, None)
 
 
 async def _fetch_by_key(credits_: Credits, keys: Sequence[str]) -> AsyncIterator[LedgerCredit]:
@@ -206,66 +236,3 @@ def _payload(of: LatestItem | LedgerCredit) -> tuple[str, int, str]:
 
 def _money(of: LatestItem | LedgerCredit) -> str:
     return f"{of.amount_minor} minor units of {of.currency} for account {of.account_id}"
-
-
-class _Tally:
-    """Orders counted once each, and their credits, by row and currency."""
-
-    def __init__(self) -> None:
-        self.order_count = 0
-        self.oldest_pending_at: datetime | None = None
-        self._counts: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
-
-    def add(self, comparison: _Comparison) -> None:
-        """Count an order and its credit."""
-        item, credit = comparison.item, comparison.credit
-        if item:
-            self.order_count += 1
-            if item.outcome != MISSING:
-                self._count(item.outcome, item)
-            if item.outcome == PENDING:
-                self.oldest_pending_at = min(self.oldest_pending_at or item.opened_at, item.opened_at)
-        if credit:
-            self._count("ledger", credit)
-            if item and item.outcome in _UNCONFIRMED_OUTCOMES:
-                self._count("unconfirmed", credit)
-
-    def _count(self, row: str, of: LatestItem | LedgerCredit) -> None:
-        counts = self._counts[row, of.currency]
-        counts[0] += 1
-        counts[1] += of.amount_minor
-
-    def totals(self) -> dict[str, ControlTotals]:
-        """The control totals of each row."""
-        return {
-            row: totals_of(
-                (currency, counts[0], counts[1]) for (of, currency), counts in self._counts.items() if of == row
-            )
-            for row in TOTALS
-        }
-
-
-class _Breaks:
-    """Breaks by kind; of each kind one more than is shown, which tells that there are more."""
-
-    def __init__(self) -> None:
-        self.by_kind: dict[str, list[Break]] = {}
-
-    def is_full(self, kind: str) -> bool:
-        """Whether another break of this kind would not be kept."""
-        return len(self.by_kind.get(kind, ())) > limits.AUDIT_BREAK_COUNT_MAX
-
-    def add(self, found: Break | None) -> None:
-        """Keep a break, if it is one and there is room."""
-        if found and not self.is_full(found.kind):
-            self.by_kind.setdefault(found.kind, []).append(found)
-
-    def in_turn(self) -> list[Break]:
-        """The breaks to show: of each kind one in turn, so that no kind hides another."""
-        turns: Iterable[Break | None] = chain.from_iterable(zip_longest(*self.by_kind.values()))
-        found = [each for each in turns if each]
-        if len(found) <= limits.AUDIT_BREAK_COUNT_MAX:
-            return sorted(found, key=lambda each: (each.kind, each.id))
-        shown = found[: limits.AUDIT_BREAK_COUNT_MAX]
-        detail = f"There are more breaks than the {len(shown):,} shown; repair these, then audit again."
-        return [*shown, Break(kind="more_breaks", id="", detail=detail)]

@@ -5,7 +5,8 @@ import typer
 from domain import limits
 from runtime.adapters import open_fund_platform, open_settlement_store
 from schemas.audit import AuditReport
-from settling.auditing import TOTALS, audit
+from settling.audit_tally import TOTALS
+from settling.auditing import audit
 from starters.console import EXIT_BAD_OUTCOME, JsonOption, load_ready_settings, print_json, print_totals, run_command
 
 

@@ -160,11 +160,13 @@ async def test_an_audit_between_any_two_steps_is_clean(seed: int, monkeypatch: p
     run = run_batches(rng, ports)
     step_count_max = rng.choice([1, 4, 20])
     is_over = False
+    going_on = asyncio.Lock()  # the audit's slices are read side by side
 
     async def go_on() -> None:
         nonlocal is_over
-        for _ in range(rng.randint(0, step_count_max)):
-            is_over = is_over or await anext(run, run) is run
+        async with going_on:
+            for _ in range(rng.randint(0, step_count_max)):
+                is_over = is_over or await anext(run, run) is run
 
     store: Any = Interleaved(ports.store, go_on)
     fund_platform: Any = Interleaved(ports.fund_platform, go_on)

@@ -28,12 +28,15 @@ class OnlyConnection:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._is_idle = asyncio.Semaphore()
 
     async def acquire(self) -> Connection:
+        await self._is_idle.acquire()
         return self._connection
 
     async def release(self, _: Connection) -> None:
         """It stays in its transaction."""
+        self._is_idle.release()
 
 
 @pytest.fixture(scope="module")

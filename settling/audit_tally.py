@@ -1,0 +1,78 @@
+"""What an audit adds up as it goes: orders and credits by row and currency, and the breaks that it names."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import chain, zip_longest
+
+from domain import limits
+from domain.control_totals import totals_of
+from schemas.audit import MISSING, PENDING, Break, LatestItem
+from schemas.batches import ControlTotals
+from schemas.ledger import LedgerCredit
+from schemas.reasons import Outcome
+
+TOTALS = ("settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
+_UNCONFIRMED_OUTCOMES = frozenset({PENDING, Outcome.HELD})
+
+
+class Tally:
+    """Orders counted once each, and their credits, by row and currency."""
+
+    def __init__(self) -> None:
+        self.order_count = 0
+        self.oldest_pending_at: datetime | None = None
+        self._counts: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+
+    def add(self, item: LatestItem | None, credit: LedgerCredit | None) -> None:
+        """Count an order by its latest item, and its credit."""
+        if item:
+            self.order_count += 1
+            if item.outcome != MISSING:
+                self._count(item.outcome, item)
+            if item.outcome == PENDING:
+                self.oldest_pending_at = min(self.oldest_pending_at or item.opened_at, item.opened_at)
+        if credit:
+            self._count("ledger", credit)
+            if item and item.outcome in _UNCONFIRMED_OUTCOMES:
+                self._count("unconfirmed", credit)
+
+    def _count(self, row: str, of: LatestItem | LedgerCredit) -> None:
+        counts = self._counts[row, of.currency]
+        counts[0] += 1
+        counts[1] += of.amount_minor
+
+    def totals(self) -> dict[str, ControlTotals]:
+        """The control totals of each row."""
+        return {
+            row: totals_of(
+                (currency, counts[0], counts[1]) for (of, currency), counts in self._counts.items() if of == row
+            )
+            for row in TOTALS
+        }
+
+
+class Breaks:
+    """Breaks by kind; of each kind one more than is shown, which tells that there are more."""
+
+    def __init__(self) -> None:
+        self.by_kind: dict[str, list[Break]] = {}
+
+    def is_full(self, kind: str) -> bool:
+        """Whether another break of this kind would not be kept."""
+        return len(self.by_kind.get(kind, ())) > limits.AUDIT_BREAK_COUNT_MAX
+
+    def add(self, found: Break | None) -> None:
+        """Keep a break, if it is one and there is room."""
+        if found and not self.is_full(found.kind):
+            self.by_kind.setdefault(found.kind, []).append(found)
+
+    def in_turn(self) -> list[Break]:
+        """The breaks to show: of each kind one in turn, so that no kind hides another."""
+        turns: Iterable[Break | None] = chain.from_iterable(zip_longest(*self.by_kind.values()))
+        found = [each for each in turns if each]
+        if len(found) <= limits.AUDIT_BREAK_COUNT_MAX:
+            return sorted(found, key=lambda each: (each.kind, each.id))
+        shown = found[: limits.AUDIT_BREAK_COUNT_MAX]
+        detail = f"There are more breaks than the {len(shown):,} shown; repair these, then audit again."
+        return [*shown, Break(kind="more_breaks", id="", detail=detail)]
