@@ -110,13 +110,17 @@ async def test_a_batch_whose_pause_is_stored_while_it_starts_is_shown_as_paused(
         await eventually(partial(is_running, systems, batch_id))
         await gate.open()
         await pausing
-        assert (await handle.describe()).typed_search_attributes[BATCH_STATE] == BatchState.PAUSED
+        await eventually(partial(is_shown_as_paused, handle))  # once the workflow has its plan
         await handle.execute_update(SettleBatchWorkflow.resume, ASKED)
         await handle.result()
 
 
 async def is_running(systems: Systems, batch_id: str) -> bool:
     return (await systems.store.batches.fetch_batch(batch_id)).state == BatchState.RUNNING
+
+
+async def is_shown_as_paused(handle: WorkflowHandle[Any, Any]) -> bool:
+    return (await handle.describe()).typed_search_attributes.get(BATCH_STATE) == BatchState.PAUSED
 
 
 async def child_is_known(handle: WorkflowHandle[Any, Any]) -> bool:
