@@ -21,7 +21,7 @@ from domain.control_totals import sum_totals
 from runtime.settings import Settings
 from schemas.batches import BatchReport, ControlTotals
 from starters.console import print_totals
-from starters.report import fetch_report, print_reasons
+from starters.report import fetch_report_of, print_reasons
 
 DEMO_DIR = Path(".settle/demo")
 RESULT_FILE = Path(".settle/demo.json")
@@ -60,7 +60,7 @@ def _demo(settings: Settings, order_count: int) -> list[str]:
     run_settle("import", str(order_file), "--publish")
     one_statement_url = clone_database(settings.database_url, "one_statement")
     run = asyncio.run(settle_from_kafka(settings, DEMO_DIR / "logs", order_count))
-    reports = [asyncio.run(fetch_report(settings, batch_id)) for batch_id in run.batch_ids]
+    reports = [asyncio.run(fetch_report_of(settings, batch_id)) for batch_id in run.batch_ids]
     run_settle("batches")
     total = _add_up(reports)
     print_totals(total, always=("planned", "settled", "ledger"))

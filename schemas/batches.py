@@ -173,11 +173,36 @@ class BatchProgress(BaseModel):
     chunk_closed_count: int
 
 
+class SinceClosing(BaseModel):
+    """What came of a closed batch's exception items since its closing; its settled items are final.
+
+    `settled` to `pending` count the orders that came in again, by their latest items. `ledger` counts the credits of
+    the orders of all exception items, `unconfirmed` those of them whose latest item is pending or held. `balanced`
+    holds when ledger = settled + unconfirmed, per currency. `rerun_batch_ids`: the newest batches that rerun this one,
+    newest first.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    rerun_batch_ids: tuple[str, ...]
+    settled: ControlTotals
+    rejected: ControlTotals
+    failed: ControlTotals
+    held: ControlTotals
+    pending: ControlTotals
+    unconfirmed: ControlTotals
+    ledger: ControlTotals
+    balanced: bool
+
+
 class BatchReport(BaseModel):
     """The balance check of one batch: the numbers that finance signs.
 
     `ledger` and `unconfirmed` count the orders whose latest item is in this batch. `balanced` holds when
     planned = settled + rejected + failed + held + pending and ledger = settled + unconfirmed, per currency.
+
+    All of a closed batch is as of its closing and never changes, but `since_closing`; of any other that is None.
+    Reports are stored for good: a field that is added needs a default.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -202,3 +227,11 @@ class BatchReport(BaseModel):
     chunks: int
     started_at: AwareDatetime | None
     closed_at: AwareDatetime | None
+    since_closing: SinceClosing | None = None
+
+
+class KeptReport(NamedTuple):
+    """A closed batch's report; once the batch is being pruned, with what had come since its closing by then."""
+
+    report: BatchReport
+    pruning_began_at: datetime | None = None

@@ -65,6 +65,20 @@ class RerunItem(NamedTuple):
     inherits_unknown: bool
 
 
+class LaterItemGroup(NamedTuple):
+    """Orders of exception items, grouped by their latest item: whether that is a later one, its outcome and currency.
+
+    `amount_minor` is the sum of the latest items' amounts; `item_no_last` is the largest number of the exception items.
+    """
+
+    came_again: bool
+    outcome: str
+    currency: str
+    amount_minor: int
+    order_ids: Sequence[str]
+    item_no_last: int
+
+
 class ItemGroup(NamedTuple):
     """Items of a range that share outcome (or `pending`) and currency; `is_latest`: they are their orders' latest."""
 

@@ -20,20 +20,11 @@ async def check_balance(store: SettlementStore, fund_platform: FundPlatform, bat
     Reads only, in bounded slices. In each slice the ledger is read after the items, so both equations hold
     while the batch runs too: what is settled has its credit by then, and a newer credit is unconfirmed.
 
-    Of a batch that is pruned, or is being pruned, it is what was found before: the report was kept.
+    Of a batch that is being pruned it misses items; `reporting.fetch_report` reads what was kept.
 
     Raises:
         BatchNotFoundError: no batch has this id.
     """
-    kept = await store.pruning.fetch_kept_report(batch_id)
-    if kept:
-        return kept
-    report = await _sum_batch(store, fund_platform, batch_id)
-    # If pruning began meanwhile, items may have been missed: then a report was kept before the first of them went.
-    return await store.pruning.fetch_kept_report(batch_id) or report
-
-
-async def _sum_batch(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> BatchReport:
     batch = await store.batches.fetch_batch(batch_id)
     items: defaultdict[str, list[ControlTotals]] = defaultdict(list)
     ledger: defaultdict[str, list[ControlTotals]] = defaultdict(list)
@@ -84,14 +75,21 @@ async def _sum_batch(store: SettlementStore, fund_platform: FundPlatform, batch_
 
 
 async def close_batch(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> BatchState:
-    """Check a batch whose chunks are all closed, and give it its final state, which is returned. Idempotent.
+    """Check a batch whose chunks are all closed, keep its report and give it its final state. Idempotent.
+
+    An item that no chunk has would stay pending for good: then the batch does not balance.
+
+    Returns:
+        The final state.
 
     Raises:
         BatchNotFoundError: no batch has this id.
         InvariantViolationError: the batch is not running, or a chunk is not closed.
     """
     report = await check_balance(store, fund_platform, batch_id)
-    return (await store.batches.close_batch(batch_id, balanced=report.balanced)).state
+    is_complete = report.pending.order_count == 0
+    report = report.model_copy(update={"balanced": report.balanced and is_complete})
+    return (await store.batches.close_batch(report)).state
 
 
 _SliceTotals = list[tuple[str, ControlTotals, ControlTotals]]

@@ -10,6 +10,7 @@ from fund_platform.port import FundPlatform
 from schemas.batches import RetiredBatch
 from settlement_store.port import SettlementStore
 from settling.balancing import check_balance
+from settling.reporting import fetch_since_closing
 
 
 class KeptBecause(StrEnum):
@@ -36,7 +37,7 @@ async def prune_batches(
     closed_before: datetime,
     on_step: Callable[[RetiredBatch, int], None],
 ) -> AsyncGenerator[RetiredFate, None]:
-    """Prune the batches that were closed before a time, oldest first, each once its report is kept.
+    """Prune the batches that were closed before a time, oldest first, each if it still balances.
 
     May be ended and run again at any time. Claims, plans and totals stay, and each item keeps its payload and outcome.
 
@@ -52,7 +53,7 @@ async def prune_batches(
     last: RetiredBatch | None = None
     while batches := await store.pruning.fetch_retired_batches(closed_before, last, limits.PRUNE_SLICE_BATCH_COUNT):
         for batch in batches:
-            kept_because = _waits_for(batch) or await _keep_report(store, fund_platform, batch)
+            kept_because = _waits_for(batch) or await _begin_pruning(store, fund_platform, batch)
             if kept_because is None:
                 while pruned_count := await store.pruning.prune_chunks(batch.batch_id):
                     on_step(batch, pruned_count)
@@ -68,9 +69,21 @@ def _waits_for(batch: RetiredBatch) -> KeptBecause | None:
     return KeptBecause.UNDELIVERED if batch.undelivered_count else None
 
 
-async def _keep_report(store: SettlementStore, fund_platform: FundPlatform, batch: RetiredBatch) -> KeptBecause | None:
-    """Keep the batch's report, if it balances; why not, otherwise."""
+async def _begin_pruning(
+    store: SettlementStore, fund_platform: FundPlatform, batch: RetiredBatch
+) -> KeptBecause | None:
+    """Mark the batch as being pruned, if it still balances; why not, otherwise."""
+    if await _is_being_pruned(store, batch.batch_id):
+        return None
     report = await check_balance(store, fund_platform, batch.batch_id)
-    if not report.balanced:
-        return KeptBecause.OUT_OF_BALANCE
-    return None if await store.pruning.keep_report(report) else KeptBecause.RERUN_OPENED
+    since_closing = await fetch_since_closing(store, fund_platform, batch.batch_id)
+    if report.balanced and since_closing.balanced and not report.pending.order_count:
+        is_begun = await store.pruning.begin_pruning(batch.batch_id, since_closing)
+        return None if is_begun else KeptBecause.RERUN_OPENED
+    # Another run may have begun meanwhile: then items were missed.
+    return None if await _is_being_pruned(store, batch.batch_id) else KeptBecause.OUT_OF_BALANCE
+
+
+async def _is_being_pruned(store: SettlementStore, batch_id: str) -> bool:
+    kept = (await store.reports.fetch_kept_reports([batch_id])).get(batch_id)
+    return kept is not None and kept.pruning_began_at is not None

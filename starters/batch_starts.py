@@ -12,7 +12,7 @@ from runtime.settings import Settings
 from schemas.batches import BatchOpening, BatchState
 from schemas.workflows import BatchResult
 from starters.console import EXIT_BAD_OUTCOME, fail
-from starters.report import fetch_report, print_report
+from starters.report import fetch_report_of, print_report
 from workflows.batch_client import start_batch_workflow
 from workflows.search_attributes import BATCH_STATE
 from workflows.settle_batch import SettleBatchWorkflow
@@ -84,7 +84,7 @@ async def tell_outcome(settings: Settings, batch_id: str) -> None:
     Raises:
         typer.Exit: its outcome is bad.
     """
-    report = await fetch_report(settings, batch_id)
+    report = await fetch_report_of(settings, batch_id)
     print_report(report)
     if report.state != BatchState.CLOSED or report.failed.order_count or report.held.order_count:
         raise typer.Exit(EXIT_BAD_OUTCOME)

@@ -5,26 +5,28 @@ import asyncio
 import typer
 from pydantic import BaseModel, ConfigDict
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from domain import limits
 from runtime.adapters import open_settlement_store
-from schemas.batches import FINAL_STATES, Batch, BatchProgress
+from schemas.batches import FINAL_STATES, Batch, BatchProgress, BatchReport
 from schemas.control import BatchControl, StoredControlAction
 from settlement_store.port import SettlementStore
 from starters.console import BatchArgument, JsonOption, err, load_ready_settings, print_json, print_whole, run_command
+from starters.report import exception_count_of
 
 
 class BatchList(BaseModel):
-    """The newest batches, newest first."""
+    """The newest batches, newest first, and the reports of those that are closed, as of their closing."""
 
     model_config = ConfigDict(frozen=True)
 
     batches: list[Batch]
+    reports: dict[str, BatchReport]
 
 
 class BatchStatus(BaseModel):
-    """A batch and how far it is, what holds for it, and the actions on it, oldest first."""
+    """A batch and how far it is, or was at its closing, what holds for it, and the actions on it, oldest first."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,14 +42,18 @@ def batches(as_json: JsonOption = False) -> None:
     if as_json:
         print_json(found)
         return
-    table = Table("batch", "source", "state", "business date", "orders", "opened at (UTC)", "closed at (UTC)")
+    counts = (Column(name, justify="right") for name in ("orders", "settled", "exceptions"))
+    table = Table("batch", "source", "state", "business date", *counts, "opened at (UTC)", "closed at (UTC)")
     for batch in found.batches:
+        report = found.reports.get(batch.batch_id)
         table.add_row(
             batch.batch_id,
             batch.source,
             batch.state,
             str(batch.business_date or ""),
             f"{batch.item_count:,}",
+            f"{report.settled.order_count:,}" if report else "",
+            f"{exception_count_of(report):,}" if report else "",
             f"{batch.opened_at:%Y-%m-%d %H:%M:%S}",
             f"{batch.closed_at:%Y-%m-%d %H:%M:%S}" if batch.closed_at else "",
         )
@@ -94,17 +100,33 @@ def watch(batch_id: BatchArgument) -> None:
 
 async def _fetch_batches() -> BatchList:
     async with open_settlement_store(await load_ready_settings()) as store:
-        return BatchList(batches=await store.batches.fetch_batches(limits.BATCH_LIST_COUNT_MAX))
+        found = await store.batches.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
+        kept = await store.reports.fetch_kept_reports([batch.batch_id for batch in found])
+    return BatchList(batches=found, reports={batch_id: each.report for batch_id, each in kept.items()})
 
 
 async def _fetch_status(batch_id: str) -> BatchStatus:
     async with open_settlement_store(await load_ready_settings()) as store:
+        kept = (await store.reports.fetch_kept_reports([batch_id])).get(batch_id)
         return BatchStatus(
             batch=await store.batches.fetch_batch(batch_id),
-            progress=await store.batches.fetch_progress(batch_id),
+            progress=_progress_of(kept.report) if kept else await store.batches.fetch_progress(batch_id),
             control=await store.control.fetch_control(batch_id),
             actions=await store.control.fetch_control_actions(batch_id),
         )
+
+
+def _progress_of(report: BatchReport) -> BatchProgress:
+    return BatchProgress(
+        state=report.state,
+        planned=report.planned.order_count,
+        settled=report.settled.order_count,
+        rejected=report.rejected.order_count,
+        failed=report.failed.order_count,
+        held=report.held.order_count,
+        chunk_count=report.chunks,
+        chunk_closed_count=report.chunks,
+    )
 
 
 async def _watch(batch_id: str) -> BatchProgress:

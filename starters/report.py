@@ -7,19 +7,24 @@ import typer
 from domain import limits
 from runtime.adapters import open_fund_platform, open_settlement_store
 from runtime.settings import Settings
-from schemas.batches import BatchReport
-from schemas.reasons import REASON_SENTENCES, ReasonCode
-from settling.balancing import check_balance
+from schemas.audit import PENDING
+from schemas.batches import BatchReport, SinceClosing
+from schemas.reasons import REASON_SENTENCES, Outcome, ReasonCode
+from settling.reporting import fetch_report
 from starters.console import BatchArgument, JsonOption, load_ready_settings, print_json, print_totals, run_command
 
 _TOTALS = ("planned", "settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
+_TOTALS_SINCE = _TOTALS[1:]
 
 
 def report(
     batch_id: BatchArgument,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the balance of one batch: stored plan, items and ledger, in count and amount per currency."""
+    """Show the balance check of one batch: stored plan, items and ledger, in count and amount per currency.
+
+    A closed batch's was kept at its closing and never changes. What came since of its exception items stands below it.
+    """
     found = run_command(_report(batch_id))
     if as_json:
         print_json(found)
@@ -27,23 +32,28 @@ def report(
         print_report(found)
 
 
-async def fetch_report(settings: Settings, batch_id: str) -> BatchReport:
-    """Read one batch and check its balance."""
+async def fetch_report_of(settings: Settings, batch_id: str) -> BatchReport:
+    """Read one batch's report."""
     async with (
         open_settlement_store(settings, statement_timeout_s=limits.REPORT_STATEMENT_TIMEOUT_S) as store,
         open_fund_platform(settings, statement_timeout_s=limits.REPORT_STATEMENT_TIMEOUT_S) as fund_platform,
     ):
-        return await check_balance(store, fund_platform, batch_id)
+        return await fetch_report(store, fund_platform, batch_id)
 
 
 async def _report(batch_id: str) -> BatchReport:
-    return await fetch_report(await load_ready_settings(), batch_id)
+    return await fetch_report_of(await load_ready_settings(), batch_id)
 
 
 def print_reasons(reasons: Mapping[str, int]) -> None:
     """Print how many items have each reason code, and what it means."""
     for reason, item_count in reasons.items():
         typer.echo(f"{item_count:>9,}  {reason}: {REASON_SENTENCES[ReasonCode(reason)]}")
+
+
+def exception_count_of(found: BatchReport) -> int:
+    """How many of a batch's items need a person, or did at its closing."""
+    return found.rejected.order_count + found.failed.order_count + found.held.order_count
 
 
 def print_report(found: BatchReport) -> None:
@@ -57,3 +67,19 @@ def print_report(found: BatchReport) -> None:
     print_reasons(found.reasons)
     verdict = "Balanced" if found.balanced else "OUT OF BALANCE"
     typer.echo(f"{verdict}: planned = settled + rejected + failed + held + pending; ledger = settled + unconfirmed")
+    if found.since_closing:
+        _print_since_closing(found, found.since_closing)
+
+
+def _print_since_closing(found: BatchReport, since: SinceClosing) -> None:
+    exception_count = exception_count_of(found)
+    came_again_count = sum(getattr(since, name).order_count for name in (*Outcome, PENDING))
+    if came_again_count == 0 and since.ledger == found.unconfirmed:
+        if exception_count:
+            typer.echo(f"Since its closing nothing has come of its {exception_count:,} exception items.")
+        return
+    typer.echo(f"Since its closing {came_again_count:,} of its {exception_count:,} exception items came in again.")
+    if since.rerun_batch_ids:
+        typer.echo(f"It was rerun by {', '.join(since.rerun_batch_ids)}")
+    print_totals({name: getattr(since, name) for name in _TOTALS_SINCE}, always=("settled", "ledger"))
+    typer.echo(f"{'Balanced' if since.balanced else 'OUT OF BALANCE'} since: ledger = settled + unconfirmed")

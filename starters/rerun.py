@@ -61,7 +61,8 @@ async def _rerun(selection: RerunSelection, *, wait: bool) -> None:
     client = await connect_temporal(settings)
     async with open_settlement_store(settings) as store:
         batch = await store.batches.fetch_batch(selection.batch_id)
-        if await store.pruning.fetch_kept_report(batch.batch_id):
+        kept = (await store.reports.fetch_kept_reports([batch.batch_id])).get(batch.batch_id)
+        if kept and kept.pruning_began_at:
             raise batch_pruned(batch.batch_id)
         found = await count_selected(store.filling, selection)
         if not found.latest_count:

@@ -29,6 +29,7 @@ from settlement_store.port.filling import Filling
 from settlement_store.port.orders import Orders
 from settlement_store.port.outbox import Outbox
 from settlement_store.port.pruning import Pruning
+from settlement_store.port.reports import Reports
 
 
 class SettlementStore(Protocol):
@@ -57,6 +58,10 @@ class SettlementStore(Protocol):
     @property
     def outbox(self) -> Outbox:
         """Outcomes to deliver."""
+
+    @property
+    def reports(self) -> Reports:
+        """Reports of closed batches."""
 
     @property
     def pruning(self) -> Pruning:

@@ -50,5 +50,5 @@ class AuditReads(Protocol):
         - `unknown_forgotten` (order): the credit of an order's earlier item may exist, but the next item does not
           inherit that, or was judged by a rule; or an item inherits what no earlier item left.
         - `closed_with_pending` (batch): the batch is final and has a chunk that is not closed.
-        - `kept_report_differs` (batch): pruned, but its report is not kept, or not that of its plan and chunks.
+        - `kept_report_differs` (batch): closed, but its report is not kept, or not that of its plan and chunks.
         """

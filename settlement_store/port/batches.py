@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from schemas.batches import Batch, BatchPlan, BatchProgress, ControlTotals, UnclosedBatch
+from domain.errors import InvariantViolationError
+from schemas.batches import Batch, BatchPlan, BatchProgress, BatchReport, ControlTotals, UnclosedBatch
 
 
 class Batches(Protocol):
@@ -16,14 +17,16 @@ class Batches(Protocol):
             BatchNotOpenError: the batch is not frozen yet.
         """
 
-    async def close_batch(self, batch_id: str, *, balanced: bool) -> Batch:
-        """Make a running batch closed, aborted if it is being aborted, or out_of_balance; a final one stays as it is.
+    async def close_batch(self, report: BatchReport) -> Batch:
+        """Give a running batch its final state and keep its report, in one transaction; a final one stays as it is.
 
-        A paused batch is a running one here.
+        It becomes closed, aborted if it is being aborted, or out_of_balance if the report is not balanced. The report
+        is kept with this state and the time of the closing. A paused batch is a running one here.
 
         Raises:
             BatchNotFoundError: no batch has this id.
-            InvariantViolationError: the batch is not running, or a chunk is not closed.
+            InvariantViolationError: the batch is not running, a chunk is not closed, or the report is balanced with
+                pending items, which would look settled once they are pruned.
         """
 
     async def fetch_batch(self, batch_id: str) -> Batch:
@@ -64,3 +67,16 @@ class Batches(Protocol):
         Raises:
             BatchNotFoundError: no batch has this id.
         """
+
+
+def check_closing_report(report: BatchReport) -> None:
+    """Refuse a report that `close_batch` does not take; every adapter begins with this.
+
+    Raises:
+        InvariantViolationError: see `Batches.close_batch`.
+    """
+    if report.balanced and report.pending.order_count:
+        raise InvariantViolationError(
+            f"Batch {report.batch_id} was to be closed as balanced, but {report.pending.order_count} of its items are "
+            "pending. Nothing was written."
+        )

@@ -11,6 +11,7 @@ from settlement_store.postgres.filling import PostgresFilling
 from settlement_store.postgres.orders import PostgresOrders
 from settlement_store.postgres.outbox import PostgresOutbox
 from settlement_store.postgres.pruning import PostgresPruning
+from settlement_store.postgres.reports import PostgresReports
 
 
 class PostgresSettlementStore:
@@ -24,6 +25,7 @@ class PostgresSettlementStore:
         self.control = PostgresControl(database)
         self.caps = PostgresCreditBuckets(database)
         self.outbox = PostgresOutbox(database)
+        self.reports = PostgresReports(database)
         self.pruning = PostgresPruning(database)
         self.orders = PostgresOrders(database)
         self.audit = PostgresAuditReads(database)

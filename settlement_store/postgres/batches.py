@@ -11,14 +11,26 @@ from domain.errors import (
     BatchNotOpenError,
     InvariantViolationError,
 )
-from schemas.batches import FINAL_STATES, Batch, BatchPlan, BatchProgress, BatchState, ControlTotals, UnclosedBatch
+from schemas.batches import (
+    FINAL_STATES,
+    Batch,
+    BatchPlan,
+    BatchProgress,
+    BatchReport,
+    BatchState,
+    ControlTotals,
+    UnclosedBatch,
+)
+from settlement_store.port.batches import check_closing_report
 from settlement_store.postgres.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
 from settlement_store.postgres.control import fetch_control_on
+from settlement_store.postgres.reports import report_json_of
 
 _FETCH_BATCHES = load_query("settlement_store.postgres", "fetch_batches")
 _FETCH_PLANNED_TOTALS = load_query("settlement_store.postgres", "fetch_planned_totals")
 _FETCH_PROGRESS = load_query("settlement_store.postgres", "fetch_progress")
 _FETCH_REASON_COUNTS = load_query("settlement_store.postgres", "fetch_reason_counts")
+_KEEP_REPORT = load_query("settlement_store.postgres", "keep_report")
 _SET_BATCH_FINAL = load_query("settlement_store.postgres", "set_batch_final")
 _SET_BATCH_RUNNING = load_query("settlement_store.postgres", "set_batch_running")
 _FETCH_UNCLOSED_BATCHES = load_query("settlement_store.postgres", "fetch_unclosed_batches")
@@ -54,11 +66,16 @@ class PostgresBatches:
             control=control,
         )
 
-    async def close_batch(self, batch_id: str, *, balanced: bool) -> Batch:
+    async def close_batch(self, report: BatchReport) -> Batch:
         """See the port."""
+        check_closing_report(report)
+        batch_id = report.batch_id
         async with self._database.transaction() as connection:
-            await connection.execute(_SET_BATCH_FINAL, await fetch_batch_no(connection, batch_id), balanced)
+            batch_no = await connection.fetchval(_SET_BATCH_FINAL, batch_id, report.balanced)
             batch = batch_of(await fetch_batch_row(connection, batch_id))
+            if batch_no is not None:
+                report = report.model_copy(update={"state": batch.state, "closed_at": batch.closed_at})
+                await connection.execute(_KEEP_REPORT, batch_no, report_json_of(report))
         if batch.state not in FINAL_STATES:
             raise InvariantViolationError(f"Batch {batch_id} is {batch.state} and has chunks that are not closed.")
         return batch

@@ -7,14 +7,13 @@ from database.access import Database
 from database.queries import load_query
 from domain import limits
 from domain.errors import InvariantViolationError
-from schemas.batches import BatchReport, RetiredBatch
-from settlement_store.port.pruning import check_report
+from schemas.batches import RetiredBatch, SinceClosing
 from settlement_store.postgres.batch_rows import batch_not_found
 
 _FETCH_RETIRED_BATCHES = load_query("settlement_store.postgres", "fetch_retired_batches")
 _QUEUE_TO_OPEN = load_query("settlement_store.postgres", "queue_to_open")
-_KEEP_REPORT = load_query("settlement_store.postgres", "keep_report")
-_FETCH_KEPT_REPORT = load_query("settlement_store.postgres", "fetch_kept_report")
+_FETCH_KEPT_REPORTS = load_query("settlement_store.postgres", "fetch_kept_reports")
+_BEGIN_PRUNING = load_query("settlement_store.postgres", "begin_pruning")
 _LOCK_BATCH_TO_PRUNE = load_query("settlement_store.postgres", "lock_batch_to_prune")
 _PRUNE_CHUNKS = load_query("settlement_store.postgres", "prune_chunks")
 _SET_BATCH_PRUNED = load_query("settlement_store.postgres", "set_batch_pruned")
@@ -38,20 +37,14 @@ class PostgresPruning:
             rows = await connection.fetch(_FETCH_RETIRED_BATCHES, closed_before, *place, batch_count_max)
             return [RetiredBatch._make(row) for row in rows]
 
-    async def keep_report(self, report: BatchReport) -> bool:
+    async def begin_pruning(self, batch_id: str, since_closing: SinceClosing) -> bool:
         """See the port."""
-        check_report(report)
         async with self._database.transaction() as connection:
-            # No batch is opened meanwhile: one that reruns this batch is either seen here, or sees the kept report.
+            # No batch is opened meanwhile: one that reruns this batch is either seen here, or sees the mark.
             await connection.execute(_QUEUE_TO_OPEN)
-            await connection.execute(_KEEP_REPORT, report.batch_id, report.model_dump_json())
-            return await connection.fetchval(_FETCH_KEPT_REPORT, report.batch_id) is not None
-
-    async def fetch_kept_report(self, batch_id: str) -> BatchReport | None:
-        """See the port."""
-        async with self._database.reading() as connection:
-            report = await connection.fetchval(_FETCH_KEPT_REPORT, batch_id)
-            return BatchReport.model_validate_json(report) if report else None
+            await connection.execute(_BEGIN_PRUNING, batch_id, since_closing.model_dump_json())
+            kept = await connection.fetchrow(_FETCH_KEPT_REPORTS, [batch_id])
+            return kept is not None and kept["pruning_began_at"] is not None
 
     async def prune_chunks(self, batch_id: str) -> int:
         """See the port."""
@@ -59,9 +52,9 @@ class PostgresPruning:
             batch = await connection.fetchrow(_LOCK_BATCH_TO_PRUNE, batch_id)
             if batch is None:
                 raise batch_not_found(batch_id)
-            if not batch["is_kept"]:
+            if not batch["is_being_pruned"]:
                 raise InvariantViolationError(
-                    f"Batch {batch_id} was to be pruned before its report was kept. Nothing was written; this is an "
+                    f"Batch {batch_id} was to be pruned before its pruning was begun. Nothing was written; this is an "
                     "error in Settle."
                 )
             chunk_size, chunk_start = batch["chunk_size"], batch["pruned_chunk_count"]

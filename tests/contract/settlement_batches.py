@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from schemas.batches import BatchOpening, BatchSource
+from schemas.batches import Batch, BatchOpening, BatchReport, BatchSource, BatchState, ControlTotals
 from schemas.chunks import Chunk, ChunkState
 from schemas.items import ExceptionItem, Item, OfferedOrder
 from schemas.outbox import StoredOutcome
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
+from settling.balancing import check_balance
+from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.support.settlements import CALENDAR
 
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
@@ -75,6 +77,40 @@ async def settle(
     await store.chunks.store_validation(batch_id, 0, rejects or [])
     await store.chunks.store_outcomes(batch_id, 0, exceptions or [])
     return batch_id
+
+
+async def close_batch(store: SettlementStore, batch_id: str, *, balanced: bool = True) -> Batch:
+    """Close a batch with its own report, but for whether it balances."""
+    report = await check_balance(store, MemoryFundPlatform(), batch_id)
+    return await store.batches.close_batch(report.model_copy(update={"balanced": balanced}))
+
+
+def report_of_nothing(batch_id: str, **changes: Any) -> BatchReport:
+    """A report of a batch without items."""
+    nothing = ControlTotals()
+    report = BatchReport(
+        batch_id=batch_id,
+        source=BatchSource.MANUAL,
+        state=BatchState.RUNNING,
+        business_date=None,
+        rerun_of=None,
+        planned=nothing,
+        settled=nothing,
+        rejected=nothing,
+        failed=nothing,
+        held=nothing,
+        pending=nothing,
+        unconfirmed=nothing,
+        ledger=nothing,
+        duplicates=0,
+        conflicts=0,
+        balanced=True,
+        reasons={},
+        chunks=0,
+        started_at=None,
+        closed_at=None,
+    )
+    return report.model_copy(update=changes)
 
 
 async def items_of(store: SettlementStore, batch_id: str) -> Sequence[Item]:

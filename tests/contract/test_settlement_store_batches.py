@@ -19,11 +19,13 @@ from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (
     CUTOFF,
     ORDER_IDS,
+    close_batch,
     everything_of,
     opening_of,
     order_of,
     orders_of,
     rejected,
+    report_of_nothing,
     run_batch,
     settle,
 )
@@ -40,11 +42,12 @@ NEEDS_A_BATCH: dict[str, Callable[[SettlementStore], Awaitable[object]]] = {
     "hold_chunk": lambda store: store.chunks.hold_chunk("none", 0, "why"),
     "fetch_chunk_totals": lambda store: store.chunks.fetch_chunk_totals("none", 0),
     "fetch_item_groups": lambda store: store.chunks.fetch_item_groups("none", 0, 1),
-    "close_batch": lambda store: store.batches.close_batch("none", balanced=True),
+    "close_batch": lambda store: store.batches.close_batch(report_of_nothing("none")),
     "fetch_batch": lambda store: store.batches.fetch_batch("none"),
     "fetch_planned_totals": lambda store: store.batches.fetch_planned_totals("none"),
     "fetch_reason_counts": lambda store: store.batches.fetch_reason_counts("none"),
     "fetch_progress": lambda store: store.batches.fetch_progress("none"),
+    "fetch_later_item_groups": lambda store: store.reports.fetch_later_item_groups("none", -1, 10),
 }
 
 
@@ -129,11 +132,11 @@ class TestFreezingAndStarting:
         await run_batch(store, [])
         with pytest.raises(BatchNotFoundError):
             await store.chunks.fetch_chunk("B1", 0)
-        assert (await store.batches.close_batch("B1", balanced=True)).state == BatchState.CLOSED
+        assert (await close_batch(store, "B1")).state == BatchState.CLOSED
 
     async def test_each_state_is_stamped_once_and_in_order(self, store: SettlementStore) -> None:
         await settle(store, ["O1"], "B1")
-        batch = await store.batches.close_batch("B1", balanced=True)
+        batch = await close_batch(store, "B1")
         stamps = [batch.opened_at, batch.frozen_at, batch.started_at, batch.closed_at]
         assert all(earlier and later and earlier <= later for earlier, later in pairwise(stamps))
 
@@ -142,30 +145,30 @@ class TestClosing:
     @pytest.mark.parametrize("balanced", [True, False])
     async def test_a_settled_batch_gets_a_final_state_once(self, store: SettlementStore, balanced: bool) -> None:
         await settle(store, ORDER_IDS, "B1")
-        batch = await store.batches.close_batch("B1", balanced=balanced)
+        batch = await close_batch(store, "B1", balanced=balanced)
         assert batch.state == (BatchState.CLOSED if balanced else BatchState.OUT_OF_BALANCE)
-        assert await store.batches.close_batch("B1", balanced=not balanced) == batch
+        assert await close_batch(store, "B1", balanced=not balanced) == batch
 
     async def test_a_batch_with_an_unclosed_chunk_stays_running(self, store: SettlementStore) -> None:
         await run_batch(store, orders_of(*ORDER_IDS))
         await store.chunks.hold_chunk("B1", 0, "why")
         await store.chunks.store_validation("B1", 1, [])
         with pytest.raises(InvariantViolationError):
-            await store.batches.close_batch("B1", balanced=True)
+            await close_batch(store, "B1")
         assert (await store.batches.fetch_batch("B1")).state == BatchState.RUNNING
 
     async def test_a_batch_that_does_not_run_is_not_closed(self, store: SettlementStore) -> None:
         await store.filling.open_batch(opening_of())
         with pytest.raises(InvariantViolationError):
-            await store.batches.close_batch("B1", balanced=True)
+            await close_batch(store, "B1")
         await store.filling.freeze_batch("B1", CALENDAR)
         with pytest.raises(InvariantViolationError):
-            await store.batches.close_batch("B1", balanced=True)
+            await close_batch(store, "B1")
         assert (await store.batches.fetch_batch("B1")).state == BatchState.FROZEN
 
     async def test_a_final_batch_stays_final(self, store: SettlementStore) -> None:
         await settle(store, ORDER_IDS, "B1")
-        await store.batches.close_batch("B1", balanced=True)
+        await close_batch(store, "B1")
         before = await everything_of(store, "B1")
         await store.filling.freeze_batch("B1", CALENDAR)
         assert (await store.batches.set_running("B1")).state == BatchState.CLOSED

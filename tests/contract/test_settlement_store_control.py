@@ -14,6 +14,7 @@ from schemas.control import BatchControl, ControlAction, ControlRequest
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (
     ORDER_IDS,
+    close_batch,
     deliver_all,
     failed,
     opening_of,
@@ -130,7 +131,7 @@ class TestControl:
 
     @pytest.mark.parametrize("action", ControlAction)
     async def test_a_final_batch_takes_no_action(self, store: SettlementStore, action: ControlAction) -> None:
-        await store.batches.close_batch(await settle(store, ["O1"], "B1"), balanced=True)
+        await close_batch(store, await settle(store, ["O1"], "B1"))
         with pytest.raises(ControlRefusedError, match="is closed, which is final"):
             await store.control.control_batch(request_of(action, window=3))
         assert await store.control.fetch_control_actions("B1") == []
@@ -200,22 +201,22 @@ class TestAbort:
         await run_batch(store, orders_of("O0"))
         await store.control.control_batch(request_of(ABORT))
         await store.chunks.hold_chunk("B1", 0, "why")
-        closed = await store.batches.close_batch("B1", balanced=balanced)
+        closed = await close_batch(store, "B1", balanced=balanced)
         assert closed.state == state
         assert closed.closed_at
-        assert await store.batches.close_batch("B1", balanced=True) == closed
+        assert await close_batch(store, "B1") == closed
         assert await store.batches.fetch_unclosed_batches() == []
         assert await store.audit.fetch_store_breaks(10) == []
 
     async def test_a_paused_batch_whose_chunks_are_closed_can_be_closed(self, store: SettlementStore) -> None:
         await settle(store, ["O1"], "B1")
         await store.control.control_batch(request_of(PAUSE))
-        assert (await store.batches.close_batch("B1", balanced=True)).state == BatchState.CLOSED
+        assert (await close_batch(store, "B1")).state == BatchState.CLOSED
 
     async def test_an_aborted_batch_is_retired_like_a_closed_one(self, store: SettlementStore) -> None:
         await settle(store, ["O1"], "B1")
         await store.control.control_batch(request_of(ABORT))
-        await store.batches.close_batch("B1", balanced=True)
+        await close_batch(store, "B1")
         await deliver_all(store)
         later = datetime.now(UTC) + timedelta(hours=1)
         assert [each.batch_id for each in await store.pruning.fetch_retired_batches(later, None, 10)] == ["B1"]

@@ -22,6 +22,7 @@ from tests.contract.adapters import not_in_memory
 from tests.contract.settlement_batches import (
     CUTOFF,
     ORDER_IDS,
+    close_batch,
     everything_of,
     failed,
     held,
@@ -89,7 +90,7 @@ class TestOpening:
     ) -> None:
         monkeypatch.setattr(limits, "UNCLOSED_BATCH_COUNT_MAX", 2)
         await settle(store, ["O1"], "B1")
-        await store.batches.close_batch("B1", balanced=True)
+        await close_batch(store, "B1")
         opened = await asyncio.gather(
             *(store.filling.open_batch(opening_of(f"B{n}")) for n in range(2, 6)), return_exceptions=True
         )

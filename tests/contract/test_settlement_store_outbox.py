@@ -11,8 +11,9 @@ from schemas.batches import BatchSource, RerunSelection
 from schemas.items import RerunItem
 from schemas.outbox import OutboxRow, StoredOutcome
 from settlement_store.port import SettlementStore
-from settling.balancing import check_balance
+from settling.reporting import fetch_since_closing
 from tests.contract.settlement_batches import (
+    close_batch,
     deliver_all,
     failed,
     held,
@@ -217,7 +218,7 @@ async def test_relays_that_mark_their_buckets_at_once_leave_no_row_behind(store:
 
 async def test_a_rerun_tells_a_second_outcome_of_the_same_order(store: SettlementStore) -> None:
     await settle(store, ["O1"], "B1", exceptions=[held(0)])
-    await store.batches.close_batch("B1", balanced=True)
+    await close_batch(store, "B1")
     selection = RerunSelection(batch_id="B1", outcomes=("held",))
     rerun = opening_of("B2", source=BatchSource.RERUN, rerun=selection)
     await store.filling.open_batch(rerun)
@@ -234,17 +235,17 @@ async def test_a_batch_whose_results_are_not_delivered_is_not_pruned(store: Sett
     await run_batch(store, orders_of("O1"), batch_id="B1")
     await store.chunks.store_validation("B1", 0, [])
     await store.chunks.store_outcomes("B1", 0, [])
-    closed_at = (await store.batches.close_batch("B1", balanced=True)).closed_at
+    closed_at = (await close_batch(store, "B1")).closed_at
     assert closed_at
     await store.outbox.lease_buckets("R1", LEASE_S)
     await store.outbox.mark_delivered("R1", (await read_row(store)).outbox_no, list(range(marked_count)))
-    report = await check_balance(store, MemoryFundPlatform(), "B1")
+    since_closing = await fetch_since_closing(store, MemoryFundPlatform(), "B1")
     later = closed_at.replace(year=closed_at.year + 1)
     (retired,) = await store.pruning.fetch_retired_batches(later, None, 10)
     assert retired.undelivered_count == 1
-    assert not await store.pruning.keep_report(report)
+    assert not await store.pruning.begin_pruning("B1", since_closing)
     await store.outbox.release_buckets("R1")
     await deliver_all(store)
     (retired,) = await store.pruning.fetch_retired_batches(later, None, 10)
     assert retired.undelivered_count == 0
-    assert await store.pruning.keep_report(report)
+    assert await store.pruning.begin_pruning("B1", since_closing)

@@ -14,9 +14,10 @@ from schemas.items import ExceptionItem, RerunItem
 from schemas.order_life import OrderItem
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
-from settling.balancing import check_balance
+from settling.reporting import fetch_report, fetch_since_closing
 from tests.contract.adapters import not_in_memory
 from tests.contract.settlement_batches import (
+    close_batch,
     deliver_all,
     held,
     opening_of,
@@ -35,11 +36,11 @@ ORDER_IDS = [f"O{n}" for n in range(8)]
 
 
 async def report_of(store: SettlementStore, batch_id: str) -> BatchReport:
-    return await check_balance(store, MemoryFundPlatform(), batch_id)
+    return await fetch_report(store, MemoryFundPlatform(), batch_id)
 
 
 async def close(store: SettlementStore, batch_id: str) -> str:
-    await store.batches.close_batch(batch_id, balanced=True)
+    await close_batch(store, batch_id)
     await deliver_all(store)
     return batch_id
 
@@ -57,9 +58,14 @@ async def retired_of(store: SettlementStore, closed_before: datetime | None = No
     return list(await store.pruning.fetch_retired_batches(closed_before or datetime.now(UTC) + IN_AN_HOUR, None, 10))
 
 
+async def begin_pruning(store: SettlementStore, batch_id: str) -> bool:
+    since_closing = await fetch_since_closing(store, MemoryFundPlatform(), batch_id)
+    return await store.pruning.begin_pruning(batch_id, since_closing)
+
+
 async def prune(store: SettlementStore, batch_id: str) -> list[int]:
     """Prune a batch; how many items each step pruned."""
-    assert await store.pruning.keep_report(await report_of(store, batch_id))
+    assert await begin_pruning(store, batch_id)
     counts = []
     while count := await store.pruning.prune_chunks(batch_id):
         counts.append(count)
@@ -77,7 +83,7 @@ async def test_only_closed_batches_of_before_the_time_are_retired_the_oldest_fir
         await settle(store, [f"{batch_id}-O1"], batch_id)
     await close(store, "B2")
     await close(store, "B1")
-    await store.batches.close_batch("B3", balanced=False)
+    await close_batch(store, "B3", balanced=False)
     first, second = await retired_of(store)
     assert (first.batch_id, second.batch_id) == ("B2", "B1")
     assert (first.item_count, first.held_count, first.unclosed_rerun_count) == (1, 0, 0)
@@ -114,7 +120,7 @@ async def test_what_is_known_of_orders_and_batches_is_the_same_after_any_step(
             for item in await store.orders.fetch_items_of_order("O4")
         ],
     )
-    await store.pruning.keep_report(await report_of(store, "B1"))
+    await begin_pruning(store, "B1")
     for _ in range(step_count):
         await store.pruning.prune_chunks("B1")
     assert (
@@ -188,7 +194,7 @@ async def test_a_held_item_is_told_while_it_is_its_orders_latest(store: Settleme
         rerun_opening := opening_of("R1", source=BatchSource.RERUN, rerun=selection_of("B1"))
     )
     assert [each.unclosed_rerun_count for each in await retired_of(store)] == [1]
-    assert not await store.pruning.keep_report(await report_of(store, "B1"))
+    assert not await begin_pruning(store, "B1")
     await store.filling.append_rerun_items(
         rerun_opening.batch_id, [RerunItem("O1", 1, "A1", 100, "USD", inherits_unknown=True)]
     )
@@ -209,29 +215,36 @@ async def test_a_batch_that_is_being_pruned_is_not_rerun(store: SettlementStore)
     assert [batch.batch_id for batch in await store.batches.fetch_batches(10)] == ["B1"]
 
 
-async def test_the_first_report_is_kept_and_nothing_is_pruned_before(store: SettlementStore) -> None:
+async def test_nothing_is_pruned_before_its_pruning_was_begun(store: SettlementStore) -> None:
     await settle_in_chunks(store)
-    assert await store.pruning.fetch_kept_report("B1") is None
     with pytest.raises(InvariantViolationError):
         await store.pruning.prune_chunks("B1")
-    report = await report_of(store, "B1")
-    assert await store.pruning.keep_report(report)
-    assert await store.pruning.keep_report(report.model_copy(update={"duplicates": 9}))
-    assert await store.pruning.fetch_kept_report("B1") == report
     with pytest.raises(BatchNotFoundError):
         await store.pruning.prune_chunks("nowhere")
 
 
-async def test_a_batch_with_pending_items_is_not_pruned_for_they_would_look_settled(store: SettlementStore) -> None:
+async def test_what_came_since_is_kept_once_with_the_report_of_the_closing(store: SettlementStore) -> None:
     await settle_in_chunks(store)
     report = await report_of(store, "B1")
-    with pytest.raises(InvariantViolationError, match="pending"):
-        await store.pruning.keep_report(report.model_copy(update={"pending": report.settled}))
-    assert await store.pruning.fetch_kept_report("B1") is None
+    assert report.since_closing
+    assert await store.pruning.begin_pruning("B1", report.since_closing)
+    assert await store.pruning.begin_pruning("B1", report.since_closing.model_copy(update={"balanced": False}))
+    kept = (await store.reports.fetch_kept_reports(["B1"]))["B1"]
+    assert kept.report == report
+    assert kept.pruning_began_at
 
 
-async def test_a_report_that_is_read_while_its_batch_is_pruned_is_the_kept_one(store: SettlementStore) -> None:
+async def test_a_batch_that_is_not_closed_is_not_pruned(store: SettlementStore) -> None:
     await settle_in_chunks(store)
+    await settle(store, ["O9"], "B2")
+    assert not await begin_pruning(store, "B2")
+    with pytest.raises(InvariantViolationError):
+        await store.pruning.prune_chunks("B2")
+
+
+async def test_a_report_that_is_read_while_its_batch_is_pruned_has_all_that_came_since(store: SettlementStore) -> None:
+    await settle_in_chunks(store)
+    await settle(store, ["O0"], "B2")
     report = await report_of(store, "B1")
     fund_platform = MemoryFundPlatform()
 
@@ -240,13 +253,13 @@ async def test_a_report_that_is_read_while_its_batch_is_pruned_is_the_kept_one(s
         return await fund_platform.credits.fetch_credit_totals(idempotency_keys)
 
     meddled = replaced(fund_platform, "fetch_credit_totals", fetch_credit_totals)
-    assert await check_balance(store, meddled, "B1") == report
+    assert await fetch_report(store, meddled, "B1") == report
 
 
 async def test_pruning_at_once_prunes_each_chunk_once(store: SettlementStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PRUNE_STEP_ITEM_COUNT", 1)
     await settle_in_chunks(store)
-    await store.pruning.keep_report(await report_of(store, "B1"))
+    await begin_pruning(store, "B1")
     counts = await asyncio.gather(*(store.pruning.prune_chunks("B1") for _ in range(5)))
     assert sorted(counts) == [0, 0, 2, 3, 3]
     assert len(await outcomes_of(store)) == len(ORDER_IDS)

@@ -7,6 +7,7 @@ from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (
     ORDER_IDS,
+    close_batch,
     failed,
     held,
     opening_of,
@@ -40,7 +41,7 @@ class TestReading:
         await store.chunks.store_outcomes("B1", 0, [failed(1)])
         assert await progress() == expected(chunk_count=2, chunk_closed_count=1, rejected=1, failed=1, settled=1)
         await store.chunks.hold_chunk("B1", 1, "why")
-        await store.batches.close_batch("B1", balanced=True)
+        await close_batch(store, "B1")
         assert await progress() == expected(
             BatchState.CLOSED, chunk_count=2, chunk_closed_count=2, rejected=1, failed=1, settled=1, held=2
         )
@@ -104,7 +105,7 @@ class TestReading:
         await settle(store, ORDER_IDS, "B1", [rejected(0)], [failed(1), held(2)])
         await run_batch(store, orders_of("O0", "O1", "O9"), batch_id="B2")
         await store.chunks.hold_chunk("B2", 0, "why")
-        await store.batches.close_batch("B2", balanced=False)
+        await close_batch(store, "B2", balanced=False)
         await store.filling.open_batch(opening_of("B3"))
         await store.filling.append_orders("B3", orders_of("O7"))
         assert await store.audit.fetch_store_breaks(10) == []

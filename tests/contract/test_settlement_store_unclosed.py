@@ -10,6 +10,7 @@ from schemas.batches import BatchSource, BatchState
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (
     ORDER_IDS,
+    close_batch,
     failed,
     held,
     opening_of,
@@ -27,9 +28,9 @@ STUCK_S = 2.0
 class TestUnclosedBatches:
     async def test_those_in_no_final_state_come_oldest_first_as_they_are_stored(self, store: SettlementStore) -> None:
         await settle(store, ["O1"], "B4")
-        await store.batches.close_batch("B4", balanced=True)
+        await close_batch(store, "B4")
         await settle(store, ["O2"], "B2")
-        await store.batches.close_batch("B2", balanced=False)
+        await close_batch(store, "B2", balanced=False)
         await store.filling.open_batch(opening_of("B3", source=BatchSource.KAFKA, business_date=None, cutoff_at=None))
         await run_batch(store, orders_of("O3"), batch_id="B5")
         await store.filling.open_batch(opening_of("B1"))

@@ -70,7 +70,7 @@ def test_an_audit_that_finds_a_break_exits_with_1_and_names_it(commands: Command
 
 def test_with_nothing_overdue_a_run_opens_no_batch(commands: Commands) -> None:
     assert "Nothing is overdue" in commands.ok("run", "--wait")
-    assert json.loads(commands.ok("batches", "--json")) == {"batches": []}
+    assert json.loads(commands.ok("batches", "--json")) == {"batches": [], "reports": {}}
     assert json.loads(commands.ok("audit", "--json"))["orders"] == 0
 
 

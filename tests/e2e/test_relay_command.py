@@ -13,7 +13,7 @@ from database.pools import open_pool
 from runtime.kafka import create_topics
 from runtime.settings import Settings
 from settlement_store.postgres import PostgresSettlementStore
-from tests.contract.settlement_batches import rejected, settle
+from tests.contract.settlement_batches import close_batch, rejected, settle
 from tests.e2e.conftest import Commands
 from tests.support.results_topic import is_delivered, kept_by_reader, outcomes_of, read_told
 from tests.support.settlements import eventually
@@ -124,7 +124,7 @@ async def test_a_batch_is_pruned_once_its_results_are_delivered(
     relays: Commands, store: PostgresSettlementStore
 ) -> None:
     await settle(store, ORDER_IDS, "B1", rejects=[rejected(n) for n in range(100)])
-    await store.batches.close_batch("B1", balanced=True)
+    await close_batch(store, "B1")
     with psycopg.connect(relays.database_url) as connection:
         connection.execute("UPDATE settlement.batches SET closed_at = closed_at - interval '2 days'")
     relays.environment["SETTLE_RETENTION_DAYS"] = "1"

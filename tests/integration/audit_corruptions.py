@@ -168,10 +168,16 @@ PRUNED = {
     "a batch is said to be pruned": in_store(
         "UPDATE batches SET pruned_chunk_count = 1 WHERE batch_id = 'B2'",
         ("chunk_gap", "B2.chunk-000000"),
-        ("kept_report_differs", "B2"),
     ),
-    "a kept report is deleted": in_store(
+    "a pruned batch's report is deleted": in_store(
         f"DELETE FROM kept_reports WHERE {batch_is('B6')}", ("kept_report_differs", "B6")
+    ),
+    "a closed batch's report is deleted": in_store(
+        f"DELETE FROM kept_reports WHERE {batch_is('B2')}", ("kept_report_differs", "B2")
+    ),
+    "a closed batch's report tells another amount": in_store(
+        f"UPDATE kept_reports SET report = replace(report, '2000', '2001') WHERE {batch_is('B2')}",
+        ("kept_report_differs", "B2"),
     ),
     "a kept report tells another amount": in_store(
         f"UPDATE kept_reports SET report = replace(report, '1000', '1001') WHERE {batch_is('B6')}",
@@ -280,23 +286,29 @@ PLANS_AND_CHUNKS = {
     "a planned amount is changed": in_store(
         f"UPDATE planned_totals SET amount_minor = amount_minor + 1 WHERE {batch_is('B1')} AND currency = 'USD'",
         ("planned_total_changed", "B1"),
+        ("kept_report_differs", "B1"),
     ),
     "a planned count is changed": in_store(
         f"UPDATE planned_totals SET order_count = order_count - 1 WHERE {batch_is('B4')}",
         ("planned_total_changed", "B4"),
     ),
     "a plan is deleted": in_store(
-        f"DELETE FROM planned_totals WHERE {batch_is('B1')} AND currency = 'EUR'", ("planned_total_changed", "B1")
+        f"DELETE FROM planned_totals WHERE {batch_is('B1')} AND currency = 'EUR'",
+        ("planned_total_changed", "B1"),
+        ("kept_report_differs", "B1"),
     ),
     "a plan is added": in_store(
         "INSERT INTO planned_totals SELECT batch_no, 'GBP', 0, 0 FROM batches WHERE batch_id = 'B2'",
         ("planned_total_changed", "B2"),
+        ("kept_report_differs", "B2"),
     ),
     "the items of a batch are counted wrong": in_store(
         "UPDATE batches SET item_count = item_count - 1 WHERE batch_id = 'B4'", ("item_missing", "B4")
     ),
     "a batch is closed with pending items": in_store(
-        "UPDATE batches SET state = 'closed' WHERE batch_id = 'B3'", ("closed_with_pending", "B3")
+        "UPDATE batches SET state = 'closed' WHERE batch_id = 'B3'",
+        ("closed_with_pending", "B3"),
+        ("kept_report_differs", "B3"),
     ),
     "a chunk of a closed batch is opened again": in_store(
         f"UPDATE chunk_states SET state = 'validated' WHERE {batch_is('B2')}",
@@ -312,10 +324,12 @@ PLANS_AND_CHUNKS = {
     "a chunk's totals have another amount": in_store(
         f"UPDATE chunk_totals SET amount_minor = 1 WHERE {batch_is('B2')}",
         ("chunk_totals_differ", "B2.chunk-000000"),
+        ("kept_report_differs", "B2"),
     ),
     "a chunk's totals have another outcome": in_store(
         f"UPDATE chunk_totals SET outcome = 'failed' WHERE {batch_is('B2')}",
         ("chunk_totals_differ", "B2.chunk-000000"),
+        ("kept_report_differs", "B2"),
     ),
     "a chunk's totals are deleted": in_store(
         f"DELETE FROM chunk_totals WHERE {batch_is('B3')} AND chunk_index = 1",

@@ -16,6 +16,7 @@ from schemas.orders import OrderRecord, OrderStatus
 from settlement_store.postgres import PostgresSettlementStore
 from settling.balancing import check_balance
 from settling.freezing import freeze_overdue_orders
+from settling.reporting import fetch_since_closing
 from settling.rerunning import freeze_rerun
 from settling.systems import Systems
 from tests.contract.settlement_batches import deliver_all
@@ -86,12 +87,14 @@ async def settle_chunk(ports: Systems, batch_id: str, chunk_index: int) -> None:
 
 async def close(ports: Systems, batch_id: str) -> None:
     report = await check_balance(ports.store, ports.fund_platform, batch_id)
-    await ports.store.batches.close_batch(batch_id, balanced=report.balanced)
+    await ports.store.batches.close_batch(report)
 
 
 async def prune(ports: Systems, batch_id: str) -> None:
     await deliver_all(ports.store)
-    assert await ports.store.pruning.keep_report(await check_balance(ports.store, ports.fund_platform, batch_id))
+    assert await ports.store.pruning.begin_pruning(
+        batch_id, await fetch_since_closing(ports.store, ports.fund_platform, batch_id)
+    )
     while await ports.store.pruning.prune_chunks(batch_id):
         pass
 

@@ -140,7 +140,13 @@ async def test_more_breaks_than_are_kept_are_told_and_no_kind_hides_another(
         "DELETE FROM claims; UPDATE planned_totals SET order_count = 99 WHERE currency = 'EUR'",
     )
     kinds = [each.kind for each in report.breaks]
-    assert set(kinds) == {"credit_without_item", "claim_missing", "planned_total_changed", "more_breaks"}
+    assert set(kinds) == {
+        "credit_without_item",
+        "claim_missing",
+        "kept_report_differs",
+        "planned_total_changed",
+        "more_breaks",
+    }
     assert len(kinds) == 5
     assert kinds[-1] == "more_breaks"
     assert not report.ok

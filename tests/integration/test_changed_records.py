@@ -64,7 +64,7 @@ class Day:
 
     async def close(self) -> dict[str, int]:
         report = await check_balance(self.systems.store, self.systems.fund_platform, self.opening.batch_id)
-        closed = await self.systems.store.batches.close_batch(self.opening.batch_id, balanced=report.balanced)
+        closed = await self.systems.store.batches.close_batch(report)
         assert closed.state == BatchState.CLOSED
         return report.reasons
 

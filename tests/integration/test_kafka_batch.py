@@ -9,7 +9,7 @@ from temporalio.client import Client
 from schemas.batches import BatchSource, BatchState
 from schemas.orders import OverdueOrder, RecordVersion
 from schemas.reasons import ReasonCode
-from settling.balancing import check_balance
+from settling.reporting import fetch_report
 from settling.systems import Systems
 from tests.support.settlements import (
     CALENDAR,
@@ -97,7 +97,7 @@ async def test_an_order_announced_wrongly_is_settled_by_the_next_run_as_recorded
     next_day = opening_of(f"{batch_id}-next-day", chunk_size=10, window=1)
     async with running_worker(client, batch_id, systems):
         await settle(client, batch_id, opening)
-        report = await check_balance(systems.store, systems.fund_platform, batch_id)
+        report = await fetch_report(systems.store, systems.fund_platform, batch_id)
         assert (report.state, report.reasons) == (BatchState.CLOSED, {ReasonCode.AMOUNT_DIFFERS: 1})
         assert [order.order_id for order in await fetch_offered(systems)] == [wrong.order_id]
         _, result = await settle(client, batch_id, next_day)

@@ -18,7 +18,7 @@ from schemas.batches import BatchReport, BatchState, ControlTotals
 from schemas.control import BatchControl, ControlAction, ControlInput, WindowInput
 from schemas.reasons import ReasonCode
 from schemas.workflows import BatchResult, ChunkResult, ChunkRun
-from settling.balancing import check_balance
+from settling.reporting import fetch_report
 from settling.systems import Systems
 from starters.sample_orders import SampleOrder
 from tests.support.settlements import (
@@ -103,7 +103,7 @@ async def require_aborted(
     systems: Systems, result: BatchResult, answered: Sequence[SampleOrder], left: Sequence[SampleOrder]
 ) -> BatchReport:
     """Require that an aborted batch settled or rejected the ones, holds the others, and balances."""
-    report = await check_balance(systems.store, systems.fund_platform, result.batch_id)
+    report = await fetch_report(systems.store, systems.fund_platform, result.batch_id)
     done, rest = expect(answered), expect(left)
     assert (result.state, report.state) == (BatchState.ABORTED, BatchState.ABORTED)
     assert (result.totals.settled, report.settled) == (done.settled, done.settled)
@@ -212,7 +212,7 @@ async def test_an_aborted_batch_finishes_what_is_in_flight_and_its_rest_can_be_r
         await gate.open()
         result = await handle.result()
         await require_aborted(systems, result, orders.sample[: 3 * CHUNK_SIZE], orders.sample[3 * CHUNK_SIZE :])
-        report = await check_balance(systems.store, systems.fund_platform, batch_id)
+        report = await fetch_report(systems.store, systems.fund_platform, batch_id)
         assert report.reasons[ReasonCode.NOT_ATTEMPTED] == 3 * CHUNK_SIZE
         [item] = await systems.store.orders.fetch_items_of_order(orders.records[-1].order_id)
         assert item.detail == f"The batch was aborted: {ASKED.reason}"
@@ -242,7 +242,7 @@ async def test_an_aborted_rerun_leaves_unknown_what_was_unknown(
             await abort(again)
             await gate.open()
             result = await again.result()
-    report = await check_balance(systems.store, systems.fund_platform, rerun.batch_id)
+    report = await fetch_report(systems.store, systems.fund_platform, rerun.batch_id)
     assert (result.state, report.held) == (BatchState.ABORTED, orders.planned)
     assert report.reasons == {ReasonCode.OUTCOME_UNKNOWN: ORDER_COUNT}
     assert report.unconfirmed == report.ledger == orders.settled  # the credits that were on their way

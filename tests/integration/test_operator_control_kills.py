@@ -13,7 +13,7 @@ from runtime.stack_state import StackState
 from schemas.batches import FINAL_STATES, BatchState
 from schemas.control import ControlAction, ControlInput, WindowInput
 from schemas.workflows import BatchResult
-from settling.balancing import check_balance
+from settling.reporting import fetch_report
 from settling.systems import Systems
 from tests.support.databases import DatabaseUrls
 from tests.support.settle_processes import SettleProcesses
@@ -113,7 +113,7 @@ async def test_an_action_comes_true_once_although_its_worker_is_killed_around_it
         state = await until_state(systems, *FINAL_STATES)
         await processes.stop("next")
     assert (await actions_of(systems, batch_id)).count(action) == 1
-    report = await check_balance(systems.store, systems.fund_platform, batch_id)
+    report = await fetch_report(systems.store, systems.fund_platform, batch_id)
     assert state == report.state == (BatchState.ABORTED if action == ABORT else BatchState.CLOSED)
     assert report.settled.order_count + report.held.order_count == ORDER_COUNT
     assert (report.held.order_count > 0) == (action == ABORT)
@@ -144,7 +144,7 @@ async def test_an_abort_holds_the_rest_although_its_worker_is_killed_while_it_do
         assert await until_state(systems, *FINAL_STATES) == BatchState.ABORTED
         totals = (await handle.result()).totals
         await processes.stop("next")
-    report = await check_balance(systems.store, systems.fund_platform, batch_id)
+    report = await fetch_report(systems.store, systems.fund_platform, batch_id)
     assert report.settled.order_count + report.held.order_count == ORDER_COUNT
     assert report.held.order_count == report.reasons["NOT_ATTEMPTED"] > 0
     assert totals.held == report.held
@@ -167,6 +167,6 @@ async def test_a_threshold_pauses_a_batch_once_though_its_worker_dies_around_the
         await ask(handle, RESUME)
         assert await until_state(systems, *FINAL_STATES) == BatchState.CLOSED
         await processes.stop("next")
-    report = await check_balance(systems.store, systems.fund_platform, batch_id)
+    report = await fetch_report(systems.store, systems.fund_platform, batch_id)
     assert report.rejected == orders.rejected
     await require_clean(systems, ORDER_COUNT)

@@ -376,8 +376,8 @@ UNREADABLE = {
     ),
     "a kept report that is none": Unreadable(
         "settlement_store",
-        "INSERT INTO kept_reports SELECT batch_no, '{}' FROM batches WHERE batch_id = 'real'",
-        lambda adapter: adapter.pruning.fetch_kept_report("real"),
+        "INSERT INTO kept_reports (batch_no, report) SELECT batch_no, '{}' FROM batches WHERE batch_id = 'real'",
+        lambda adapter: adapter.reports.fetch_kept_reports(["real"]),
     ),
 }
 

@@ -15,7 +15,7 @@ from schemas.batches import BatchOpening, BatchReport, BatchState, ControlTotals
 from schemas.ledger import CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.reasons import Outcome, ReasonCode
-from settling.balancing import check_balance
+from settling.reporting import fetch_report
 from settling.systems import Systems
 from tests.support.settlements import (
     DEADLINE_S,
@@ -39,7 +39,7 @@ ORDER_COUNT = 60
 
 async def settle_and_report(client: Client, systems: Systems, queue: str, opening: BatchOpening) -> BatchReport:
     await settle(client, queue, opening)
-    return await check_balance(systems.store, systems.fund_platform, opening.batch_id)
+    return await fetch_report(systems.store, systems.fund_platform, opening.batch_id)
 
 
 async def outcomes_of(systems: Systems) -> dict[str, tuple[str, str | None]]:
@@ -80,7 +80,7 @@ async def lose_the_answer(
         await asked.wait()
         await client.get_workflow_handle(chunk_workflow_id(opening.batch_id, 0)).terminate("an operator's hand")
         await handle.result()
-    return await check_balance(systems.store, systems.fund_platform, opening.batch_id)
+    return await fetch_report(systems.store, systems.fund_platform, opening.batch_id)
 
 
 async def refund(systems: Systems, records: Sequence[OrderRecord]) -> None:
@@ -141,7 +141,7 @@ async def test_a_credit_that_arrives_after_its_rerun_was_refused_creates_nothing
     assert await credits_of(systems) == {}
     audited = await require_clean(systems, 20)
     assert (audited.rejected, audited.ledger) == (orders.planned, ControlTotals())
-    first = await check_balance(systems.store, systems.fund_platform, batch_id)
+    first = await fetch_report(systems.store, systems.fund_platform, batch_id)
     assert (first.held, first.unconfirmed, first.balanced) == (orders.planned, ControlTotals(), True)
 
     async with running_worker(client, batch_id, systems):
@@ -265,7 +265,7 @@ async def test_a_rerun_ended_before_an_answer_leaves_the_unknown_unknown(
         await client.get_workflow_handle(chunk_workflow_id(rerun.batch_id, 0)).terminate("an operator's hand")
         await handle.result()
         await gate.open()
-    report = await check_balance(systems.store, systems.fund_platform, rerun.batch_id)
+    report = await fetch_report(systems.store, systems.fund_platform, rerun.batch_id)
     assert report.reasons == {
         ReasonCode.OUTCOME_UNKNOWN: unknown_count,
         ReasonCode.NOT_ATTEMPTED: 20 - unknown_count,

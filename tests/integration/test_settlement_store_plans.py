@@ -271,11 +271,13 @@ def rerun_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
         for batch_no in (filled.small, filled.big):
             for after_item_no in (-1, 150_000):
                 yield "fetch_exceptions", (batch_no, after_item_no, count), count
+                yield "fetch_later_item_groups", (batch_no, after_item_no, count), count
     for name in ("small", "big", "pruned"):
         batch_id = filled.prefix + name
-        yield "keep_report", (batch_id, "{}"), 1
-        for statement in ("fetch_kept_report", "lock_batch_to_prune"):
-            yield statement, (batch_id,), 1
+        yield "begin_pruning", (batch_id, "{}"), 1
+        yield "lock_batch_to_prune", (batch_id,), 1
+        yield "fetch_kept_reports", ([batch_id],), 1
+        yield "fetch_rerun_ids", (batch_id, 100), 100
     for item_start in (0, 60_000):
         chunk_start, chunk_end = item_start // filled.small_chunk_size, (item_start + 10_000) // filled.small_chunk_size
         yield "prune_chunks", (filled.small, item_start, item_start + 10_000, chunk_start, chunk_end), 10_000
@@ -336,12 +338,13 @@ def calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
             yield statement, (batch_id, 7), 1
         for statement in ("fetch_batch", "lock_batch", "fetch_control"):
             yield statement, (batch_id,), 1
+        yield "set_batch_final", (batch_id, True), CHUNK_COUNT
         yield "fetch_progress", (batch_id,), 2 * CHUNK_COUNT  # every chunk, and its totals
     for batch_no in (filled.small, filled.big, filled.open):
         for statement in ("fetch_planned_totals", "set_batch_running"):
             yield statement, (batch_no,), 10
         yield "set_batch_frozen", (batch_no, CUTOFF.date()), 1
-        yield "set_batch_final", (batch_no, True), CHUNK_COUNT
+        yield "keep_report", (batch_no, "{}"), 1
         yield "fetch_unclosed_chunks", (batch_no, -1, limits.HOLD_SLICE_CHUNK_COUNT), CHUNK_COUNT
         yield "fetch_outcome_totals", (batch_no,), CHUNK_COUNT
         yield "set_control", (batch_no, True, False, 1), 1

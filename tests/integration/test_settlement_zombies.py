@@ -78,7 +78,7 @@ async def fail(*_: object, **__: object) -> OutcomeTotals:
 
 async def close_batch(systems: Systems, ref: ChunkCase) -> None:
     report = await check_balance(systems.store, systems.fund_platform, ref.batch_id)
-    assert (await systems.store.batches.close_batch(ref.batch_id, balanced=report.balanced)).state == BatchState.CLOSED
+    assert (await systems.store.batches.close_batch(report)).state == BatchState.CLOSED
 
 
 async def require_outcome(

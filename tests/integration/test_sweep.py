@@ -19,6 +19,7 @@ from schemas.batches import BatchOpening, BatchState, UnclosedBatch
 from schemas.workflows import BatchResult
 from settlement_store.port import SettlementStore
 from settling.systems import Systems
+from tests.contract.settlement_batches import close_batch
 from tests.support.settlements import (
     CALENDAR,
     DEADLINE_S,
@@ -208,7 +209,7 @@ async def test_what_is_young_or_runs_or_is_closed_is_left_alone(
         await store.filling.open_batch(kafka_opening_of(f"{batch_id}-closed"))
         await store.filling.freeze_batch(f"{batch_id}-closed", CALENDAR)
         await store.batches.set_running(f"{batch_id}-closed")
-        await store.batches.close_batch(f"{batch_id}-closed", balanced=True)
+        await close_batch(store, f"{batch_id}-closed")
         running = await start_batch_workflow(client, batch_id, opening_of(f"{batch_id}-open", chunk_size=10, window=1))
         await gate.reached()
         await grow_old(store_pool)

@@ -13,6 +13,7 @@ from schemas.order_life import OrderItem
 from schemas.reasons import Outcome
 from settling.auditing import audit
 from settling.balancing import check_balance
+from settling.reporting import fetch_report
 from tests.simulation.world import World
 from tests.simulation.world_orders import Kind, Order
 from workflows.settle_batch import SettleBatchWorkflow
@@ -71,6 +72,7 @@ async def _find_batch_faults(
     totals = outcome_totals_of((item.outcome, item.currency, 1, item.amount_minor) for item in items)
     planned = sum_totals(getattr(totals, outcome) for outcome in Outcome)
     report = await check_balance(world.systems.store, world.systems.fund_platform, opening.batch_id)
+    kept = await fetch_report(world.systems.store, world.systems.fund_platform, opening.batch_id)
     result_totals = await _fetch_result_totals(client, opening.batch_id) if client else totals
     actions = await world.systems.store.control.fetch_control_actions(opening.batch_id)
     is_aborted = any(action.action == ControlAction.ABORT for action in actions)
@@ -81,6 +83,8 @@ async def _find_batch_faults(
         "its state": (batch.state, BatchState.ABORTED if is_aborted else BatchState.CLOSED),
         "its stored plan": (report.planned, planned),
         "its report": (OutcomeTotals(**{outcome: getattr(report, outcome) for outcome in Outcome}), totals),
+        "its kept report": (OutcomeTotals(**{outcome: getattr(kept, outcome) for outcome in Outcome}), totals),
+        "the balance of what came since": (kept.since_closing is not None and kept.since_closing.balanced, True),
         "its workflow's result": (result_totals, totals),
         "its duplicates": (batch.duplicate_count, sum(each.duplicate_count for each in appended)),
         "its conflicts": (batch.conflict_count, conflict_count),

@@ -13,6 +13,7 @@ LOOKED_UP_BY_INDEX = {
     "acknowledge",
     "fetch_credit_totals",
     "fetch_credits_of",
+    "fetch_later_item_groups",
     "fetch_overdue_slice",
     "fetch_records",
     "post_credits",

@@ -45,8 +45,8 @@ from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord
 from schemas.workflows import BatchResult, ChunkResult, ChunkRun
 from settling.auditing import audit
-from settling.balancing import check_balance
 from settling.freezing import freeze_overdue_orders
+from settling.reporting import fetch_report
 from settling.systems import Systems
 from starters.rerun import EXCEPTION_OUTCOMES
 from starters.sample_orders import SampleOrder, currency_of, plan_sample_orders
@@ -248,7 +248,7 @@ async def require_settled(
     systems: Systems, result: BatchResult, opening: BatchOpening, orders: SeededOrders
 ) -> BatchReport:
     """Require that a batch took all these orders and settled the good ones; its report."""
-    report = await check_balance(systems.store, systems.fund_platform, opening.batch_id)
+    report = await fetch_report(systems.store, systems.fund_platform, opening.batch_id)
     chunk_count = -(-len(orders.records) // opening.chunk_size)
     assert (result.state, report.state) == (BatchState.CLOSED, BatchState.CLOSED)
     assert (result.planned, report.planned) == (orders.planned, orders.planned)

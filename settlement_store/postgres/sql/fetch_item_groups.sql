@@ -2,19 +2,23 @@
 -- Whether there is a later item is looked up by key for each, and almost always finds an empty place: joins of the ranges became quadratic where statistics lacked.
 -- The few exceptions are hashed; of the few chunks those that are closed make one set of ranges.
 SELECT
-    CASE
-        WHEN item.item_no IN (
-            SELECT item_no FROM exception_items WHERE batch_no = $1 AND item_no >= $2 AND item_no < $3
-        ) THEN (
-            SELECT outcome FROM exception_items AS exception
-            WHERE exception.batch_no = $1 AND exception.item_no = item.item_no
-        )
-        WHEN item.item_no <@ (
-            SELECT range_agg(int4range(item_start, item_end)) FROM chunk_states
-            WHERE batch_no = $1 AND chunk_index >= $2 / $4::integer AND chunk_index <= $3 / $4 AND state = 'closed'
-        ) THEN 'settled'
-        ELSE 'pending'
-    END AS outcome,
+    item_outcome(
+        NULL,
+        CASE
+            WHEN item.item_no IN (
+                SELECT item_no FROM exception_items WHERE batch_no = $1 AND item_no >= $2 AND item_no < $3
+            ) THEN (
+                SELECT outcome FROM exception_items AS exception
+                WHERE exception.batch_no = $1 AND exception.item_no = item.item_no
+            )
+        END,
+        CASE
+            WHEN item.item_no <@ (
+                SELECT range_agg(int4range(item_start, item_end)) FROM chunk_states
+                WHERE batch_no = $1 AND chunk_index >= $2 / $4::integer AND chunk_index <= $3 / $4 AND state = 'closed'
+            ) THEN 'closed'
+        END
+    ) AS outcome,
     item.currency,
     later.order_id IS NULL AS is_latest,
     sum(item.amount_minor)::bigint AS amount_minor,

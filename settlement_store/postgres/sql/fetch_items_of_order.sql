@@ -12,7 +12,7 @@ SELECT
     item.account_id,
     item.amount_minor,
     item.currency,
-    coalesce(item.pruned_outcome, exception.outcome, CASE WHEN chunk.state = 'closed' THEN 'settled' ELSE 'pending' END) AS outcome,
+    item_outcome(item.pruned_outcome, exception.outcome, chunk.state) AS outcome,
     coalesce(item.pruned_reason_code, exception.reason_code) AS reason_code,
     exception.detail,
     exception.stored_at

@@ -7,10 +7,11 @@ SELECT
     coalesce(opened_at, 'epoch') AS opened_at,
     CASE
         WHEN item.account_id IS NULL THEN 'missing'
-        WHEN pruned_outcome IS NOT NULL THEN pruned_outcome
-        WHEN exception.outcome IS NOT NULL THEN exception.outcome
-        WHEN chunk.state = 'closed' AND claim.item_no >= item_start AND claim.item_no < item_end THEN 'settled'
-        ELSE 'pending'
+        ELSE item_outcome(
+            pruned_outcome,
+            exception.outcome,
+            CASE WHEN claim.item_no >= item_start AND claim.item_no < item_end THEN chunk.state END
+        )
     END AS outcome,
     coalesce(pruned_reason_code, reason_code) AS reason_code,
     coalesce(account_id, '') AS account_id,

@@ -1,5 +1,5 @@
 -- Lock one batch's row and read how far it is pruned.
-SELECT batches.batch_no, item_count, chunk_size, pruned_chunk_count, kept_reports.batch_no IS NOT NULL AS is_kept
+SELECT batches.batch_no, item_count, chunk_size, pruned_chunk_count, pruning_began_at IS NOT NULL AS is_being_pruned
 FROM batches LEFT JOIN kept_reports USING (batch_no)
 WHERE batch_id = $1
 FOR NO KEY UPDATE OF batches

@@ -5,5 +5,7 @@ INSERT INTO batches (
 )
 SELECT $1, $2, 'open', $3, $4, $5, $6, $7, string_to_array($8, ','), $9, $11
 WHERE (SELECT count(*) FROM batches WHERE state IN ('open', 'frozen', 'running')) < $10
-    AND NOT EXISTS (SELECT FROM kept_reports JOIN batches USING (batch_no) WHERE batch_id = $7)
+    AND NOT EXISTS (
+        SELECT FROM kept_reports JOIN batches USING (batch_no) WHERE batch_id = $7 AND pruning_began_at IS NOT NULL
+    )
 ON CONFLICT (batch_id) DO NOTHING

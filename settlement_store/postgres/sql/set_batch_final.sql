@@ -2,6 +2,9 @@
 UPDATE batches SET
     state = CASE WHEN NOT $2::boolean THEN 'out_of_balance' WHEN is_aborting THEN 'aborted' ELSE 'closed' END,
     closed_at = now()
-WHERE batch_no = $1
+WHERE batch_id = $1
     AND state = 'running'
-    AND NOT EXISTS (SELECT FROM chunk_states WHERE chunk_states.batch_no = $1 AND chunk_states.state <> 'closed')
+    AND NOT EXISTS (
+        SELECT FROM chunk_states WHERE chunk_states.batch_no = batches.batch_no AND chunk_states.state <> 'closed'
+    )
+RETURNING batch_no

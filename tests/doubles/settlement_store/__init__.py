@@ -23,6 +23,7 @@ from tests.doubles.settlement_store.filling import MemoryFilling
 from tests.doubles.settlement_store.order_reads import MemoryOrders
 from tests.doubles.settlement_store.outbox import MemoryOutbox
 from tests.doubles.settlement_store.pruning import MemoryPruning
+from tests.doubles.settlement_store.reports import MemoryReports
 from tests.doubles.settlement_store.store_state import StoreState
 
 
@@ -40,6 +41,7 @@ class MemorySettlementStore:
         self.control = MemoryControl(self.state)
         self.caps = MemoryCreditBuckets(self.state)
         self.outbox = MemoryOutbox(self.state)
+        self.reports = MemoryReports(self.state)
         self.pruning = MemoryPruning(self.state)
         self.orders = MemoryOrders(self.state)
         self.audit = MemoryAuditReads(self.state)

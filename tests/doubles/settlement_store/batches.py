@@ -7,9 +7,20 @@ from domain import limits
 from domain.control_totals import totals_of
 from domain.errors import BatchNotOpenError, InvariantViolationError
 from schemas.audit import PENDING
-from schemas.batches import FINAL_STATES, Batch, BatchPlan, BatchProgress, BatchState, ControlTotals, UnclosedBatch
+from schemas.batches import (
+    FINAL_STATES,
+    Batch,
+    BatchPlan,
+    BatchProgress,
+    BatchReport,
+    BatchState,
+    ControlTotals,
+    KeptReport,
+    UnclosedBatch,
+)
 from schemas.chunks import ChunkState
 from schemas.reasons import Outcome
+from settlement_store.port.batches import check_closing_report
 from tests.doubles.settlement_store.store_state import StoreState, now
 
 
@@ -37,8 +48,10 @@ class MemoryBatches:
             control=self.state.control_of(batch_id),
         )
 
-    async def close_batch(self, batch_id: str, *, balanced: bool) -> Batch:
+    async def close_batch(self, report: BatchReport) -> Batch:
         """See the port."""
+        check_closing_report(report)
+        batch_id = report.batch_id
         batch, contents = self.state.batch_of(batch_id), self.state.contents_of(batch_id)
         if batch.state in FINAL_STATES:
             return batch
@@ -46,7 +59,11 @@ class MemoryBatches:
         if not is_under_way or any(chunk.state != ChunkState.CLOSED for chunk in contents.chunks):
             raise InvariantViolationError(f"Batch {batch_id} is {batch.state} and has chunks that are not closed.")
         closed = BatchState.ABORTED if self.state.control_of(batch_id).is_aborting else BatchState.CLOSED
-        return self.state.set_batch(batch_id, state=closed if balanced else BatchState.OUT_OF_BALANCE, closed_at=now())
+        state = closed if report.balanced else BatchState.OUT_OF_BALANCE
+        batch = self.state.set_batch(batch_id, state=state, closed_at=now())
+        report = report.model_copy(update={"state": batch.state, "closed_at": batch.closed_at, "since_closing": None})
+        self.state.kept_reports[batch_id] = KeptReport(report)
+        return batch
 
     async def fetch_batch(self, batch_id: str) -> Batch:
         """See the port."""

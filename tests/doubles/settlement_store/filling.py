@@ -105,7 +105,7 @@ class MemoryFilling:
         )
 
     def _require_room(self, opening: BatchOpening) -> None:
-        if opening.rerun and opening.rerun.batch_id in self.state.kept_reports:
+        if opening.rerun and self.state.is_being_pruned(opening.rerun.batch_id):
             raise batch_pruned(opening.rerun.batch_id)
         unclosed_count = sum(batch.state not in FINAL_STATES for batch in self.state.batches.values())
         if unclosed_count >= limits.UNCLOSED_BATCH_COUNT_MAX:

@@ -8,10 +8,9 @@ from datetime import datetime
 
 from domain import limits
 from domain.errors import InvariantViolationError
-from schemas.batches import FINAL_STATES, Batch, BatchReport, BatchState, RetiredBatch
+from schemas.batches import FINAL_STATES, Batch, BatchState, KeptReport, RetiredBatch, SinceClosing
 from schemas.reasons import Outcome
-from settlement_store.port.pruning import check_report
-from tests.doubles.settlement_store.store_state import StoreState
+from tests.doubles.settlement_store.store_state import StoreState, now
 
 _PRUNABLE = (BatchState.CLOSED, BatchState.ABORTED)
 
@@ -40,25 +39,22 @@ class MemoryPruning:
         place = (after.closed_at, after.batch_id) if after else None
         return [each for each in retired if place is None or (each.closed_at, each.batch_id) > place][:batch_count_max]
 
-    async def keep_report(self, report: BatchReport) -> bool:
+    async def begin_pruning(self, batch_id: str, since_closing: SinceClosing) -> bool:
         """See the port."""
-        check_report(report)
-        batch_id = report.batch_id
         batch = self.state.batches.get(batch_id)
         waits = self._unclosed_rerun_count(batch_id) or self._undelivered_count(batch_id)
-        if batch and batch.state in _PRUNABLE and not waits:
-            self.state.kept_reports.setdefault(batch_id, report)
-        return batch_id in self.state.kept_reports
-
-    async def fetch_kept_report(self, batch_id: str) -> BatchReport | None:
-        """See the port."""
-        return self.state.kept_reports.get(batch_id)
+        if batch and batch.state in _PRUNABLE and not waits and not self.state.is_being_pruned(batch_id):
+            report = self.state.kept_reports[batch_id].report
+            self.state.kept_reports[batch_id] = KeptReport(
+                report.model_copy(update={"since_closing": since_closing}), now()
+            )
+        return self.state.is_being_pruned(batch_id)
 
     async def prune_chunks(self, batch_id: str) -> int:
         """See the port."""
         contents = self.state.contents_of(batch_id)
-        if batch_id not in self.state.kept_reports:
-            raise InvariantViolationError(f"Batch {batch_id} was to be pruned before its report was kept.")
+        if not self.state.is_being_pruned(batch_id):
+            raise InvariantViolationError(f"Batch {batch_id} was to be pruned before its pruning was begun.")
         item_start = contents.pruned_item_count
         step = max(1, limits.PRUNE_STEP_ITEM_COUNT // contents.chunk_size) * contents.chunk_size
         contents.pruned_item_count = min(item_start + step, len(contents.items))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from domain.control_totals import outcome_totals_of
 from domain.errors import BatchNotFoundError
 from schemas.audit import PENDING
-from schemas.batches import Batch, BatchReport, BatchState, OutcomeTotals
+from schemas.batches import Batch, BatchState, KeptReport, OutcomeTotals
 from schemas.chunks import Chunk, ChunkState
 from schemas.control import BatchControl, StoredControlAction
 from schemas.credit_turns import CreditBucket
@@ -81,7 +81,7 @@ class StoreState:
         self.outbox_no_last = 0
         self.leases: dict[str, frozenset[int]] = {}
         self.live_until_s: dict[str, float] = {}
-        self.kept_reports: dict[str, BatchReport] = {}
+        self.kept_reports: dict[str, KeptReport] = {}
         self.pruned_batch_ids: set[str] = set()
 
     def batch_of(self, batch_id: str) -> Batch:
@@ -109,6 +109,11 @@ class StoreState:
             BatchNotFoundError: no batch has this id.
         """
         return self.controls.get(batch_id) or BatchControl(window=self.batch_of(batch_id).window)
+
+    def is_being_pruned(self, batch_id: str) -> bool:
+        """Whether a batch's pruning was begun."""
+        kept = self.kept_reports.get(batch_id)
+        return kept is not None and kept.pruning_began_at is not None
 
     def running_state(self, batch_id: str) -> BatchState:
         """The state that a running batch shows."""

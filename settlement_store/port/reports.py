@@ -1,0 +1,33 @@
+"""Reports of closed batches, a part of the settlement store's contract: what was kept, and what came since."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from schemas.batches import KeptReport
+from schemas.items import LaterItemGroup
+
+
+class Reports(Protocol):
+    """Reports, each kept by the transaction that closed its batch (`Batches.close_batch`)."""
+
+    async def fetch_kept_reports(self, batch_ids: Sequence[str]) -> dict[str, KeptReport]:
+        """Read the kept reports of those of these batches that are closed, by batch."""
+
+    async def fetch_later_item_groups(
+        self, batch_id: str, after_item_no: int, item_count_max: int
+    ) -> list[LaterItemGroup]:
+        """Group the next exception items of a batch by where their orders are now, in one snapshot.
+
+        Exception items that are pruned are not among them.
+
+        Args:
+            batch_id: whose exception items.
+            after_item_no: the last one of the slice before; -1 for the first one.
+            item_count_max: the slice's bound.
+
+        Raises:
+            BatchNotFoundError: no batch has this id.
+        """
+
+    async def fetch_rerun_ids(self, batch_id: str, batch_count_max: int) -> list[str]:
+        """Read the newest batches that rerun items of a batch, newest first."""

@@ -1,0 +1,91 @@
+"""A batch's report: summed while the batch is open, read once it is closed, and beside it what came since."""
+
+from collections import defaultdict
+
+from domain import limits
+from domain.control_totals import sum_totals, totals_of
+from domain.identifiers import credit_key
+from fund_platform.port import FundPlatform
+from schemas.audit import PENDING
+from schemas.batches import BatchReport, ControlTotals, KeptReport, SinceClosing
+from schemas.items import LaterItemGroup
+from schemas.reasons import RELEASING_OUTCOMES, Outcome
+from settlement_store.port import SettlementStore
+from settling.balancing import check_balance
+
+
+async def fetch_report(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> BatchReport:
+    """Read a batch's report: of a closed batch the kept one and what came since, of any other its balance check.
+
+    What came since costs by the batch's exception items alone. Of a batch that is being pruned, it is what had come by
+    then.
+
+    Raises:
+        BatchNotFoundError: no batch has this id.
+    """
+    kept = await _fetch_kept(store, batch_id)
+    if kept is None:
+        report = await check_balance(store, fund_platform, batch_id)
+        # If the batch was closed meanwhile, and pruned, items may have been missed.
+        kept = await _fetch_kept(store, batch_id)
+        if kept is None:
+            return report
+    if kept.pruning_began_at:
+        return kept.report
+    since_closing = await fetch_since_closing(store, fund_platform, batch_id)
+    # If pruning began meanwhile, exception items may have been missed.
+    kept = await _fetch_kept(store, batch_id) or kept
+    return kept.report if kept.pruning_began_at else kept.report.model_copy(update={"since_closing": since_closing})
+
+
+async def _fetch_kept(store: SettlementStore, batch_id: str) -> KeptReport | None:
+    return (await store.reports.fetch_kept_reports([batch_id])).get(batch_id)
+
+
+async def fetch_since_closing(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> SinceClosing:
+    """Sum what came of a closed batch's exception items, from their orders' latest items and from the ledger.
+
+    In bounded slices, the ledger after the items.
+
+    Raises:
+        BatchNotFoundError: no batch has this id.
+    """
+    items: defaultdict[str, list[ControlTotals]] = defaultdict(list)
+    ledger: defaultdict[str, list[ControlTotals]] = defaultdict(list)
+    item_no = -1
+    while slice_ := await _fetch_slice(store, fund_platform, batch_id, item_no):
+        for group, credited in slice_:
+            ledger[group.outcome].append(credited)
+            if group.came_again:
+                items[group.outcome].append(totals_of([(group.currency, len(group.order_ids), group.amount_minor)]))
+        item_no = max(group.item_no_last for group, _ in slice_)
+    by_outcome = {outcome: sum_totals(items[outcome]) for outcome in (*Outcome, PENDING)}
+    unconfirmed = sum_totals([*ledger[PENDING], *ledger[Outcome.HELD]])
+    in_ledger = sum_totals(total for totals in ledger.values() for total in totals)
+    return SinceClosing(
+        rerun_batch_ids=tuple(await store.reports.fetch_rerun_ids(batch_id, limits.BATCH_LIST_COUNT_MAX)),
+        **by_outcome,
+        unconfirmed=unconfirmed,
+        ledger=in_ledger,
+        balanced=in_ledger == sum_totals([by_outcome[Outcome.SETTLED], unconfirmed]),
+    )
+
+
+async def _fetch_slice(
+    store: SettlementStore, fund_platform: FundPlatform, batch_id: str, after_item_no: int
+) -> list[tuple[LaterItemGroup, ControlTotals]]:
+    """A slice's groups, each with the credits of its orders.
+
+    A credit of an order whose latest item is rejected or failed is believed only if it is seen again: the order may
+    have come in and been credited between the look at the items and the look at the ledger.
+    """
+    found: list[tuple[LaterItemGroup, ControlTotals]] = []
+    for _ in range(limits.BALANCE_LOOK_COUNT_MAX):
+        groups = await store.reports.fetch_later_item_groups(batch_id, after_item_no, limits.BALANCE_SLICE_ITEM_COUNT)
+        found = [
+            (group, await fund_platform.credits.fetch_credit_totals([credit_key(each) for each in group.order_ids]))
+            for group in groups
+        ]
+        if not any(credited.order_count for group, credited in found if group.outcome in RELEASING_OUTCOMES):
+            break
+    return found
