@@ -28,9 +28,9 @@ _ASK_AGAIN = "Try again; if it fails again, look into its log."
 _ADVICE_ON_CALLS: dict[type[BaseException], str] = {
     asyncpg.ReadOnlySQLTransactionError: "It takes no changes: check that its URL names the primary.",
     asyncpg.DiskFullError: "Make room on its disk.",
-    asyncpg.UndefinedTableError: "Bring its schema up to date with: settle migrate.",
-    asyncpg.UndefinedColumnError: "Bring its schema up to date with: settle migrate.",
-    asyncpg.UndefinedFunctionError: "Bring its schema up to date with: settle migrate.",
+    asyncpg.UndefinedTableError: "Bring its schema up to date.",
+    asyncpg.UndefinedColumnError: "Bring its schema up to date.",
+    asyncpg.UndefinedFunctionError: "Bring its schema up to date.",
     **_ADVICE_BY_ERROR,
 }
 

@@ -65,8 +65,8 @@ def passed_threshold(thresholds: FailureThresholds, totals: OutcomeTotals) -> st
         if count > count_max and count * 100 > percent_max * answered:
             return (
                 f"{count:,} of the {answered:,} orders that have an outcome so far were {name} "
-                f"({count / answered:.1%}): that is over {percent_max:g}% and over {count_max:,}. Find the cause with "
-                "settle report BATCH and settle order ORDER_ID; then settle resume BATCH, or settle abort BATCH."
+                f"({count / answered:.1%}): that is over {percent_max:g}% and over {count_max:,}. Find the cause in "
+                "the batch's report and in the life of some of these orders; then resume the batch, or abort it."
             )
     return None
 

@@ -26,9 +26,20 @@ UnansweredError, TooManyBatchesError and, once somebody has repaired the data, D
 non-retryable.
 """
 
+from schemas.next_steps import NextStep
+
 
 class SettleError(Exception):
-    """Base of all errors that Settle raises; its message says what was tried, what happened, what to do."""
+    """Base of all errors that Settle raises.
+
+    Args:
+        message: what was tried, what happened, and what to do in words that hold at a terminal and in a browser.
+        next_step: the step of Settle's own that helps; whoever shows the error words it for its own user.
+    """
+
+    def __init__(self, message: str = "", next_step: NextStep | None = None) -> None:
+        super().__init__(message)
+        self.next_step = next_step
 
 
 class InvariantViolationError(SettleError):

@@ -8,22 +8,24 @@ from domain.identifiers import credit_key
 from schemas.audit import PENDING, Break
 from schemas.batches import FINAL_STATES
 from schemas.ledger import CreditResultCode
+from schemas.next_steps import AUDIT, NextStep, NextStepKind
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting, CurrentRecord, OrderItem
 from schemas.reasons import REASON_SENTENCES, Outcome, ReasonCode
 
 _ADVICE_WHEN_HELD = MappingProxyType(
     {
-        ReasonCode.OUTCOME_UNKNOWN: "A rerun asks again under the same key, so that nothing is paid twice. Run:",
-        ReasonCode.PAYLOAD_CONFLICT: "If that credit is right, make the order's record agree with it and run:",
+        ReasonCode.OUTCOME_UNKNOWN: "A rerun asks again under the same key: nothing is paid twice.",
+        ReasonCode.PAYLOAD_CONFLICT: "If that credit is right, make the order's record agree with it, then rerun it.",
     }
 )
 
 
 class OrderAnswer(NamedTuple):
-    """The answer in plain words, and what to do next, if anything."""
+    """The answer and advice in plain words, and the step of Settle's own that helps, if any."""
 
     sentence: str
-    next_step: str | None
+    advice: str | None = None
+    next_step: NextStep | None = None
 
 
 def plan_answer(
@@ -44,11 +46,11 @@ def plan_answer(
         is_broken: whether the systems contradict each other about it.
     """
     if is_broken:
-        return OrderAnswer(f"The systems contradict each other about order {order_id}.", "Run: settle audit")
+        return OrderAnswer(f"The systems contradict each other about order {order_id}.", next_step=AUDIT)
     if items:
         return _answer_by_item(record, items[-1], credit, f"Order {order_id}")
     if record is None:
-        return OrderAnswer(f"Only the Fund Platform knows order {order_id}: it was asked for its credit.", None)
+        return OrderAnswer(f"Only the Fund Platform knows order {order_id}: it was asked for its credit.")
     known = f"Order {order_id} is in the Order Center but was never taken into a batch"
     if record.is_offered:
         return OrderAnswer(f"{known}.", _offered_text(record))
@@ -88,25 +90,29 @@ def plan_credit_breaks(order_id: str, credit: CreditLife) -> list[Break]:
 
 def _answer_by_item(record: CurrentRecord | None, item: OrderItem, credit: CreditLife, order: str) -> OrderAnswer:
     place = f"in batch {item.batch_id}"
-    rerun = f"settle rerun {item.batch_id}"
+    rerun = NextStep(kind=NextStepKind.RERUN_BATCH, subject=item.batch_id)
     credited = " ".join(_credited_text(posting) for posting in credit.postings)
     reason = REASON_SENTENCES[item.reason_code] if item.reason_code else ""
     match item.outcome:
         case Outcome.SETTLED:
-            return OrderAnswer(f"{order} was settled {place}: {credited}", None)
+            return OrderAnswer(f"{order} was settled {place}: {credited}")
         case Outcome.HELD:
             found = f" The ledger has it: {credited}" if credited else ""
-            advice = _ADVICE_WHEN_HELD.get(item.reason_code or ReasonCode.NOT_ATTEMPTED, "Run:")
-            return OrderAnswer(f"{order} is held {place}: {reason}{found}", f"{advice} {rerun}")
+            advice = _ADVICE_WHEN_HELD.get(item.reason_code or ReasonCode.NOT_ATTEMPTED)
+            return OrderAnswer(f"{order} is held {place}: {reason}{found}", advice, rerun)
         case Outcome.REJECTED | Outcome.FAILED:
-            again = f"It comes in again when its record changes. Or repair the cause and run: {rerun}"
-            if record and record.is_offered:
-                again = _offered_text(record)
             fate = "was rejected" if item.outcome == Outcome.REJECTED else "failed"
-            return OrderAnswer(f"{order} {fate} {place}: {reason}", again)
+            if record and record.is_offered:
+                return OrderAnswer(f"{order} {fate} {place}: {reason}", _offered_text(record))
+            return OrderAnswer(
+                f"{order} {fate} {place}: {reason}",
+                "It comes in again when its record changes. Or repair the cause, then rerun it.",
+                rerun,
+            )
     again = "; it asks again for a credit that may exist" if item.inherits_unknown else ""
     return OrderAnswer(
-        f"{order} is pending {place} ({item.batch_state}){again}.", f"Follow it with: settle watch {item.batch_id}"
+        f"{order} is pending {place} ({item.batch_state}){again}.",
+        next_step=NextStep(kind=NextStepKind.WATCH_BATCH, subject=item.batch_id),
     )
 
 

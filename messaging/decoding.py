@@ -93,8 +93,7 @@ def conflict_of(announcement: Announcement) -> Refusal:
     return Refusal(
         announcement,
         PoisonClass.CONFLICT,
-        f"Order {order_id} is settled or about to be with another account, amount or currency. "
-        f"See: settle order {order_id}",
+        f"Order {order_id} is settled or about to be with another account, amount or currency.",
     )
 
 
@@ -103,7 +102,7 @@ def store_refusal_of(announcement: Announcement, reason: str) -> Refusal:
     return Refusal(
         announcement,
         PoisonClass.STORE_REFUSED,
-        f"Order {announcement.order.order_id} was refused. {reason} Send it again with: settle dlq replay",
+        f"Order {announcement.order.order_id} was refused. {reason}",
     )
 
 

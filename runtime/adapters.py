@@ -14,6 +14,7 @@ from fund_platform.postgres import PostgresFundPlatform
 from order_center.port import OrderCenter
 from order_center.postgres import PostgresOrderCenter
 from runtime.settings import Settings
+from schemas.next_steps import MIGRATE
 from settlement_store.port import SettlementStore
 from settlement_store.postgres import PostgresSettlementStore
 from settling.systems import Systems
@@ -105,8 +106,8 @@ async def require_migrated(settings: Settings) -> list[str]:
     for schema, state in states.items():
         if state.missing:
             raise UnavailableError(
-                f"The database schema {schema} is not up to date: it lacks {', '.join(state.missing)}. "
-                "Bring it up to date with: settle migrate"
+                f"The database schema {schema} is not up to date: it lacks {', '.join(state.missing)}.",
+                MIGRATE,
             )
     return [
         f"The database schema {schema} is newer than this version of Settle: it has {', '.join(state.unknown)}. "
@@ -128,7 +129,8 @@ async def _fetch_schema_states(settings: Settings) -> dict[str, SchemaState]:
         if not isinstance(error, UnavailableError):
             raise error
     if errors:
-        raise UnavailableError(" ".join(dict.fromkeys(map(str, errors))))
+        next_steps = [error.next_step for error in errors if isinstance(error, UnavailableError) and error.next_step]
+        raise UnavailableError(" ".join(dict.fromkeys(map(str, errors))), next(iter(next_steps), None))
     return {
         schema: state for (_, _, schema), state in zip(databases, found, strict=True) if isinstance(state, SchemaState)
     }

@@ -18,6 +18,7 @@ from messaging.dead_letter_reading import DeadLetterReader
 from messaging.header_names import read_any_header_name
 from messaging.stopping import stop_in_time
 from runtime.settings import Settings
+from schemas.next_steps import MIGRATE, START_STACK
 
 # Kafka's error codes.
 _CREATED = 0
@@ -33,8 +34,7 @@ def connection_arguments(settings: Settings) -> dict[str, Any]:
     """
     if not settings.kafka_bootstrap_servers:
         raise SettingsError(
-            "No Kafka broker is set and no embedded stack runs here. "
-            "Set KAFKA_BOOTSTRAP_SERVERS, or start the embedded stack with: settle stack up"
+            "No Kafka broker is set and no embedded stack runs here. Set KAFKA_BOOTSTRAP_SERVERS.", START_STACK
         )
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
@@ -166,8 +166,7 @@ async def require_topics(settings: Settings) -> None:
 
 def _missing(settings: Settings, topics: list[str]) -> UnavailableError:
     return UnavailableError(
-        f"Kafka at {settings.kafka_bootstrap_servers} lacks the topics {', '.join(topics)}. "
-        "Create them with: settle migrate"
+        f"Kafka at {settings.kafka_bootstrap_servers} lacks the topics {', '.join(topics)}.", MIGRATE
     )
 
 

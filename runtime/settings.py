@@ -18,6 +18,7 @@ from domain.errors import SettingsError, UnavailableError
 from messaging.topics import Topics, topics_of
 from runtime.stack_state import DEFAULT_STACK_DIR, fetch_stack_state
 from schemas.control import FailureThresholds
+from schemas.next_steps import START_STACK
 
 _PORT = re.compile(r"[0-9]{1,5}")
 _PORT_MAX = 65_535
@@ -162,8 +163,7 @@ def load_settings() -> Settings:
     stack = fetch_stack_state(settings.stack_dir)
     if not settings.database_url and stack is None:
         raise UnavailableError(
-            "No database is set and no embedded stack runs here. "
-            "Set SETTLE_DATABASE_URL, or start the embedded stack with: settle stack up"
+            "No database is set and no embedded stack runs here. Set SETTLE_DATABASE_URL.", START_STACK
         )
     database_url = settings.database_url or (stack.database_url if stack else "")
     return settings.model_copy(

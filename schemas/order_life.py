@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from schemas.audit import Break
 from schemas.batches import BatchSource, BatchState
 from schemas.ledger import CreditResultCode
+from schemas.next_steps import NextStep
 from schemas.orders import OrderStatus
 from schemas.reasons import ReasonCode
 
@@ -119,7 +120,8 @@ class OrderLife(BaseModel):
 
     order_id: str
     answer: str
-    next_step: str | None
+    advice: str | None
+    next_step: NextStep | None
     breaks: list[Break]
     order: CurrentRecord | None
     order_error: str | None = None

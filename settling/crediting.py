@@ -18,6 +18,7 @@ from schemas.chunks import ChunkKey, ChunkState
 from schemas.isolation import Exclusions, ItemRange
 from schemas.items import ExceptionItem, Item
 from schemas.ledger import CreditRequest, CreditResultCode
+from schemas.next_steps import AUDIT
 from schemas.reasons import Outcome, ReasonCode
 from schemas.tables import Table, columns_of
 from settlement_store.port.chunks import Chunks
@@ -151,5 +152,6 @@ async def fetch_totals_of_zombie(chunks: Chunks, key: ChunkKey, superseded: Item
         raise InvariantViolationError(
             f"The Fund Platform answered superseded for order {superseded.order_id}, claim number "
             f"{superseded.claim_no}: a later item holds its claim, although chunk {key.chunk_index} of batch "
-            f"{key.batch_id} is not closed. Nothing was stored; run: settle audit"
+            f"{key.batch_id} is not closed. Nothing was stored; an audit tells more.",
+            AUDIT,
         ) from error

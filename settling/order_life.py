@@ -46,6 +46,7 @@ async def fetch_order_life(systems: Systems, order_id: str) -> OrderLife:
     return OrderLife(
         order_id=order_id,
         answer=answer.sentence,
+        advice=answer.advice,
         next_step=answer.next_step,
         breaks=breaks,
         order=record,

@@ -23,6 +23,7 @@ from domain.errors import (
 from runtime.adapters import require_migrated
 from runtime.settings import Settings, load_settings
 from schemas.batches import ControlTotals
+from starters.next_steps import word_error
 
 EXIT_BAD_OUTCOME = 1
 EXIT_WRONG_CALL = 2
@@ -52,7 +53,7 @@ def run_command(coroutine: Coroutine[Any, Any, Result]) -> Result:
         with asyncio.Runner(loop_factory=_CommandLoop) as runner:
             return runner.run(coroutine)
     except SettleError as error:
-        raise fail(str(error), _exit_code_of(error)) from error
+        raise fail(word_error(error), _exit_code_of(error)) from error
     except Exception as error:
         # Imported only now: it needs the clients of Temporal and Kafka, which take longer than most commands.
         from starters.failures import describe_unreachable

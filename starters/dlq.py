@@ -84,6 +84,7 @@ def list_dead_letters(as_json: JsonOption = False) -> None:
             "yes" if letter.is_sent_again else "",
         )
     print_whole(table)
+    typer.echo("An order's life: settle order ORDER_ID. To send one again: settle dlq replay --offset PARTITION:OFFSET")
     if found.left_out:
         typer.echo(f"{found.left_out:,} older ones are not listed.")
 

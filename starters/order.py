@@ -22,6 +22,7 @@ from schemas.order_life import (
 from schemas.reasons import REASON_SENTENCES
 from settling.order_life import fetch_order_life
 from starters.console import JsonOption, load_ready_settings, out, print_json, require_id, run_command
+from starters.next_steps import word_next_step
 
 OrderArgument = Annotated[
     str, typer.Argument(metavar="ORDER_ID", help="The order's id in the Order Center.", callback=require_id)
@@ -50,8 +51,9 @@ def _print_order_life(life: OrderLife) -> None:
     typer.echo(life.answer)
     for each in life.breaks:
         typer.echo(f"  {each.kind} {each.id}: {each.detail}")
-    if life.next_step:
-        typer.echo(life.next_step)
+    todo = [life.advice or "", word_next_step(life.next_step) if life.next_step else ""]
+    if any(todo):
+        typer.echo(" ".join(filter(None, todo)))
     _print_section("Order Center", _record_rows(life.order, life.order_error))
     for item in life.items:
         _print_section(f"Item {item.claim_no} of {life.items[-1].claim_no}", _item_rows(item))

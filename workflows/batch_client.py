@@ -18,6 +18,7 @@ from domain.errors import ControlRefusedError, UnansweredError
 from domain.identifiers import batch_workflow_id, fairness_key
 from schemas.batches import Batch, BatchOpening
 from schemas.control import BatchControl, ControlRequest
+from schemas.next_steps import NextStep, NextStepKind
 from schemas.workflows import BatchResult, BatchRun
 from settlement_store.port import SettlementStore
 from workflows.activity_options import WORKFLOW_TASK_TIMEOUT
@@ -98,6 +99,7 @@ async def _send(client: Client, request: ControlRequest) -> BatchControl:
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         raise UnansweredError(
             f"No worker answered within {limits.CONTROL_ANSWER_TIMEOUT_S} s when batch {request.batch_id} was asked "
-            f"for the action {request.action}. It may still come true; see that a worker runs (settle worker), and "
-            "ask again: that does no harm."
+            f"for the action {request.action}. It may still come true. See that a worker runs, and ask again: "
+            "that does no harm.",
+            NextStep(kind=NextStepKind.START_WORKER),
         ) from error

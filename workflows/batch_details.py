@@ -22,7 +22,7 @@ _SAFETY = (
 SCHEDULED_STATIC_SUMMARY = "settle the orders overdue when the daily schedule fires"
 SCHEDULED_STATIC_DETAILS = (
     "Settles all orders that are overdue at the latest cutoff not after the time that this run was scheduled for. "
-    f"The numbers that finance signs: `settle report` with this workflow's id. {_SAFETY}"
+    f"The numbers that finance signs are in the report of the batch that has this workflow's id. {_SAFETY}"
 )
 
 
@@ -41,7 +41,7 @@ def static_details(opening: BatchOpening) -> str:
         f"{_orders_of(opening)} in chunks of **{opening.chunk_size:,}**, at most **{opening.window}** at a time. "
         f"Source: {opening.source}."
         "\n\n"
-        f"The numbers that finance signs: `settle report {opening.batch_id}`. {_SAFETY}"
+        f"The numbers that finance signs are in the report of batch {opening.batch_id}. {_SAFETY}"
     )
 
 

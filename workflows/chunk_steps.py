@@ -61,7 +61,7 @@ class ChunkStep:
         return (
             f"Chunk {self._chunk.chunk_index}: {self.probe_count} probes isolated {isolated_count:,} orders that could "
             f"not be {self._step.participle} because of their data, but not all; up to {held_count:,} others are held. "
-            f"Repair the cause, then settle resume BATCH, and settle rerun BATCH once it is closed. {self._error}"
+            f"Repair the cause, then resume the batch, and rerun it once it is closed. {self._error}"
         )
 
     async def run(self) -> OutcomeTotals:

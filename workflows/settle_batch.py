@@ -61,7 +61,7 @@ class SettleBatchWorkflow:
         if scheduled_at is None:
             raise ApplicationError(
                 "This workflow was started without an opening and not by a schedule, so that it has no cutoff. "
-                "Nothing was done. Start a batch with: settle run, or: settle schedule trigger",
+                "Nothing was done. Batches are started by Settle's own commands or by its schedule.",
                 non_retryable=True,
             )
         self._begin(batch_details.opening_phase(scheduled_at))

@@ -76,6 +76,6 @@ def _closed(totals: OutcomeTotals, probe_count: int = 0, pause_reason: str | Non
 def _unanswered_text(chunk: ChunkRun, totals: OutcomeTotals, detail: str) -> str:
     return (
         f"Chunk {chunk.chunk_index}: the outcome of its credits is not known, so that {totals.held.order_count:,} "
-        "orders are held. Bring the Fund Platform back, then settle resume BATCH, and settle rerun BATCH once it is "
-        f"closed. {detail}"
+        "orders are held. Bring the Fund Platform back, then resume the batch, and rerun it once it is closed. "
+        f"{detail}"
     )

@@ -15,6 +15,7 @@ from domain.errors import InvariantViolationError, SettleError
 from fund_platform.port.credits import check_credit_requests
 from schemas.batches import ControlTotals
 from schemas.ledger import CreditRequest, CreditResultCode, LedgerCredit
+from schemas.next_steps import AUDIT
 from schemas.tables import columns_of
 
 _POST_NEW_CREDITS = load_query("fund_platform.postgres", "post_new_credits")
@@ -63,7 +64,8 @@ class PostgresCredits:
             except _KeyTakenError as error:
                 raise InvariantViolationError(
                     f"The ledger holds a posting that no stored answer knows of, for one of the credits of "
-                    f"{reference}: {error} Nothing was posted; run: settle audit"
+                    f"{reference}: {error} Nothing was posted; an audit tells more.",
+                    AUDIT,
                 ) from error
 
     async def _post_credits(
@@ -75,7 +77,7 @@ class PostgresCredits:
             try:
                 rows = await connection.fetch(query, reference, *_text_of(requests))
             except asyncpg.UniqueViolationError as error:
-                raise _KeyTakenError(error.detail) from error
+                raise _KeyTakenError(error.detail or "") from error
             keys, *_ = columns_of(CreditRequest, requests)
             answers = dict.fromkeys(keys, CreditResultCode.CREATED)
             if refused := {key: CreditResultCode(code) for key, code in rows if code}:
@@ -122,7 +124,8 @@ async def _require_no_posting(connection: Connection, reference: str, withdrawn_
     if await connection.fetch(_FETCH_CREDIT_TOTALS, text_column(list(withdrawn_keys))):
         raise InvariantViolationError(
             f"The ledger holds a posting that no stored answer knows of, for one of the credits of {reference} that "
-            "were to be withdrawn. Nothing was withdrawn; run: settle audit"
+            "were to be withdrawn. Nothing was withdrawn; an audit tells more.",
+            AUDIT,
         )
 
 
@@ -133,8 +136,8 @@ async def _fetch_answers(
     rows = await connection.fetch(_FETCH_ANSWERS, *_text_of(_with_keys(requests, keys)))
     if len(rows) != len(keys):
         raise InvariantViolationError(
-            f"{len(keys) - len(rows)} keys were answered before but have no stored answer. Nothing was posted; "
-            "run: settle audit"
+            f"{len(keys) - len(rows)} keys were answered before but have no stored answer. Nothing was posted; an audit tells more.",
+            AUDIT,
         )
     return {row["idempotency_key"]: CreditResultCode(row["result_code"]) for row in rows}
 

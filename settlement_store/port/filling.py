@@ -8,6 +8,7 @@ from domain.business_days import BusinessCalendar
 from domain.errors import BatchPrunedError
 from schemas.batches import AppendResult, Batch, BatchOpening
 from schemas.items import OfferedOrder, RerunItem, StoredException
+from schemas.next_steps import NextStep, NextStepKind
 
 
 class Filling(Protocol):
@@ -94,7 +95,8 @@ def batch_pruned(batch_id: str) -> BatchPrunedError:
     """The error for a rerun of a batch that is pruned."""
     return BatchPrunedError(
         f"Batch {batch_id} is past its retention and was pruned: its items can no longer be rerun. An order that it "
-        "rejected comes in again when its record changes: repair it with settle import"
+        "rejected comes in again when its record changes.",
+        NextStep(kind=NextStepKind.REPAIR_RECORD),
     )
 
 

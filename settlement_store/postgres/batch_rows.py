@@ -4,6 +4,7 @@ from database.pools import Connection, Row
 from database.queries import load_query
 from domain.errors import BatchNotFoundError
 from schemas.batches import Batch, RerunSelection
+from schemas.next_steps import NextStep, NextStepKind
 
 _FETCH_BATCH = load_query("settlement_store.postgres", "fetch_batch")
 _LOCK_BATCH = load_query("settlement_store.postgres", "lock_batch")
@@ -26,7 +27,7 @@ def batch_of(row: Row) -> Batch:
 
 def batch_not_found(batch_id: str) -> BatchNotFoundError:
     """The error for an id that no batch has."""
-    return BatchNotFoundError(f"There is no batch {batch_id}. List the batches with: settle batches")
+    return BatchNotFoundError(f"There is no batch {batch_id}.", NextStep(kind=NextStepKind.LIST_BATCHES))
 
 
 async def fetch_batch_row(connection: Connection, batch_id: str) -> Row:

@@ -21,6 +21,7 @@ from domain.errors import (
 )
 from schemas.batches import AppendResult, Batch, BatchOpening, BatchState
 from schemas.items import OfferedOrder, RerunItem, StoredException
+from schemas.next_steps import NextStep, NextStepKind
 from schemas.tables import columns_of
 from settlement_store.port.filling import batch_pruned, check_offers, is_opened_as
 from settlement_store.postgres.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
@@ -85,7 +86,8 @@ class PostgresFilling:
         if not is_opened_as(batch, opening):
             raise BatchMismatchError(
                 f"Batch {opening.batch_id} exists with another source, business date, cutoff, chunk size, window, "
-                "cap on credits or selection of items. Look at it with: settle status, or choose another batch id."
+                "cap on credits or selection of items. Choose another batch id.",
+                NextStep(kind=NextStepKind.SHOW_BATCH, subject=opening.batch_id),
             )
         return batch
 
@@ -203,5 +205,6 @@ def _too_many_batches(opening: BatchOpening, unclosed_ids: Sequence[str]) -> Too
     named = ", ".join(unclosed_ids[: limits.UNCLOSED_BATCHES_NAMED_MAX])
     return TooManyBatchesError(
         f"Batch {opening.batch_id} was not opened: {limits.UNCLOSED_BATCH_COUNT_MAX} batches are open, frozen or "
-        f"running, and more may not be. The oldest: {named}. See what they wait for with: settle status BATCH"
+        f"running, and more may not be. The oldest: {named}. Find out what they wait for.",
+        NextStep(kind=NextStepKind.SHOW_BATCH, subject=unclosed_ids[0]),
     )

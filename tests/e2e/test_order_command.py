@@ -12,6 +12,7 @@ from database.pools import open_pool
 from domain.identifiers import credit_key
 from fund_platform.postgres import PostgresFundPlatform
 from schemas.ledger import AccountOpening, CreditRequest
+from schemas.next_steps import AUDIT
 from schemas.order_life import OrderLife
 from settlement_store.port import SettlementStore
 from settlement_store.postgres import PostgresSettlementStore
@@ -108,7 +109,7 @@ def test_a_rejected_order_that_is_repaired_and_rerun_shows_both_its_lives(comman
         rejected = told_of(commands, order_id)
         assert rejected.startswith(
             f"Order {order_id} was rejected in batch order-repaired: The customer disputes the order. It comes in "
-            "again when its record changes. Or repair the cause and run: settle rerun order-repaired"
+            "again when its record changes. Or repair the cause, then rerun it. Run: settle rerun order-repaired"
         )
         import_changed(commands, row, status="completed")
         assert "It is offered to the first run whose cutoff is after" in told_of(commands, order_id)
@@ -188,7 +189,7 @@ async def test_systems_that_contradict_each_other_are_said_to(commands: Commands
 async def test_a_credit_that_no_batch_knows_is_a_contradiction(commands: Commands) -> None:
     await credit(commands, "O1")
     life = life_of(commands, "O1")
-    assert life.next_step == "Run: settle audit"
+    assert life.next_step == AUDIT
     assert [(found.kind, found.id) for found in life.breaks] == [("credit_without_item", "credit:O1")]
 
 

@@ -348,7 +348,7 @@ def test_every_setting_that_can_be_malformed_is_in_the_table() -> None:
 
 def test_without_a_stack_and_without_settings_a_command_says_what_to_do(up_to_date: Commands) -> None:
     finished = up_to_date.run("batches", SETTLE_DATABASE_URL="")
-    assert_refused(finished, 3, "Set SETTLE_DATABASE_URL, or start the embedded stack with: settle stack up")
+    assert_refused(finished, 3, "Set SETTLE_DATABASE_URL. Or start the embedded stack with: settle stack up")
 
 
 def test_a_stack_that_cannot_be_started_is_a_sentence(up_to_date: Commands) -> None:
@@ -405,5 +405,5 @@ def test_with_too_many_unclosed_batches_none_is_opened_and_the_oldest_are_named(
         finished, 1, f"was not opened: {limits.UNCLOSED_BATCH_COUNT_MAX} batches are open, frozen or running"
     )
     assert "The oldest: crowd-001, crowd-002, " in finished.stderr
-    assert "settle status BATCH" in finished.stderr
+    assert "Find out what they wait for. See: settle status crowd-001" in finished.stderr
     assert batch_count(crowded) == before

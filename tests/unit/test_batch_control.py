@@ -93,5 +93,5 @@ def test_no_threshold_is_passed_unless_both_percent_and_count_are(totals: Outcom
 def test_a_threshold_that_is_passed_is_told_with_its_figures_and_what_to_do(totals: OutcomeTotals, says: str) -> None:
     sentence = passed_threshold(THRESHOLDS, totals) or ""
     assert sentence.startswith(says)
-    assert "settle resume BATCH, or settle abort BATCH" in sentence
+    assert "then resume the batch, or abort it" in sentence
     assert len(sentence) <= limits.CONTROL_TEXT_LENGTH_MAX

@@ -8,9 +8,11 @@ import pytest
 from domain.order_answers import plan_answer, plan_credit_breaks, plan_item_breaks
 from schemas.batches import BatchSource, BatchState
 from schemas.ledger import CreditResultCode
+from schemas.next_steps import AUDIT
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting, CurrentRecord, OrderItem
 from schemas.orders import OrderStatus
 from schemas.reasons import ReasonCode
+from starters.next_steps import word_next_step
 
 AT = datetime(2026, 11, 23, 6, tzinfo=UTC)
 CURRENT_RECORD = CurrentRecord(
@@ -64,7 +66,7 @@ def item_of(outcome: str, reason_code: ReasonCode | None = None, **changes: Any)
 
 REJECTED = item_of("rejected", ReasonCode.ORDER_DISPUTED)
 REJECTED_TEXT = "Order O1 was rejected in batch B1: The customer disputes the order."
-RERUN_TEXT = "It comes in again when its record changes. Or repair the cause and run: settle rerun B1"
+RERUN_TEXT = "It comes in again when its record changes. Or repair the cause, then rerun it. Run: settle rerun B1"
 UNKNOWN_TEXT = "A credit was possibly requested and its answer is not known; it may exist."
 
 CASES: dict[str, tuple[CurrentRecord | None, list[OrderItem], CreditLife, str, str | None]] = {
@@ -104,14 +106,14 @@ CASES: dict[str, tuple[CurrentRecord | None, list[OrderItem], CreditLife, str, s
         [item_of("held", ReasonCode.OUTCOME_UNKNOWN)],
         NO_CREDIT,
         f"Order O1 is held in batch B1: {UNKNOWN_TEXT}",
-        "A rerun asks again under the same key, so that nothing is paid twice. Run: settle rerun B1",
+        "A rerun asks again under the same key: nothing is paid twice. Run: settle rerun B1",
     ),
     "held, credited": (
         CURRENT_RECORD,
         [item_of("held", ReasonCode.OUTCOME_UNKNOWN)],
         CREDITED,
         f"Order O1 is held in batch B1: {UNKNOWN_TEXT} The ledger has it: {CREDITED_TEXT}",
-        "A rerun asks again under the same key, so that nothing is paid twice. Run: settle rerun B1",
+        "A rerun asks again under the same key: nothing is paid twice. Run: settle rerun B1",
     ),
     "held, not attempted": (
         OFFERED,
@@ -126,7 +128,7 @@ CASES: dict[str, tuple[CurrentRecord | None, list[OrderItem], CreditLife, str, s
         CREDITED,
         "Order O1 is held in batch B1: This order was credited before with another account, amount or currency. "
         f"The ledger has it: {CREDITED_TEXT}",
-        "If that credit is right, make the order's record agree with it and run: settle rerun B1",
+        "If that credit is right, make the order's record agree with it, then rerun it. Run: settle rerun B1",
     ),
     "offered": (
         OFFERED,
@@ -156,12 +158,15 @@ CASES: dict[str, tuple[CurrentRecord | None, list[OrderItem], CreditLife, str, s
 @pytest.mark.parametrize("name", CASES)
 def test_the_latest_item_gives_the_answer_and_the_next_step(name: str) -> None:
     record, items, credit, sentence, next_step = CASES[name]
-    assert plan_answer("O1", record, items, credit, is_broken=False) == (sentence, next_step)
+    answer = plan_answer("O1", record, items, credit, is_broken=False)
+    command = word_next_step(answer.next_step) if answer.next_step else None
+    assert answer.sentence == sentence
+    assert (" ".join(filter(None, (answer.advice, command))) or None) == next_step
 
 
 def test_a_broken_order_is_never_answered_as_if_it_were_sound() -> None:
     answer = plan_answer("O1", CURRENT_RECORD, [item_of("settled")], NO_CREDIT, is_broken=True)
-    assert answer == ("The systems contradict each other about order O1.", "Run: settle audit")
+    assert answer == ("The systems contradict each other about order O1.", None, AUDIT)
 
 
 @pytest.mark.parametrize("items", [[], [REJECTED], [item_of("pending")], [item_of("settled")]])

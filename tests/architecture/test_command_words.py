@@ -1,0 +1,51 @@
+"""Only starters write commands into sentences: who shows an error or an answer words it for its own user."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from starters.cli import COMMANDS
+from tests.architecture.test_docs_links import ROOT
+
+ROOMS_BELOW = (
+    "schemas",
+    "domain",
+    "database",
+    "order_center",
+    "fund_platform",
+    "settlement_store",
+    "settling",
+    "messaging",
+    "activities",
+    "workflows",
+    "runtime",
+    "workers",
+)
+COMMAND = re.compile(rf"\bsettle (?:{'|'.join(COMMANDS)})\b")
+
+
+def sentences_of(path: Path) -> Iterator[str]:
+    """The strings of a module that are no docstrings."""
+    module = ast.parse(path.read_text())
+    docstrings = {
+        id(node.value)
+        for node in ast.walk(module)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(module):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+@pytest.mark.parametrize("room", ROOMS_BELOW)
+def test_no_room_below_starters_writes_a_command_into_a_sentence(room: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {sentence}"
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for sentence in sentences_of(path)
+        if COMMAND.search(sentence)
+    ]
+    assert found == []
