@@ -136,7 +136,8 @@ async def _fetch_answers(
     rows = await connection.fetch(_FETCH_ANSWERS, *_text_of(_with_keys(requests, keys)))
     if len(rows) != len(keys):
         raise InvariantViolationError(
-            f"{len(keys) - len(rows)} keys were answered before but have no stored answer. Nothing was posted; an audit tells more.",
+            f"{len(keys) - len(rows)} keys were answered before but have no stored answer. Nothing was posted; "
+            "an audit tells more.",
             AUDIT,
         )
     return {row["idempotency_key"]: CreditResultCode(row["result_code"]) for row in rows}
