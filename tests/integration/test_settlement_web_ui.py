@@ -49,7 +49,7 @@ async def test_a_batch_and_its_chunks_say_what_they_are_and_what_every_activity_
     batch = await handle.describe()
     assert await batch.static_summary() == f"settle the orders overdue on {opening.business_date}"
     details = await batch.static_details() or ""
-    assert f"`settle report {batch_id}`" in details
+    assert f"in the report of batch {batch_id}" in details
     assert "before **2026-11-22 00:00:00 UTC** in chunks of **20**, at most **2** at a time" in details
     chunk = await client.get_workflow_handle(chunk_workflow_id(batch_id, 2)).describe()
     assert await chunk.static_summary() == f"chunk 2 of batch {batch_id}"
