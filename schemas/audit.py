@@ -29,8 +29,9 @@ class LatestItem(NamedTuple):
 
 
 class OfferCounts(NamedTuple):
-    """How many offers of claimed orders were counted, over all batches."""
+    """How many offers became items, and how many were of claimed orders, over all batches."""
 
+    item_count: int
     duplicate_count: int
     conflict_count: int
 

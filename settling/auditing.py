@@ -12,7 +12,7 @@ may run at any moment, also while batches are filled and settled:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
 from domain import limits
@@ -40,7 +40,9 @@ class _Comparison(NamedTuple):
     credit: LedgerCredit | None
 
 
-async def audit(store: SettlementStore, fund_platform: FundPlatform) -> AuditReport:
+async def audit(
+    store: SettlementStore, fund_platform: FundPlatform, on_slice: Callable[[int], None] = lambda _order_count: None
+) -> AuditReport:
     """Check invariants 1 to 5 over everything, from the stored plans, the items and the ledger.
 
     A Fund Platform that offers no proof of its ledger is asked for each order's credit by its key; what that leaves
@@ -49,6 +51,11 @@ async def audit(store: SettlementStore, fund_platform: FundPlatform) -> AuditRep
     Reads only, in slices of `limits.AUDIT_SLICE_ORDER_COUNT`. What it names as a break is one, whatever runs
     meanwhile. At most `limits.AUDIT_BREAK_COUNT_MAX` breaks are kept, of every kind that was found; if there are
     more, one of the kind `more_breaks` says so at the end.
+
+    Args:
+        store: holds the items.
+        fund_platform: holds the ledger.
+        on_slice: told how many orders each slice had, once it is compared.
     """
     tally = Tally()
     breaks = Breaks()
@@ -56,6 +63,7 @@ async def audit(store: SettlementStore, fund_platform: FundPlatform) -> AuditRep
 
     async def compare_slices() -> None:
         while slice_ := await slices.fetch_next():
+            order_count = len(slice_.item_by_key)
             async for first in _compare(fund_platform, slice_):
                 comparison = first
                 suspected = _judge(comparison)
@@ -63,14 +71,20 @@ async def audit(store: SettlementStore, fund_platform: FundPlatform) -> AuditRep
                     comparison = await _compare_again(store, fund_platform, comparison.key)
                     breaks.add(_judge(comparison))
                 tally.add(comparison.item, comparison.credit)
+            on_slice(order_count)
 
-    await run_side_by_side(limits.AUDIT_SLICES_AT_A_TIME, compare_slices)
-    for found in await store.audit.fetch_store_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
-        breaks.add(found)
-    not_looked_at = [] if fund_platform.proof else [_WITHOUT_PROOF]
-    if fund_platform.proof:
-        for found in await fund_platform.proof.fetch_ledger_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
+    async def check_store() -> None:
+        for found in await store.audit.fetch_store_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
             breaks.add(found)
+
+    async def check_ledger() -> None:
+        if fund_platform.proof:
+            for found in await fund_platform.proof.fetch_ledger_breaks(limits.AUDIT_BREAK_COUNT_MAX + 1):
+                breaks.add(found)
+
+    await run_side_by_side([compare_slices] * limits.AUDIT_SLICES_AT_A_TIME)
+    await run_side_by_side([check_store, check_ledger])
+    not_looked_at = [] if fund_platform.proof else [_WITHOUT_PROOF]
     offers = await store.audit.fetch_offer_counts()
     return AuditReport(
         ok=not breaks.by_kind,

@@ -36,7 +36,7 @@ async def check_balance(store: SettlementStore, fund_platform: FundPlatform, bat
                 items[outcome].append(items_total)
                 ledger[outcome].append(ledger_total)
 
-    await run_side_by_side(limits.BALANCE_SLICES_AT_A_TIME, sum_slices)
+    await run_side_by_side([sum_slices] * limits.BALANCE_SLICES_AT_A_TIME)
     by_outcome = {outcome: sum_totals(items[outcome]) for outcome in (*Outcome, PENDING)}
     # An open batch grows while it is read: its plan so far is what was read.
     planned = (

@@ -55,7 +55,7 @@ async def freeze_overdue_orders(
                 on_slice(cursor)
 
     try:
-        await run_side_by_side(limits.FREEZE_SLICES_AT_A_TIME, take_slices)
+        await run_side_by_side([take_slices] * limits.FREEZE_SLICES_AT_A_TIME)
     except BatchNotOpenError:
         return
     await filling.freeze_batch(opening.batch_id, calendar)

@@ -1,17 +1,16 @@
-"""Doing the same work several times at once."""
+"""Doing several pieces of work at the same time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 
-async def run_side_by_side(count: int, work: Callable[[], Awaitable[None]]) -> None:
-    """Run so many of the same until all are done. The first error ends the others, and is raised once they have ended.
+async def run_side_by_side(works: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Run all until they are done. The first error ends the others, and is raised once they have ended.
 
     Args:
-        count: how many.
-        work: one of them, which takes its next piece from where the others take theirs.
+        works: what to run. One that comes several times takes its next piece from where the others take theirs.
     """
-    tasks = [asyncio.ensure_future(work()) for _ in range(count)]
+    tasks = [asyncio.ensure_future(work()) for work in works]
     try:
         await asyncio.gather(*tasks)
     finally:

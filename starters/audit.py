@@ -1,13 +1,22 @@
 """`settle audit`: every order held against the ledger, and both systems against themselves."""
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from domain import limits
 from runtime.adapters import open_fund_platform, open_settlement_store
 from schemas.audit import AuditReport
 from settling.audit_tally import TOTALS
 from settling.auditing import audit
-from starters.console import EXIT_BAD_OUTCOME, JsonOption, load_ready_settings, print_json, print_totals, run_command
+from starters.console import (
+    EXIT_BAD_OUTCOME,
+    JsonOption,
+    err,
+    load_ready_settings,
+    print_json,
+    print_totals,
+    run_command,
+)
 
 
 def audit_command(
@@ -29,7 +38,12 @@ async def _audit() -> AuditReport:
         open_settlement_store(settings, statement_timeout_s=limits.REPORT_STATEMENT_TIMEOUT_S) as store,
         open_fund_platform(settings, statement_timeout_s=limits.REPORT_STATEMENT_TIMEOUT_S) as fund_platform,
     ):
-        return await audit(store, fund_platform)
+        item_count = (await store.audit.fetch_offer_counts()).item_count
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+            # Some orders have several items, so the end may come before the bar is full.
+            bar = progress.add_task("orders", total=item_count)
+            return await audit(store, fund_platform, on_slice=lambda order_count: progress.advance(bar, order_count))
 
 
 def _print_audit(report: AuditReport) -> None:

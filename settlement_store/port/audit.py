@@ -9,7 +9,7 @@ class AuditReads(Protocol):
     """All orders, each by its latest item, and the store against itself."""
 
     async def fetch_offer_counts(self) -> OfferCounts:
-        """Add up the duplicates and the conflicts of all batches."""
+        """Add up the items, the duplicates and the conflicts of all batches."""
 
     async def fetch_latest_items(self, after_order_id: str, item_count_max: int) -> list[LatestItem]:
         """Read the next orders' latest items, ordered by order_id in code point order; for the audit.

@@ -40,7 +40,7 @@ class PostgresAuditReads:
         """See the port."""
         async with self._database.reading() as connection:
             row = await connection.fetchrow(_FETCH_OFFER_COUNTS)
-            return OfferCounts(*row) if row else OfferCounts(0, 0)
+            return OfferCounts(*row) if row else OfferCounts(0, 0, 0)
 
     async def fetch_latest_items(self, after_order_id: str, item_count_max: int) -> list[LatestItem]:
         """See the port."""

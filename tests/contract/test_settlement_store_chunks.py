@@ -93,7 +93,7 @@ class TestChunks:
         unknown = ExceptionItem(2, Outcome.HELD, ReasonCode.OUTCOME_UNKNOWN)
         for _ in range(2):
             await store.chunks.store_outcomes("B1", 0, [held(0), held(1), unknown, failed(3)])
-        assert await store.audit.fetch_offer_counts() == OfferCounts(0, 2)
+        assert await store.audit.fetch_offer_counts() == OfferCounts(len(ORDER_IDS), 0, 2)
         assert (await store.batches.fetch_batch("B1")).conflict_count == 2
 
     async def test_a_chunk_without_validation_takes_no_outcomes(self, store: SettlementStore) -> None:

@@ -13,7 +13,6 @@ from domain.errors import (
     DataError,
     TooManyBatchesError,
 )
-from schemas.audit import OfferCounts
 from schemas.batches import AppendResult, Batch, BatchState
 from schemas.items import Item
 from schemas.reasons import Outcome, ReasonCode
@@ -173,7 +172,7 @@ class TestAppending:
         assert await store.filling.append_orders("B2", offered) == AppendResult(
             0, 2, ("O2", "O3", "O4"), ("O2", "O3", "O4")
         )
-        assert await store.audit.fetch_offer_counts() == OfferCounts(3, 6)
+        assert (await store.audit.fetch_offer_counts())[1:] == (3, 6)
 
     async def test_a_conflict_is_unanswered_only_while_the_item_is_pending(self, store: SettlementStore) -> None:
         await run_batch(store, orders_of(*ORDER_IDS))

@@ -105,6 +105,17 @@ async def test_an_untouched_world_is_clean_and_each_order_counts_once(
         assert report.oldest_pending_at == (await ports.store.batches.fetch_batch("B3")).opened_at
 
 
+async def test_the_slices_that_are_told_add_up_to_the_orders(
+    world: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "AUDIT_SLICE_ORDER_COUNT", 4)
+    told: list[int] = []
+    async with open_ports_of(world) as ports:
+        report = await audit(ports.store, ports.fund_platform, on_slice=told.append)
+        assert sorted(told) == [3, 4, 4, 4, 4, 4, 4]
+        assert sum(told) == report.orders <= (await ports.store.audit.fetch_offer_counts()).item_count
+
+
 async def test_the_report_has_the_fields_that_users_rely_on(world: DatabaseUrls) -> None:
     report = json.loads((await audit_of(world)).model_dump_json())
     totals = ["settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger"]

@@ -13,7 +13,11 @@ class MemoryAuditReads:
     async def fetch_offer_counts(self) -> OfferCounts:
         """See the port."""
         batches = self.state.batches.values()
-        return OfferCounts(sum(b.duplicate_count for b in batches), sum(b.conflict_count for b in batches))
+        return OfferCounts(
+            sum(batch.item_count for batch in batches),
+            sum(batch.duplicate_count for batch in batches),
+            sum(batch.conflict_count for batch in batches),
+        )
 
     async def fetch_latest_items(self, after_order_id: str, item_count_max: int) -> list[LatestItem]:
         """See the port; no item is missing here."""
