@@ -24,9 +24,12 @@ _REASON_BY_STATUS = MappingProxyType(
 )
 
 
-def credit_amount_minor(record: FetchedRecord) -> int:
-    """What the customer is due: paid less refunded, in minor units."""
-    return record.paid_minor - record.refunded_minor
+def due_minor_of(paid_minor: int, refunded_minor: int) -> int:
+    """What a customer is due for an order, in minor units of its currency: paid less refunded.
+
+    PostgreSQL computes the same in the Order Center (`orders.due_minor`); the contract suite holds them equal.
+    """
+    return paid_minor - refunded_minor
 
 
 def find_rejects(
@@ -54,7 +57,7 @@ def find_rejects(
             rejects.append((items[place], ReasonCode.ORDER_UNKNOWN))
             continue
         _, recorded_account_id, paid_minor, refunded_minor, recorded_currency, status, after_sale_ends_at, _ = record
-        due_minor = paid_minor - refunded_minor
+        due_minor = due_minor_of(paid_minor, refunded_minor)
         if account_id != recorded_account_id:
             reason = ReasonCode.ACCOUNT_DIFFERS
         elif amount_minor != due_minor:

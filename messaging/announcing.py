@@ -9,6 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from domain import limits
+from domain.order_rules import due_minor_of
 from schemas.events import OverdueEvent
 from schemas.orders import OrderRecord
 
@@ -36,7 +37,7 @@ async def announce(producer: AIOKafkaProducer, topic: str, events: Iterable[Over
 
 
 def _event_of(record: OrderRecord) -> OverdueEvent:
-    amount_minor = record.paid_minor - record.refunded_minor
+    amount_minor = due_minor_of(record.paid_minor, record.refunded_minor)
     said = f"{record.order_id}\n{record.account_id}\n{amount_minor}\n{record.currency}\n{record.after_sale_ends_at}"
     return OverdueEvent(
         schema_version=1,

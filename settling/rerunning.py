@@ -7,7 +7,7 @@ from typing import NamedTuple
 from domain import limits
 from domain.business_days import BusinessCalendar
 from domain.errors import BatchNotOpenError, DataError, InvariantViolationError
-from domain.order_rules import credit_amount_minor
+from domain.order_rules import due_minor_of
 from order_center.port import OrderCenter
 from schemas.batches import Batch, BatchOpening, RerunSelection
 from schemas.items import RerunItem, StoredException
@@ -136,7 +136,11 @@ def _record_to_freeze(exception: StoredException, record: FetchedRecord | None) 
     An order with a payload conflict has a credit. Its record may have been repaired to agree with it; if it gives
     nothing that could be credited, the frozen payload is asked for again, and answered as before.
     """
-    if record and exception.reason_code in _MAY_BE_CREDITED and credit_amount_minor(record) <= 0:
+    if (
+        record
+        and exception.reason_code in _MAY_BE_CREDITED
+        and due_minor_of(record.paid_minor, record.refunded_minor) <= 0
+    ):
         return None
     return record
 
@@ -144,7 +148,7 @@ def _record_to_freeze(exception: StoredException, record: FetchedRecord | None) 
 def _rerun_item(exception: StoredException, record: FetchedRecord | None) -> RerunItem:
     """What is frozen now."""
     if record:
-        payload = (record.account_id, credit_amount_minor(record), record.currency)
+        payload = (record.account_id, due_minor_of(record.paid_minor, record.refunded_minor), record.currency)
     else:
         payload = (exception.account_id, exception.amount_minor, exception.currency)
     return RerunItem(

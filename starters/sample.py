@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from domain import limits
 from domain.control_totals import outcome_totals_of
+from domain.order_rules import due_minor_of
 from schemas.batches import ControlTotals
 from schemas.orders import OrderRecord
 from schemas.reasons import Outcome
@@ -47,7 +48,7 @@ class _Tally:
             self._reasons[order.reason_code] += 1
         place = (outcome, order.record.currency)
         self._order_counts[place] += 1
-        self._amounts_minor[place] += order.record.paid_minor - order.record.refunded_minor
+        self._amounts_minor[place] += due_minor_of(order.record.paid_minor, order.record.refunded_minor)
 
     def expected(self) -> ExpectedOutcome:
         totals = outcome_totals_of((*place, n, self._amounts_minor[place]) for place, n in self._order_counts.items())

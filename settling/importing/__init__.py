@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pydantic import BaseModel, ConfigDict
 
 from domain.control_totals import sum_totals, totals_of
+from domain.order_rules import due_minor_of
 from fund_platform.port.accounts import Accounts
 from order_center.port import OrderCenter
 from schemas.batches import ControlTotals
@@ -98,4 +99,4 @@ def _openings_of(records: Iterable[OrderRecord]) -> list[AccountOpening]:
 
 
 def _announced_totals(records: Iterable[OrderRecord]) -> ControlTotals:
-    return totals_of((record.currency, 1, record.paid_minor - record.refunded_minor) for record in records)
+    return totals_of((record.currency, 1, due_minor_of(record.paid_minor, record.refunded_minor)) for record in records)

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from domain.identifiers import credit_key
+from domain.order_rules import due_minor_of
 from messaging.announcing import plan_events
 from runtime.kafka import connection_arguments
 from runtime.settings import Settings
@@ -59,7 +60,7 @@ class Orders(NamedTuple):
         """What the ledger must hold under each key."""
         return {
             credit_key(record.order_id): Credit(
-                record.account_id, record.paid_minor - record.refunded_minor, record.currency
+                record.account_id, due_minor_of(record.paid_minor, record.refunded_minor), record.currency
             )
             for record, reason in self.sample
             if not reason

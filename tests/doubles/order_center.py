@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
 
+from domain.order_rules import due_minor_of
 from order_center.port import check_records
 from schemas.order_life import CurrentRecord
 from schemas.orders import (
@@ -71,7 +72,7 @@ class MemoryOrderCenter:
             return None
         return CurrentRecord(
             **record._asdict(),
-            amount_minor=record.paid_minor - record.refunded_minor,
+            amount_minor=due_minor_of(record.paid_minor, record.refunded_minor),
             version=self._versions[order_id],
             is_offered=order_id in self._unacknowledged_order_ids,
         )
@@ -81,7 +82,7 @@ class MemoryOrderCenter:
         return OverdueOrder(
             order_id=order_id,
             account_id=record.account_id,
-            amount_minor=record.paid_minor - record.refunded_minor,
+            amount_minor=due_minor_of(record.paid_minor, record.refunded_minor),
             currency=record.currency,
             version=self._versions[order_id],
         )

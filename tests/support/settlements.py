@@ -26,6 +26,7 @@ from domain.batch_openings import plan_manual_opening, plan_rerun_opening
 from domain.business_days import BusinessCalendar
 from domain.control_totals import totals_of
 from domain.identifiers import chunk_workflow_id
+from domain.order_rules import due_minor_of
 from fund_platform.port import FundPlatform
 from fund_platform.port.proof import LedgerProof
 from runtime.settings import Settings
@@ -112,7 +113,9 @@ def expect(sample: Sequence[SampleOrder]) -> SeededOrders:
 
 
 def _totals(sample: Iterable[SampleOrder]) -> ControlTotals:
-    return totals_of((record.currency, 1, record.paid_minor - record.refunded_minor) for record, _ in sample)
+    return totals_of(
+        (record.currency, 1, due_minor_of(record.paid_minor, record.refunded_minor)) for record, _ in sample
+    )
 
 
 async def load_orders(systems: Systems, records: list[OrderRecord]) -> None:
@@ -161,7 +164,12 @@ async def fill(systems: Systems, opening: BatchOpening, records: Sequence[OrderR
     await systems.store.filling.append_orders(
         opening.batch_id,
         [
-            OfferedOrder(record.order_id, record.account_id, record.paid_minor - record.refunded_minor, record.currency)
+            OfferedOrder(
+                record.order_id,
+                record.account_id,
+                due_minor_of(record.paid_minor, record.refunded_minor),
+                record.currency,
+            )
             for record in records
         ],
     )

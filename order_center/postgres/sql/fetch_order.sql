@@ -4,7 +4,7 @@ SELECT
     account_id,
     paid_minor,
     refunded_minor,
-    paid_minor - refunded_minor AS amount_minor,
+    due_minor AS amount_minor,
     currency,
     status,
     completed_at,

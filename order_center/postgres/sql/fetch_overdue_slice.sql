@@ -19,7 +19,7 @@ WITH listed AS MATERIALIZED (
 SELECT
     string_agg(order_id, E'\x1f') AS order_ids,
     string_agg(account_id, E'\x1f') AS account_ids,
-    string_agg(int8send(paid_minor - refunded_minor), '') AS amounts_minor,
+    string_agg(int8send(due_minor), '') AS amounts_minor,
     string_agg(currency, E'\x1f') AS currencies,
     string_agg(int8send(version), '') AS versions,
     (SELECT after_sale_ends_at FROM last) AS last_ends_at,
