@@ -45,7 +45,7 @@ class SettlementActivities:
             )
 
     @activity.defn
-    async def freeze_batch(self, batch_opening: BatchOpening) -> BatchRunPlan:
+    async def prepare_batch(self, batch_opening: BatchOpening) -> BatchRunPlan:
         """Fill the batch with its orders, freeze it and set it running; goes on where an earlier attempt got to.
 
         A Kafka batch was filled by intake: it is only frozen, unless it is already, and set running.

@@ -65,7 +65,7 @@ class NoActivities:
         self._chunk_count, self._batch_settings = chunk_count, batch_settings
 
     @activity.defn
-    async def freeze_batch(self, _opening: BatchOpening) -> BatchRunPlan:
+    async def prepare_batch(self, _opening: BatchOpening) -> BatchRunPlan:
         """Freeze nothing; a plan of so many chunks."""
         now = datetime.now(UTC)
         return BatchRunPlan(
@@ -115,7 +115,7 @@ async def _run(settings: Settings, chunk_count: int, runner: WorkflowRunner) -> 
     client = await connect_temporal(settings)
     none = NoActivities(chunk_count, settings.batch_settings)
     activities: list[Callable[..., Any]] = [
-        none.freeze_batch,
+        none.prepare_batch,
         none.settle_chunk,
         none.close_batch,
     ]

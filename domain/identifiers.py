@@ -83,9 +83,9 @@ def order_id_of_credit_key(idempotency_key: str) -> str:
     return idempotency_key.removeprefix(CREDIT_KEY_PREFIX)
 
 
-def result_event_id(order_id: str, outcome_no: int) -> str:
+def result_event_id(order_id: str, claim_no: int) -> str:
     """The id of the event that tells an outcome: the same each time that it is delivered."""
-    return f"settlement:{order_id}:{outcome_no}"
+    return f"settlement:{order_id}:{claim_no}"
 
 
 def result_bucket(order_id: str) -> int:

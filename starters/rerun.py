@@ -12,8 +12,8 @@ from schemas.batches import FINAL_STATES, RerunSelection
 from schemas.reasons import Outcome, ReasonCode
 from settlement_store.port.filling import batch_pruned
 from settling.rerunning import SelectedCounts, count_selected
-from starters.batch_starts import start_and_follow
 from starters.console import BatchArgument, load_ready_settings, run_command
+from starters.following import start_and_follow
 
 EXCEPTION_OUTCOMES = (Outcome.FAILED, Outcome.REJECTED, Outcome.HELD)
 

@@ -11,8 +11,8 @@ from runtime.adapters import open_order_center, open_settlement_store
 from runtime.temporal import connect_temporal
 from schemas.batches import FINAL_STATES
 from settling.opening import open_manual_batch
-from starters.batch_starts import start_and_follow, tell_outcome
 from starters.console import load_ready_settings, run_command
+from starters.following import print_outcome, start_and_follow
 
 
 def _business_date_of(text: str) -> date:
@@ -67,7 +67,7 @@ async def _run(
     if known and known.state in FINAL_STATES:
         typer.echo(f"Batch {known.batch_id} exists and is {known.state}; nothing is started.")
         if wait:
-            await tell_outcome(settings, known.batch_id)
+            await print_outcome(settings, known.batch_id)
         return
     if known:
         typer.echo(f"Batch {known.batch_id} exists and is {known.state}; it keeps what it was opened with.")

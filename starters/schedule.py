@@ -11,9 +11,9 @@ from domain.identifiers import daily_schedule_id
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
 from starters import daily_schedule
-from starters.batch_starts import workflow_url
 from starters.console import JsonOption, load_ready_settings, print_json, run_command
 from starters.daily_schedule import DailySchedule
+from starters.following import workflow_url
 
 app = typer.Typer(help="The daily schedule.", no_args_is_help=True)
 

@@ -105,7 +105,7 @@ def build_worker(
         workflows=WORKFLOWS,
         activities=[
             activities.open_scheduled_batch,
-            activities.freeze_batch,
+            activities.prepare_batch,
             activities.control_batch,
             activities.fetch_control,
             activities.settle_chunk,

@@ -81,7 +81,10 @@ class SettleBatchWorkflow:
         """Freeze the batch's orders and set it running, or paused if it was paused meanwhile."""
         self._begin(batch_details.freezing_phase(opening))
         plan = await workflow.execute_activity_method(
-            SettlementActivities.freeze_batch, opening, summary="freeze the orders, start the batch", **BATCH_ACTIVITY
+            SettlementActivities.prepare_batch,
+            opening,
+            summary="freeze the orders, set the batch running",
+            **BATCH_ACTIVITY,
         )
         self._operator.apply(plan.control)
         attributes: list[SearchAttributeUpdate[str]] = [BATCH_STATE.value_set(self._operator.running_state)]

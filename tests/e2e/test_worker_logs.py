@@ -37,7 +37,7 @@ def test_every_line_is_json_and_names_batch_chunk_and_attempt(commands: Commands
         ("settle_chunk", 0),
         ("settle_chunk", 1),
     ]
-    assert {event["activity"] for event in done if "chunk_index" not in event} == {"freeze_batch", "close_batch"}
+    assert {event["activity"] for event in done if "chunk_index" not in event} == {"prepare_batch", "close_batch"}
     assert all(event["elapsed_s"] >= 0 and event["timestamp"] and event["level"] == "info" for event in done)
 
 

@@ -83,7 +83,7 @@ CHUNK_READ_ACTIVITY = CHUNK_ACTIVITY._replace(
     retry_after_max=timedelta(seconds=10),
 )
 ACTIVITIES = {
-    "freeze_batch": BATCH_ACTIVITY,
+    "prepare_batch": BATCH_ACTIVITY,
     "close_batch": BATCH_ACTIVITY,
     "validate_chunk": CHUNK_ACTIVITY,
     "credit_chunk": CHUNK_ACTIVITY,

@@ -134,7 +134,7 @@ def test_every_recorded_chunk_was_tried_at_once_and_most_were_settled_so() -> No
 
 
 def test_the_recorded_batches_were_set_running_by_their_freezing() -> None:
-    assert activities_of(HISTORIES_DIR / "batch-closed-0.json") == ["freeze_batch", "close_batch"]
+    assert activities_of(HISTORIES_DIR / "batch-closed-0.json") == ["prepare_batch", "close_batch"]
 
 
 def test_every_shape_that_can_be_recorded_is_recorded() -> None:

@@ -65,7 +65,7 @@ _VALIDATION_CALLS = ("fetch_records", "store_validation", "store_validation", "a
 _CREDITING_CALLS = ("post_credits", "post_credits", "post_credits", "store_outcomes", "store_outcomes")
 _CALLS = MappingProxyType(
     {
-        "freeze_batch": (
+        "prepare_batch": (
             "open_batch",
             "append_orders",
             "append_rerun_items",

@@ -59,7 +59,7 @@ async def _wait(settings: Settings, handle: BatchHandle, batch_id: str) -> None:
             f"Batch {batch_id} did not end well: {error.cause}. Nothing is lost; look at its workflow in the web UI.",
             EXIT_BAD_OUTCOME,
         ) from error
-    await tell_outcome(settings, batch_id)
+    await print_outcome(settings, batch_id)
 
 
 async def _until_paused(handle: BatchHandle) -> None:
@@ -78,7 +78,7 @@ async def _describe_pause(settings: Settings, batch_id: str) -> str:
     )
 
 
-async def tell_outcome(settings: Settings, batch_id: str) -> None:
+async def print_outcome(settings: Settings, batch_id: str) -> None:
     """Print the report of a batch that has ended.
 
     Raises:
