@@ -6,11 +6,11 @@ from temporalio import activity
 
 from activities.attempts import Heartbeat, answered_within, attempt
 from domain.batch_openings import BatchSettings
-from schemas.batches import BatchOpening, BatchSource, BatchState, OutcomeTotals
 from schemas.chunks import ChunkKey
-from schemas.control import BatchControl, ControlRequest
 from schemas.orders import OverdueCursor
-from schemas.workflows import (
+from schemas.wire.batches import BatchOpening, BatchSource, BatchState
+from schemas.wire.control import BatchControl, ControlRequest
+from schemas.wire.payloads import (
     BatchRunPlan,
     ChunkRef,
     CreditingResult,
@@ -21,6 +21,7 @@ from schemas.workflows import (
     ScheduledRun,
     StepRequest,
 )
+from schemas.wire.totals import OutcomeTotals
 from settling import aborting, balancing, both_steps, crediting, isolating, opening, validating
 from settling.freezing import freeze_overdue_orders
 from settling.rerunning import freeze_rerun

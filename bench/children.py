@@ -24,9 +24,10 @@ from domain import limits
 from domain.batch_openings import BatchSettings, plan_manual_opening
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
-from schemas.batches import BatchOpening, BatchState, ControlTotals
-from schemas.control import BatchControl
-from schemas.workflows import BatchRunPlan, ChunkRef, CreditingResult
+from schemas.wire.batches import BatchOpening, BatchState
+from schemas.wire.control import BatchControl
+from schemas.wire.payloads import BatchRunPlan, ChunkRef, CreditingResult
+from schemas.wire.totals import ControlTotals
 from workers.settlement_worker import WORKFLOWS
 from workflows.batch_client import start_batch_workflow
 

@@ -30,7 +30,7 @@ from bench.one_statement import count_rows, require_rows, run_one_statement
 from bench.settlement_run import run_settlement
 from domain.batch_openings import plan_manual_opening
 from runtime.settings import Settings
-from schemas.batches import BatchOpening
+from schemas.wire.batches import BatchOpening
 
 BENCH_DIR = Path(".settle/bench")
 OUT_DIR = Path("bench/out")

@@ -19,7 +19,8 @@ from bench.one_statement import count_rows, run_one_statement
 from domain import limits
 from domain.control_totals import sum_totals
 from runtime.settings import Settings
-from schemas.batches import BatchReport, ControlTotals
+from schemas.wire.reports import BatchReport
+from schemas.wire.totals import ControlTotals
 from starters.console import print_totals
 from starters.report import fetch_report_of, print_reasons
 

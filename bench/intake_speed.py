@@ -27,7 +27,7 @@ from messaging.decoding import decode_record
 from runtime.adapters import open_settlement_store
 from runtime.kafka import build_intake_consumer, create_topics, open_producer
 from runtime.settings import Settings
-from schemas.events import OverdueEvent
+from schemas.wire.events import OverdueEvent
 from settlement_store.port import SettlementStore
 from starters.sample_orders import plan_sample_orders
 from tests.apache_kafka.broker import ApacheKafka

@@ -14,7 +14,7 @@ from domain import limits
 from runtime.adapters import open_settlement_store
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
-from schemas.batches import FINAL_STATES, BatchState
+from schemas.wire.batches import FINAL_STATES, BatchState
 from settlement_store.port import SettlementStore
 from starters.console import err
 

@@ -2,8 +2,9 @@
 
 from domain import limits
 from domain.errors import ControlRefusedError
-from schemas.batches import FINAL_STATES, BatchState, OutcomeTotals
-from schemas.control import BatchControl, ControlAction, ControlRequest, FailureThresholds
+from schemas.wire.batches import FINAL_STATES, BatchState
+from schemas.wire.control import BatchControl, ControlAction, ControlRequest, FailureThresholds
+from schemas.wire.totals import OutcomeTotals
 
 SETTLE = "settle"
 

@@ -9,8 +9,9 @@ from domain.batch_control import DEFAULT_THRESHOLDS
 from domain.business_days import BusinessCalendar
 from domain.errors import InvariantViolationError, WrongCallError
 from domain.identifiers import is_batch_id, plan_batch_id, plan_kafka_batch_id
-from schemas.batches import Batch, BatchOpening, BatchSource, RerunSelection
-from schemas.control import FailureThresholds
+from schemas.batches import Batch
+from schemas.wire.batches import BatchOpening, BatchSource, RerunSelection
+from schemas.wire.control import FailureThresholds
 
 _YEAR_MIN = 1970
 

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from schemas.batches import ControlTotals, OutcomeTotals
-from schemas.reasons import Outcome
+from schemas.wire.reasons import Outcome
+from schemas.wire.totals import ControlTotals, OutcomeTotals
 
 
 def totals_of(rows: Iterable[tuple[str, int, int]]) -> ControlTotals:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from zlib import crc32
 
 from domain.limits import BATCH_ID_LENGTH_MAX, FAIRNESS_KEY_BYTES_MAX, RESULT_BUCKET_COUNT
-from schemas.batches import BatchSource
+from schemas.wire.batches import BatchSource
 
 # Temporal's own workflows, a schedule's among them, have ids that begin with `temporal-sys-`.
 BATCH_ID_PATTERN = re.compile(rf"(?!temporal-sys-)[A-Za-z0-9][A-Za-z0-9._:-]{{0,{BATCH_ID_LENGTH_MAX - 1}}}")

@@ -8,7 +8,7 @@ each bad item of `n`; where all are good after all, one probe more than halvings
 from itertools import pairwise
 from typing import NamedTuple
 
-from schemas.isolation import ItemRange
+from schemas.wire.isolation import ItemRange
 
 
 class _Suspect(NamedTuple):

@@ -6,7 +6,7 @@ Timeouts and retry policies in `workflows.activity_options` are built from these
 from types import MappingProxyType
 
 from domain.errors import InvariantViolationError
-from schemas import events
+from schemas.wire import events
 
 
 def _require(relation: str, holds: bool) -> None:

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from domain.identifiers import credit_key
 from schemas.audit import PENDING, Break
-from schemas.batches import FINAL_STATES
 from schemas.ledger import CreditResultCode
 from schemas.next_steps import AUDIT, NextStep, NextStepKind
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting, CurrentRecord, OrderItem
-from schemas.reasons import REASON_SENTENCES, Outcome, ReasonCode
+from schemas.wire.batches import FINAL_STATES
+from schemas.wire.reasons import REASON_SENTENCES, Outcome, ReasonCode
 
 _ADVICE_WHEN_HELD = MappingProxyType(
     {

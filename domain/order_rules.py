@@ -11,8 +11,8 @@ from types import MappingProxyType
 from domain.limits import ORDER_AMOUNT_MINOR_MAX
 from schemas.items import Item
 from schemas.orders import FetchedRecord, OrderStatus
-from schemas.reasons import ReasonCode
 from schemas.tables import columns_of
+from schemas.wire.reasons import ReasonCode
 
 _REASON_BY_STATUS = MappingProxyType(
     {

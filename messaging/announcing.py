@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaProducer
 
 from domain import limits
 from domain.order_rules import due_minor_of
-from schemas.events import OverdueEvent
 from schemas.orders import OrderRecord
+from schemas.wire.events import OverdueEvent
 
 _EVENT_NAMESPACE = uuid.UUID("6b0b0f5e-8d3e-5d5a-9a52-0d8f1a3c7e11")
 

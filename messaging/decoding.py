@@ -9,8 +9,8 @@ from pydantic_core import ErrorDetails, from_json, to_json
 
 from domain import limits
 from domain.errors import SettleError
-from schemas.events import BulkEvent, OverdueEvent
 from schemas.items import OfferedOrder
+from schemas.wire.events import BulkEvent, OverdueEvent
 
 _BULK_EVENT = TypeAdapter(BulkEvent)
 _JSON_TYPES = ("application/json", "text/json")

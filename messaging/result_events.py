@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from domain.identifiers import result_event_id
-from schemas.events import SettlementResult
 from schemas.outbox import OutboxRow, StoredOutcome
-from schemas.reasons import Outcome
+from schemas.wire.events import SettlementResult
+from schemas.wire.reasons import Outcome
 
 _CLOUD_EVENT = (
     ("ce_specversion", b"1.0"),

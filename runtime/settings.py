@@ -17,8 +17,8 @@ from domain.business_days import BusinessCalendar
 from domain.errors import SettingsError, UnavailableError
 from messaging.topics import Topics, topics_of
 from runtime.stack_state import DEFAULT_STACK_DIR, fetch_stack_state
-from schemas.control import FailureThresholds
 from schemas.next_steps import START_STACK
+from schemas.wire.control import FailureThresholds
 
 _PORT = re.compile(r"[0-9]{1,5}")
 _PORT_MAX = 65_535

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from schemas.batches import ControlTotals
+from schemas.wire.totals import ControlTotals
 
 PENDING = "pending"
 MISSING = "missing"

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-from schemas.batches import OutcomeTotals
+from schemas.wire.totals import OutcomeTotals
 
 
 class ChunkState(StrEnum):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.reasons import Outcome, ReasonCode
 
 
 class OfferedOrder(NamedTuple):

@@ -5,11 +5,11 @@ from datetime import date
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from schemas.audit import Break
-from schemas.batches import BatchSource, BatchState
 from schemas.ledger import CreditResultCode
 from schemas.next_steps import NextStep
 from schemas.orders import OrderStatus
-from schemas.reasons import ReasonCode
+from schemas.wire.batches import BatchSource, BatchState
+from schemas.wire.reasons import ReasonCode
 
 
 class CurrentRecord(BaseModel):

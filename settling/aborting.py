@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from domain import limits
-from schemas.batches import OutcomeTotals
+from schemas.wire.totals import OutcomeTotals
 from settlement_store.port.chunks import Chunks
 
 

@@ -8,9 +8,9 @@ from itertools import chain, zip_longest
 from domain import limits
 from domain.control_totals import totals_of
 from schemas.audit import MISSING, PENDING, Break, LatestItem
-from schemas.batches import ControlTotals
 from schemas.ledger import LedgerCredit
-from schemas.reasons import Outcome
+from schemas.wire.reasons import Outcome
+from schemas.wire.totals import ControlTotals
 
 TOTALS = ("settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
 _UNCONFIRMED_OUTCOMES = frozenset({PENDING, Outcome.HELD})

@@ -22,7 +22,7 @@ from fund_platform.port.credits import Credits
 from fund_platform.port.proof import LedgerProof
 from schemas.audit import MISSING, AuditReport, Break, LatestItem
 from schemas.ledger import LedgerCredit
-from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
+from schemas.wire.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from settling.audit_tally import Breaks, Tally
 from settling.side_by_side import run_side_by_side

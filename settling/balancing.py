@@ -8,8 +8,10 @@ from domain.control_totals import sum_totals, totals_of
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
 from schemas.audit import PENDING
-from schemas.batches import BatchReport, BatchState, ControlTotals
-from schemas.reasons import RELEASING_OUTCOMES, Outcome
+from schemas.wire.batches import BatchState
+from schemas.wire.reasons import RELEASING_OUTCOMES, Outcome
+from schemas.wire.reports import BatchReport
+from schemas.wire.totals import ControlTotals
 from settlement_store.port import SettlementStore
 from settling.side_by_side import run_side_by_side
 

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from schemas.batches import OutcomeTotals
 from schemas.chunks import ChunkKey
+from schemas.wire.totals import OutcomeTotals
 from settling.crediting import credit_chunk, credit_items
 from settling.systems import Systems
 from settling.turns import CreditTurns

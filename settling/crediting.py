@@ -13,14 +13,14 @@ from domain.errors import (
     UnavailableError,
 )
 from domain.identifiers import credit_key, credit_reference
-from schemas.batches import OutcomeTotals
 from schemas.chunks import ChunkKey, ChunkState
-from schemas.isolation import Exclusions, ItemRange
 from schemas.items import ExceptionItem, Item
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.next_steps import AUDIT
-from schemas.reasons import Outcome, ReasonCode
 from schemas.tables import Table, columns_of
+from schemas.wire.isolation import Exclusions, ItemRange
+from schemas.wire.reasons import Outcome, ReasonCode
+from schemas.wire.totals import OutcomeTotals
 from settlement_store.port.chunks import Chunks
 from settling.excluding import NO_EXCLUSIONS, exclude
 from settling.failures import calling, describe, over_items

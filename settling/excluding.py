@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from schemas.isolation import Exclusions
 from schemas.items import ExceptionItem, Item
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.isolation import Exclusions
+from schemas.wire.reasons import Outcome, ReasonCode
 
 NO_EXCLUSIONS = Exclusions()
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from domain import limits
 from domain.errors import ChunkDataError, SettleError, UnansweredError
-from schemas.isolation import ItemRange
+from schemas.wire.isolation import ItemRange
 
 _log = logging.getLogger(__name__)
 

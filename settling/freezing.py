@@ -11,10 +11,10 @@ from domain.batch_openings import required_cutoff
 from domain.business_days import BusinessCalendar
 from domain.errors import BatchNotOpenError
 from order_center.port import OrderCenter
-from schemas.batches import BatchOpening
 from schemas.items import OfferedOrder
 from schemas.orders import OverdueCursor, OverdueOrder, RecordVersion
 from schemas.tables import Table, columns_of
+from schemas.wire.batches import BatchOpening
 from settling.side_by_side import run_side_by_side
 from settling.systems import Systems
 

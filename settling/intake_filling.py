@@ -9,8 +9,9 @@ from typing import NamedTuple
 from domain import limits
 from domain.batch_openings import BatchSettings, plan_kafka_opening
 from domain.errors import BatchNotOpenError, DataError, OffersRefusedError, UnansweredError, UnavailableError
-from schemas.batches import AppendedOffers, BatchOpening
+from schemas.batches import AppendedOffers
 from schemas.items import OfferedOrder
+from schemas.wire.batches import BatchOpening
 from settlement_store.port import SettlementStore
 
 StartBatch = Callable[[BatchOpening], Awaitable[None]]

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from domain.errors import ChunkDataError, NotSupportedError, SettleError
 from schemas.chunks import ChunkKey, ChunkState
-from schemas.isolation import IsolatedItem, ItemRange
 from schemas.items import Item
 from schemas.ledger import CreditResultCode
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.isolation import IsolatedItem, ItemRange
+from schemas.wire.reasons import Outcome, ReasonCode
 from settlement_store.port.chunks import Chunks
 from settling.crediting import EXCEPTION_BY_CODE, SETTLED_CODES, ask_for_credits, fetch_totals_of_zombie
 from settling.failures import storable

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from domain.batch_openings import BatchSettings, plan_scheduled_opening, required_cutoff, stored_opening
 from domain.errors import BatchMismatchError, BatchNotFoundError
 from order_center.port import OrderCenter
-from schemas.batches import Batch, BatchOpening
+from schemas.batches import Batch
+from schemas.wire.batches import BatchOpening
 from settlement_store.port import SettlementStore
 
 

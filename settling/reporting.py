@@ -7,9 +7,11 @@ from domain.control_totals import sum_totals, totals_of
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
 from schemas.audit import PENDING
-from schemas.batches import BatchReport, ControlTotals, KeptReport, SinceClosing
+from schemas.batches import KeptReport
 from schemas.items import LaterItemGroup
-from schemas.reasons import RELEASING_OUTCOMES, Outcome
+from schemas.wire.reasons import RELEASING_OUTCOMES, Outcome
+from schemas.wire.reports import BatchReport, SinceClosing
+from schemas.wire.totals import ControlTotals
 from settlement_store.port import SettlementStore
 from settling.balancing import check_balance
 

@@ -9,10 +9,11 @@ from domain.business_days import BusinessCalendar
 from domain.errors import BatchNotOpenError, DataError, InvariantViolationError
 from domain.order_rules import due_minor_of
 from order_center.port import OrderCenter
-from schemas.batches import Batch, BatchOpening, RerunSelection
+from schemas.batches import Batch
 from schemas.items import RerunItem, StoredException
 from schemas.orders import FetchedRecord, RecordVersion
-from schemas.reasons import ReasonCode
+from schemas.wire.batches import BatchOpening, RerunSelection
+from schemas.wire.reasons import ReasonCode
 from settlement_store.port.filling import Filling
 from settling.systems import Systems
 

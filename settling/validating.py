@@ -10,13 +10,13 @@ from domain import limits
 from domain.errors import ChunkDataError, DataError
 from domain.order_rules import find_rejects
 from order_center.port import OrderCenter
-from schemas.batches import OutcomeTotals
 from schemas.chunks import ChunkKey, ChunkState
-from schemas.isolation import Exclusions, ItemRange
 from schemas.items import ExceptionItem, Item
 from schemas.orders import FetchedRecord, RecordVersion
-from schemas.reasons import Outcome, ReasonCode
 from schemas.tables import Table, columns_of
+from schemas.wire.isolation import Exclusions, ItemRange
+from schemas.wire.reasons import Outcome, ReasonCode
+from schemas.wire.totals import OutcomeTotals
 from settling.excluding import NO_EXCLUSIONS, exclude
 from settling.failures import calling, describe, over_items
 from settling.systems import Systems

@@ -9,8 +9,10 @@ from rich.table import Column, Table
 
 from domain import limits
 from runtime.adapters import open_settlement_store
-from schemas.batches import FINAL_STATES, Batch, BatchProgress, BatchReport
-from schemas.control import BatchControl, StoredControlAction
+from schemas.batches import Batch, BatchProgress
+from schemas.wire.batches import FINAL_STATES
+from schemas.wire.control import BatchControl, StoredControlAction
+from schemas.wire.reports import BatchReport
 from settlement_store.port import SettlementStore
 from starters.console import BatchArgument, JsonOption, err, load_ready_settings, print_json, print_whole, run_command
 from starters.report import exception_count_of

@@ -22,7 +22,7 @@ from domain.errors import (
 )
 from runtime.adapters import require_migrated
 from runtime.settings import Settings, load_settings
-from schemas.batches import ControlTotals
+from schemas.wire.totals import ControlTotals
 from starters.next_steps import word_error
 
 EXIT_BAD_OUTCOME = 1

@@ -33,7 +33,7 @@ from domain.daily_runs import require_safe_run_time
 from domain.errors import WrongCallError
 from domain.identifiers import daily_schedule_id, fairness_key, is_batch_id, scheduled_batch_id
 from runtime.settings import Settings
-from schemas.workflows import BatchRun
+from schemas.wire.payloads import BatchRun
 from workflows.activity_options import WORKFLOW_TASK_TIMEOUT
 from workflows.batch_details import SCHEDULED_STATIC_DETAILS, SCHEDULED_STATIC_SUMMARY
 from workflows.search_attributes import scheduled_search_attributes

@@ -9,8 +9,8 @@ from domain import limits
 from domain.identifiers import batch_workflow_id
 from runtime.adapters import open_settlement_store
 from runtime.settings import Settings
-from schemas.batches import BatchOpening, BatchState
-from schemas.workflows import BatchResult
+from schemas.wire.batches import BatchOpening, BatchState
+from schemas.wire.payloads import BatchResult
 from starters.console import EXIT_BAD_OUTCOME, fail
 from starters.report import fetch_report_of, print_report
 from workflows.batch_client import start_batch_workflow

@@ -12,7 +12,7 @@ from domain.batch_control import plan_control
 from domain.batch_openings import stored_opening
 from runtime.adapters import open_settlement_store
 from runtime.temporal import connect_temporal
-from schemas.control import BatchControl, ControlAction, ControlRequest
+from schemas.wire.control import BatchControl, ControlAction, ControlRequest
 from starters.console import BatchArgument, load_ready_settings, run_command
 from workflows.batch_client import ask_batch_workflow, start_batch_workflow
 

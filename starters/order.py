@@ -19,7 +19,7 @@ from schemas.order_life import (
     OrderItem,
     OrderLife,
 )
-from schemas.reasons import REASON_SENTENCES
+from schemas.wire.reasons import REASON_SENTENCES
 from settling.order_life import fetch_order_life
 from starters.console import JsonOption, load_ready_settings, out, print_json, require_id, run_command
 from starters.next_steps import word_next_step

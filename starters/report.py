@@ -8,8 +8,8 @@ from domain import limits
 from runtime.adapters import open_fund_platform, open_settlement_store
 from runtime.settings import Settings
 from schemas.audit import PENDING
-from schemas.batches import BatchReport, SinceClosing
-from schemas.reasons import REASON_SENTENCES, Outcome, ReasonCode
+from schemas.wire.reasons import REASON_SENTENCES, Outcome, ReasonCode
+from schemas.wire.reports import BatchReport, SinceClosing
 from settling.reporting import fetch_report
 from starters.console import BatchArgument, JsonOption, load_ready_settings, print_json, print_totals, run_command
 

@@ -8,8 +8,8 @@ import typer
 from domain.batch_openings import plan_rerun_opening
 from runtime.adapters import open_settlement_store
 from runtime.temporal import connect_temporal
-from schemas.batches import FINAL_STATES, RerunSelection
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.batches import FINAL_STATES, RerunSelection
+from schemas.wire.reasons import Outcome, ReasonCode
 from settlement_store.port.filling import batch_pruned
 from settling.rerunning import SelectedCounts, count_selected
 from starters.console import BatchArgument, load_ready_settings, run_command

@@ -9,7 +9,7 @@ from domain import limits
 from domain.batch_openings import plan_manual_opening, required_cutoff
 from runtime.adapters import open_order_center, open_settlement_store
 from runtime.temporal import connect_temporal
-from schemas.batches import FINAL_STATES
+from schemas.wire.batches import FINAL_STATES
 from settling.opening import open_manual_batch
 from starters.console import load_ready_settings, run_command
 from starters.following import print_outcome, start_and_follow

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from domain import limits
 from domain.control_totals import outcome_totals_of
 from domain.order_rules import due_minor_of
-from schemas.batches import ControlTotals
 from schemas.orders import OrderRecord
-from schemas.reasons import Outcome
+from schemas.wire.reasons import Outcome
+from schemas.wire.totals import ControlTotals
 from starters.console import EXIT_WRONG_CALL, fail
 from starters.sample_orders import SampleOrder, plan_sample_orders
 

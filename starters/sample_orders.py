@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from domain.limits import ORDER_AMOUNT_MINOR_MAX
 from schemas.orders import OrderRecord, OrderStatus
-from schemas.reasons import ReasonCode
+from schemas.wire.reasons import ReasonCode
 
 # Fixed days in the past: the same seed gives the same bytes, and the orders are overdue whenever they are imported.
 FIRST_COMPLETED_AT = datetime(2025, 1, 6, tzinfo=UTC)

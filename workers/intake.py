@@ -16,7 +16,7 @@ from messaging.record_source import RecordSource
 from runtime.kafka import build_intake_consumer, instance_id_of, open_producer, require_topics
 from runtime.settings import Settings
 from runtime.temporal import connect_temporal
-from schemas.batches import BatchOpening
+from schemas.wire.batches import BatchOpening
 from settlement_store.port import SettlementStore
 from settling.intake_filling import BatchFilling, FillingSettings
 from workflows.batch_client import start_batch_workflow

@@ -17,7 +17,8 @@ from domain.batch_openings import stored_opening
 from domain.errors import SettleError
 from domain.identifiers import batch_workflow_id
 from runtime.settings import Settings
-from schemas.batches import FINAL_STATES, Batch, BatchSource, BatchState, UnclosedBatch
+from schemas.batches import Batch, UnclosedBatch
+from schemas.wire.batches import FINAL_STATES, BatchSource, BatchState
 from settlement_store.port import SettlementStore
 from workflows.batch_client import start_batch_workflow
 from workflows.settle_batch import SettleBatchWorkflow

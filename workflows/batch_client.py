@@ -16,10 +16,11 @@ from domain import limits
 from domain.batch_openings import stored_opening
 from domain.errors import ControlRefusedError, UnansweredError
 from domain.identifiers import batch_workflow_id, fairness_key
-from schemas.batches import Batch, BatchOpening
-from schemas.control import BatchControl, ControlRequest
+from schemas.batches import Batch
 from schemas.next_steps import NextStep, NextStepKind
-from schemas.workflows import BatchResult, BatchRun
+from schemas.wire.batches import BatchOpening
+from schemas.wire.control import BatchControl, ControlRequest
+from schemas.wire.payloads import BatchResult, BatchRun
 from settlement_store.port import SettlementStore
 from workflows.activity_options import WORKFLOW_TASK_TIMEOUT
 from workflows.batch_details import static_details, static_summary

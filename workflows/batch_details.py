@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from schemas.batches import BatchOpening, BatchSource, RerunSelection
-from schemas.control import BatchControl
-from schemas.workflows import BatchRunProgress, BatchRunState
+from schemas.wire.batches import BatchOpening, BatchSource, RerunSelection
+from schemas.wire.control import BatchControl
+from schemas.wire.payloads import BatchRunProgress, BatchRunState
 
 SETTLING = "settling"
 _CHUNKS_NAMED_MAX = 20

@@ -7,8 +7,8 @@ from temporalio.exceptions import ActivityError, ChildWorkflowError, WorkflowAlr
 from activities.settlement import SettlementActivities
 from domain import limits
 from domain.identifiers import chunk_workflow_id
-from schemas.batches import OutcomeTotals
-from schemas.workflows import ChunkResult, ChunkRun
+from schemas.wire.payloads import ChunkResult, ChunkRun
+from schemas.wire.totals import OutcomeTotals
 from workflows import batch_details
 from workflows.activity_options import WORKFLOW_TASK_TIMEOUT, chunk_read_activity
 from workflows.chunk_steps import hold_chunk

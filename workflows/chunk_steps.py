@@ -18,9 +18,9 @@ from activities.settlement import SettlementActivities
 from domain import limits
 from domain.errors import ChunkDataError, SettleError
 from domain.isolation import Isolation
-from schemas.batches import OutcomeTotals
-from schemas.isolation import Exclusions, ItemRange
-from schemas.workflows import ChunkRef, ChunkRun, HoldRequest, ProbeAnswer, ProbeRequest, StepRequest, TurnWait
+from schemas.wire.isolation import Exclusions, ItemRange
+from schemas.wire.payloads import ChunkRef, ChunkRun, HoldRequest, ProbeAnswer, ProbeRequest, StepRequest, TurnWait
+from schemas.wire.totals import OutcomeTotals
 from workflows.activity_options import CHUNK_ACTIVITY
 
 

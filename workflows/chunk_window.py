@@ -7,8 +7,9 @@ from temporalio import workflow
 from domain import limits
 from domain.batch_control import passed_threshold
 from domain.control_totals import sum_outcome_totals
-from schemas.batches import BatchOpening, BatchSource, OutcomeTotals
-from schemas.workflows import BatchRunState, ChunkResult, ChunkRun
+from schemas.wire.batches import BatchOpening, BatchSource
+from schemas.wire.payloads import BatchRunState, ChunkResult, ChunkRun
+from schemas.wire.totals import OutcomeTotals
 from workflows.chunk_runs import run_chunk
 from workflows.operator_control import OperatorControl
 

@@ -8,8 +8,8 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from activities.settlement import SettlementActivities
 from domain.batch_control import is_in_effect, plan_control, plan_own_pause, refused
-from schemas.batches import BatchState
-from schemas.control import BatchControl, ControlAction, ControlInput, ControlRequest
+from schemas.wire.batches import BatchState
+from schemas.wire.control import BatchControl, ControlAction, ControlInput, ControlRequest
 from workflows.activity_options import CHUNK_ACTIVITY
 
 

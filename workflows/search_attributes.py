@@ -2,7 +2,8 @@
 
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
-from schemas.batches import BatchOpening, BatchSource, OutcomeTotals
+from schemas.wire.batches import BatchOpening, BatchSource
+from schemas.wire.totals import OutcomeTotals
 
 BATCH_ID = SearchAttributeKey.for_keyword("SettleBatchId")
 BATCH_STATE = SearchAttributeKey.for_keyword("SettleBatchState")

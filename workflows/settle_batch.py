@@ -5,9 +5,9 @@ from temporalio.common import SearchAttributeUpdate
 from temporalio.exceptions import ApplicationError
 
 from activities.settlement import SettlementActivities
-from schemas.batches import BatchOpening
-from schemas.control import BatchControl, ControlAction, ControlInput, WindowInput
-from schemas.workflows import (
+from schemas.wire.batches import BatchOpening
+from schemas.wire.control import BatchControl, ControlAction, ControlInput, WindowInput
+from schemas.wire.payloads import (
     BatchResult,
     BatchRun,
     BatchRunProgress,

@@ -5,8 +5,8 @@ from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exce
 
 from activities.settlement import SettlementActivities
 from domain.errors import UnansweredForTooLongError
-from schemas.batches import OutcomeTotals
-from schemas.workflows import ChunkResult, ChunkRun, CreditingResult
+from schemas.wire.payloads import ChunkResult, ChunkRun, CreditingResult
+from schemas.wire.totals import OutcomeTotals
 from workflows.activity_options import AT_ONCE
 from workflows.chunk_steps import CREDITING, TURN_SUMMARY, VALIDATION, ChunkStep, failure_of, hold_chunk
 

@@ -9,7 +9,7 @@ from bench.contestants.peer_processes import obey, peer_processes
 from bench.contestants.settlement_steps import CHUNKS_AT_A_TIME, settlement_steps
 from bench.settlement_run import RUN_TIMEOUT_S
 from runtime.settings import Settings
-from schemas.batches import BatchOpening
+from schemas.wire.batches import BatchOpening
 
 
 def run_chunked_sql(settings: Settings, opening: BatchOpening, chunk_count: int) -> float:

@@ -16,7 +16,7 @@ from bench.contestants.peer_processes import obey, peer_processes
 from bench.contestants.settlement_steps import CHUNKS_AT_A_TIME, SettlementSteps, settlement_steps
 from bench.settlement_run import RUN_TIMEOUT_S
 from runtime.settings import Settings
-from schemas.batches import BatchOpening
+from schemas.wire.batches import BatchOpening
 
 QUEUE = "chunks"
 POLLING_INTERVAL_S = 0.1

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from domain.batch_openings import required_cutoff
 from runtime.adapters import open_systems
 from runtime.settings import Settings
-from schemas.batches import BatchOpening
 from schemas.chunks import ChunkKey
+from schemas.wire.batches import BatchOpening
 from settling.balancing import close_batch
 from settling.both_steps import settle_chunk
 from settling.freezing import freeze_overdue_orders

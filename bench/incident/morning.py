@@ -13,7 +13,7 @@ from bench.incident.observing import Observer
 from messaging.announcing import announce
 from runtime.kafka import open_producer
 from runtime.settings import Settings
-from schemas.events import OverdueEvent
+from schemas.wire.events import OverdueEvent
 
 QUERY_S = 10
 SLOW_S = 25  # a query that begins just before its end still takes `QUERY_S`

@@ -21,7 +21,7 @@ from domain import limits
 from messaging.announcing import plan_events
 from runtime.kafka import connection_arguments
 from runtime.settings import Settings
-from schemas.events import OverdueEvent
+from schemas.wire.events import OverdueEvent
 from settling.importing.order_file import open_order_file
 
 INCIDENT_DIR = Path(".settle/incident")

@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from bench.incident.notices import CONSUMES, Connection, handle_notice
 from bench.incident.rejecting_pool import RejectedError, RejectingPool
-from schemas.events import OverdueEvent
+from schemas.wire.events import OverdueEvent
 
 THREAD_COUNT = 200
 # Together with the threads it leaves about as many orders of the burst without a place as that morning (737).

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from domain import limits
-from schemas.batches import ControlTotals
 from schemas.ledger import CreditRequest, CreditResultCode, LedgerCredit
 from schemas.tables import columns_of
+from schemas.wire.totals import ControlTotals
 
 
 class Credits(Protocol):

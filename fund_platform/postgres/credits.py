@@ -13,10 +13,10 @@ from domain import limits
 from domain.control_totals import totals_of
 from domain.errors import InvariantViolationError, SettleError
 from fund_platform.port.credits import check_credit_requests
-from schemas.batches import ControlTotals
 from schemas.ledger import CreditRequest, CreditResultCode, LedgerCredit
 from schemas.next_steps import AUDIT
 from schemas.tables import columns_of
+from schemas.wire.totals import ControlTotals
 
 _POST_NEW_CREDITS = load_query("fund_platform.postgres", "post_new_credits")
 _POST_CREDITS = load_query("fund_platform.postgres", "post_credits")

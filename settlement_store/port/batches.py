@@ -3,7 +3,10 @@
 from typing import Protocol
 
 from domain.errors import InvariantViolationError
-from schemas.batches import Batch, BatchPlan, BatchProgress, BatchReport, ControlTotals, UnclosedBatch
+from schemas.batches import Batch, BatchProgress, UnclosedBatch
+from schemas.wire.batches import BatchPlan
+from schemas.wire.reports import BatchReport
+from schemas.wire.totals import ControlTotals
 
 
 class Batches(Protocol):

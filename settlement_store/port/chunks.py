@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from domain.errors import InvariantViolationError
-from schemas.batches import OutcomeTotals
 from schemas.chunks import Chunk, StoredValidation
 from schemas.items import ExceptionItem, Item, ItemGroup
+from schemas.wire.totals import OutcomeTotals
 
 
 class Chunks(Protocol):

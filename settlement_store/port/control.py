@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from schemas.control import BatchControl, ControlRequest, StoredControlAction
+from schemas.wire.control import BatchControl, ControlRequest, StoredControlAction
 
 
 class Control(Protocol):

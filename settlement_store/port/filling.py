@@ -6,9 +6,10 @@ from typing import Protocol
 from domain import limits
 from domain.business_days import BusinessCalendar
 from domain.errors import BatchPrunedError
-from schemas.batches import AppendResult, Batch, BatchOpening
+from schemas.batches import AppendResult, Batch
 from schemas.items import OfferedOrder, RerunItem, StoredException
 from schemas.next_steps import NextStep, NextStepKind
+from schemas.wire.batches import BatchOpening
 
 
 class Filling(Protocol):

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from schemas.batches import RetiredBatch, SinceClosing
+from schemas.batches import RetiredBatch
+from schemas.wire.reports import SinceClosing
 
 
 class Pruning(Protocol):

@@ -3,8 +3,9 @@
 from database.pools import Connection, Row
 from database.queries import load_query
 from domain.errors import BatchNotFoundError
-from schemas.batches import Batch, RerunSelection
+from schemas.batches import Batch
 from schemas.next_steps import NextStep, NextStepKind
+from schemas.wire.batches import RerunSelection
 
 _FETCH_BATCH = load_query("settlement_store.postgres", "fetch_batch")
 _LOCK_BATCH = load_query("settlement_store.postgres", "lock_batch")

@@ -11,16 +11,10 @@ from domain.errors import (
     BatchNotOpenError,
     InvariantViolationError,
 )
-from schemas.batches import (
-    FINAL_STATES,
-    Batch,
-    BatchPlan,
-    BatchProgress,
-    BatchReport,
-    BatchState,
-    ControlTotals,
-    UnclosedBatch,
-)
+from schemas.batches import Batch, BatchProgress, UnclosedBatch
+from schemas.wire.batches import FINAL_STATES, BatchPlan, BatchState
+from schemas.wire.reports import BatchReport
+from schemas.wire.totals import ControlTotals
 from settlement_store.port.batches import check_closing_report
 from settlement_store.postgres.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
 from settlement_store.postgres.control import fetch_control_on

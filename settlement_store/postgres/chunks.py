@@ -15,11 +15,11 @@ from domain.errors import (
     ChunkUnfinishedError,
     InvariantViolationError,
 )
-from schemas.batches import OutcomeTotals
 from schemas.chunks import Chunk, ChunkState, StoredValidation
 from schemas.items import ExceptionItem, Item, ItemGroup
-from schemas.reasons import RELEASING_OUTCOMES, ReasonCode
 from schemas.tables import Table
+from schemas.wire.reasons import RELEASING_OUTCOMES, ReasonCode
+from schemas.wire.totals import OutcomeTotals
 from settlement_store.port.chunks import check_exceptions
 from settlement_store.postgres.batch_rows import batch_not_found, fetch_batch_no, fetch_batch_row
 

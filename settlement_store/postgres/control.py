@@ -5,8 +5,8 @@ from database.pools import Connection
 from database.queries import load_query
 from domain import limits
 from domain.batch_control import plan_control
-from schemas.batches import BatchState
-from schemas.control import BatchControl, ControlRequest, StoredControlAction
+from schemas.wire.batches import BatchState
+from schemas.wire.control import BatchControl, ControlRequest, StoredControlAction
 from settlement_store.postgres.batch_rows import batch_not_found, fetch_batch_no, lock_batch
 
 _FETCH_CONTROL = load_query("settlement_store.postgres", "fetch_control")

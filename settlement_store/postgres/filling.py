@@ -19,10 +19,11 @@ from domain.errors import (
     SettleError,
     TooManyBatchesError,
 )
-from schemas.batches import AppendResult, Batch, BatchOpening, BatchState
+from schemas.batches import AppendResult, Batch
 from schemas.items import OfferedOrder, RerunItem, StoredException
 from schemas.next_steps import NextStep, NextStepKind
 from schemas.tables import columns_of
+from schemas.wire.batches import BatchOpening, BatchState
 from settlement_store.port.filling import batch_pruned, check_offers, is_opened_as
 from settlement_store.postgres.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
 

@@ -7,7 +7,8 @@ from database.access import Database
 from database.queries import load_query
 from domain import limits
 from domain.errors import InvariantViolationError
-from schemas.batches import RetiredBatch, SinceClosing
+from schemas.batches import RetiredBatch
+from schemas.wire.reports import SinceClosing
 from settlement_store.postgres.batch_rows import batch_not_found
 
 _FETCH_RETIRED_BATCHES = load_query("settlement_store.postgres", "fetch_retired_batches")

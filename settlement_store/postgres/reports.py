@@ -6,8 +6,9 @@ from database.access import Database
 from database.columns import texts_of
 from database.pools import Row
 from database.queries import load_query
-from schemas.batches import BatchReport, KeptReport, SinceClosing
+from schemas.batches import KeptReport
 from schemas.items import LaterItemGroup
+from schemas.wire.reports import BatchReport, SinceClosing
 from settlement_store.postgres.batch_rows import fetch_batch_no
 
 _FETCH_KEPT_REPORTS = load_query("settlement_store.postgres", "fetch_kept_reports")

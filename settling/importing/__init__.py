@@ -8,9 +8,9 @@ from domain.control_totals import sum_totals, totals_of
 from domain.order_rules import due_minor_of
 from fund_platform.port.accounts import Accounts
 from order_center.port import OrderCenter
-from schemas.batches import ControlTotals
 from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord
+from schemas.wire.totals import ControlTotals
 from settling.importing.first_rows import open_first_rows
 from settling.importing.order_file import OrderFile, OrderFileError
 from settling.importing.rejected_file import RejectedFile, rejected_path_of

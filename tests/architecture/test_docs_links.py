@@ -13,10 +13,10 @@ from typer.main import get_command
 
 from domain import limits
 from runtime.settings import Settings
-from schemas.batches import BatchState
 from schemas.chunks import ChunkState
 from schemas.ledger import CreditResultCode
-from schemas.reasons import REASON_SENTENCES, Outcome, ReasonCode
+from schemas.wire.batches import BatchState
+from schemas.wire.reasons import REASON_SENTENCES, Outcome, ReasonCode
 from starters.cli import build_app
 from tests.unit.test_order_rules import DOCUMENTED_ORDER
 

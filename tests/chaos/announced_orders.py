@@ -15,7 +15,7 @@ from domain.order_rules import due_minor_of
 from messaging.announcing import plan_events
 from runtime.kafka import connection_arguments
 from runtime.settings import Settings
-from schemas.reasons import Outcome
+from schemas.wire.reasons import Outcome
 from settling.systems import Systems
 from starters.sample_orders import SampleOrder, plan_sample_orders
 from tests.support.settlements import NOW, load_orders

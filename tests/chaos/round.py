@@ -12,7 +12,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from domain import limits
 from runtime.adapters import open_systems
-from schemas.batches import FINAL_STATES
+from schemas.wire.batches import FINAL_STATES
 from settlement_store.port import SettlementStore
 from tests.chaos.announced_orders import Orders, announce_over_time, load, plan_orders
 from tests.chaos.in_flight import AWAY, WHAT, InFlight

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from schemas.batches import FINAL_STATES, BatchState
-from schemas.events import SettlementResult
+from schemas.wire.batches import FINAL_STATES, BatchState
+from schemas.wire.events import SettlementResult
 from tests.chaos.announced_orders import Credit, Orders
 from tests.chaos.installation import Installation
 from tests.support.intakes import fetch_dead_letters

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from schemas.batches import Batch, BatchOpening, BatchReport, BatchSource, BatchState, ControlTotals
+from schemas.batches import Batch
 from schemas.chunks import Chunk, ChunkState
 from schemas.items import ExceptionItem, Item, OfferedOrder
 from schemas.outbox import StoredOutcome
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.batches import BatchOpening, BatchSource, BatchState
+from schemas.wire.reasons import Outcome, ReasonCode
+from schemas.wire.reports import BatchReport
+from schemas.wire.totals import ControlTotals
 from settlement_store.port import SettlementStore
 from settling.balancing import check_balance
 from tests.doubles.fund_platform import MemoryFundPlatform

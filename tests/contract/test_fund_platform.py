@@ -12,9 +12,9 @@ from domain.errors import AccountNotFoundError, DataError, InvariantViolationErr
 from fund_platform.port import FundPlatform
 from fund_platform.postgres import PostgresFundPlatform
 from runtime.stack_state import StackState
-from schemas.batches import ControlTotals
 from schemas.ledger import Account, AccountOpening, CreditRequest, CreditResultCode, LedgerCredit
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting
+from schemas.wire.totals import ControlTotals
 from tests.contract.adapters import not_in_memory
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.support.databases import lent_database

@@ -4,7 +4,7 @@ from collections import Counter
 
 from database.pools import Pool
 from schemas.audit import MISSING
-from schemas.reasons import Outcome
+from schemas.wire.reasons import Outcome
 from settlement_store.port import SettlementStore
 from tests.contract.adapters import not_in_memory
 from tests.contract.settlement_batches import ORDER_IDS, outcomes_of, settle

@@ -12,9 +12,10 @@ from domain.errors import (
     BatchNotOpenError,
     InvariantViolationError,
 )
-from schemas.batches import BatchState, ControlTotals
 from schemas.chunks import Chunk, ChunkState
-from schemas.control import BatchControl
+from schemas.wire.batches import BatchState
+from schemas.wire.control import BatchControl
+from schemas.wire.totals import ControlTotals
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (
     CUTOFF,

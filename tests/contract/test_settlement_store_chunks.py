@@ -13,10 +13,11 @@ from domain.errors import (
     InvariantViolationError,
 )
 from schemas.audit import OfferCounts
-from schemas.batches import AppendResult, OutcomeTotals
+from schemas.batches import AppendResult
 from schemas.chunks import Chunk, ChunkState
 from schemas.items import ExceptionItem
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.reasons import Outcome, ReasonCode
+from schemas.wire.totals import OutcomeTotals
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (
     ORDER_IDS,

@@ -9,8 +9,8 @@ import pytest
 from domain import limits
 from domain.control_totals import sum_outcome_totals
 from domain.errors import BatchNotFoundError, ControlRefusedError
-from schemas.batches import BatchState
-from schemas.control import BatchControl, ControlAction, ControlRequest
+from schemas.wire.batches import BatchState
+from schemas.wire.control import BatchControl, ControlAction, ControlRequest
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (
     ORDER_IDS,

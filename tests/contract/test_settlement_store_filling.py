@@ -13,9 +13,10 @@ from domain.errors import (
     DataError,
     TooManyBatchesError,
 )
-from schemas.batches import AppendResult, Batch, BatchState
+from schemas.batches import AppendResult, Batch
 from schemas.items import Item
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.batches import BatchState
+from schemas.wire.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from tests.contract.adapters import not_in_memory
 from tests.contract.settlement_batches import (

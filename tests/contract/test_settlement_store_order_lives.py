@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain import limits
-from schemas.batches import BatchSource, BatchState, RerunSelection
 from schemas.items import ExceptionItem, RerunItem
 from schemas.order_life import ConflictingOffer, OrderItem
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.batches import BatchSource, BatchState, RerunSelection
+from schemas.wire.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import CUTOFF, opening_of, order_of, orders_of, rejected, run_batch, settle
 from tests.support.settlements import CALENDAR

@@ -7,9 +7,9 @@ import pytest
 
 from domain.identifiers import result_bucket
 from domain.limits import RESULT_BUCKET_COUNT
-from schemas.batches import BatchSource, RerunSelection
 from schemas.items import RerunItem
 from schemas.outbox import OutboxRow, StoredOutcome
+from schemas.wire.batches import BatchSource, RerunSelection
 from settlement_store.port import SettlementStore
 from settling.reporting import fetch_since_closing
 from tests.contract.settlement_batches import (

@@ -9,10 +9,13 @@ import pytest
 from database.pools import Pool
 from domain import limits
 from domain.errors import BatchNotFoundError, BatchPrunedError, InvariantViolationError
-from schemas.batches import BatchReport, BatchSource, ControlTotals, RerunSelection, RetiredBatch
+from schemas.batches import RetiredBatch
 from schemas.items import ExceptionItem, RerunItem
 from schemas.order_life import OrderItem
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.batches import BatchSource, RerunSelection
+from schemas.wire.reasons import Outcome, ReasonCode
+from schemas.wire.reports import BatchReport
+from schemas.wire.totals import ControlTotals
 from settlement_store.port import SettlementStore
 from settling.reporting import fetch_report, fetch_since_closing
 from tests.contract.adapters import not_in_memory

@@ -2,8 +2,9 @@
 
 from domain.control_totals import totals_of
 from schemas.audit import LatestItem
-from schemas.batches import BatchProgress, BatchState
-from schemas.reasons import Outcome, ReasonCode
+from schemas.batches import BatchProgress
+from schemas.wire.batches import BatchState
+from schemas.wire.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (
     ORDER_IDS,

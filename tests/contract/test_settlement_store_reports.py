@@ -6,9 +6,10 @@ import pytest
 
 from domain.control_totals import totals_of
 from domain.errors import InvariantViolationError
-from schemas.batches import BatchSource, BatchState, KeptReport, RerunSelection
+from schemas.batches import KeptReport
 from schemas.items import LaterItemGroup
-from schemas.reasons import Outcome
+from schemas.wire.batches import BatchSource, BatchState, RerunSelection
+from schemas.wire.reasons import Outcome
 from settlement_store.port import SettlementStore
 from settling.balancing import check_balance
 from tests.contract.settlement_batches import (

@@ -9,10 +9,10 @@ import pytest
 
 from domain.business_days import BusinessCalendar
 from domain.errors import BatchMismatchError, BatchNotFoundError, BatchNotOpenError
-from schemas.batches import BatchOpening, BatchSource, RerunSelection
 from schemas.chunks import Chunk, ChunkState
 from schemas.items import ExceptionItem, RerunItem, StoredException
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.batches import BatchOpening, BatchSource, RerunSelection
+from schemas.wire.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import opening_of, order_of, orders_of, outcomes_of, run_chunk, settle
 from tests.support.settlements import CALENDAR

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from domain import limits
-from schemas.batches import BatchSource, BatchState
+from schemas.wire.batches import BatchSource, BatchState
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (
     ORDER_IDS,

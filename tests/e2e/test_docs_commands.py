@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from bench.demo import SAMPLE_SEED
-from schemas.reasons import REASON_SENTENCES, ReasonCode
+from schemas.wire.reasons import REASON_SENTENCES, ReasonCode
 from starters.cli import build_app
 from starters.sample import DEFAULT_BAD_RATE, write_sample
 

@@ -11,7 +11,7 @@ import pytest
 
 from database.pools import Pool
 from domain.control_totals import sum_totals
-from schemas.batches import ControlTotals
+from schemas.wire.totals import ControlTotals
 from tests.support.databases import DatabaseUrls
 
 ORDER_COUNT = 12_000

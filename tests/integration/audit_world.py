@@ -9,10 +9,10 @@ from database.pools import open_pool
 from domain.identifiers import credit_key
 from fund_platform.postgres import PostgresFundPlatform
 from order_center.postgres import PostgresOrderCenter
-from schemas.batches import BatchOpening, BatchSource
 from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
+from schemas.wire.batches import BatchOpening, BatchSource
 from settlement_store.postgres import PostgresSettlementStore
 from settling.balancing import check_balance
 from settling.freezing import freeze_overdue_orders

@@ -16,8 +16,9 @@ from domain import limits
 from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id
 from local_stack.packages import locate_program
-from schemas.batches import BatchState, OutcomeTotals
 from schemas.chunks import Chunk
+from schemas.wire.batches import BatchState
+from schemas.wire.totals import OutcomeTotals
 from settling import both_steps
 from settling.systems import Systems
 from tests.support.settlements import (

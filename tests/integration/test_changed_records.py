@@ -8,10 +8,10 @@ import pytest
 
 from domain import limits
 from domain.identifiers import credit_key
-from schemas.batches import BatchState
 from schemas.ledger import CreditRequest
 from schemas.orders import FetchedRecord, OrderRecord
-from schemas.reasons import ReasonCode
+from schemas.wire.batches import BatchState
+from schemas.wire.reasons import ReasonCode
 from settling.balancing import check_balance
 from settling.rerunning import freeze_rerun
 from settling.systems import Systems

@@ -26,8 +26,8 @@ from local_stack import LocalStack
 from runtime.adapters import migrate_databases, open_systems
 from runtime.settings import Settings
 from runtime.stack_state import StackState
-from schemas.batches import FINAL_STATES, BatchState
-from schemas.control import ControlInput
+from schemas.wire.batches import FINAL_STATES, BatchState
+from schemas.wire.control import ControlInput
 from settling.systems import Systems
 from tests.conftest import register_search_attributes
 from tests.support.settlements import (

@@ -21,9 +21,9 @@ from temporalio.client import Client
 from domain.identifiers import chunk_workflow_id
 from runtime.settings import Settings
 from runtime.stack_state import StackState
-from schemas.batches import ControlTotals
-from schemas.control import ControlInput
-from schemas.reasons import ReasonCode
+from schemas.wire.control import ControlInput
+from schemas.wire.reasons import ReasonCode
+from schemas.wire.totals import ControlTotals
 from settling.systems import Systems
 from tests.support.databases import DatabaseUrls
 from tests.support.settlements import (

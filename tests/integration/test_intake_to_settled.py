@@ -14,8 +14,9 @@ from messaging.dead_letter_reading import send_again
 from messaging.decoding import PoisonClass
 from runtime.kafka import create_topics, open_producer
 from runtime.settings import Settings
-from schemas.batches import Batch, BatchSource
+from schemas.batches import Batch
 from schemas.orders import OrderRecord
+from schemas.wire.batches import BatchSource
 from settling.systems import Systems
 from tests.support.intakes import (
     announce_orders,

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from temporalio.client import Client
 
-from schemas.batches import BatchSource, BatchState
 from schemas.orders import OverdueOrder, RecordVersion
-from schemas.reasons import ReasonCode
+from schemas.wire.batches import BatchSource, BatchState
+from schemas.wire.reasons import ReasonCode
 from settling.reporting import fetch_report
 from settling.systems import Systems
 from tests.support.settlements import (

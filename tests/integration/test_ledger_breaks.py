@@ -4,8 +4,8 @@ import pytest
 
 from database.pools import Pool
 from fund_platform.postgres import PostgresFundPlatform
-from schemas.batches import ControlTotals
 from schemas.ledger import AccountOpening, CreditRequest
+from schemas.wire.totals import ControlTotals
 
 REQUESTS = [
     CreditRequest("k1", 1, "alice", 100, "USD"),

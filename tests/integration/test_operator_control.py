@@ -14,10 +14,12 @@ from temporalio.worker import Worker
 
 from domain.identifiers import chunk_workflow_id
 from runtime.settings import Settings
-from schemas.batches import BatchReport, BatchState, ControlTotals
-from schemas.control import BatchControl, ControlAction, ControlInput, WindowInput
-from schemas.reasons import ReasonCode
-from schemas.workflows import BatchResult, ChunkResult, ChunkRun
+from schemas.wire.batches import BatchState
+from schemas.wire.control import BatchControl, ControlAction, ControlInput, WindowInput
+from schemas.wire.payloads import BatchResult, ChunkResult, ChunkRun
+from schemas.wire.reasons import ReasonCode
+from schemas.wire.reports import BatchReport
+from schemas.wire.totals import ControlTotals
 from settling.reporting import fetch_report
 from settling.systems import Systems
 from starters.sample_orders import SampleOrder

@@ -10,9 +10,9 @@ import pytest
 from temporalio.client import Client, WorkflowHandle
 
 from runtime.stack_state import StackState
-from schemas.batches import FINAL_STATES, BatchState
-from schemas.control import ControlAction, ControlInput, WindowInput
-from schemas.workflows import BatchResult
+from schemas.wire.batches import FINAL_STATES, BatchState
+from schemas.wire.control import ControlAction, ControlInput, WindowInput
+from schemas.wire.payloads import BatchResult
 from settling.reporting import fetch_report
 from settling.systems import Systems
 from tests.support.databases import DatabaseUrls

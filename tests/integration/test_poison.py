@@ -17,13 +17,14 @@ from domain.control_totals import totals_of
 from domain.errors import DataError
 from domain.identifiers import chunk_workflow_id, credit_key
 from domain.order_rules import find_rejects
-from schemas.batches import BatchOpening, BatchState, ControlTotals
-from schemas.control import ControlInput
 from schemas.items import Item
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import FetchedRecord, OrderRecord
-from schemas.reasons import Outcome, ReasonCode
-from schemas.workflows import ChunkResult
+from schemas.wire.batches import BatchOpening, BatchState
+from schemas.wire.control import ControlInput
+from schemas.wire.payloads import ChunkResult
+from schemas.wire.reasons import Outcome, ReasonCode
+from schemas.wire.totals import ControlTotals
 from settling import validating
 from settling.order_life import fetch_order_life
 from settling.systems import Systems

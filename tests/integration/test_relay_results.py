@@ -13,7 +13,7 @@ from domain.identifiers import credit_key, result_event_id
 from runtime.kafka import create_topics
 from runtime.settings import Settings
 from schemas.ledger import CreditRequest
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.reasons import Outcome, ReasonCode
 from settling.systems import Systems
 from tests.contract.settlement_batches import rejected
 from tests.contract.settlement_batches import settle as settle_chunk

@@ -11,10 +11,12 @@ from temporalio.client import Client
 
 from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id, credit_key
-from schemas.batches import BatchOpening, BatchReport, BatchState, ControlTotals
 from schemas.ledger import CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.batches import BatchOpening, BatchState
+from schemas.wire.reasons import Outcome, ReasonCode
+from schemas.wire.reports import BatchReport
+from schemas.wire.totals import ControlTotals
 from settling.reporting import fetch_report
 from settling.systems import Systems
 from tests.support.settlements import (

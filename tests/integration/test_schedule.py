@@ -18,10 +18,10 @@ from domain.batch_openings import BatchSettings
 from domain.errors import WrongCallError
 from domain.identifiers import daily_schedule_id
 from runtime.settings import Settings
-from schemas.batches import BatchSource, BatchState
 from schemas.orders import OrderStatus
-from schemas.reasons import ReasonCode
-from schemas.workflows import BatchResult, BatchRun, ScheduledRun
+from schemas.wire.batches import BatchSource, BatchState
+from schemas.wire.payloads import BatchResult, BatchRun, ScheduledRun
+from schemas.wire.reasons import ReasonCode
 from settling.systems import Systems
 from starters.daily_schedule import apply_schedule, delete_schedule, fetch_schedule, trigger_schedule
 from tests.support.settlements import (

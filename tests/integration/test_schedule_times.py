@@ -28,7 +28,7 @@ from domain.errors import WrongCallError
 from local_stack.ports import PortBook
 from local_stack.temporal import TemporalServer
 from runtime.settings import Settings
-from schemas.batches import BatchState
+from schemas.wire.batches import BatchState
 from settling.systems import Systems
 from starters.daily_schedule import apply_schedule, delete_schedule, fetch_schedule
 from starters.migrate import add_search_attributes

@@ -13,8 +13,8 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from domain.identifiers import chunk_workflow_id
-from schemas.batches import BatchState
-from schemas.workflows import BatchRun
+from schemas.wire.batches import BatchState
+from schemas.wire.payloads import BatchRun
 from settling.systems import Systems
 from tests.support.settlements import (
     fetch_chunk_runs,

@@ -13,7 +13,7 @@ from temporalio.service import RPCError
 from domain import limits
 from domain.identifiers import chunk_workflow_id
 from runtime.stack_state import StackState
-from schemas.batches import BatchState
+from schemas.wire.batches import BatchState
 from settling.systems import Systems
 from tests.support.settlements import (
     Gate,

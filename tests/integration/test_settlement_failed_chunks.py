@@ -14,9 +14,10 @@ from temporalio.exceptions import CancelledError
 from domain.control_totals import sum_totals
 from domain.errors import InvariantViolationError, UnavailableError
 from domain.identifiers import chunk_workflow_id
-from schemas.batches import BatchState, ControlTotals
-from schemas.reasons import ReasonCode
-from schemas.workflows import BatchResult
+from schemas.wire.batches import BatchState
+from schemas.wire.payloads import BatchResult
+from schemas.wire.reasons import ReasonCode
+from schemas.wire.totals import ControlTotals
 from settling.reporting import fetch_report
 from settling.systems import Systems
 from tests.support.settlements import (

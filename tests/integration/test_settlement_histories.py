@@ -14,8 +14,8 @@ from temporalio.client import Client
 from domain.control_totals import sum_outcome_totals
 from domain.errors import InvariantViolationError, UnavailableError
 from domain.identifiers import chunk_workflow_id
-from schemas.batches import OutcomeTotals
 from schemas.chunks import ChunkKey
+from schemas.wire.totals import OutcomeTotals
 from settling import both_steps
 from settling.systems import Systems
 from tests.support.settlements import (

@@ -17,7 +17,7 @@ from database.pools import open_pool
 from domain import limits
 from runtime.stack_state import StackState
 from schemas.items import ExceptionItem
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.reasons import Outcome, ReasonCode
 from tests.support.databases import cloned_database, name_of
 from tests.support.plans import executed_nodes, read_row_count
 

@@ -14,10 +14,11 @@ from domain import limits
 from domain.control_totals import totals_of
 from domain.errors import BatchNotOpenError, InvariantViolationError
 from runtime.stack_state import StackState
-from schemas.batches import AppendResult, BatchOpening, BatchSource, BatchState
+from schemas.batches import AppendResult
 from schemas.chunks import Chunk, ChunkState
 from schemas.items import ExceptionItem, Item, OfferedOrder
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.batches import BatchOpening, BatchSource, BatchState
+from schemas.wire.reasons import Outcome, ReasonCode
 from settlement_store.postgres import PostgresSettlementStore
 from tests.contract.settlement_batches import close_batch
 from tests.support.databases import EMPTY_SETTLEMENT_STORE, cloned_database

@@ -12,8 +12,8 @@ from temporalio.service import RPCError
 
 from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id
-from schemas.batches import BatchState
-from schemas.control import ControlInput
+from schemas.wire.batches import BatchState
+from schemas.wire.control import ControlInput
 from settling.systems import Systems
 from tests.support.settlements import (
     Gate,

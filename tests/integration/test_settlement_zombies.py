@@ -18,9 +18,10 @@ from domain import limits
 from domain.batch_openings import required_cutoff
 from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id, credit_key
-from schemas.batches import BatchState, ControlTotals, OutcomeTotals
 from schemas.orders import OrderRecord, OrderStatus
-from schemas.reasons import ReasonCode
+from schemas.wire.batches import BatchState
+from schemas.wire.reasons import ReasonCode
+from schemas.wire.totals import ControlTotals, OutcomeTotals
 from settling import both_steps
 from settling.balancing import check_balance
 from settling.systems import Systems

@@ -15,8 +15,9 @@ from domain.business_days import BusinessCalendar
 from domain.errors import InvariantViolationError, UnavailableError
 from runtime.settings import Settings
 from runtime.stack_state import StackState
-from schemas.batches import BatchOpening, BatchState, UnclosedBatch
-from schemas.workflows import BatchResult
+from schemas.batches import UnclosedBatch
+from schemas.wire.batches import BatchOpening, BatchState
+from schemas.wire.payloads import BatchResult
 from settlement_store.port import SettlementStore
 from settling.systems import Systems
 from tests.contract.settlement_batches import close_batch

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from domain.control_totals import outcome_totals_of, sum_outcome_totals, sum_totals, totals_of
 from domain.limits import ORDER_AMOUNT_MINOR_MAX
-from schemas.reasons import Outcome
+from schemas.wire.reasons import Outcome
 
 CURRENCIES = st.sampled_from(sorted(ORDER_AMOUNT_MINOR_MAX))
 ORDERS = st.tuples(CURRENCIES, st.just(1), st.integers(0, 2**62))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.isolation import Isolation
-from schemas.isolation import ItemRange
+from schemas.wire.isolation import ItemRange
 
 seeded = settings(max_examples=300, derandomize=True, database=None, deadline=None)
 

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from domain.control_totals import sum_totals, totals_of
 from domain.identifiers import credit_key
 from schemas.audit import PENDING
-from schemas.batches import BatchOpening, BatchReport, BatchSource, BatchState, ControlTotals
 from schemas.items import ExceptionItem, OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.batches import BatchOpening, BatchSource, BatchState
+from schemas.wire.reasons import Outcome, ReasonCode
+from schemas.wire.reports import BatchReport
+from schemas.wire.totals import ControlTotals
 from settling.balancing import check_balance, close_batch
 from settling.reporting import fetch_report
 from settling.systems import Systems

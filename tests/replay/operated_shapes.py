@@ -8,9 +8,9 @@ from temporalio.client import Client, WorkflowHandle
 from domain import limits
 from domain.batch_openings import BatchSettings
 from runtime.settings import Settings
-from schemas.control import ControlInput, WindowInput
 from schemas.orders import FetchedRecord
-from schemas.workflows import BatchResult
+from schemas.wire.control import ControlInput, WindowInput
+from schemas.wire.payloads import BatchResult
 from settlement_store.port import SettlementStore
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.support.settlements import eventually

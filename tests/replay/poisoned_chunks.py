@@ -12,11 +12,11 @@ from domain.batch_openings import BatchSettings
 from domain.business_days import BusinessCalendar
 from domain.errors import DataError, UnansweredError
 from domain.identifiers import chunk_workflow_id
-from schemas.batches import BatchOpening, BatchSource
 from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 from schemas.orders import FetchedRecord, OrderRecord, OrderStatus
-from schemas.workflows import ChunkRun
+from schemas.wire.batches import BatchOpening, BatchSource
+from schemas.wire.payloads import ChunkRun
 from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter

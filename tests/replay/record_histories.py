@@ -26,13 +26,13 @@ from domain.business_days import BusinessCalendar
 from domain.errors import InvariantViolationError
 from domain.identifiers import chunk_workflow_id
 from runtime.settings import Settings
-from schemas.batches import BatchOpening, BatchSource, RerunSelection
 from schemas.chunks import Chunk
 from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord, OrderStatus
-from schemas.reasons import Outcome
-from schemas.workflows import BatchRun
+from schemas.wire.batches import BatchOpening, BatchSource, RerunSelection
+from schemas.wire.payloads import BatchRun
+from schemas.wire.reasons import Outcome
 from settling.systems import Systems
 from starters.daily_schedule import apply_schedule, trigger_schedule
 from starters.migrate import add_search_attributes

@@ -15,9 +15,9 @@ from temporalio.workflow import NondeterminismError
 
 from activities.settlement import SettlementActivities
 from bench.children import SANDBOX
-from schemas.batches import OutcomeTotals
-from schemas.isolation import Exclusions
-from schemas.workflows import ChunkRun, StepRequest
+from schemas.wire.isolation import Exclusions
+from schemas.wire.payloads import ChunkRun, StepRequest
+from schemas.wire.totals import OutcomeTotals
 from tests.replay.poisoned_chunks import CHUNK_SHAPES
 from tests.replay.record_histories import ALL_SHAPES, HISTORIES_DIR
 from workers.settlement_worker import WORKFLOWS

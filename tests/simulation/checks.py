@@ -7,10 +7,11 @@ from temporalio.client import Client
 
 from domain.control_totals import outcome_totals_of, sum_totals
 from domain.identifiers import batch_workflow_id
-from schemas.batches import FINAL_STATES, BatchOpening, BatchState, OutcomeTotals
-from schemas.control import ControlAction
 from schemas.order_life import OrderItem
-from schemas.reasons import Outcome
+from schemas.wire.batches import FINAL_STATES, BatchOpening, BatchState
+from schemas.wire.control import ControlAction
+from schemas.wire.reasons import Outcome
+from schemas.wire.totals import OutcomeTotals
 from settling.auditing import audit
 from settling.balancing import check_balance
 from settling.reporting import fetch_report

@@ -13,9 +13,9 @@ from temporalio.service import RPCError
 
 from domain.errors import ControlRefusedError, UnavailableError
 from domain.identifiers import chunk_workflow_id
-from schemas.batches import BatchOpening
-from schemas.control import ControlAction, ControlRequest
-from schemas.workflows import BatchRun
+from schemas.wire.batches import BatchOpening
+from schemas.wire.control import ControlAction, ControlRequest
+from schemas.wire.payloads import BatchRun
 from settlement_store.port import SettlementStore
 from tests.simulation.chance import Chance
 from tests.simulation.fault_layer import Attempt

@@ -10,14 +10,14 @@ from typing import Any
 from unittest.mock import patch
 
 from domain.errors import UnansweredError
-from schemas.batches import OutcomeTotals
 from schemas.chunks import ChunkKey, ChunkState, StoredValidation
-from schemas.isolation import ItemRange
 from schemas.items import ExceptionItem, Item, RerunItem, StoredException
 from schemas.ledger import CreditRequest, CreditResultCode
 from schemas.orders import FetchedRecord
-from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
-from schemas.workflows import BatchRun, ChunkRef
+from schemas.wire.isolation import ItemRange
+from schemas.wire.payloads import BatchRun, ChunkRef
+from schemas.wire.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
+from schemas.wire.totals import OutcomeTotals
 from settling import crediting, rerunning
 from settling.crediting import AskForCredits
 from tests.doubles.fund_platform.credits import MemoryCredits

@@ -21,9 +21,9 @@ from temporalio.workflow import Info
 from domain import limits
 from domain.errors import BatchNotOpenError
 from runtime.settings import Settings
-from schemas.batches import FINAL_STATES, BatchOpening, BatchSource, BatchState
-from schemas.control import ControlAction, FailureThresholds
 from schemas.orders import OrderRecord, OrderStatus
+from schemas.wire.batches import FINAL_STATES, BatchOpening, BatchSource, BatchState
+from schemas.wire.control import ControlAction, FailureThresholds
 from settling import validating
 from tests.simulation.chance import Chance
 from tests.simulation.checks import find_faults, find_stuck, find_unsettled

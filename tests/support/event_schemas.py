@@ -1,6 +1,8 @@
 """The JSON Schemas of the events, as the models give them, and whether a change of one breaks the contract.
 
-Write them anew, after a compatible change of `schemas/events.py`, with: .venv/bin/python -m tests.support.event_schemas
+Write them anew, after a compatible change of `schemas/wire/events.py`, with:
+
+    .venv/bin/python -m tests.support.event_schemas
 """
 
 import json
@@ -12,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from schemas.events import BulkEvent, OverdueEvent, SettlementResult
+from schemas.wire.events import BulkEvent, OverdueEvent, SettlementResult
 
 DIRECTORY = Path(__file__).parents[2] / "schemas" / "json"
 COMMAND = ".venv/bin/python -m tests.support.event_schemas"

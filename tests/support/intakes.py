@@ -16,8 +16,9 @@ from messaging.dead_letter import DeadLetter
 from messaging.dead_letter_reading import fetch_end
 from runtime.kafka import connection_arguments, fetch_partitions, open_dead_letter_reader, open_producer
 from runtime.settings import Settings
-from schemas.batches import FINAL_STATES, Batch
+from schemas.batches import Batch
 from schemas.orders import OrderRecord
+from schemas.wire.batches import FINAL_STATES
 from settlement_store.port import SettlementStore
 from settling.systems import Systems
 from tests.support.settlements import DEADLINE_S, NOW, eventually

@@ -13,7 +13,7 @@ from domain import limits
 from messaging.relay import ResultTopic, run_relay
 from runtime.kafka import open_producer
 from runtime.settings import Settings
-from schemas.events import SettlementResult
+from schemas.wire.events import SettlementResult
 from settlement_store.port.outbox import Outbox
 from tests.support.settlements import DEADLINE_S, eventually
 

@@ -32,19 +32,13 @@ from fund_platform.port.proof import LedgerProof
 from runtime.settings import Settings
 from runtime.stack_state import StackState
 from schemas.audit import AuditReport
-from schemas.batches import (
-    FINAL_STATES,
-    BatchOpening,
-    BatchReport,
-    BatchSource,
-    BatchState,
-    ControlTotals,
-    RerunSelection,
-)
 from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening
 from schemas.orders import OrderRecord
-from schemas.workflows import BatchResult, ChunkResult, ChunkRun
+from schemas.wire.batches import FINAL_STATES, BatchOpening, BatchSource, BatchState, RerunSelection
+from schemas.wire.payloads import BatchResult, ChunkResult, ChunkRun
+from schemas.wire.reports import BatchReport
+from schemas.wire.totals import ControlTotals
 from settling.auditing import audit
 from settling.freezing import freeze_overdue_orders
 from settling.reporting import fetch_report

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from schemas.batches import OutcomeTotals
 from schemas.chunks import ChunkKey
-from schemas.isolation import Exclusions
+from schemas.wire.isolation import Exclusions
+from schemas.wire.totals import OutcomeTotals
 from settling.both_steps import settle_chunk
 from settling.crediting import credit_chunk
 from settling.excluding import NO_EXCLUSIONS

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.errors import UnavailableError
-from schemas.batches import BatchOpening, BatchSource
 from schemas.chunks import ChunkState, StoredValidation
 from schemas.items import ExceptionItem, OfferedOrder
 from schemas.orders import OrderRecord, OrderStatus
+from schemas.wire.batches import BatchOpening, BatchSource
 from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter

@@ -7,10 +7,11 @@ import pytest
 
 from domain.control_totals import totals_of
 from domain.identifiers import credit_key
-from schemas.batches import BatchOpening, BatchSource, ControlTotals
 from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
+from schemas.wire.batches import BatchOpening, BatchSource
+from schemas.wire.totals import ControlTotals
 from settling.balancing import check_balance
 from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform

@@ -7,12 +7,12 @@ import pytest
 
 from domain.errors import DataError, NotSupportedError
 from domain.identifiers import credit_key
-from schemas.batches import BatchState
-from schemas.isolation import Exclusions, ItemRange
 from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, OrderStatus
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.batches import BatchState
+from schemas.wire.isolation import Exclusions, ItemRange
+from schemas.wire.reasons import Outcome, ReasonCode
 from settling.auditing import audit
 from settling.balancing import check_balance, close_batch
 from settling.isolating import probe_credits

@@ -7,8 +7,9 @@ import pytest
 from domain import limits
 from domain.batch_control import passed_threshold, plan_control, plan_own_pause
 from domain.errors import ControlRefusedError
-from schemas.batches import BatchState, ControlTotals, OutcomeTotals
-from schemas.control import BatchControl, ControlAction, ControlRequest, FailureThresholds
+from schemas.wire.batches import BatchState
+from schemas.wire.control import BatchControl, ControlAction, ControlRequest, FailureThresholds
+from schemas.wire.totals import ControlTotals, OutcomeTotals
 
 THRESHOLDS = FailureThresholds(
     rejected_percent_max=25, rejected_count_max=1_000, failed_percent_max=1, failed_count_max=100

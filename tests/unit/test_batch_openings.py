@@ -8,7 +8,8 @@ import pytest
 from domain.batch_openings import BatchSettings, plan_scheduled_opening, stored_opening
 from domain.business_days import BusinessCalendar
 from domain.errors import WrongCallError
-from schemas.batches import Batch, BatchOpening, BatchSource, BatchState
+from schemas.batches import Batch
+from schemas.wire.batches import BatchOpening, BatchSource, BatchState
 
 BATCH_ID = "settle-daily-2026-11-24T06:00:00Z"
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from domain.identifiers import credit_key
-from schemas.events import SettlementResult
-from schemas.reasons import Outcome
+from schemas.wire.events import SettlementResult
+from schemas.wire.reasons import Outcome
 from tests.chaos.announced_orders import Credit, Orders, plan_orders
 from tests.chaos.verdict import Found, Life, Verdict, judge
 

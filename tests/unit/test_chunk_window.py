@@ -7,9 +7,10 @@ from unittest.mock import Mock
 import pytest
 
 from runtime.settings import Settings
-from schemas.batches import BatchState, ControlTotals
-from schemas.control import BatchControl
-from schemas.workflows import BatchRunPlan, BatchRunState, ChunkResult, ChunkRun
+from schemas.wire.batches import BatchState
+from schemas.wire.control import BatchControl
+from schemas.wire.payloads import BatchRunPlan, BatchRunState, ChunkResult, ChunkRun
+from schemas.wire.totals import ControlTotals
 from tests.support.settlements import opening_of
 from workflows.chunk_window import ChunkWindow
 from workflows.operator_control import OperatorControl

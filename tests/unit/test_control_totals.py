@@ -1,7 +1,7 @@
 """Control totals count and sum per currency, and keep nothing that is zero."""
 
 from domain.control_totals import outcome_totals_of, sum_outcome_totals, sum_totals, totals_of
-from schemas.batches import ControlTotals, OutcomeTotals
+from schemas.wire.totals import ControlTotals, OutcomeTotals
 
 USD_AND_EUR = ControlTotals(
     order_count=4, order_count_by_currency={"EUR": 1, "USD": 3}, amount_minor={"EUR": 5, "USD": 37}

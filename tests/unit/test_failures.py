@@ -13,7 +13,7 @@ from domain.errors import (
     UnansweredError,
     UnavailableError,
 )
-from schemas.isolation import ItemRange
+from schemas.wire.isolation import ItemRange
 from settling.failures import calling, describe, over_items, storable
 
 PORT_FAILURES = [

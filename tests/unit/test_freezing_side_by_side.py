@@ -11,8 +11,8 @@ import pytest
 from domain import limits
 from domain.errors import UnavailableError
 from order_center.port import OrderCenter
-from schemas.batches import BatchOpening, BatchSource, BatchState
 from schemas.orders import OrderRecord, OrderStatus, OverdueCursor
+from schemas.wire.batches import BatchOpening, BatchSource, BatchState
 from settling.freezing import freeze_overdue_orders
 from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform

@@ -17,7 +17,7 @@ from domain.identifiers import (
     result_event_id,
     scheduled_batch_id,
 )
-from schemas.batches import BatchSource
+from schemas.wire.batches import BatchSource
 
 
 def test_frozen_formats() -> None:

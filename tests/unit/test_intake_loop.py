@@ -20,8 +20,9 @@ from messaging.dead_letter import DeadLetterTopic
 from messaging.decoding import Poison, PoisonClass
 from messaging.intake import Intake, PressureSettings
 from messaging.record_source import Polled, RecordSource
-from schemas.batches import AppendResult, Batch, BatchOpening, BatchState
+from schemas.batches import AppendResult, Batch
 from schemas.items import OfferedOrder
+from schemas.wire.batches import BatchOpening, BatchState
 from settling.intake_filling import BatchFilling, FillingSettings
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.doubles.settlement_store.filling import MemoryFilling

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from domain.order_answers import plan_answer, plan_credit_breaks, plan_item_breaks
-from schemas.batches import BatchSource, BatchState
 from schemas.ledger import CreditResultCode
 from schemas.next_steps import AUDIT
 from schemas.order_life import CreditAnswer, CreditLife, CreditPosting, CurrentRecord, OrderItem
 from schemas.orders import OrderStatus
-from schemas.reasons import ReasonCode
+from schemas.wire.batches import BatchSource, BatchState
+from schemas.wire.reasons import ReasonCode
 from starters.next_steps import word_next_step
 
 AT = datetime(2026, 11, 23, 6, tzinfo=UTC)

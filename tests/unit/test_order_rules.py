@@ -13,7 +13,7 @@ from domain.limits import ORDER_AMOUNT_MINOR_MAX
 from domain.order_rules import find_rejects
 from schemas.items import Item
 from schemas.orders import FetchedRecord, OrderStatus
-from schemas.reasons import ReasonCode
+from schemas.wire.reasons import ReasonCode
 
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
 CURRENCIES = ["USD", "JPY", "XXX"]

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from domain import limits
-from schemas.events import Identifier, OverdueEvent
+from schemas.wire.events import Identifier, OverdueEvent
 
 GOOD: dict[str, Any] = {
     "schema_version": 1,

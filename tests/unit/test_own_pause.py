@@ -6,7 +6,7 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError, RetryState
 
-from schemas.control import BatchControl
+from schemas.wire.control import BatchControl
 from workflows.operator_control import OperatorControl
 
 

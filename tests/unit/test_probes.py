@@ -10,11 +10,11 @@ from domain.errors import ChunkDataError, DataError, InvariantViolationError, No
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
-from schemas.isolation import Exclusions, IsolatedItem, ItemRange
 from schemas.items import Item, OfferedOrder, RerunItem
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 from schemas.orders import FetchedRecord, OrderRecord, OrderStatus
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.isolation import Exclusions, IsolatedItem, ItemRange
+from schemas.wire.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from settling import validating
 from settling.isolating import Probe, probe_credits, probe_validation

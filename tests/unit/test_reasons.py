@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.reasons import REASON_SENTENCES, ReasonCode
+from schemas.wire.reasons import REASON_SENTENCES, ReasonCode
 
 
 def test_every_reason_has_a_sentence_and_no_sentence_is_left_over() -> None:

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import pytest
 
 from domain.errors import DataError, UnavailableError
-from schemas.batches import BatchState
 from schemas.items import ExceptionItem, OfferedOrder
 from schemas.orders import FetchedRecord, OrderRecord, OrderStatus
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.batches import BatchState
+from schemas.wire.reasons import Outcome, ReasonCode
 from settling.rerunning import freeze_rerun
 from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform

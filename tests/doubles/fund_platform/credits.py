@@ -8,8 +8,8 @@ from domain.control_totals import totals_of
 from domain.errors import InvariantViolationError
 from fund_platform.port.accounts import FUNDING_ACCOUNT_PREFIX
 from fund_platform.port.credits import check_credit_requests
-from schemas.batches import ControlTotals
 from schemas.ledger import CreditRequest, CreditResultCode, LedgerCredit
+from schemas.wire.totals import ControlTotals
 from tests.doubles.fund_platform.ledger_state import FundPlatformState, JournalEntry, Posting, StoredAnswer
 
 

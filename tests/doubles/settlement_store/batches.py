@@ -7,19 +7,12 @@ from domain import limits
 from domain.control_totals import totals_of
 from domain.errors import BatchNotOpenError, InvariantViolationError
 from schemas.audit import PENDING
-from schemas.batches import (
-    FINAL_STATES,
-    Batch,
-    BatchPlan,
-    BatchProgress,
-    BatchReport,
-    BatchState,
-    ControlTotals,
-    KeptReport,
-    UnclosedBatch,
-)
+from schemas.batches import Batch, BatchProgress, KeptReport, UnclosedBatch
 from schemas.chunks import ChunkState
-from schemas.reasons import Outcome
+from schemas.wire.batches import FINAL_STATES, BatchPlan, BatchState
+from schemas.wire.reasons import Outcome
+from schemas.wire.reports import BatchReport
+from schemas.wire.totals import ControlTotals
 from settlement_store.port.batches import check_closing_report
 from tests.doubles.settlement_store.store_state import StoreState, now
 

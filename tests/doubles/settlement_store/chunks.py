@@ -6,11 +6,11 @@ from domain import limits
 from domain.control_totals import sum_outcome_totals
 from domain.errors import BatchNotFoundError, ChunkUnfinishedError, InvariantViolationError
 from domain.limits import RESULT_BUCKET_COUNT
-from schemas.batches import OutcomeTotals
 from schemas.chunks import Chunk, ChunkState, StoredValidation
 from schemas.items import ExceptionItem, Item, ItemGroup
 from schemas.outbox import OutboxRow
-from schemas.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
+from schemas.wire.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
+from schemas.wire.totals import OutcomeTotals
 from settlement_store.port.chunks import check_exceptions
 from tests.doubles.settlement_store.store_state import Contents, StoreState, now
 

@@ -2,8 +2,8 @@
 
 from domain import limits
 from domain.batch_control import plan_control
-from schemas.batches import BatchState
-from schemas.control import BatchControl, ControlRequest, StoredControlAction
+from schemas.wire.batches import BatchState
+from schemas.wire.control import BatchControl, ControlRequest, StoredControlAction
 from tests.doubles.settlement_store.store_state import StoreState, now
 
 

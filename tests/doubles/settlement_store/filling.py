@@ -7,10 +7,11 @@ from domain.business_days import BusinessCalendar
 from domain.chunking import chunk_count_of, chunk_range
 from domain.errors import BatchMismatchError, BatchNotOpenError, TooManyBatchesError
 from schemas.audit import PENDING
-from schemas.batches import FINAL_STATES, AppendResult, Batch, BatchOpening, BatchState
+from schemas.batches import AppendResult, Batch
 from schemas.chunks import Chunk, ChunkState
 from schemas.items import ExceptionItem, Item, OfferedOrder, RerunItem, StoredException
 from schemas.order_life import ConflictingOffer
+from schemas.wire.batches import FINAL_STATES, BatchOpening, BatchState
 from settlement_store.port.filling import batch_pruned, check_offers, is_opened_as
 from tests.doubles.settlement_store.store_state import Claim, Contents, StoreState, now
 

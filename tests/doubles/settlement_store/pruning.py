@@ -8,8 +8,10 @@ from datetime import datetime
 
 from domain import limits
 from domain.errors import InvariantViolationError
-from schemas.batches import FINAL_STATES, Batch, BatchState, KeptReport, RetiredBatch, SinceClosing
-from schemas.reasons import Outcome
+from schemas.batches import Batch, KeptReport, RetiredBatch
+from schemas.wire.batches import FINAL_STATES, BatchState
+from schemas.wire.reasons import Outcome
+from schemas.wire.reports import SinceClosing
 from tests.doubles.settlement_store.store_state import StoreState, now
 
 _PRUNABLE = (BatchState.CLOSED, BatchState.ABORTED)

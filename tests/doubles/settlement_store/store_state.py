@@ -7,14 +7,16 @@ from typing import NamedTuple
 from domain.control_totals import outcome_totals_of
 from domain.errors import BatchNotFoundError
 from schemas.audit import PENDING
-from schemas.batches import Batch, BatchState, KeptReport, OutcomeTotals
+from schemas.batches import Batch, KeptReport
 from schemas.chunks import Chunk, ChunkState
-from schemas.control import BatchControl, StoredControlAction
 from schemas.credit_turns import CreditBucket
 from schemas.items import ExceptionItem, Item
 from schemas.order_life import ConflictingOffer
 from schemas.outbox import OutboxRow
-from schemas.reasons import Outcome
+from schemas.wire.batches import BatchState
+from schemas.wire.control import BatchControl, StoredControlAction
+from schemas.wire.reasons import Outcome
+from schemas.wire.totals import OutcomeTotals
 
 
 class Claim(NamedTuple):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.reasons import Outcome, ReasonCode
+from schemas.wire.reasons import Outcome, ReasonCode
 
 
 class ItemRange(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from schemas.reasons import Outcome
+from schemas.wire.reasons import Outcome
 
 IDENTIFIER_LENGTH_MAX = 64
 EVENT_ID_LENGTH_MAX = 200

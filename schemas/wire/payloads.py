@@ -2,9 +2,10 @@
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from schemas.batches import BatchOpening, BatchPlan, BatchState, ControlTotals, OutcomeTotals
-from schemas.control import BatchControl, FailureThresholds
-from schemas.isolation import Exclusions, IsolatedItem, ItemRange
+from schemas.wire.batches import BatchOpening, BatchPlan, BatchState
+from schemas.wire.control import BatchControl, FailureThresholds
+from schemas.wire.isolation import Exclusions, IsolatedItem, ItemRange
+from schemas.wire.totals import ControlTotals, OutcomeTotals
 
 
 class ChunkRef(BaseModel):

@@ -1,0 +1,24 @@
+"""Control totals: counts and sums per currency."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ControlTotals(BaseModel):
+    """Count and sum per currency, in minor units; currencies without an order are left out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    order_count: int = 0
+    order_count_by_currency: dict[str, int] = Field(default_factory=dict)
+    amount_minor: dict[str, int] = Field(default_factory=dict)
+
+
+class OutcomeTotals(BaseModel):
+    """Control totals by outcome, of a chunk or of a batch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    settled: ControlTotals = ControlTotals()
+    rejected: ControlTotals = ControlTotals()
+    failed: ControlTotals = ControlTotals()
+    held: ControlTotals = ControlTotals()
