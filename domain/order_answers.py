@@ -5,10 +5,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from domain.identifiers import credit_key
+from domain.order_payloads import payload_of
 from schemas.audit import PENDING, Break
 from schemas.ledger import CreditResultCode
 from schemas.next_steps import AUDIT, NextStep, NextStepKind
-from schemas.order_life import CreditAnswer, CreditLife, CreditPosting, CurrentRecord, OrderItem
+from schemas.order_life import CreditLife, CreditPosting, CurrentRecord, OrderItem
 from schemas.wire.batches import FINAL_STATES
 from schemas.wire.reasons import REASON_SENTENCES, Outcome, ReasonCode
 
@@ -81,7 +82,7 @@ def plan_credit_breaks(order_id: str, credit: CreditLife) -> list[Break]:
         found.append(("answer_without_posting", "The answer says that it was credited, but no posting has this key."))
     if postings and not created:
         found.append(("posting_without_answer", "A posting has this key, but no stored answer that it was created."))
-    if created and any(_payload(posting) != _payload(created) for posting in postings):
+    if created and any(payload_of(posting) != payload_of(created) for posting in postings):
         found.append(("posting_differs_from_answer", "The posting has another account, amount or currency."))
     if len(postings) > 1:
         found.append(("duplicate_credit", f"The key has {len(postings)} postings."))
@@ -126,7 +127,3 @@ def _offered_text(record: CurrentRecord) -> str:
         "It is offered to the first run whose cutoff is after the end of its after-sale period, "
         f"{record.after_sale_ends_at:%Y-%m-%d %H:%M:%S %Z}."
     )
-
-
-def _payload(of: CreditAnswer | CreditPosting) -> tuple[str, int, str]:
-    return of.account_id, of.amount_minor, of.currency

@@ -7,25 +7,21 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from schemas.audit import Break
 from schemas.ledger import CreditResultCode
 from schemas.next_steps import NextStep
+from schemas.order_payloads import PayloadModel
 from schemas.orders import OrderStatus
 from schemas.wire.batches import BatchSource, BatchState
 from schemas.wire.reasons import ReasonCode
 
 
-class CurrentRecord(BaseModel):
+class CurrentRecord(PayloadModel):
     """An order's record as the Order Center has it now; `amount_minor` is what is due: paid less refunded.
 
     `is_offered`: not acknowledged, so that the next run takes it if its after-sale period is over by the cutoff.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     order_id: str
-    account_id: str
     paid_minor: int
     refunded_minor: int
-    amount_minor: int
-    currency: str
     status: OrderStatus
     completed_at: AwareDatetime
     after_sale_ends_at: AwareDatetime
@@ -33,14 +29,12 @@ class CurrentRecord(BaseModel):
     is_offered: bool
 
 
-class OrderItem(BaseModel):
+class OrderItem(PayloadModel):
     """One of an order's items: its place, its frozen payload, and what became of it.
 
     `chunk_index` is None while the batch is open. `outcome` may also be `pending`. `reason_code`, `detail` and
     `stored_at` belong to the outcomes rejected, failed and held; a settled item has its credit's time.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     batch_id: str
     batch_source: BatchSource
@@ -50,53 +44,35 @@ class OrderItem(BaseModel):
     chunk_index: int | None
     claim_no: int
     inherits_unknown: bool
-    account_id: str
-    amount_minor: int
-    currency: str
     outcome: str
     reason_code: ReasonCode | None
     detail: str | None
     stored_at: AwareDatetime | None
 
 
-class ConflictingOffer(BaseModel):
+class ConflictingOffer(PayloadModel):
     """A payload that was offered to a batch while an item with another one was the order's live one."""
 
-    model_config = ConfigDict(frozen=True)
-
     batch_id: str
-    account_id: str
-    amount_minor: int
-    currency: str
     offered_at: AwareDatetime
 
 
-class CreditAnswer(BaseModel):
+class CreditAnswer(PayloadModel):
     """The Fund Platform's stored answer, and the request that it answered."""
-
-    model_config = ConfigDict(frozen=True)
 
     result_code: CreditResultCode
     claim_no: int
-    account_id: str
-    amount_minor: int
-    currency: str
 
 
-class CreditPosting(BaseModel):
+class CreditPosting(PayloadModel):
     """A credit posting, and its journal entry: `reference` and `posted_at` are None if the entry is missing.
 
     Of a Fund Platform that offers no proof of its ledger no entry is known: `entry_id` is None.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     entry_id: int | None
     reference: str | None
     posted_at: AwareDatetime | None
-    account_id: str
-    amount_minor: int
-    currency: str
 
 
 class CreditLife(BaseModel):

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from domain import limits
 from domain.identifiers import credit_key, order_id_of_credit_key
+from domain.order_payloads import describe_payload, payload_of
 from fund_platform.port import FundPlatform
 from fund_platform.port.credits import Credits
 from fund_platform.port.proof import LedgerProof
@@ -207,8 +208,8 @@ def _judge(comparison: _Comparison) -> Break | None:
     if kind is None:
         return None
     reason = f" for {item.reason_code}" if item.reason_code else ""
-    credited = f"its credit of {_money(credit)}" if credit else f"no credit {comparison.key}"
-    detail = f"In batch {item.batch_id} it is {item.outcome}{reason} with {_money(item)}; the ledger has {credited}."
+    credited = f"its credit of {describe_payload(credit)}" if credit else f"no credit {comparison.key}"
+    detail = f"In batch {item.batch_id} it is {item.outcome}{reason} with {describe_payload(item)}; the ledger has {credited}."
     return Break(kind=kind, id=item.order_id, detail=detail)
 
 
@@ -221,7 +222,7 @@ def _kind_without_credit(item: LatestItem) -> str | None:
 
 def _kind_with_credit(item: LatestItem, credit: LedgerCredit) -> str | None:
     """What is wrong with an order that has a credit, if anything."""
-    has_its_payload = _payload(item) == _payload(credit)
+    has_its_payload = payload_of(item) == payload_of(credit)
     if item.outcome in RELEASING_OUTCOMES:
         return "credit_of_rejected"
     if item.reason_code == ReasonCode.NOT_ATTEMPTED:
@@ -235,18 +236,12 @@ def _kind_with_credit(item: LatestItem, credit: LedgerCredit) -> str | None:
 
 def _judge_without_item(comparison: _Comparison) -> Break | None:
     if comparison.item:
-        credited = f"has a credit of {_money(comparison.credit)}" if comparison.credit else "has no credit"
+        credited = f"has a credit of {describe_payload(comparison.credit)}" if comparison.credit else "has no credit"
         detail = f"The item that the order's claim names is missing, or another one. The ledger {credited} for it."
         return Break(kind="item_missing", id=comparison.item.order_id, detail=detail)
     if comparison.credit:
-        detail = f"The ledger has a credit of {_money(comparison.credit)}, but no order with a claim has this key."
+        detail = (
+            f"The ledger has a credit of {describe_payload(comparison.credit)}, but no order with a claim has this key."
+        )
         return Break(kind="credit_without_item", id=comparison.key, detail=detail)
     return None
-
-
-def _payload(of: LatestItem | LedgerCredit) -> tuple[str, int, str]:
-    return of.account_id, of.amount_minor, of.currency
-
-
-def _money(of: LatestItem | LedgerCredit) -> str:
-    return f"{of.amount_minor} minor units of {of.currency} for account {of.account_id}"

@@ -7,10 +7,12 @@ from typing import NamedTuple
 from domain import limits
 from domain.business_days import BusinessCalendar
 from domain.errors import BatchNotOpenError, DataError, InvariantViolationError
+from domain.order_payloads import payload_of
 from domain.order_rules import due_minor_of
 from order_center.port import OrderCenter
 from schemas.batches import Batch
 from schemas.items import RerunItem, StoredException
+from schemas.order_payloads import Payload
 from schemas.orders import FetchedRecord, RecordVersion
 from schemas.wire.batches import BatchOpening, RerunSelection
 from schemas.wire.reasons import ReasonCode
@@ -149,9 +151,10 @@ def _record_to_freeze(exception: StoredException, record: FetchedRecord | None) 
 def _rerun_item(exception: StoredException, record: FetchedRecord | None) -> RerunItem:
     """What is frozen now."""
     if record:
-        payload = (record.account_id, due_minor_of(record.paid_minor, record.refunded_minor), record.currency)
+        due_minor = due_minor_of(record.paid_minor, record.refunded_minor)
+        payload = Payload(record.account_id, due_minor, record.currency)
     else:
-        payload = (exception.account_id, exception.amount_minor, exception.currency)
+        payload = payload_of(exception)
     return RerunItem(
         exception.order_id, exception.claim_no, *payload, inherits_unknown=exception.reason_code in _MAY_BE_CREDITED
     )

@@ -9,12 +9,11 @@ import typer
 
 from domain import limits
 from domain.identifiers import credit_key
+from domain.order_payloads import describe_payload
 from runtime.adapters import open_systems
 from schemas.order_life import (
     ConflictingOffer,
-    CreditAnswer,
     CreditLife,
-    CreditPosting,
     CurrentRecord,
     OrderItem,
     OrderLife,
@@ -84,7 +83,7 @@ def _record_rows(record: CurrentRecord | None, error: str | None) -> Rows:
         return [("record", f"cannot be read: {error}" if error else "none")]
     version = "not acknowledged, so that it is offered" if record.is_offered else "acknowledged"
     return [
-        ("due", _payload_text(record)),
+        ("due", describe_payload(record)),
         ("paid", f"{record.paid_minor:,}, of which {record.refunded_minor:,} refunded"),
         ("status", record.status),
         ("completed", _time_text(record.completed_at)),
@@ -99,7 +98,7 @@ def _item_rows(item: OrderItem) -> Rows:
         ("batch", f"{item.batch_id} ({item.batch_state})"),
         ("source", f"{item.batch_source}, business date {item.business_date or 'comes with its freezing'}"),
         ("place", f"item {item.item_no}, {chunk}, claim number {item.claim_no}"),
-        ("frozen", _payload_text(item)),
+        ("frozen", describe_payload(item)),
     ]
     if item.inherits_unknown:
         rows.append(("rerun", "asks again for a credit that may exist"))
@@ -114,7 +113,7 @@ def _item_rows(item: OrderItem) -> Rows:
 def _conflict_rows(conflict: ConflictingOffer) -> Rows:
     return [
         ("batch", conflict.batch_id),
-        ("offered", f"{_payload_text(conflict)}, at {_time_text(conflict.offered_at)}"),
+        ("offered", f"{describe_payload(conflict)}, at {_time_text(conflict.offered_at)}"),
     ]
 
 
@@ -122,18 +121,14 @@ def _credit_rows(credit: CreditLife, not_looked_at: str | None) -> Rows:
     rows = []
     if credit.answer:
         rows.append(("answer", f"{credit.answer.result_code}, to claim number {credit.answer.claim_no}"))
-        rows.append(("asked for", _payload_text(credit.answer)))
+        rows.append(("asked for", describe_payload(credit.answer)))
     for posting in credit.postings:
-        rows.append(("posting", _payload_text(posting)))
+        rows.append(("posting", describe_payload(posting)))
         if posting.entry_id is not None:
             at = f" at {_time_text(posting.posted_at)}" if posting.posted_at else ", which is missing"
             rows.append(("entry", f"{posting.entry_id}{at}{f' for {posting.reference}' if posting.reference else ''}"))
     rows = rows or [("answer", "none; no posting")]
     return [*rows, ("not shown", not_looked_at)] if not_looked_at else rows
-
-
-def _payload_text(of: CurrentRecord | OrderItem | ConflictingOffer | CreditAnswer | CreditPosting) -> str:
-    return f"{of.amount_minor:,} minor units of {of.currency} for account {of.account_id}"
 
 
 def _time_text(moment: datetime) -> str:
