@@ -209,7 +209,8 @@ def _judge(comparison: _Comparison) -> Break | None:
         return None
     reason = f" for {item.reason_code}" if item.reason_code else ""
     credited = f"its credit of {describe_payload(credit)}" if credit else f"no credit {comparison.key}"
-    detail = f"In batch {item.batch_id} it is {item.outcome}{reason} with {describe_payload(item)}; the ledger has {credited}."
+    in_batch = f"In batch {item.batch_id} it is {item.outcome}{reason} with {describe_payload(item)}"
+    detail = f"{in_batch}; the ledger has {credited}."
     return Break(kind=kind, id=item.order_id, detail=detail)
 
 
