@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from domain.identifiers import credit_key
 from domain.order_payloads import payload_of
-from schemas.audit import PENDING, Break
+from schemas.audit import Break
+from schemas.item_outcomes import PENDING
 from schemas.ledger import CreditResultCode
 from schemas.next_steps import AUDIT, NextStep, NextStepKind
 from schemas.order_life import CreditLife, CreditPosting, CurrentRecord, OrderItem

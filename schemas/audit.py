@@ -5,23 +5,21 @@ from typing import NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from schemas.item_outcomes import ItemOutcome
 from schemas.wire.totals import ControlTotals
-
-PENDING = "pending"
-MISSING = "missing"
 
 
 class LatestItem(NamedTuple):
     """An order's latest item, and when its batch was opened.
 
-    `outcome` may also be `pending`, or `missing` if the order's claim names an item that is not there; only the
-    order id says something then. `reason_code` is None unless the item is rejected, failed or held.
+    If the outcome is `missing`, only the order id says something. `reason_code` is None unless the item is rejected,
+    failed or held.
     """
 
     order_id: str
     batch_id: str
     opened_at: datetime
-    outcome: str
+    outcome: ItemOutcome
     reason_code: str | None
     account_id: str
     amount_minor: int

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from schemas.item_outcomes import ItemOutcome
 from schemas.wire.reasons import Outcome, ReasonCode
 
 
@@ -49,8 +50,8 @@ class StoredException(NamedTuple):
     amount_minor: int
     currency: str
     claim_no: int
-    outcome: str
-    reason_code: str
+    outcome: Outcome
+    reason_code: ReasonCode
     is_latest: bool
 
 
@@ -72,7 +73,7 @@ class LaterItemGroup(NamedTuple):
     """
 
     came_again: bool
-    outcome: str
+    outcome: ItemOutcome
     currency: str
     amount_minor: int
     order_ids: Sequence[str]
@@ -82,7 +83,7 @@ class LaterItemGroup(NamedTuple):
 class ItemGroup(NamedTuple):
     """Items of a range that share outcome (or `pending`) and currency; `is_latest`: they are their orders' latest."""
 
-    outcome: str
+    outcome: ItemOutcome
     currency: str
     is_latest: bool
     amount_minor: int

@@ -5,6 +5,7 @@ from datetime import date
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from schemas.audit import Break
+from schemas.item_outcomes import ItemOutcome
 from schemas.ledger import CreditResultCode
 from schemas.next_steps import NextStep
 from schemas.order_payloads import PayloadModel
@@ -32,7 +33,7 @@ class CurrentRecord(PayloadModel):
 class OrderItem(PayloadModel):
     """One of an order's items: its place, its frozen payload, and what became of it.
 
-    `chunk_index` is None while the batch is open. `outcome` may also be `pending`. `reason_code`, `detail` and
+    `chunk_index` is None while the batch is open. `reason_code`, `detail` and
     `stored_at` belong to the outcomes rejected, failed and held; a settled item has its credit's time.
     """
 
@@ -44,7 +45,7 @@ class OrderItem(PayloadModel):
     chunk_index: int | None
     claim_no: int
     inherits_unknown: bool
-    outcome: str
+    outcome: ItemOutcome
     reason_code: ReasonCode | None
     detail: str | None
     stored_at: AwareDatetime | None

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from schemas.wire.reasons import Outcome
+
 
 class OutboxRow(NamedTuple):
     """A step over the items `item_start` (inclusive) to `item_end` (exclusive) of a batch, which stored outcomes.
@@ -28,5 +30,5 @@ class StoredOutcome(NamedTuple):
     amount_minor: int
     currency: str
     claim_no: int
-    outcome: str
+    outcome: Outcome
     reason_code: str | None

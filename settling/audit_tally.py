@@ -7,7 +7,8 @@ from itertools import chain, zip_longest
 
 from domain import limits
 from domain.control_totals import totals_of
-from schemas.audit import MISSING, PENDING, Break, LatestItem
+from schemas.audit import Break, LatestItem
+from schemas.item_outcomes import MISSING, PENDING
 from schemas.ledger import LedgerCredit
 from schemas.wire.reasons import Outcome
 from schemas.wire.totals import ControlTotals

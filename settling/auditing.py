@@ -21,7 +21,8 @@ from domain.order_payloads import describe_payload, payload_of
 from fund_platform.port import FundPlatform
 from fund_platform.port.credits import Credits
 from fund_platform.port.proof import LedgerProof
-from schemas.audit import MISSING, AuditReport, Break, LatestItem
+from schemas.audit import AuditReport, Break, LatestItem
+from schemas.item_outcomes import MISSING
 from schemas.ledger import LedgerCredit
 from schemas.wire.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
 from settlement_store.port import SettlementStore

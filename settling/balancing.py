@@ -7,7 +7,7 @@ from domain import limits
 from domain.control_totals import sum_totals, totals_of
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
-from schemas.audit import PENDING
+from schemas.item_outcomes import PENDING, ItemOutcome
 from schemas.wire.batches import BatchState
 from schemas.wire.reasons import RELEASING_OUTCOMES, Outcome
 from schemas.wire.reports import BatchReport
@@ -94,7 +94,7 @@ async def close_batch(store: SettlementStore, fund_platform: FundPlatform, batch
     return (await store.batches.close_batch(report)).state
 
 
-_SliceTotals = list[tuple[str, ControlTotals, ControlTotals]]
+_SliceTotals = list[tuple[ItemOutcome, ControlTotals, ControlTotals]]
 
 
 async def _fetch_slice(

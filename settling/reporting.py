@@ -6,8 +6,8 @@ from domain import limits
 from domain.control_totals import sum_totals, totals_of
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
-from schemas.audit import PENDING
 from schemas.batches import KeptReport
+from schemas.item_outcomes import PENDING
 from schemas.items import LaterItemGroup
 from schemas.wire.reasons import RELEASING_OUTCOMES, Outcome
 from schemas.wire.reports import BatchReport, SinceClosing

@@ -7,7 +7,7 @@ import typer
 from domain import limits
 from runtime.adapters import open_fund_platform, open_settlement_store
 from runtime.settings import Settings
-from schemas.audit import PENDING
+from schemas.item_outcomes import PENDING
 from schemas.wire.reasons import REASON_SENTENCES, Outcome, ReasonCode
 from schemas.wire.reports import BatchReport, SinceClosing
 from settling.reporting import fetch_report

@@ -1,8 +1,10 @@
 """What the audit reads of the settlement store on PostgreSQL: latest items, and where the store contradicts itself."""
 
 from database.access import Database
+from database.pools import Row
 from database.queries import load_query
 from schemas.audit import Break, LatestItem, OfferCounts
+from schemas.item_outcomes import ITEM_OUTCOME_BY_TEXT
 
 _FETCH_LATEST_ITEMS = load_query("settlement_store.postgres", "fetch_latest_items")
 _FETCH_ITEM_OF_ORDER = load_query("settlement_store.postgres", "fetch_item_of_order")
@@ -46,15 +48,20 @@ class PostgresAuditReads:
         """See the port."""
         async with self._database.reading() as connection:
             rows = await connection.fetch(_FETCH_LATEST_ITEMS, after_order_id, item_count_max)
-            return [LatestItem._make(row) for row in rows]
+            return [_latest_item_of(row) for row in rows]
 
     async def fetch_item_of_order(self, order_id: str) -> LatestItem | None:
         """See the port."""
         async with self._database.reading() as connection:
             row = await connection.fetchrow(_FETCH_ITEM_OF_ORDER, order_id)
-            return LatestItem._make(row) if row else None
+            return _latest_item_of(row) if row else None
 
     async def fetch_store_breaks(self, break_count_max: int) -> list[Break]:
         """See the port."""
         async with self._database.reading() as connection:
             return [Break(**row) for query in _FETCH_BREAKS for row in await connection.fetch(query, break_count_max)]
+
+
+def _latest_item_of(row: Row) -> LatestItem:
+    order_id, batch_id, opened_at, outcome, *rest = row
+    return LatestItem(order_id, batch_id, opened_at, ITEM_OUTCOME_BY_TEXT[outcome], *rest)

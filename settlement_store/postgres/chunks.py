@@ -16,6 +16,7 @@ from domain.errors import (
     InvariantViolationError,
 )
 from schemas.chunks import Chunk, ChunkState, StoredValidation
+from schemas.item_outcomes import ITEM_OUTCOME_BY_TEXT
 from schemas.items import ExceptionItem, Item, ItemGroup
 from schemas.tables import Table
 from schemas.wire.reasons import RELEASING_OUTCOMES, ReasonCode
@@ -146,7 +147,12 @@ class PostgresChunks:
             rows = await connection.fetch(
                 _FETCH_ITEM_GROUPS, batch["batch_no"], item_start, item_end, batch["chunk_size"]
             )
-            return [ItemGroup._make(row)._replace(order_ids=texts_of(row["order_ids"])) for row in rows]
+            return [
+                ItemGroup._make(row)._replace(
+                    outcome=ITEM_OUTCOME_BY_TEXT[row["outcome"]], order_ids=texts_of(row["order_ids"])
+                )
+                for row in rows
+            ]
 
     async def fetch_unclosed_chunks(self, batch_id: str, after_chunk_index: int, chunk_count_max: int) -> list[int]:
         """See the port."""

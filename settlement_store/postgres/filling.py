@@ -24,6 +24,7 @@ from schemas.items import OfferedOrder, RerunItem, StoredException
 from schemas.next_steps import NextStep, NextStepKind
 from schemas.tables import columns_of
 from schemas.wire.batches import BatchOpening, BatchState
+from schemas.wire.reasons import Outcome, ReasonCode
 from settlement_store.port.filling import batch_pruned, check_offers, is_opened_as
 from settlement_store.postgres.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
 
@@ -165,7 +166,12 @@ class PostgresFilling:
         async with self._database.reading() as connection:
             batch_no = await fetch_batch_no(connection, batch_id)
             rows = await connection.fetch(_FETCH_EXCEPTIONS, batch_no, after_item_no, item_count_max)
-            return [StoredException._make(row) for row in rows]
+            return [
+                StoredException._make(row)._replace(
+                    outcome=Outcome(row["outcome"]), reason_code=ReasonCode(row["reason_code"])
+                )
+                for row in rows
+            ]
 
     async def freeze_batch(self, batch_id: str, calendar: BusinessCalendar) -> None:
         """See the port."""

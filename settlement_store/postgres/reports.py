@@ -7,6 +7,7 @@ from database.columns import texts_of
 from database.pools import Row
 from database.queries import load_query
 from schemas.batches import KeptReport
+from schemas.item_outcomes import ITEM_OUTCOME_BY_TEXT
 from schemas.items import LaterItemGroup
 from schemas.wire.reports import BatchReport, SinceClosing
 from settlement_store.postgres.batch_rows import fetch_batch_no
@@ -35,7 +36,12 @@ class PostgresReports:
         async with self._database.reading_by_index() as connection:
             batch_no = await fetch_batch_no(connection, batch_id)
             rows = await connection.fetch(_FETCH_LATER_ITEM_GROUPS, batch_no, after_item_no, item_count_max)
-            return [LaterItemGroup._make(row)._replace(order_ids=texts_of(row["order_ids"])) for row in rows]
+            return [
+                LaterItemGroup._make(row)._replace(
+                    outcome=ITEM_OUTCOME_BY_TEXT[row["outcome"]], order_ids=texts_of(row["order_ids"])
+                )
+                for row in rows
+            ]
 
     async def fetch_rerun_ids(self, batch_id: str, batch_count_max: int) -> list[str]:
         """See the port."""

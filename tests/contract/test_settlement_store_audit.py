@@ -3,7 +3,7 @@
 from collections import Counter
 
 from database.pools import Pool
-from schemas.audit import MISSING
+from schemas.item_outcomes import MISSING
 from schemas.wire.reasons import Outcome
 from settlement_store.port import SettlementStore
 from tests.contract.adapters import not_in_memory

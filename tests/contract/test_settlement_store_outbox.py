@@ -10,6 +10,7 @@ from domain.limits import RESULT_BUCKET_COUNT
 from schemas.items import RerunItem
 from schemas.outbox import OutboxRow, StoredOutcome
 from schemas.wire.batches import BatchSource, RerunSelection
+from schemas.wire.reasons import Outcome
 from settlement_store.port import SettlementStore
 from settling.reporting import fetch_since_closing
 from tests.contract.settlement_batches import (
@@ -78,8 +79,8 @@ async def test_an_outcome_has_its_items_payload_and_claim_number(store: Settleme
     await settle(store, ["O1"], "B2")
     payload = ("O1", "A1", 100, "USD")
     assert await deliver_all(store) == [
-        StoredOutcome(*payload, 1, "rejected", "ORDER_DISPUTED"),
-        StoredOutcome(*payload, 2, "settled", None),
+        StoredOutcome(*payload, 1, Outcome.REJECTED, "ORDER_DISPUTED"),
+        StoredOutcome(*payload, 2, Outcome.SETTLED, None),
     ]
 
 

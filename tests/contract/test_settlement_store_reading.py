@@ -3,6 +3,7 @@
 from domain.control_totals import totals_of
 from schemas.audit import LatestItem
 from schemas.batches import BatchProgress
+from schemas.item_outcomes import PENDING
 from schemas.wire.batches import BatchState
 from schemas.wire.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
@@ -94,7 +95,7 @@ class TestReading:
         await run_chunk(store, [order_of("O1", account_id="A2", amount_minor=7, currency="EUR")], batch_id="B2")
         item = await store.audit.fetch_item_of_order("O1")
         opened_at = (await store.batches.fetch_batch("B2")).opened_at
-        expected = LatestItem("O1", "B2", opened_at, "pending", None, "A2", 7, "EUR")
+        expected = LatestItem("O1", "B2", opened_at, PENDING, None, "A2", 7, "EUR")
         assert item == expected
         assert await store.audit.fetch_latest_items("", 10) == [item]
         await store.chunks.hold_chunk("B2", 0, "why")

@@ -7,6 +7,7 @@ import pytest
 from domain.control_totals import totals_of
 from domain.errors import InvariantViolationError
 from schemas.batches import KeptReport
+from schemas.item_outcomes import ITEM_OUTCOME_BY_TEXT
 from schemas.items import LaterItemGroup
 from schemas.wire.batches import BatchSource, BatchState, RerunSelection
 from schemas.wire.reasons import Outcome
@@ -40,7 +41,9 @@ async def groups_of(store: SettlementStore, after_item_no: int = -1, count: int 
 def group(
     outcome: str, *order_ids: str, came_again: bool = False, last: int, amount_minor: int = 100
 ) -> LaterItemGroup:
-    return LaterItemGroup(came_again, outcome, "USD", amount_minor * len(order_ids), order_ids, last)
+    return LaterItemGroup(
+        came_again, ITEM_OUTCOME_BY_TEXT[outcome], "USD", amount_minor * len(order_ids), order_ids, last
+    )
 
 
 class TestKept:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from domain.control_totals import sum_totals, totals_of
 from domain.identifiers import credit_key
-from schemas.audit import PENDING
+from schemas.item_outcomes import PENDING
 from schemas.items import ExceptionItem, OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.wire.batches import BatchOpening, BatchSource, BatchState

@@ -6,9 +6,9 @@ from datetime import timedelta
 from domain import limits
 from domain.control_totals import totals_of
 from domain.errors import BatchNotOpenError, InvariantViolationError
-from schemas.audit import PENDING
 from schemas.batches import Batch, BatchProgress, KeptReport, UnclosedBatch
 from schemas.chunks import ChunkState
+from schemas.item_outcomes import PENDING
 from schemas.wire.batches import FINAL_STATES, BatchPlan, BatchState
 from schemas.wire.reasons import Outcome
 from schemas.wire.reports import BatchReport

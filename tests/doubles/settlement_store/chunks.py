@@ -7,6 +7,7 @@ from domain.control_totals import sum_outcome_totals
 from domain.errors import BatchNotFoundError, ChunkUnfinishedError, InvariantViolationError
 from domain.limits import RESULT_BUCKET_COUNT
 from schemas.chunks import Chunk, ChunkState, StoredValidation
+from schemas.item_outcomes import ItemOutcome
 from schemas.items import ExceptionItem, Item, ItemGroup
 from schemas.outbox import OutboxRow
 from schemas.wire.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
@@ -85,7 +86,7 @@ class MemoryChunks:
     async def fetch_item_groups(self, batch_id: str, item_start: int, item_end: int) -> list[ItemGroup]:
         """See the port."""
         contents = self.state.contents_of(batch_id)
-        groups: dict[tuple[str, str, bool], list[Item]] = {}
+        groups: dict[tuple[ItemOutcome, str, bool], list[Item]] = {}
         for item in contents.live_items(item_start, item_end):
             group = contents.outcome_of(item.item_no), item.currency, self.state.is_latest(item)
             groups.setdefault(group, []).append(item)

@@ -6,9 +6,9 @@ from domain import limits
 from domain.business_days import BusinessCalendar
 from domain.chunking import chunk_count_of, chunk_range
 from domain.errors import BatchMismatchError, BatchNotOpenError, TooManyBatchesError
-from schemas.audit import PENDING
 from schemas.batches import AppendResult, Batch
 from schemas.chunks import Chunk, ChunkState
+from schemas.item_outcomes import PENDING
 from schemas.items import ExceptionItem, Item, OfferedOrder, RerunItem, StoredException
 from schemas.order_life import ConflictingOffer
 from schemas.wire.batches import FINAL_STATES, BatchOpening, BatchState

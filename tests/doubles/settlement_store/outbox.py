@@ -8,6 +8,7 @@ from domain.identifiers import result_bucket
 from domain.relay_shares import plan_buckets
 from schemas.chunks import ChunkState
 from schemas.outbox import OutboxRow, StoredOutcome
+from schemas.wire.reasons import Outcome
 from tests.doubles.settlement_store.store_state import StoreState
 
 
@@ -44,7 +45,7 @@ class MemoryOutbox:
         return [
             StoredOutcome(
                 *item[1:6],
-                outcome=contents.outcome_of(item.item_no),
+                outcome=Outcome(contents.outcome_of(item.item_no)),
                 reason_code=contents.exceptions[item.item_no].reason_code if stored_at else None,
             )
             for item in contents.live_items(item_start, item_end)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from schemas.batches import KeptReport
+from schemas.item_outcomes import ItemOutcome
 from schemas.items import Item, LaterItemGroup
 from tests.doubles.settlement_store.store_state import StoreState
 
@@ -23,7 +24,7 @@ class MemoryReports:
         """See the port."""
         contents = self.state.contents_of(batch_id)
         following = [each.item_no for each in contents.live_exceptions if each.item_no > after_item_no]
-        groups: dict[tuple[bool, str, str], list[tuple[int, Item]]] = {}
+        groups: dict[tuple[bool, ItemOutcome, str], list[tuple[int, Item]]] = {}
         for item_no in following[:item_count_max]:
             claim = self.state.claims[contents.items[item_no].order_id]
             latest_contents = self.state.contents_of(claim.batch_id)

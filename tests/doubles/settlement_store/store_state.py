@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from domain.control_totals import outcome_totals_of
 from domain.errors import BatchNotFoundError
-from schemas.audit import PENDING
 from schemas.batches import Batch, KeptReport
 from schemas.chunks import Chunk, ChunkState
 from schemas.credit_turns import CreditBucket
+from schemas.item_outcomes import PENDING, ItemOutcome
 from schemas.items import ExceptionItem, Item
 from schemas.order_life import ConflictingOffer
 from schemas.outbox import OutboxRow
@@ -49,7 +49,7 @@ class Contents:
         """The items of a range that are not pruned."""
         return self.items[max(item_start, self.pruned_item_count) : item_end]
 
-    def outcome_of(self, item_no: int) -> str:
+    def outcome_of(self, item_no: int) -> ItemOutcome:
         """An item's outcome, or pending."""
         if item_no in self.exceptions:
             return self.exceptions[item_no].outcome
