@@ -14,8 +14,9 @@ import pytest
 from database.pools import Pool
 from domain import limits
 from schemas.ledger import CreditRequest
-from settling.balancing import check_balance
+from settling.balancing import check_balance, close_batch
 from settling.freezing import freeze_overdue_orders
+from settling.reporting import fetch_report
 from settling.systems import Systems
 from tests.support.settlements import CALENDAR, freeze, opening_of, seed_orders
 from tests.support.steps import ChunkCase, credit, settle_at_once, validate
@@ -40,57 +41,34 @@ CHUNK_SIZE = 20
 VALIDATION = [
     "fetch_chunk",
     "fetch_pending_items",
-    "BEGIN",
-    "SET",
     "fetch_records",
-    "COMMIT",
-    "BEGIN",
     "lock_chunk",
     "set_chunk_state",
     "store_reject_totals",
-    "COMMIT",
 ]
 CREDITING = [
     "fetch_chunk",
     "fetch_pending_items",
     "fetch_batch",
-    "BEGIN",
-    "SET",
     "post_new_credits",
-    "COMMIT",
-    "BEGIN",
     "lock_chunk",
     "store_outbox_row",
     "set_chunk_state",
     "store_chunk_totals",
-    "COMMIT",
 ]
 AT_ONCE = [*VALIDATION, *CREDITING[CREDITING.index("fetch_batch") :]]
 FREEZING = [
-    "BEGIN",
     "queue_to_open",
     "open_batch",
     "fetch_unclosed_batches",
     "fetch_batch",
-    "COMMIT",
-    "BEGIN",
-    "SET",
     "fetch_overdue_slice",
-    "COMMIT",
-    "BEGIN",
-    "SET",
     "fetch_overdue_slice",
-    "COMMIT",
     "append_new_orders",
-    "BEGIN",
-    "SET",
     "acknowledge",
-    "COMMIT",
-    "BEGIN",
     "lock_batch",
     "store_chunks",
     "set_batch_frozen",
-    "COMMIT",
 ]
 
 
@@ -99,7 +77,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the statements that are run from now on, each once it is done.
 
     What the driver asks on its own is among them: of an array's type once in each connection, for as long as a chunk's
-    other small statements take together.
+    other small statements take together. What begins, sets up and ends transactions is not.
     """
     told: list[str] = []
 
@@ -111,7 +89,9 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def _tell(told: list[str], query: str) -> None:
-    told.append(NAME_BY_QUERY.get(query) or query.split(" ")[0].rstrip(";"))
+    name = NAME_BY_QUERY.get(query) or query.split(" ")[0].rstrip(";")
+    if name not in ("BEGIN", "SET", "COMMIT"):
+        told.append(name)
 
 
 NAME_BY_QUERY = {
@@ -158,7 +138,7 @@ async def test_the_driver_looks_up_no_type_for_a_chunk_with_rejects(
     statements.clear()
     await settle_at_once(systems, ref)
     assert {"store_exceptions", "release_claims"} < set(statements)
-    assert set(statements) - set(NAME_BY_QUERY.values()) <= {"BEGIN", "SET", "COMMIT"}
+    assert set(statements) <= set(NAME_BY_QUERY.values())
 
 
 async def test_an_order_costs_these_rows_and_a_chunk_those(
@@ -211,10 +191,33 @@ async def test_the_balance_check_reads_each_slice_once(
     slice_count = ORDER_COUNT // CHUNK_SIZE
     assert Counter(statements)["fetch_item_groups"] == slice_count
     assert Counter(statements)["fetch_credit_totals"] == slice_count
-    assert Counter(statements)["SET"] == slice_count  # for look-ups by index alone
 
 
-async def test_withdrawing_sums_what_it_withdrew_by_look_ups_alone(statements: list[str], systems: Systems) -> None:
+async def test_a_closed_batchs_report_is_read_and_its_items_are_not_summed_again(
+    statements: list[str], systems: Systems, batch_id: str
+) -> None:
+    opening = opening_of(batch_id, chunk_size=ORDER_COUNT, window=1)
+    await seed_orders(systems, ORDER_COUNT, bad_rate=0.5)
+    await freeze(systems, opening)
+    await systems.store.batches.set_running(batch_id)
+    assert opening.cutoff_at
+    await settle_at_once(systems, ChunkCase(batch_id=batch_id, chunk_index=0, cutoff_at=opening.cutoff_at))
+    statements.clear()
+    await close_batch(systems.store, systems.fund_platform, batch_id)
+    assert statements[-3:] == ["set_batch_final", "fetch_batch", "keep_report"]
+    statements.clear()
+    report = await fetch_report(systems.store, systems.fund_platform, batch_id)
+    assert report.rejected.order_count == ORDER_COUNT // 2
+    slices = statements.count("fetch_credit_totals")  # one for each outcome and currency of the exception items
+    assert Counter(statements) == Counter(
+        ["fetch_kept_reports"] * 2
+        + ["fetch_batch", "fetch_later_item_groups"] * 2
+        + ["fetch_credit_totals"] * slices
+        + ["fetch_rerun_ids"]
+    )
+
+
+async def test_withdrawing_sums_what_it_withdrew_in_two_statements(statements: list[str], systems: Systems) -> None:
     statements.clear()
     await systems.fund_platform.credits.withdraw_credits("a test", [CreditRequest("k", 1, "a", 100, "USD")])
-    assert statements == ["BEGIN", "withdraw_credits", "SET", "fetch_credit_totals", "COMMIT"]
+    assert statements == ["withdraw_credits", "fetch_credit_totals"]
