@@ -34,7 +34,7 @@ async def check_balance(store: SettlementStore, fund_platform: FundPlatform, bat
 
     async def sum_slices() -> None:
         for start in starts:
-            for outcome, items_total, ledger_total in await _fetch_slice(store, fund_platform, batch_id, start):
+            for outcome, items_total, ledger_total in await _sum_slice(store, fund_platform, batch_id, start):
                 items[outcome].append(items_total)
                 ledger[outcome].append(ledger_total)
 
@@ -97,7 +97,7 @@ async def close_batch(store: SettlementStore, fund_platform: FundPlatform, batch
 _SliceTotals = list[tuple[ItemOutcome, ControlTotals, ControlTotals]]
 
 
-async def _fetch_slice(
+async def _sum_slice(
     store: SettlementStore, fund_platform: FundPlatform, batch_id: str, item_start: int
 ) -> _SliceTotals:
     """A slice's totals by outcome: of its items, and of the credits of those that are their orders' latest.
@@ -106,14 +106,14 @@ async def _fetch_slice(
     another batch, and been credited there, between the look at the items and the look at the ledger.
     """
     totals: _SliceTotals = []
-    for _ in range(limits.BALANCE_LOOK_COUNT_MAX):
-        totals = await _look_at_slice(store, fund_platform, batch_id, item_start)
+    for _ in range(limits.BALANCE_READ_COUNT_MAX):
+        totals = await _sum_slice_once(store, fund_platform, batch_id, item_start)
         if not any(credited.order_count for outcome, _, credited in totals if outcome in RELEASING_OUTCOMES):
             break
     return totals
 
 
-async def _look_at_slice(
+async def _sum_slice_once(
     store: SettlementStore, fund_platform: FundPlatform, batch_id: str, item_start: int
 ) -> _SliceTotals:
     groups = await store.chunks.fetch_item_groups(batch_id, item_start, item_start + limits.BALANCE_SLICE_ITEM_COUNT)

@@ -55,7 +55,7 @@ async def fetch_since_closing(store: SettlementStore, fund_platform: FundPlatfor
     items: defaultdict[str, list[ControlTotals]] = defaultdict(list)
     ledger: defaultdict[str, list[ControlTotals]] = defaultdict(list)
     item_no = -1
-    while slice_ := await _fetch_slice(store, fund_platform, batch_id, item_no):
+    while slice_ := await _sum_slice(store, fund_platform, batch_id, item_no):
         for group, credited in slice_:
             ledger[group.outcome].append(credited)
             if group.came_again:
@@ -73,7 +73,7 @@ async def fetch_since_closing(store: SettlementStore, fund_platform: FundPlatfor
     )
 
 
-async def _fetch_slice(
+async def _sum_slice(
     store: SettlementStore, fund_platform: FundPlatform, batch_id: str, after_item_no: int
 ) -> list[tuple[LaterItemGroup, ControlTotals]]:
     """A slice's groups, each with the credits of its orders.
@@ -82,7 +82,7 @@ async def _fetch_slice(
     have come in and been credited between the look at the items and the look at the ledger.
     """
     found: list[tuple[LaterItemGroup, ControlTotals]] = []
-    for _ in range(limits.BALANCE_LOOK_COUNT_MAX):
+    for _ in range(limits.BALANCE_READ_COUNT_MAX):
         groups = await store.reports.fetch_later_item_groups(batch_id, after_item_no, limits.BALANCE_SLICE_ITEM_COUNT)
         found = [
             (group, await fund_platform.credits.fetch_credit_totals([credit_key(each) for each in group.order_ids]))

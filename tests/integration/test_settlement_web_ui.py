@@ -62,7 +62,7 @@ async def test_a_batch_and_its_chunks_say_what_they_are_and_what_every_activity_
             if event.event_type in ACTIVITY_EVENTS and event.user_metadata.HasField("summary")
         ]
 
-    assert await fetch_summaries(batch_id) == ["freeze the orders, set it running", "check the balance, close"]
+    assert await fetch_summaries(batch_id) == ["freeze the orders, set the batch running", "check the balance, close"]
     assert await fetch_summaries(chunk.id) == ["settle chunk 2 at once"]
 
 
