@@ -7,6 +7,7 @@ import asyncpg
 from database.urls import without_password
 from domain import limits
 from domain.errors import DataError, SettleError, UnansweredError, UnavailableError
+from schemas.next_steps import MIGRATE
 
 # The last is how the driver's pool tells of a connection that was cut while it was being given back.
 DRIVER_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -25,12 +26,11 @@ _ADVICE_BY_ERROR: dict[type[BaseException], str] = {
     asyncpg.InsufficientPrivilegeError: "Check the role's rights.",
 }
 _ASK_AGAIN = "Try again; if it fails again, look into its log."
+_SCHEMA_ERRORS = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError)
 _ADVICE_ON_CALLS: dict[type[BaseException], str] = {
     asyncpg.ReadOnlySQLTransactionError: "It takes no changes: check that its URL names the primary.",
     asyncpg.DiskFullError: "Make room on its disk.",
-    asyncpg.UndefinedTableError: "Bring its schema up to date.",
-    asyncpg.UndefinedColumnError: "Bring its schema up to date.",
-    asyncpg.UndefinedFunctionError: "Bring its schema up to date.",
+    **dict.fromkeys(_SCHEMA_ERRORS, "Its schema is of another version."),
     **_ADVICE_BY_ERROR,
 }
 
@@ -45,7 +45,10 @@ def unreachable(url: str, error: BaseException) -> UnavailableError:
 def unavailable(name: str, error: BaseException) -> UnavailableError:
     """What a port raises for a call that had no effect, and may succeed later."""
     advice = _advice_on(error, _ADVICE_ON_CALLS, _ASK_AGAIN)
-    return UnavailableError(f"{name} did not do what it was asked: {_reason_of(error)}. It had no effect. {advice}")
+    return UnavailableError(
+        f"{name} did not do what it was asked: {_reason_of(error)}. It had no effect. {advice}",
+        MIGRATE if isinstance(error, _SCHEMA_ERRORS) else None,
+    )
 
 
 def failure_without_effect(error: Exception, name: str) -> SettleError | None:

@@ -114,7 +114,7 @@ def _translated_failures(url: str) -> Iterator[None]:
 def _exclusive(url: str, schema: str) -> Iterator[None]:
     """Hold an advisory lock, which ends with its connection: yoyo's own lock row outlives a killed process."""
     with _connect(url) as connection:
-        connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (f"Settle migrates {schema}",))
+        connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (f"settle migrate {schema}",))
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
         yield
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from schemas.wire.batches import BatchOpening, BatchState
-from schemas.wire.reports import BatchReport
+from schemas.wire.reports import BatchReport, SinceClosing
 
 
 class Batch(BatchOpening):
@@ -81,7 +81,12 @@ class BatchProgress(BaseModel):
 
 
 class KeptReport(NamedTuple):
-    """A closed batch's report; once the batch is being pruned, with what had come since its closing by then."""
+    """A closed batch's report; once the batch is being pruned, also what had come since its closing by then."""
 
     report: BatchReport
-    pruning_began_at: datetime | None = None
+    since_closing: SinceClosing | None = None
+
+    @property
+    def is_being_pruned(self) -> bool:
+        """Whether its items may be gone."""
+        return self.since_closing is not None

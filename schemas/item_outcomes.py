@@ -20,6 +20,7 @@ ItemOutcome: TypeAlias = Outcome | NoOutcome
 PENDING = NoOutcome.PENDING
 MISSING = NoOutcome.MISSING
 
+OUTCOME_BY_TEXT = MappingProxyType({str(each): each for each in Outcome})
 ITEM_OUTCOME_BY_TEXT: MappingProxyType[str, ItemOutcome] = MappingProxyType(
     {str(each): each for each in (*Outcome, *NoOutcome)}
 )

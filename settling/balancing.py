@@ -5,10 +5,11 @@ from itertools import chain
 
 from domain import limits
 from domain.control_totals import sum_totals, totals_of
+from domain.errors import InvariantViolationError
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
 from schemas.item_outcomes import PENDING, ItemOutcome
-from schemas.wire.batches import BatchState
+from schemas.wire.batches import FINAL_STATES, BatchState
 from schemas.wire.reasons import RELEASING_OUTCOMES, Outcome
 from schemas.wire.reports import BatchReport
 from schemas.wire.totals import ControlTotals
@@ -88,6 +89,12 @@ async def close_batch(store: SettlementStore, fund_platform: FundPlatform, batch
         BatchNotFoundError: no batch has this id.
         InvariantViolationError: the batch is not running, or a chunk is not closed.
     """
+    progress = await store.batches.fetch_progress(batch_id)
+    if progress.state in FINAL_STATES:
+        return progress.state
+    # Before the sums: a chunk that is closed while they are read would look pending in them for good.
+    if progress.chunk_closed_count < progress.chunk_count:
+        raise InvariantViolationError(f"Batch {batch_id} is {progress.state} and has chunks that are not closed.")
     report = await check_balance(store, fund_platform, batch_id)
     is_complete = report.pending.order_count == 0
     report = report.model_copy(update={"balanced": report.balanced and is_complete})

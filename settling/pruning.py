@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from domain import limits
 from fund_platform.port import FundPlatform
-from schemas.batches import RetiredBatch
+from schemas.batches import KeptReport, RetiredBatch
 from settlement_store.port import SettlementStore
 from settling.balancing import check_balance
 from settling.reporting import fetch_since_closing
@@ -20,8 +20,10 @@ class KeptBecause(StrEnum):
     RERUN_UNCLOSED = "rerun_unclosed"
     UNDELIVERED = "undelivered"
     OUT_OF_BALANCE = "out_of_balance"
-    RERUN_OPENED = "rerun_opened"
-    """A batch that reruns it was opened just now."""
+    CAME_AGAIN = "came_again"
+    """An order of its exception items is pending in a later batch."""
+    CHANGED = "changed"
+    """A batch that reruns it was opened just now, or a result is to be delivered."""
 
 
 class RetiredFate(NamedTuple):
@@ -73,17 +75,21 @@ async def _begin_pruning(
     store: SettlementStore, fund_platform: FundPlatform, batch: RetiredBatch
 ) -> KeptBecause | None:
     """Mark the batch as being pruned, if it still balances; why not, otherwise."""
-    if await _is_being_pruned(store, batch.batch_id):
+    kept = await _fetch_kept(store, batch.batch_id)
+    if kept is None:
+        return KeptBecause.OUT_OF_BALANCE
+    if kept.is_being_pruned:
         return None
     report = await check_balance(store, fund_platform, batch.batch_id)
     since_closing = await fetch_since_closing(store, fund_platform, batch.batch_id)
     if report.balanced and since_closing.balanced and not report.pending.order_count:
-        is_begun = await store.pruning.begin_pruning(batch.batch_id, since_closing)
-        return None if is_begun else KeptBecause.RERUN_OPENED
+        if since_closing.pending.order_count:
+            return KeptBecause.CAME_AGAIN
+        return None if await store.pruning.begin_pruning(batch.batch_id, since_closing) else KeptBecause.CHANGED
     # Another run may have begun meanwhile: then items were missed.
-    return None if await _is_being_pruned(store, batch.batch_id) else KeptBecause.OUT_OF_BALANCE
+    kept = await _fetch_kept(store, batch.batch_id)
+    return None if kept and kept.is_being_pruned else KeptBecause.OUT_OF_BALANCE
 
 
-async def _is_being_pruned(store: SettlementStore, batch_id: str) -> bool:
-    kept = (await store.reports.fetch_kept_reports([batch_id])).get(batch_id)
-    return kept is not None and kept.pruning_began_at is not None
+async def _fetch_kept(store: SettlementStore, batch_id: str) -> KeptReport | None:
+    return (await store.reports.fetch_kept_reports([batch_id])).get(batch_id)

@@ -32,12 +32,13 @@ async def fetch_report(store: SettlementStore, fund_platform: FundPlatform, batc
         kept = await _fetch_kept(store, batch_id)
         if kept is None:
             return report
-    if kept.pruning_began_at:
-        return kept.report
-    since_closing = await fetch_since_closing(store, fund_platform, batch_id)
-    # If pruning began meanwhile, exception items may have been missed.
-    kept = await _fetch_kept(store, batch_id) or kept
-    return kept.report if kept.pruning_began_at else kept.report.model_copy(update={"since_closing": since_closing})
+    since_closing = kept.since_closing
+    if since_closing is None:
+        since_closing = await fetch_since_closing(store, fund_platform, batch_id)
+        # If pruning began meanwhile, exception items may have been missed.
+        kept = await _fetch_kept(store, batch_id) or kept
+        since_closing = kept.since_closing or since_closing
+    return kept.report.model_copy(update={"since_closing": since_closing})
 
 
 async def _fetch_kept(store: SettlementStore, batch_id: str) -> KeptReport | None:

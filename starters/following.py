@@ -12,7 +12,7 @@ from runtime.settings import Settings
 from schemas.wire.batches import BatchOpening, BatchState
 from schemas.wire.payloads import BatchResult
 from starters.console import EXIT_BAD_OUTCOME, fail
-from starters.report import fetch_report_of, print_report
+from starters.report import print_report
 from workflows.batch_client import start_batch_workflow
 from workflows.search_attributes import BATCH_STATE
 from workflows.settle_batch import SettleBatchWorkflow
@@ -84,7 +84,8 @@ async def print_outcome(settings: Settings, batch_id: str) -> None:
     Raises:
         typer.Exit: its outcome is bad.
     """
-    report = await fetch_report_of(settings, batch_id)
+    async with open_settlement_store(settings) as store:
+        report = (await store.reports.fetch_kept_reports([batch_id]))[batch_id].report
     print_report(report)
     if report.state != BatchState.CLOSED or report.failed.order_count or report.held.order_count:
         raise typer.Exit(EXIT_BAD_OUTCOME)

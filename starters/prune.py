@@ -59,7 +59,9 @@ def _describe(batch: RetiredBatch, kept_because: KeptBecause | None) -> str:
         case KeptBecause.UNDELIVERED:
             why = "its results are not delivered yet; run: settle relay"
         case KeptBecause.OUT_OF_BALANCE:
-            why = "it does not balance; see: settle report, settle audit"
-        case KeptBecause.RERUN_OPENED:
-            why = "a batch that reruns some of them was opened just now."
+            why = "it does not balance any more; run: settle audit"
+        case KeptBecause.CAME_AGAIN:
+            why = "orders of some of them came in again, and are pending in a later batch."
+        case KeptBecause.CHANGED:
+            why = "a rerun of it was opened just now, or a result is to be delivered; run this again later."
     return f"Batch {batch.batch_id} keeps its items: {why}"

@@ -74,12 +74,16 @@ def print_report(found: BatchReport) -> None:
 def _print_since_closing(found: BatchReport, since: SinceClosing) -> None:
     exception_count = exception_count_of(found)
     came_again_count = sum(getattr(since, name).order_count for name in (*Outcome, PENDING))
-    if came_again_count == 0 and since.ledger == found.unconfirmed:
-        if exception_count:
-            typer.echo(f"Since its closing nothing has come of its {exception_count:,} exception items.")
+    if exception_count == 0:
         return
-    typer.echo(f"Since its closing {came_again_count:,} of its {exception_count:,} exception items came in again.")
+    by = "By now"
+    if since.pruned_at:
+        by = f"By {since.pruned_at:%Y-%m-%d %H:%M:%S} UTC, when it began to be pruned,"
+    typer.echo(f"{by} {came_again_count:,} of its {exception_count:,} exception items came in again.")
+    if came_again_count == 0 and since.ledger == found.unconfirmed:
+        return
     if since.rerun_batch_ids:
         typer.echo(f"It was rerun by {', '.join(since.rerun_batch_ids)}")
     print_totals({name: getattr(since, name) for name in _TOTALS_SINCE}, always=("settled", "ledger"))
-    typer.echo(f"{'Balanced' if since.balanced else 'OUT OF BALANCE'} since: ledger = settled + unconfirmed")
+    verdict = "Balanced" if since.balanced else "OUT OF BALANCE"
+    typer.echo(f"{verdict}: ledger = settled + unconfirmed. They take the place of the report's unconfirmed.")

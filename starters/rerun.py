@@ -62,7 +62,7 @@ async def _rerun(selection: RerunSelection, *, wait: bool) -> None:
     async with open_settlement_store(settings) as store:
         batch = await store.batches.fetch_batch(selection.batch_id)
         kept = (await store.reports.fetch_kept_reports([batch.batch_id])).get(batch.batch_id)
-        if kept and kept.pruning_began_at:
+        if kept and kept.is_being_pruned:
             raise batch_pruned(batch.batch_id)
         found = await count_selected(store.filling, selection)
         if not found.latest_count:

@@ -9,12 +9,13 @@ from schemas.wire.totals import ControlTotals
 
 
 class SinceClosing(BaseModel):
-    """What came of a closed batch's exception items since its closing; its settled items are final.
+    """What came of a closed batch's exception items; its settled items are final.
 
     `settled` to `pending` count the orders that came in again, by their latest items. `ledger` counts the credits of
-    the orders of all exception items, `unconfirmed` those of them whose latest item is pending or held. `balanced`
-    holds when ledger = settled + unconfirmed, per currency. `rerun_batch_ids`: the newest batches that rerun this one,
-    newest first.
+    the orders of all exception items, `unconfirmed` those of them whose latest item is pending or held: they take the
+    place of the report's `unconfirmed`. So the report's `settled` and this `ledger` are what the ledger holds of the
+    batch's orders. `balanced` holds when ledger = settled + unconfirmed, per currency. `rerun_batch_ids`: the newest
+    batches that rerun this one, newest first. `pruned_at`: when the batch began to be pruned; all is as of then.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -28,6 +29,7 @@ class SinceClosing(BaseModel):
     unconfirmed: ControlTotals
     ledger: ControlTotals
     balanced: bool
+    pruned_at: AwareDatetime | None = None
 
 
 class BatchReport(BaseModel):
@@ -36,7 +38,8 @@ class BatchReport(BaseModel):
     `ledger` and `unconfirmed` count the orders whose latest item is in this batch. `balanced` holds when
     planned = settled + rejected + failed + held + pending and ledger = settled + unconfirmed, per currency.
 
-    All of a closed batch is as of its closing and never changes, but `since_closing`; of any other that is None.
+    All of a closed batch is as of its closing and never changes. `since_closing` is beside it where one batch's report
+    is read; it is None for a batch that is not closed.
     Reports are stored for good: a field that is added needs a default.
     """
 

@@ -1,14 +1,13 @@
 """The outbox on PostgreSQL: leases of relays, and the outcomes that they deliver."""
 
 from collections.abc import Collection
-from types import MappingProxyType
 
 from database.access import Database
 from database.queries import load_query
 from domain.limits import RESULT_BUCKET_COUNT
 from domain.relay_shares import plan_buckets
+from schemas.item_outcomes import OUTCOME_BY_TEXT
 from schemas.outbox import OutboxRow, StoredOutcome
-from schemas.wire.reasons import Outcome
 from settlement_store.postgres.batch_rows import fetch_batch_no
 
 _QUEUE_TO_LEASE = load_query("settlement_store.postgres", "queue_to_lease")
@@ -22,9 +21,6 @@ _FETCH_OUTBOX_ROW = load_query("settlement_store.postgres", "fetch_outbox_row")
 _FETCH_OUTCOMES = load_query("settlement_store.postgres", "fetch_outcomes")
 _MARK_DELIVERED = load_query("settlement_store.postgres", "mark_delivered")
 _DELETE_DELIVERED = load_query("settlement_store.postgres", "delete_delivered")
-
-# Making an enum's member from a text takes six times as long.
-_OUTCOME_BY_TEXT = MappingProxyType({str(outcome): outcome for outcome in Outcome})
 
 
 class PostgresOutbox:
@@ -69,7 +65,7 @@ class PostgresOutbox:
             rows = await connection.fetch(
                 _FETCH_OUTCOMES, batch_no, item_start, item_end, _bits_of(buckets), row.stored_at, row.step
             )
-            return [StoredOutcome._make(row)._replace(outcome=_OUTCOME_BY_TEXT[row["outcome"]]) for row in rows]
+            return [StoredOutcome._make(row)._replace(outcome=OUTCOME_BY_TEXT[row["outcome"]]) for row in rows]
 
     async def mark_delivered(self, relay_id: str, outbox_no: int, buckets: Collection[int]) -> frozenset[int]:
         """See the port."""

@@ -56,8 +56,8 @@ def report_json_of(report: BatchReport) -> str:
 
 
 def _kept_report_of(row: Row) -> KeptReport:
-    report = BatchReport.model_validate_json(row["report"])
-    since_closing = row["since_closing"]
-    if since_closing:
-        report = report.model_copy(update={"since_closing": SinceClosing.model_validate_json(since_closing)})
-    return KeptReport(report, row["pruning_began_at"])
+    since_closing = row["since_closing"] and SinceClosing.model_validate_json(row["since_closing"])
+    return KeptReport(
+        BatchReport.model_validate_json(row["report"]),
+        since_closing.model_copy(update={"pruned_at": row["pruning_began_at"]}) if since_closing else None,
+    )

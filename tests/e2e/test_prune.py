@@ -52,9 +52,12 @@ def being_pruned_count(commands: Commands) -> int:
 def said_of(commands: Commands) -> dict[str, Any]:
     """All that the commands say of the orders and batches."""
     rejected = json.loads(commands.ok("batches", "--json"))["batches"]
+    reports = [json.loads(commands.ok("report", batch["batch_id"], "--json")) for batch in rejected]
+    for report in reports:
+        del report["since_closing"]["pruned_at"]
     return {
         "audit": json.loads(commands.ok("audit", "--json")),
-        "reports": [json.loads(commands.ok("report", batch["batch_id"], "--json")) for batch in rejected],
+        "reports": reports,
         "statuses": [json.loads(commands.ok("status", batch["batch_id"], "--json")) for batch in rejected],
     }
 

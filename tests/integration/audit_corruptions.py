@@ -168,9 +168,19 @@ PRUNED = {
     "a batch is said to be pruned": in_store(
         "UPDATE batches SET pruned_chunk_count = 1 WHERE batch_id = 'B2'",
         ("chunk_gap", "B2.chunk-000000"),
+        ("kept_report_differs", "B2"),
     ),
     "a pruned batch's report is deleted": in_store(
         f"DELETE FROM kept_reports WHERE {batch_is('B6')}", ("kept_report_differs", "B6")
+    ),
+    "a closed batch's report tells another state": in_store(
+        f"UPDATE kept_reports SET report = replace(report, '\"closed\"', '\"aborted\"') WHERE {batch_is('B2')}",
+        ("kept_report_differs", "B2"),
+    ),
+    "a closed batch's report tells another ledger": in_store(
+        "UPDATE kept_reports SET report = jsonb_set(report::jsonb, '{ledger,amount_minor,USD}', '1')::text "
+        f"WHERE {batch_is('B2')}",
+        ("kept_report_differs", "B2"),
     ),
     "a closed batch's report is deleted": in_store(
         f"DELETE FROM kept_reports WHERE {batch_is('B2')}", ("kept_report_differs", "B2")

@@ -77,7 +77,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the statements that are run from now on, each once it is done.
 
     What the driver asks on its own is among them: of an array's type once in each connection, for as long as a chunk's
-    other small statements take together. What begins, sets up and ends transactions is not.
+    other small statements take together.
     """
     told: list[str] = []
 
@@ -89,9 +89,17 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def _tell(told: list[str], query: str) -> None:
-    name = NAME_BY_QUERY.get(query) or query.split(" ")[0].rstrip(";")
-    if name not in ("BEGIN", "SET", "COMMIT"):
-        told.append(name)
+    told.append(NAME_BY_QUERY.get(query) or query.split(" ")[0].rstrip(";"))
+
+
+def work_of(statements: list[str]) -> list[str]:
+    """The statements but those that begin, set up and end transactions."""
+    return [each for each in statements if each not in ("BEGIN", "SET", "COMMIT")]
+
+
+def transactions_of(statements: list[str]) -> tuple[int, int]:
+    """How many transactions were begun, and how many of them look tables up by index alone."""
+    return statements.count("BEGIN"), statements.count("SET")
 
 
 NAME_BY_QUERY = {
@@ -108,7 +116,8 @@ async def test_freezing_and_settling_run_these_statements_and_no_other(
     await store.filling.open_batch(opening)
     statements.clear()
     await freeze_overdue_orders(systems, opening, CALENDAR, after=None, on_slice=lambda _cursor: None)
-    assert Counter(statements) == Counter(FREEZING), statements
+    assert Counter(work_of(statements)) == Counter(FREEZING), statements
+    assert transactions_of(statements) == (5, 3)
     await store.batches.set_running(batch_id)
     assert opening.cutoff_at
     for chunk_index in range(ORDER_COUNT // CHUNK_SIZE):
@@ -116,13 +125,16 @@ async def test_freezing_and_settling_run_these_statements_and_no_other(
         statements.clear()
         if chunk_index:
             await settle_at_once(systems, ref)
-            assert statements == AT_ONCE, statements
+            assert work_of(statements) == AT_ONCE, statements
+            assert transactions_of(statements) == (4, 2)
         else:
             await validate(systems, ref)
-            assert statements == VALIDATION, statements
+            assert work_of(statements) == VALIDATION, statements
+            assert transactions_of(statements) == (2, 1)
             statements.clear()
             await credit(systems, ref)
-            assert statements == CREDITING, statements
+            assert work_of(statements) == CREDITING, statements
+            assert transactions_of(statements) == (2, 1)
 
 
 async def test_the_driver_looks_up_no_type_for_a_chunk_with_rejects(
@@ -138,7 +150,7 @@ async def test_the_driver_looks_up_no_type_for_a_chunk_with_rejects(
     statements.clear()
     await settle_at_once(systems, ref)
     assert {"store_exceptions", "release_claims"} < set(statements)
-    assert set(statements) <= set(NAME_BY_QUERY.values())
+    assert set(work_of(statements)) <= set(NAME_BY_QUERY.values())
 
 
 async def test_an_order_costs_these_rows_and_a_chunk_those(
@@ -191,6 +203,7 @@ async def test_the_balance_check_reads_each_slice_once(
     slice_count = ORDER_COUNT // CHUNK_SIZE
     assert Counter(statements)["fetch_item_groups"] == slice_count
     assert Counter(statements)["fetch_credit_totals"] == slice_count
+    assert transactions_of(statements) == (slice_count, slice_count)
 
 
 async def test_a_closed_batchs_report_is_read_and_its_items_are_not_summed_again(
@@ -204,12 +217,13 @@ async def test_a_closed_batchs_report_is_read_and_its_items_are_not_summed_again
     await settle_at_once(systems, ChunkCase(batch_id=batch_id, chunk_index=0, cutoff_at=opening.cutoff_at))
     statements.clear()
     await close_batch(systems.store, systems.fund_platform, batch_id)
-    assert statements[-3:] == ["set_batch_final", "fetch_batch", "keep_report"]
+    assert work_of(statements)[-3:] == ["set_batch_final", "fetch_batch", "keep_report"]
     statements.clear()
     report = await fetch_report(systems.store, systems.fund_platform, batch_id)
     assert report.rejected.order_count == ORDER_COUNT // 2
     slices = statements.count("fetch_credit_totals")  # one for each outcome and currency of the exception items
-    assert Counter(statements) == Counter(
+    assert transactions_of(statements) == (2 + slices, 2 + slices)
+    assert Counter(work_of(statements)) == Counter(
         ["fetch_kept_reports"] * 2
         + ["fetch_batch", "fetch_later_item_groups"] * 2
         + ["fetch_credit_totals"] * slices
@@ -220,4 +234,5 @@ async def test_a_closed_batchs_report_is_read_and_its_items_are_not_summed_again
 async def test_withdrawing_sums_what_it_withdrew_in_two_statements(statements: list[str], systems: Systems) -> None:
     statements.clear()
     await systems.fund_platform.credits.withdraw_credits("a test", [CreditRequest("k", 1, "a", 100, "USD")])
-    assert statements == ["withdraw_credits", "fetch_credit_totals"]
+    assert work_of(statements) == ["withdraw_credits", "fetch_credit_totals"]
+    assert transactions_of(statements) == (1, 1)

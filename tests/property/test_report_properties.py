@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.control_totals import sum_totals, totals_of
+from domain.errors import InvariantViolationError
 from domain.identifiers import credit_key
 from schemas.item_outcomes import PENDING
 from schemas.items import ExceptionItem, OfferedOrder
@@ -17,6 +19,7 @@ from schemas.wire.reasons import Outcome, ReasonCode
 from schemas.wire.reports import BatchReport
 from schemas.wire.totals import ControlTotals
 from settling.balancing import check_balance, close_batch
+from settling.pruning import KeptBecause, prune_batches
 from settling.reporting import fetch_report
 from settling.systems import Systems
 from tests.doubles.fund_platform import MemoryFundPlatform
@@ -178,5 +181,37 @@ def test_an_order_that_is_credited_while_what_came_since_is_read_is_no_imbalance
         since = (await fetch_report(days.store, meddled, "B1")).since_closing
         assert since
         assert (since.balanced, since.settled) == (True, totals_of([("USD", 1, 100)]))
+
+    asyncio.run(run())
+
+
+def test_a_batch_keeps_its_items_while_an_exceptions_order_is_pending_later() -> None:
+    async def run() -> None:
+        days = Days()
+        order = OfferedOrder("O0", "USD", 100, "USD")
+        await days.settle("B1", [order], {"O0": "rejected"})
+        await days.begin("B2", [order])
+        days.store.state.outbox.clear()
+        later = datetime(2126, 1, 1, tzinfo=UTC)
+        fates_ = [
+            fate.kept_because
+            async for fate in prune_batches(days.store, days.systems.fund_platform, later, lambda *_: None)
+        ]
+        assert fates_ == [KeptBecause.CAME_AGAIN]
+
+    asyncio.run(run())
+
+
+def test_a_batch_with_an_open_chunk_is_not_even_summed_to_be_closed() -> None:
+    async def run() -> None:
+        days = Days()
+        await days.begin("B1", [OfferedOrder("O0", "USD", 100, "USD")])
+
+        async def fetch_credit_totals(_keys: Sequence[str]) -> ControlTotals:
+            raise AssertionError("its sums would miss what the open chunk is going to store")
+
+        meddled = replaced(days.systems.fund_platform, "fetch_credit_totals", fetch_credit_totals)
+        with pytest.raises(InvariantViolationError, match="chunks that are not closed"):
+            await close_batch(days.store, meddled, "B1")
 
     asyncio.run(run())

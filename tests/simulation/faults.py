@@ -83,7 +83,7 @@ _CALLS = MappingProxyType(
         "control_batch": ("control_batch",),
         "fetch_control": ("fetch_control",),
         "fetch_chunk_totals": ("fetch_chunk_totals",),
-        "close_batch": ("fetch_batch", "fetch_item_groups", "fetch_credit_totals", "close_batch"),
+        "close_batch": ("fetch_progress", "fetch_batch", "fetch_item_groups", "fetch_credit_totals", "close_batch"),
         "intake": ("open_batch", "append_orders", "freeze_batch"),
     }
 )

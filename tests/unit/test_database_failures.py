@@ -121,7 +121,7 @@ def test_bugs_and_settles_own_errors_pass_as_they_are(failure_of: object, error:
         (TimeoutError(), "no answer in time. It had no effect. Try again;"),
         (postgresql.QueryCanceledError("canceling\nstatement."), "canceling statement (SQLSTATE 57014). It had no"),
         (postgresql.ReadOnlySQLTransactionError("no"), "check that its URL names the primary"),
-        (postgresql.UndefinedTableError("no"), "Bring its schema up to date."),
+        (postgresql.UndefinedTableError("no"), "Its schema is of another version."),
         (postgresql.CheckViolationError("no"), "(SQLSTATE 23514). Nothing was changed; repair them and try again."),
     ],
 )

@@ -5,6 +5,16 @@ ALTER TABLE kept_reports
     ADD COLUMN since_closing text,
     ADD COLUMN pruning_began_at timestamptz;
 
+-- Until now a report was kept only when its batch began to be pruned. What was closed before has none, and cannot get one
+-- here: its ledger is in another system.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM batches WHERE state IN ('closed', 'aborted', 'out_of_balance')) THEN
+        RAISE EXCEPTION 'batches were closed by a version that kept no reports; make a new database';
+    END IF;
+END
+$$;
+
 CREATE INDEX batches_reruns ON batches (rerun_of) WHERE rerun_of IS NOT NULL;
 
 -- An item's outcome, said in one place. Planners put its text where it is called.

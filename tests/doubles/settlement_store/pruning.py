@@ -46,10 +46,8 @@ class MemoryPruning:
         batch = self.state.batches.get(batch_id)
         waits = self._unclosed_rerun_count(batch_id) or self._undelivered_count(batch_id)
         if batch and batch.state in _PRUNABLE and not waits and not self.state.is_being_pruned(batch_id):
-            report = self.state.kept_reports[batch_id].report
-            self.state.kept_reports[batch_id] = KeptReport(
-                report.model_copy(update={"since_closing": since_closing}), now()
-            )
+            since_closing = since_closing.model_copy(update={"pruned_at": now()})
+            self.state.kept_reports[batch_id] = KeptReport(self.state.kept_reports[batch_id].report, since_closing)
         return self.state.is_being_pruned(batch_id)
 
     async def prune_chunks(self, batch_id: str) -> int:

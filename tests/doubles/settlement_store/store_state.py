@@ -115,7 +115,7 @@ class StoreState:
     def is_being_pruned(self, batch_id: str) -> bool:
         """Whether a batch's pruning was begun."""
         kept = self.kept_reports.get(batch_id)
-        return kept is not None and kept.pruning_began_at is not None
+        return kept is not None and kept.is_being_pruned
 
     def running_state(self, batch_id: str) -> BatchState:
         """The state that a running batch shows."""
