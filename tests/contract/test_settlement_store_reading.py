@@ -48,7 +48,7 @@ class TestReading:
             BatchState.CLOSED, chunk_count=2, chunk_closed_count=2, rejected=1, failed=1, settled=1, held=2
         )
 
-    async def test_groups_print_outcome_currency_and_whether_the_items_are_the_latest(
+    async def test_groups_tell_outcome_currency_and_whether_the_items_are_the_latest(
         self, store: SettlementStore
     ) -> None:
         orders = [*orders_of("O0", "O1", "O2"), order_of("O3", currency="EUR"), *orders_of("O4", "O5", "O6")]
