@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from domain import limits
 from fund_platform.port import FundPlatform
-from schemas.batches import KeptReport, RetiredBatch
+from schemas.batches import RetiredBatch
 from settlement_store.port import SettlementStore
 from settling.balancing import check_balance
-from settling.reporting import fetch_since_closing
+from settling.reporting import fetch_kept_report, fetch_since_closing
 
 
 class KeptBecause(StrEnum):
@@ -75,7 +75,7 @@ async def _begin_pruning(
     store: SettlementStore, fund_platform: FundPlatform, batch: RetiredBatch
 ) -> KeptBecause | None:
     """Mark the batch as being pruned, if it still balances; why not, otherwise."""
-    kept = await _fetch_kept(store, batch.batch_id)
+    kept = await fetch_kept_report(store, batch.batch_id)
     if kept is None:
         return KeptBecause.OUT_OF_BALANCE
     if kept.is_being_pruned:
@@ -87,9 +87,5 @@ async def _begin_pruning(
             return KeptBecause.CAME_AGAIN
         return None if await store.pruning.begin_pruning(batch.batch_id, since_closing) else KeptBecause.CHANGED
     # Another run may have begun meanwhile: then items were missed.
-    kept = await _fetch_kept(store, batch.batch_id)
+    kept = await fetch_kept_report(store, batch.batch_id)
     return None if kept and kept.is_being_pruned else KeptBecause.OUT_OF_BALANCE
-
-
-async def _fetch_kept(store: SettlementStore, batch_id: str) -> KeptReport | None:
-    return (await store.reports.fetch_kept_reports([batch_id])).get(batch_id)

@@ -25,23 +25,24 @@ async def fetch_report(store: SettlementStore, fund_platform: FundPlatform, batc
     Raises:
         BatchNotFoundError: no batch has this id.
     """
-    kept = await _fetch_kept(store, batch_id)
+    kept = await fetch_kept_report(store, batch_id)
     if kept is None:
         report = await check_balance(store, fund_platform, batch_id)
         # If the batch was closed meanwhile, and pruned, items may have been missed.
-        kept = await _fetch_kept(store, batch_id)
+        kept = await fetch_kept_report(store, batch_id)
         if kept is None:
             return report
     since_closing = kept.since_closing
     if since_closing is None:
         since_closing = await fetch_since_closing(store, fund_platform, batch_id)
         # If pruning began meanwhile, exception items may have been missed.
-        kept = await _fetch_kept(store, batch_id) or kept
+        kept = await fetch_kept_report(store, batch_id) or kept
         since_closing = kept.since_closing or since_closing
     return kept.report.model_copy(update={"since_closing": since_closing})
 
 
-async def _fetch_kept(store: SettlementStore, batch_id: str) -> KeptReport | None:
+async def fetch_kept_report(store: SettlementStore, batch_id: str) -> KeptReport | None:
+    """The report that was kept when the batch closed; None if it is not closed, or unknown."""
     return (await store.reports.fetch_kept_reports([batch_id])).get(batch_id)
 
 

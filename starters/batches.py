@@ -14,6 +14,7 @@ from schemas.wire.batches import FINAL_STATES
 from schemas.wire.control import BatchControl, StoredControlAction
 from schemas.wire.reports import BatchReport
 from settlement_store.port import SettlementStore
+from settling.reporting import fetch_kept_report
 from starters.console import BatchArgument, JsonOption, err, load_ready_settings, print_json, print_whole, run_command
 from starters.report import exception_count_of
 
@@ -109,7 +110,7 @@ async def _fetch_batches() -> BatchList:
 
 async def _fetch_status(batch_id: str) -> BatchStatus:
     async with open_settlement_store(await load_ready_settings()) as store:
-        kept = (await store.reports.fetch_kept_reports([batch_id])).get(batch_id)
+        kept = await fetch_kept_report(store, batch_id)
         return BatchStatus(
             batch=await store.batches.fetch_batch(batch_id),
             progress=_progress_of(kept.report) if kept else await store.batches.fetch_progress(batch_id),

@@ -11,6 +11,7 @@ from runtime.temporal import connect_temporal
 from schemas.wire.batches import FINAL_STATES, RerunSelection
 from schemas.wire.reasons import Outcome, ReasonCode
 from settlement_store.port.filling import batch_pruned
+from settling.reporting import fetch_kept_report
 from settling.rerunning import SelectedCounts, count_selected
 from starters.console import BatchArgument, load_ready_settings, run_command
 from starters.following import start_and_follow
@@ -61,7 +62,7 @@ async def _rerun(selection: RerunSelection, *, wait: bool) -> None:
     client = await connect_temporal(settings)
     async with open_settlement_store(settings) as store:
         batch = await store.batches.fetch_batch(selection.batch_id)
-        kept = (await store.reports.fetch_kept_reports([batch.batch_id])).get(batch.batch_id)
+        kept = await fetch_kept_report(store, batch.batch_id)
         if kept and kept.is_being_pruned:
             raise batch_pruned(batch.batch_id)
         found = await count_selected(store.filling, selection)

@@ -26,7 +26,7 @@ SEED_BY_BUG = MappingProxyType(
         "refusal not stored": 1,
         "claim released too early": 150,
         "lower claim_no accepted": 238,
-        "aborted rerun forgets the unknown": 6,
+        "aborted rerun forgets the unknown": 15,
     }
 )
 # The faults of a seed are always the same, the order in which its attempts run is the test server's.
