@@ -96,7 +96,7 @@ async def require_migrated(settings: Settings) -> list[str]:
     """Refuse to work on a schema that is older than this version of Settle.
 
     Returns:
-        A sentence for each schema that is newer: this version may work on it (see docs/decisions/0010), and a
+        A sentence for each schema that is newer: this version may work on it (see decision 0010), and a
         person should know.
 
     Raises:

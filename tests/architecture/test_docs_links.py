@@ -23,8 +23,8 @@ from tests.unit.test_order_rules import DOCUMENTED_ORDER
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 GLOSSARY = ROOT / "docs/glossary.md"
-ARCHITECTURE = ROOT / "docs/architecture.md"
-TIMEOUTS = ROOT / "docs/decisions/0003-timeouts.md"
+ARCHITECTURE = ROOT / "docs/explanation/architecture.md"
+TIMEOUTS = ROOT / "docs/explanation/decisions/0003-timeouts.md"
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -113,7 +113,7 @@ def test_every_file_that_is_named_exists(path: Path) -> None:
 
 
 def test_every_decision_is_listed_and_in_turn() -> None:
-    decisions = [path.name for path in sorted((ROOT / "docs/decisions").glob("*.md"))]
+    decisions = [path.name for path in sorted((ROOT / "docs/explanation/decisions").glob("*.md"))]
     assert [name[:4] for name in decisions] == [f"{number:04d}" for number in range(1, len(decisions) + 1)]
     listed = re.findall(r"\]\(decisions/([^)]+)\)", sections_of(ARCHITECTURE, "Decisions"))
     assert listed == decisions

@@ -1,6 +1,6 @@
 """What a chunk costs in requests to Temporal, exactly: its server's processor time goes by them.
 
-A change here is a decision, not a repair of the test: see docs/performance.md.
+A change here is a decision, not a repair of the test: see docs/explanation/performance.md.
 """
 
 from collections import Counter

@@ -1,6 +1,6 @@
 """What a chunk and an order cost in statements and rows, exactly: what a slower machine does not change.
 
-A change here is a decision, not a repair of the test: see docs/performance.md.
+A change here is a decision, not a repair of the test: see docs/explanation/performance.md.
 """
 
 from collections import Counter
