@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 GLOSSARY = ROOT / "docs/glossary.md"
 ARCHITECTURE = ROOT / "docs/explanation/architecture.md"
-TIMEOUTS = ROOT / "docs/explanation/decisions/0003-timeouts.md"
+TIMEOUTS = ROOT / "docs/explanation/timeouts.md"
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -220,7 +220,7 @@ def test_every_command_is_in_the_readme_with_all_its_options() -> None:
 
 
 def test_the_timeouts_are_those_of_the_code() -> None:
-    rows = rows_of(TIMEOUTS, "Decision")
+    rows = rows_of(TIMEOUTS, "The bounds")
     told = {row[0].strip("`"): float(row[1].removesuffix(" s").replace(",", "")) for row in rows}
     assert len(told) > 10
     assert told == {name: float(getattr(limits, name)) for name in told}
