@@ -67,7 +67,7 @@ FAILED_PERCENT_MAX_DEFAULT = 1
 FAILED_COUNT_MAX_DEFAULT = 100
 FAIRNESS_KEY_BYTES_MAX = 64  # Temporal's
 
-# Isolating poison orders. See docs/explanation/decisions/0020.
+# Isolating poison orders. See decision 0020.
 ISOLATION_ROUND_COUNT_MAX = 3  # of a step that goes on failing
 HISTORY_EVENTS_PER_ACTIVITY = 6  # its own three, and those of the workflow task that follows
 HISTORY_EVENT_COUNT_MAX = 10_000
@@ -85,7 +85,7 @@ _require(
     < PAYLOAD_BYTES_MAX,
 )
 
-# The cap on credits. See docs/explanation/decisions/0021.
+# The cap on credits. See decision 0021.
 CREDITS_PER_S_MAX = 1_000_000
 CREDIT_PACE = 0.97  # of the cap is used: requests that take longer or shorter to arrive do not go over it
 _require("nine tenths of a cap are used", 0.95 <= CREDIT_PACE <= 1)
@@ -216,7 +216,7 @@ _require(
 WORKER_ACTIVITY_POLL_COUNT = 2  # each may take a task with it when a worker stands still
 _require("no more polls than slots", WORKER_ACTIVITY_POLL_COUNT <= WORKER_ACTIVITY_SLOT_COUNT)
 WORKER_GRACEFUL_SHUTDOWN_S = 10
-TEMPORAL_PING_INTERVAL_S = 1  # to see when it comes back. See docs/explanation/decisions/0003
+TEMPORAL_PING_INTERVAL_S = 1  # to see when it comes back; docs/explanation/timeouts.md
 TEMPORAL_PING_TIMEOUT_S = 2
 TEMPORAL_PING_MISS_COUNT = 2  # in a row: Temporal is away
 
@@ -227,14 +227,14 @@ HEALTH_FRESH_S = 10  # what has not answered for so long is away
 _require("one look that fails is no outage", HEALTH_CHECK_INTERVAL_S + HEALTH_CHECK_TIMEOUT_S < HEALTH_FRESH_S)
 HEALTH_ANSWER_S = 1  # for who is being answered when the process ends
 
-# The sweep of each worker. See docs/explanation/decisions/0015.
+# The sweep of each worker. See decision 0015.
 SWEEP_INTERVAL_S = 5
 SWEEP_GRACE_S = 5  # for who opened a batch to start it, and for intake to freeze its own
 _require("who opened a batch starts it before the sweep does", TEMPORAL_RPC_TIMEOUT_S <= SWEEP_GRACE_S)
 SWEEP_FAILED_PAUSE_S = 600  # a batch whose workflow failed may fail again; a person should have time to look
 _require("a workflow that fails is not started again by every sweep", SWEEP_INTERVAL_S < SWEEP_FAILED_PAUSE_S)
 
-# The daily schedule. See docs/explanation/decisions/0011.
+# The daily schedule. See decision 0011.
 SCHEDULE_CATCHUP_WINDOW_S = 24 * 3600  # a run missed for longer is left out: the next one takes its orders
 _require("a run that was missed is caught up until the next one", SCHEDULE_CATCHUP_WINDOW_S >= 24 * 3600)
 SCHEDULE_CHECKED_DAY_COUNT = 3_653  # ten years, through which the clocks must leave no business date without a run
@@ -242,7 +242,7 @@ SCHEDULE_FIRES_SHOWN_MAX = 5
 SCHEDULE_TRIGGER_TIMEOUT_S = 10
 SCHEDULE_TRIGGER_POLL_S = 0.1
 
-# Temporal. See docs/explanation/decisions/0003 for why these are safe for slow activities.
+# Temporal. docs/explanation/timeouts.md says why these are safe for slow activities.
 WORKFLOW_TASK_TIMEOUT_S = 3
 STICKY_SCHEDULE_TO_START_TIMEOUT_S = 1
 HEARTBEAT_INTERVAL_S = 0.5

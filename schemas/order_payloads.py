@@ -1,6 +1,6 @@
 """An order's payload: whom it credits, and how much.
 
-Rows of which a chunk holds thousands have these three among their columns (docs/explanation/decisions/0006);
+Rows of which a chunk holds thousands have these three among their columns (decision 0026);
 `domain.order_payloads` reads them as one value.
 """
 

@@ -25,6 +25,8 @@ README = ROOT / "README.md"
 GLOSSARY = ROOT / "docs/glossary.md"
 ARCHITECTURE = ROOT / "docs/explanation/architecture.md"
 TIMEOUTS = ROOT / "docs/explanation/timeouts.md"
+DECISIONS = ROOT / "docs/explanation/decisions"
+DECISION_HEADINGS = ["Context", "Decision", "Consequences", "What would change our mind"]
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -112,11 +114,36 @@ def test_every_file_that_is_named_exists(path: Path) -> None:
     assert [text for text in sorted(named) if not (ROOT / text).exists() and text not in folders] == []
 
 
-def test_every_decision_is_listed_and_in_turn() -> None:
-    decisions = [path.name for path in sorted((ROOT / "docs/explanation/decisions").glob("*.md"))]
-    assert [name[:4] for name in decisions] == [f"{number:04d}" for number in range(1, len(decisions) + 1)]
-    listed = re.findall(r"\]\(decisions/([^)]+)\)", sections_of(ARCHITECTURE, "Decisions"))
-    assert listed == decisions
+def test_every_decision_is_in_the_index_in_its_order() -> None:
+    index = DECISIONS / "index.md"
+    pages = sorted(path.name for path in DECISIONS.glob("[0-9]*.md"))
+    listed = re.findall(r"^- \[(\d{4}) [^\]]+\]\(([^)]+)\): ", sections_of(index, "Decisions that stand"), re.MULTILINE)
+    assert [page for _, page in listed] == pages
+    assert [number for number, _ in listed] == [page[:4] for page in pages]
+    gone = re.findall(r"^- (\d{4}) ", sections_of(index, "Numbers that went"), re.MULTILINE)
+    numbers = [number for number, _ in listed] + gone
+    assert sorted(numbers) == [f"{number:04d}" for number in range(1, len(numbers) + 1)]
+
+
+@pytest.mark.parametrize("path", sorted(DECISIONS.glob("[0-9]*.md")), ids=name_of)
+def test_every_decision_has_the_same_sections(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith(f"# {path.name[:4]} ")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == DECISION_HEADINGS
+
+
+def test_every_decision_that_is_cited_exists() -> None:
+    pages = {path.name[:4] for path in DECISIONS.glob("[0-9]*.md")}
+    rooms = [*PYPROJECT["tool"]["importlinter"]["root_packages"], "bench", "tests"]
+    cited = {
+        number: name_of(path)
+        for room in rooms
+        for suffix in ("py", "sql")
+        for path in (ROOT / room).rglob(f"*.{suffix}")
+        for number in re.findall(r"[Dd]ecision (\d{4})", path.read_text())
+    }
+    assert {number: file for number, file in cited.items() if number not in pages} == {}
+    assert cited
 
 
 def test_every_rule_names_tests_that_have_tests_in_them() -> None:
