@@ -8,15 +8,8 @@ from runtime.adapters import open_fund_platform, open_settlement_store
 from schemas.audit import AuditReport
 from settling.audit_tally import TOTALS
 from settling.auditing import audit
-from starters.console import (
-    EXIT_BAD_OUTCOME,
-    JsonOption,
-    err,
-    load_ready_settings,
-    print_json,
-    print_totals,
-    run_command,
-)
+from starters.console import JsonOption, err, load_ready_settings, print_json, print_totals, run_command
+from starters.exit_codes import EXIT_BAD_OUTCOME
 
 
 def audit_command(

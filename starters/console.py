@@ -23,11 +23,8 @@ from domain.errors import (
 from runtime.adapters import require_migrated
 from runtime.settings import Settings, load_settings
 from schemas.wire.totals import ControlTotals
+from starters.exit_codes import EXIT_BAD_OUTCOME, EXIT_UNREACHABLE, EXIT_WRONG_CALL
 from starters.next_steps import word_error
-
-EXIT_BAD_OUTCOME = 1
-EXIT_WRONG_CALL = 2
-EXIT_UNREACHABLE = 3
 
 Result = TypeVar("Result")
 

@@ -15,7 +15,8 @@ from messaging.dead_letter import DeadLetter
 from messaging.dead_letter_reading import Span, send_again
 from runtime.kafka import open_dead_letter_reader, open_producer
 from runtime.settings import load_settings
-from starters.console import EXIT_BAD_OUTCOME, JsonOption, fail, print_json, print_whole, run_command
+from starters.console import JsonOption, fail, print_json, print_whole, run_command
+from starters.exit_codes import EXIT_BAD_OUTCOME
 
 app = typer.Typer(help="The dead-letter topic: what could not be taken in from Kafka.", no_args_is_help=True)
 

@@ -11,7 +11,8 @@ from runtime.adapters import open_settlement_store
 from runtime.settings import Settings
 from schemas.wire.batches import BatchOpening, BatchState
 from schemas.wire.payloads import BatchResult
-from starters.console import EXIT_BAD_OUTCOME, fail
+from starters.console import fail
+from starters.exit_codes import EXIT_BAD_OUTCOME
 from starters.report import print_report
 from workflows.batch_client import start_batch_workflow
 from workflows.search_attributes import BATCH_STATE

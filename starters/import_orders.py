@@ -17,7 +17,8 @@ from runtime.settings import Settings
 from schemas.orders import OrderRecord
 from settling.importing import ImportResult, Publish, import_file
 from settling.importing.order_file import open_order_file
-from starters.console import EXIT_BAD_OUTCOME, JsonOption, err, fail, load_ready_settings, print_json, run_command
+from starters.console import JsonOption, err, fail, load_ready_settings, print_json, run_command
+from starters.exit_codes import EXIT_BAD_OUTCOME
 
 _NAMED_COLUMN_COUNT = 10
 

@@ -10,7 +10,8 @@ from domain import limits
 from runtime.adapters import open_fund_platform, open_settlement_store
 from schemas.batches import RetiredBatch
 from settling.pruning import KeptBecause, prune_batches
-from starters.console import EXIT_BAD_OUTCOME, err, load_ready_settings, run_command
+from starters.console import err, load_ready_settings, run_command
+from starters.exit_codes import EXIT_BAD_OUTCOME
 
 
 def prune() -> None:

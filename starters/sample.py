@@ -15,7 +15,8 @@ from domain.order_rules import due_minor_of
 from schemas.orders import OrderRecord
 from schemas.wire.reasons import Outcome
 from schemas.wire.totals import ControlTotals
-from starters.console import EXIT_WRONG_CALL, fail
+from starters.console import fail
+from starters.exit_codes import EXIT_WRONG_CALL
 from starters.sample_orders import SampleOrder, plan_sample_orders
 
 DEFAULT_SEED = 1

@@ -148,7 +148,7 @@ WRONG_CALLS = [
     ),
     Wrong(
         ("intake",),
-        "settle: The settings are wrong: SETTLE_BACKLOG_LOW_WATER is not under SETTLE_BACKLOG_HIGH_WATER.",
+        "settle: The settings are wrong: SETTLE_BACKLOG_LOW_WATER must be under SETTLE_BACKLOG_HIGH_WATER.",
         {"SETTLE_BACKLOG_LOW_WATER": "9", "SETTLE_BACKLOG_HIGH_WATER": "9"},
     ),
     Wrong(

@@ -8,7 +8,7 @@ from runtime.settings import Settings
 
 @pytest.mark.parametrize("servers", ["kafka", "kafka:", ":9092", "kafka:0", "kafka:65536", "kafka:x", "a:1,", "a:1,b"])
 def test_what_names_no_host_and_port_is_refused(servers: str) -> None:
-    with pytest.raises(ValidationError, match="is no list of servers; give HOST:PORT,HOST:PORT"):
+    with pytest.raises(ValidationError, match="is not a list of servers; give HOST:PORT,HOST:PORT"):
         Settings(kafka_bootstrap_servers=servers)
 
 

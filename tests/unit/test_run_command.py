@@ -8,7 +8,8 @@ import pytest
 import typer
 
 from domain.errors import UnavailableError
-from starters.console import EXIT_UNREACHABLE, run_command
+from starters.console import run_command
+from starters.exit_codes import EXIT_UNREACHABLE
 
 HANG_S = 120
 

@@ -1,0 +1,1 @@
+"""Programs that make the docs. Nothing that ships imports them."""
