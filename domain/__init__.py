@@ -1,1 +1,1 @@
-"""Pure rules: no clock, no random, no I/O."""
+"""Pure rules, without a clock, randomness or I/O."""

@@ -1,4 +1,4 @@
-"""What an operator's action makes of a batch, and when a batch pauses itself."""
+"""The effect of an operator's action on a batch, and the thresholds at which a batch pauses itself."""
 
 from domain import limits
 from domain.errors import ControlRefusedError
@@ -17,10 +17,13 @@ DEFAULT_THRESHOLDS = FailureThresholds(
 
 
 def plan_control(state: BatchState, control: BatchControl, request: ControlRequest) -> BatchControl:
-    """What holds after an action; what holds already, unchanged, if the action changes nothing, or comes too late.
+    """Return the batch's control after an action.
+
+    The control is returned unchanged if the action is already in effect, or if other actions have been stored since
+    the request's `action_no_seen`.
 
     Raises:
-        ControlRefusedError: the action makes no sense in this state, or as it is asked for.
+        ControlRefusedError: the request is invalid, or its action is impossible in this state.
     """
     _check(request)
     if request.action_no_seen is not None and control.action_no > request.action_no_seen:
@@ -28,7 +31,7 @@ def plan_control(state: BatchState, control: BatchControl, request: ControlReque
     if state in FINAL_STATES:
         raise refused(request, f"the batch is {state}, which is final")
     if control.is_aborting and request.action != ControlAction.ABORT:
-        raise refused(request, "the batch is being aborted, which cannot be taken back. What it holds can be rerun")
+        raise refused(request, "the batch is being aborted, which cannot be undone. Rerun what it holds")
     match request.action:
         case ControlAction.PAUSE:
             changes: dict[str, object] = {"is_paused": True, "reason": request.reason}
@@ -44,7 +47,7 @@ def plan_control(state: BatchState, control: BatchControl, request: ControlReque
 
 
 def is_in_effect(control: BatchControl, request: ControlRequest) -> bool:
-    """Whether what is asked for holds already."""
+    """Return whether the requested state is already in effect."""
     match request.action:
         case ControlAction.PAUSE:
             return control.is_paused
@@ -57,7 +60,7 @@ def is_in_effect(control: BatchControl, request: ControlRequest) -> bool:
 
 
 def passed_threshold(thresholds: FailureThresholds, totals: OutcomeTotals) -> str | None:
-    """Which threshold the outcomes so far have passed, in a sentence for the operator; None if none."""
+    """Return a sentence for the operator about the first threshold that is exceeded; None if none is."""
     answered = sum(part.order_count for part in (totals.settled, totals.rejected, totals.failed, totals.held))
     for name, count, percent_max, count_max in (
         ("failed", totals.failed.order_count, thresholds.failed_percent_max, thresholds.failed_count_max),
@@ -67,13 +70,17 @@ def passed_threshold(thresholds: FailureThresholds, totals: OutcomeTotals) -> st
             return (
                 f"{count:,} of the {answered:,} orders that have an outcome so far were {name} "
                 f"({count / answered:.1%}): that is over {percent_max:g}% and over {count_max:,}. Find the cause in "
-                "the batch's report and in the life of some of these orders; then resume the batch, or abort it."
+                "the batch's report and in the life of some of these orders. Then resume or abort the batch."
             )
     return None
 
 
 def plan_own_pause(batch_id: str, reason: str) -> ControlRequest:
-    """The pause that Settle itself asks for; the reason may quote what another system said."""
+    """Build Settle's own request to pause a batch.
+
+    The reason may quote another system. Its unprintable characters become blanks, and it is cut to
+    `limits.CONTROL_TEXT_LENGTH_MAX` characters.
+    """
     printable = "".join(character if character.isprintable() else " " for character in reason)
     return ControlRequest(
         batch_id=batch_id,
@@ -84,20 +91,23 @@ def plan_own_pause(batch_id: str, reason: str) -> ControlRequest:
 
 
 def refused(request: ControlRequest, why: str) -> ControlRefusedError:
-    """The error for an action that makes no sense."""
+    """Return the error for an action that the batch refuses."""
     return ControlRefusedError(
-        f"Batch {request.batch_id} was not changed by the action {request.action}, which {request.requested_by!r} "
-        f"asked for: {why}."
+        f"The action {request.action}, requested by {request.requested_by!r}, did not change batch "
+        f"{request.batch_id}: {why}."
     )
 
 
 def _check(request: ControlRequest) -> None:
-    """Refuse what the updates' schemas let through; what is not printable, PostgreSQL or a terminal would choke on."""
+    """Refuse invalid values that the updates' schemas accept.
+
+    Unprintable characters are refused because PostgreSQL or a terminal may not accept them.
+    """
     for name, text in (("requested_by", request.requested_by), ("reason", request.reason or "")):
         if len(text) > limits.CONTROL_TEXT_LENGTH_MAX or not text.isprintable():
-            raise refused(request, f"{name} takes {limits.CONTROL_TEXT_LENGTH_MAX} printable characters at most")
+            raise refused(request, f"{name} takes at most {limits.CONTROL_TEXT_LENGTH_MAX} printable characters")
     if not request.requested_by:
-        raise refused(request, "requested_by is empty; name who asks")
+        raise refused(request, "requested_by is empty. Give the name of the requester")
     is_window = request.window is not None and 1 <= request.window <= limits.WINDOW_MAX
     if request.action == ControlAction.WINDOW and not is_window:
-        raise refused(request, f"a window is 1 to {limits.WINDOW_MAX} chunks")
+        raise refused(request, f"the window must be 1 to {limits.WINDOW_MAX} chunks")

@@ -1,4 +1,4 @@
-"""What a new batch is opened with, by the way its orders are found."""
+"""The openings of new batches, one function for each batch source."""
 
 from datetime import date, datetime
 from typing import NamedTuple
@@ -17,7 +17,7 @@ _YEAR_MIN = 1970
 
 
 class BatchSettings(NamedTuple):
-    """What every new batch gets, unless its starter says otherwise."""
+    """The defaults of new batches."""
 
     calendar: BusinessCalendar
     chunk_size: int
@@ -35,18 +35,27 @@ def plan_manual_opening(
     window: int | None = None,
     credits_per_s: int | None = None,
 ) -> BatchOpening:
-    """A batch that a person starts, over all orders overdue at the cutoff of a business date (None: the latest).
+    """Plan a batch that a person starts, over all orders overdue at the cutoff of a business date.
+
+    Args:
+        settings: the defaults, used for each value that is None below.
+        started_at: the time of the request.
+        business_date: None for the latest one whose cutoff has passed.
+        batch_id: None for one derived from the business date and `started_at`.
+        chunk_size: in orders.
+        window: the most chunks in flight.
+        credits_per_s: the batch's own cap on credits. None for no cap.
 
     Raises:
-        WrongCallError: the batch id cannot name a batch, or the business date's cutoff is still to come.
+        WrongCallError: the batch id is invalid, the business date is before 1970, or its cutoff has not passed.
     """
     latest = settings.calendar.latest_business_date(started_at)
     business_date = business_date or latest
     if business_date.year < _YEAR_MIN:
-        raise WrongCallError(f"Business date {business_date} is before the year {_YEAR_MIN}.")
+        raise WrongCallError(f"Business date {business_date} is before the year {_YEAR_MIN}. Use a later one.")
     if business_date > latest:
         raise WrongCallError(
-            f"Business date {business_date} has not reached its cutoff yet; the latest that has is {latest}."
+            f"Business date {business_date} has not reached its cutoff yet. Use {latest} or an earlier date."
         )
     return BatchOpening(
         batch_id=_checked(batch_id)
@@ -62,7 +71,7 @@ def plan_manual_opening(
 
 
 def plan_kafka_opening(settings: BatchSettings, opened_at: datetime, instance_id: str) -> BatchOpening:
-    """A batch that an intake process fills; freezing gives it its cutoff and business date."""
+    """Plan a batch that an intake process fills. Freezing sets its cutoff and business date."""
     business_date = settings.calendar.latest_business_date(opened_at)
     return BatchOpening(
         batch_id=plan_kafka_batch_id(business_date, opened_at, instance_id),
@@ -75,10 +84,10 @@ def plan_kafka_opening(settings: BatchSettings, opened_at: datetime, instance_id
 
 
 def plan_rerun_opening(settings: BatchSettings, started_at: datetime, rerun: RerunSelection) -> BatchOpening:
-    """A batch over exception items of an earlier one; freezing gives it its cutoff and business date.
+    """Plan a batch over exception items of an earlier batch. Freezing sets its cutoff and business date.
 
-    Its id ends with a digest of the selection: of reruns started in the same second, those of the same items become
-    one batch, and others do not meet.
+    Its id ends with a digest of the selection. Reruns of the same selection that start in the same second become one
+    batch. Reruns of different selections get different ids.
     """
     business_date = settings.calendar.latest_business_date(started_at)
     return BatchOpening(
@@ -93,13 +102,16 @@ def plan_rerun_opening(settings: BatchSettings, started_at: datetime, rerun: Rer
 
 
 def plan_scheduled_opening(settings: BatchSettings, batch_id: str, scheduled_at: datetime) -> BatchOpening:
-    """The batch of a run of the daily schedule, over all orders overdue at the latest cutoff not after its time.
+    """Plan the batch of a run of the daily schedule, over all orders overdue at the latest cutoff not after its time.
 
-    It is the time that the run was scheduled for, never the time at which it starts: a run that is caught up after
-    an outage has the business date that it was meant for.
+    Args:
+        settings: the defaults.
+        batch_id: the id that Temporal gave to the run's workflow.
+        scheduled_at: when the run was due, not when it starts. A run that is caught up after an outage keeps its
+            business date.
 
     Raises:
-        WrongCallError: the batch id cannot name a batch.
+        WrongCallError: the batch id is invalid.
     """
     business_date = settings.calendar.latest_business_date(scheduled_at)
     return BatchOpening(
@@ -113,20 +125,20 @@ def plan_scheduled_opening(settings: BatchSettings, batch_id: str, scheduled_at:
 
 
 def stored_opening(batch: Batch) -> BatchOpening:
-    """What a stored batch goes on with, whatever the settings say by now."""
+    """Return the opening of a stored batch, which later changes of the settings do not affect."""
     return BatchOpening.model_validate(batch.model_dump(include=set(BatchOpening.model_fields)))
 
 
 def required_cutoff(opening: BatchOpening) -> datetime:
-    """The cutoff of a batch that is opened with one.
+    """Return the cutoff of a batch that is opened with one.
 
     Raises:
-        InvariantViolationError: it is opened without; only freezing will give it.
+        InvariantViolationError: the batch is opened without a cutoff, which only freezing will set.
     """
     if opening.cutoff_at is None:
         raise InvariantViolationError(
-            f"Batch {opening.batch_id} of source {opening.source} was opened without a cutoff, so that no orders can "
-            "be overdue at it. Nothing was done; this is an error in Settle."
+            f"Batch {opening.batch_id} of source {opening.source} was opened without a cutoff, so no orders can be "
+            "selected for it. Nothing was changed. This is a bug in Settle; report it."
         )
     return opening.cutoff_at
 
@@ -139,7 +151,7 @@ def _checked(batch_id: str) -> str:
     if not is_batch_id(batch_id):
         raise WrongCallError(
             f"{batch_id!r} cannot name a batch: use up to {limits.BATCH_ID_LENGTH_MAX} letters, digits, "
-            "dots, colons, dashes and underscores, beginning with a letter or digit, not beginning like the id of a "
-            "workflow of Temporal's own (temporal-sys-) and not ending like a chunk's."
+            "dots, colons, dashes and underscores, beginning with a letter or digit. The id must not begin with "
+            "temporal-sys-, as Temporal's own workflow ids do, nor end like a chunk's workflow id (.chunk-000042)."
         )
     return batch_id

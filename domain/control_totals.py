@@ -1,4 +1,4 @@
-"""Adding control totals up: associative, commutative, exact."""
+"""Addition of control totals. It is associative, commutative and exact."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from schemas.wire.totals import ControlTotals, OutcomeTotals
 
 
 def totals_of(rows: Iterable[tuple[str, int, int]]) -> ControlTotals:
-    """Add up rows of (currency, order_count, amount_minor)."""
+    """Add up rows of (currency, order_count, amount_minor). Currencies with no order and no amount are left out."""
     counts: Counter[str] = Counter()
     amounts: Counter[str] = Counter()
     for currency, order_count, amount_minor in rows:
@@ -23,7 +23,7 @@ def totals_of(rows: Iterable[tuple[str, int, int]]) -> ControlTotals:
 
 
 def sum_totals(parts: Iterable[ControlTotals]) -> ControlTotals:
-    """Add control totals up, per currency."""
+    """Add up control totals, per currency."""
     return totals_of(
         (currency, order_count, part.amount_minor[currency])
         for part in parts
@@ -40,6 +40,6 @@ def outcome_totals_of(rows: Iterable[tuple[str, str, int, int]]) -> OutcomeTotal
 
 
 def sum_outcome_totals(parts: Iterable[OutcomeTotals]) -> OutcomeTotals:
-    """Add totals by outcome up."""
+    """Add up totals by outcome."""
     collected = list(parts)
     return OutcomeTotals(**{o: sum_totals(getattr(part, o) for part in collected) for o in Outcome})

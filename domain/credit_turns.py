@@ -1,4 +1,4 @@
-"""Who may send credits when, under caps on how many are sent a second."""
+"""Turns to send credits under caps on credits per second."""
 
 from collections.abc import Sequence
 
@@ -9,22 +9,23 @@ from schemas.credit_turns import CreditBucket, CreditTurn
 def plan_turn(
     buckets: Sequence[CreditBucket], now_s: float, order_count: int, *, is_promised: bool
 ) -> tuple[CreditTurn, list[CreditBucket]]:
-    """Give a turn to send credits, from all of the buckets or from none.
+    """Take a turn to send credits from all buckets, or from none.
 
-    A turn that begins within `limits.CREDIT_TURN_AHEAD_S` is taken: who sends it waits for the moment. So no time is
-    lost between turns, and the credits that are sent within any time T are at most credits_per_s * T and one turn's.
+    A turn that begins within `limits.CREDIT_TURN_AHEAD_S` is taken. The sender waits until it begins, so no time is
+    lost between turns. Within any time T at most credits_per_s * T credits, plus those of one turn, are sent.
 
-    All others are told when to come. They are spread over the turns to come, so that one asks for each. Who comes to
-    a turn that was promised, and finds it a little late, waits on the spot; much later, it is promised another one.
+    If the turn begins later, the sender gets a time to ask again. These times are spread over the coming turns, one
+    sender for each. A sender that comes to a promised turn and finds that it begins a little later, within
+    `limits.CREDIT_TURN_WAIT_S_MAX`, waits for it. If the turn begins later than that, the sender is promised another.
 
     Args:
-        buckets: the caps, at least one, as they are now.
-        now_s: the time.
+        buckets: the current buckets, at least one.
+        now_s: the current time, in seconds by the buckets' clock.
         order_count: how many credits the turn is to send.
-        is_promised: what the answer said that told the asker to come now.
+        is_promised: `is_promised` of the answer that sent the sender here now.
 
     Returns:
-        The answer, and the buckets as they are from now on, in the same order.
+        The answer, and the updated buckets in the same order.
     """
     turn_at_s = max(now_s, *(bucket.free_at_s for bucket in buckets))
     if turn_at_s - now_s <= limits.CREDIT_TURN_AHEAD_S:
@@ -32,7 +33,7 @@ def plan_turn(
         return CreditTurn(is_taken=True, wait_s=turn_at_s - now_s), taken
     if is_promised and turn_at_s - now_s <= limits.CREDIT_TURN_WAIT_S_MAX:
         return _come_at(turn_at_s, now_s), list(buckets)
-    # The turn depends on the bucket that has it last; a place in the others would keep it from those who could use it.
+    # Only the bucket that is free last decides the turn. A promise in the others would block senders that could use it.
     last = max(range(len(buckets)), key=lambda index: max(buckets[index].free_at_s, buckets[index].promised_at_s))
     promised_at_s = max(turn_at_s, buckets[last].promised_at_s)
     if promised_at_s - now_s > limits.CREDIT_PROMISE_S_MAX:
@@ -43,7 +44,7 @@ def plan_turn(
 
 
 def _come_at(turn_at_s: float, now_s: float) -> CreditTurn:
-    """A little early, to take the turn before it begins."""
+    """Promise a turn. The sender asks again shortly before it begins, to take it in time."""
     return CreditTurn(is_taken=False, wait_s=turn_at_s - now_s - limits.CREDIT_TURN_AHEAD_S / 2, is_promised=True)
 
 
@@ -53,5 +54,5 @@ def _taken(bucket: CreditBucket, turn_at_s: float, order_count: int) -> CreditBu
 
 
 def _turn_s(bucket: CreditBucket, order_count: int) -> float:
-    """How long the bucket is not free after a turn has begun."""
+    """Return how long a turn occupies the bucket."""
     return order_count / (bucket.credits_per_s * limits.CREDIT_PACE)

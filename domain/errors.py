@@ -5,25 +5,25 @@
     ├── BatchNotFoundError        no batch has this id
     ├── BatchNotOpenError         an append or a freeze came after the batch was frozen
     ├── BatchMismatchError        a batch with this id exists with other parameters
-    ├── TooManyBatchesError       no more batches may be open or running; try again when one is closed
+    ├── TooManyBatchesError       the limit of unclosed batches is reached: retry when one is closed
     ├── BatchPrunedError          the batch's items are pruned, or about to be
-    ├── ControlRefusedError       a pause, resume, abort or window makes no sense in the batch's state
+    ├── ControlRefusedError       a pause, resume, abort or window is invalid, or impossible in the batch's state
     ├── AccountNotFoundError      the Fund Platform has no such account
     ├── SettingsError             a setting is malformed
-    ├── WrongCallError            a command was called with values that make no sense
-    ├── ChunkDataError            the data of a chunk's items, or a bug that they meet, made its step fail: isolate them
-    ├── OffersRefusedError        the settlement store cannot take an order that was offered: find it by halves
-    ├── CreditsUnansweredError    the Fund Platform gave no answer to requests for credits: an `UnansweredError`
-    ├── UnansweredForTooLongError the Fund Platform gave no answer for as long as it is asked
-    ├── ChunkUnfinishedError      a chunk has no result yet; ask again
-    ├── UnavailableError          a system could not be reached, or is not ready; what was asked had no effect
-    ├── UnansweredError           a system gave no answer; what was asked of it may have had its effect
-    ├── DataError                 a system cannot take or read these data; it comes again until they are repaired
-    └── NotSupportedError         a system cannot do this at all
+    ├── WrongCallError            a command was called with invalid values
+    ├── ChunkDataError            a chunk's step fails because of some items' data or a bug: isolate these items
+    ├── OffersRefusedError        the settlement store cannot take an offered order: find it by bisection
+    ├── UnansweredForTooLongError the Fund Platform did not answer within the credit deadline
+    ├── ChunkUnfinishedError      a chunk has no result yet: ask again
+    ├── UnavailableError          a system is unreachable or not ready, and the call had no effect
+    ├── UnansweredError           a system did not answer, and the call may have had its effect
+    │   └── CreditsUnansweredError    the Fund Platform did not answer requests for credits
+    ├── DataError                 a system cannot take or read these data until they are repaired
+    └── NotSupportedError         a system does not support this operation
 
-The last four are how ports fail (see their docstrings). Retrying helps against ChunkUnfinishedError, UnavailableError,
-UnansweredError, TooManyBatchesError and, once somebody has repaired the data, DataError; activities raise the others as
-non-retryable.
+Ports raise UnavailableError, UnansweredError, DataError and NotSupportedError (see their docstrings). A retry can help
+against ChunkUnfinishedError, UnavailableError, UnansweredError, TooManyBatchesError and, after a repair of the data,
+DataError. Activities raise the others as non-retryable.
 """
 
 from schemas.next_steps import NextStep
@@ -33,8 +33,8 @@ class SettleError(Exception):
     """Base of all errors that Settle raises.
 
     Args:
-        message: what was tried, what happened, and what to do in words that hold at a terminal and in a browser.
-        next_step: the step of Settle's own that helps; whoever shows the error words it for its own user.
+        message: what was tried, what happened and what to do, in words that suit a terminal and a browser.
+        next_step: the step in Settle that helps. The user interface words it for its users.
     """
 
     def __init__(self, message: str = "", next_step: NextStep | None = None) -> None:
@@ -43,52 +43,54 @@ class SettleError(Exception):
 
 
 class InvariantViolationError(SettleError):
-    """The data contradict an invariant of the design."""
+    """Raised when the data contradict an invariant of the design."""
 
 
 class BatchNotFoundError(SettleError):
-    """No batch has this id."""
+    """Raised when no batch has the given id."""
 
 
 class BatchNotOpenError(SettleError):
-    """The batch takes no more orders."""
+    """Raised when a batch takes no more orders."""
 
 
 class BatchMismatchError(SettleError):
-    """A batch with this id exists with other parameters."""
+    """Raised when a batch with the same id exists with other parameters."""
 
 
 class TooManyBatchesError(SettleError):
-    """As many batches as may be are open, frozen or running."""
+    """Raised when the limit of unclosed batches is reached."""
 
 
 class BatchPrunedError(SettleError):
-    """The batch's items are pruned, or about to be."""
+    """Raised when a batch's items are pruned, or about to be."""
 
 
 class ControlRefusedError(SettleError):
-    """A pause, resume, abort or window makes no sense in the batch's state."""
+    """Raised when a pause, resume, abort or window is invalid, or impossible in the batch's state."""
 
 
 class AccountNotFoundError(SettleError):
-    """The Fund Platform has no such account."""
+    """Raised when the Fund Platform has no such account."""
 
 
 class SettingsError(SettleError):
-    """A setting is malformed."""
+    """Raised when a setting is malformed."""
 
 
 class WrongCallError(SettleError):
-    """A command was called with values that make no sense."""
+    """Raised when a command was called with invalid values."""
 
 
 class ChunkDataError(SettleError):
-    """A step over items fails as long as their data or the code stay as they are; its cause is the error itself.
+    """Raised when a step over items fails, and will fail until their data or the code change.
+
+    Its `__cause__` is the original error.
 
     Args:
         detail: what happened, for people to read.
-        item_start: the first of the items.
-        item_end: after the last of the items.
+        item_start: the first item (inclusive).
+        item_end: the end of the items (exclusive).
     """
 
     def __init__(self, detail: str, item_start: int, item_end: int) -> None:
@@ -99,11 +101,11 @@ class ChunkDataError(SettleError):
 
 
 class OffersRefusedError(SettleError):
-    """The settlement store cannot take the first of the offers, or one of them; nothing was taken in.
+    """Raised when the settlement store refuses one or more of the first `offer_count` offers. It took in none of them.
 
     Args:
-        offer_count: how many they are.
-        reason: what the store said.
+        offer_count: how many offers the refused call had.
+        reason: the store's message.
     """
 
     def __init__(self, offer_count: int, reason: str) -> None:
@@ -112,31 +114,31 @@ class OffersRefusedError(SettleError):
 
 
 class UnansweredForTooLongError(SettleError):
-    """The Fund Platform gave no answer for as long as it is asked; what was requested may exist."""
+    """Raised when the Fund Platform does not answer within the credit deadline. The credits may exist."""
 
 
 class ChunkUnfinishedError(SettleError):
-    """The chunk has no result yet."""
+    """Raised when a chunk has no result yet."""
 
 
 class UnavailableError(SettleError):
-    """Something needed could not be reached, or is not ready; what was asked of it certainly had no effect."""
+    """Raised when a system is unreachable or not ready. The call certainly had no effect."""
 
 
 class UnansweredError(SettleError):
-    """A system gave no answer; what was asked of it may have had its effect."""
+    """Raised when a system does not answer. The call may have had its effect."""
 
 
 class CreditsUnansweredError(UnansweredError):
-    """The Fund Platform gave no answer to requests for credits; what was requested may exist.
+    """Raised when the Fund Platform does not answer requests for credits. The credits may exist.
 
-    Of another system's silence nothing can be said about credits: only this one is bounded by their deadline.
+    The credit deadline bounds the retries of this error alone: no other missing answer leaves a credit unknown.
     """
 
 
 class DataError(SettleError):
-    """A system cannot take or read these data: the same call fails again until somebody repairs them; no effect."""
+    """Raised when a system cannot take or read data. The call had no effect and fails again until they are repaired."""
 
 
 class NotSupportedError(SettleError):
-    """A system cannot do this at all."""
+    """Raised when a system does not support an operation."""

@@ -1,8 +1,8 @@
-"""Which parts of a chunk to probe next, so that its bad items stand alone: pure bisection.
+"""Bisection of a chunk, to isolate its bad items. It is pure: the caller makes the probes.
 
-A range that is bad is split; its left half is probed. If that is good, the right half has the bad item: it is split in
-turn without being probed. An item is bad only once a probe of it alone said so. At most `2 * ceil(log2(n))` probes for
-each bad item of `n`; where all are good after all, one probe more than halvings.
+A bad range is split, and its left half is probed. If the left half is good, the right half has the bad item and is
+split without a probe. An item counts as bad only after a probe of it alone was bad. Each bad item of `n` takes at most
+`2 * ceil(log2(n))` probes. If all items turn out to be good, there is one probe more than halvings.
 """
 
 from itertools import pairwise
@@ -12,7 +12,7 @@ from schemas.wire.isolation import ItemRange
 
 
 class _Suspect(NamedTuple):
-    """A range that may hold bad items; one that `is_bad` has one, whether it was probed or not."""
+    """A range that may hold bad items. If `is_bad`, it holds at least one, by a probe or by elimination."""
 
     items: ItemRange
     is_bad: bool
@@ -20,9 +20,9 @@ class _Suspect(NamedTuple):
 
 
 class Isolation:
-    """The bisection of one chunk's items, depth first: however many are bad, some stand alone soon.
+    """The bisection of one chunk's items. It goes depth first to isolate the first bad items soon.
 
-    Ask `next_probe`, make the probe, tell its answer by `answer`, until there is none left to make.
+    Call `next_probe`, make the probe and pass its result to `answer`, until `next_probe` returns None.
     """
 
     def __init__(self, chunk: ItemRange) -> None:
@@ -31,12 +31,12 @@ class Isolation:
         self._suspects: list[_Suspect] = []
 
     def begin(self) -> None:
-        """The chunk without the items that stand alone is bad: look for others."""
+        """Start a search for more bad items, after the chunk has failed without those already isolated."""
         rest = self.rest()
         self._suspects = [_Suspect(items, is_bad=len(rest) == 1) for items in reversed(rest)]
 
     def next_probe(self) -> ItemRange | None:
-        """The range to probe now; none if no item is suspected any more."""
+        """Return the range to probe next; None if no item is suspected any more."""
         while self._suspects and self._suspects[-1].is_bad and _item_count(self._suspects[-1].items) > 1:
             start, end = self._suspects.pop().items
             middle = (start + end) // 2
@@ -45,7 +45,7 @@ class Isolation:
         return self._suspects[-1].items if self._suspects else None
 
     def answer(self, *, is_bad: bool) -> None:
-        """Take the answer to the probe that `next_probe` names."""
+        """Take the result of the probe that `next_probe` returned."""
         probed = self._suspects.pop()
         if not is_bad:
             if probed.is_left_half:
@@ -56,11 +56,11 @@ class Isolation:
             self._suspects.append(_Suspect(probed.items, is_bad=True))
 
     def suspected(self) -> list[ItemRange]:
-        """The ranges that may still hold bad items."""
+        """Return the ranges that may still hold bad items."""
         return [suspect.items for suspect in reversed(self._suspects)]
 
     def rest(self) -> list[ItemRange]:
-        """The chunk's ranges without the items that stand alone."""
+        """Return the chunk's ranges without the isolated items."""
         start, end = self._chunk
         bounds = [start - 1, *sorted(self._bad_item_nos), end]
         return [ItemRange(before + 1, after) for before, after in pairwise(bounds) if before + 1 < after]

@@ -1,4 +1,4 @@
-"""What became of one order, in sentences for the person who asks why it was not paid."""
+"""The answer to "why was this order not paid?", in sentences for people."""
 
 from collections.abc import Sequence
 from types import MappingProxyType
@@ -16,14 +16,14 @@ from schemas.wire.reasons import REASON_SENTENCES, Outcome, ReasonCode
 
 _ADVICE_WHEN_HELD = MappingProxyType(
     {
-        ReasonCode.OUTCOME_UNKNOWN: "A rerun asks again under the same key: nothing is paid twice.",
-        ReasonCode.PAYLOAD_CONFLICT: "If that credit is right, make the order's record agree with it, then rerun it.",
+        ReasonCode.OUTCOME_UNKNOWN: "A rerun requests the credit again under the same key, so nothing is paid twice.",
+        ReasonCode.PAYLOAD_CONFLICT: "If that credit is right, correct the order's record to match it. Then rerun it.",
     }
 )
 
 
 class OrderAnswer(NamedTuple):
-    """The answer and advice in plain words, and the step of Settle's own that helps, if any."""
+    """An answer, advice, and the next step in Settle that helps, if any."""
 
     sentence: str
     advice: str | None = None
@@ -38,31 +38,31 @@ def plan_answer(
     *,
     is_broken: bool,
 ) -> OrderAnswer:
-    """Say what became of an order that at least one of the systems knows.
+    """Return the answer for an order of which at least one of the systems has data.
 
     Args:
-        order_id: the order.
-        record: as the Order Center has it.
-        items: oldest first; the last one is the order's latest.
-        credit: what the Fund Platform holds under its key.
-        is_broken: whether the systems contradict each other about it.
+        order_id: the order's id.
+        record: the Order Center's record; None if there is none.
+        items: the order's items, oldest first.
+        credit: what the Fund Platform holds under the order's key.
+        is_broken: whether the systems contradict each other about the order.
     """
     if is_broken:
         return OrderAnswer(f"The systems contradict each other about order {order_id}.", next_step=AUDIT)
     if items:
         return _answer_by_item(record, items[-1], credit, f"Order {order_id}")
     if record is None:
-        return OrderAnswer(f"Only the Fund Platform knows order {order_id}: it was asked for its credit.")
+        return OrderAnswer(f"Only the Fund Platform knows order {order_id}: it got a request for its credit.")
     known = f"Order {order_id} is in the Order Center but was never taken into a batch"
     if record.is_offered:
         return OrderAnswer(f"{known}.", _offered_text(record))
     return OrderAnswer(
-        f"{known}; it is acknowledged, so that it is not offered.", "It is offered again when its record changes."
+        f"{known}. Its record is acknowledged, so it is not offered.", "It is offered again when its record changes."
     )
 
 
 def plan_item_breaks(items: Sequence[OrderItem]) -> list[Break]:
-    """Name where an order's items contradict their batches, as the audit would."""
+    """Return the breaks between an order's items and their batches that the audit would name."""
     return [
         Break(
             kind="closed_with_pending",
@@ -75,14 +75,14 @@ def plan_item_breaks(items: Sequence[OrderItem]) -> list[Break]:
 
 
 def plan_credit_breaks(order_id: str, credit: CreditLife) -> list[Break]:
-    """Name where an order's postings contradict the stored answer, as the audit would."""
+    """Return the breaks between an order's postings and the stored answer that the audit would name."""
     answer, postings = credit.answer, credit.postings
     created = answer if answer and answer.result_code == CreditResultCode.CREATED else None
     found = []
     if created and not postings:
         found.append(("answer_without_posting", "The answer says that it was credited, but no posting has this key."))
     if postings and not created:
-        found.append(("posting_without_answer", "A posting has this key, but no stored answer that it was created."))
+        found.append(("posting_without_answer", "A posting has this key, but no stored answer says it was created."))
     if created and any(payload_of(posting) != payload_of(created) for posting in postings):
         found.append(("posting_differs_from_answer", "The posting has another account, amount or currency."))
     if len(postings) > 1:
@@ -99,7 +99,7 @@ def _answer_by_item(record: CurrentRecord | None, item: OrderItem, credit: Credi
         case Outcome.SETTLED:
             return OrderAnswer(f"{order} was settled {place}: {credited}")
         case Outcome.HELD:
-            found = f" The ledger has it: {credited}" if credited else ""
+            found = f" The ledger holds this credit: {credited}" if credited else ""
             advice = _ADVICE_WHEN_HELD.get(item.reason_code or ReasonCode.NOT_ATTEMPTED)
             return OrderAnswer(f"{order} is held {place}: {reason}{found}", advice, rerun)
         case Outcome.REJECTED | Outcome.FAILED:
@@ -108,12 +108,12 @@ def _answer_by_item(record: CurrentRecord | None, item: OrderItem, credit: Credi
                 return OrderAnswer(f"{order} {fate} {place}: {reason}", _offered_text(record))
             return OrderAnswer(
                 f"{order} {fate} {place}: {reason}",
-                "It comes in again when its record changes. Or repair the cause, then rerun it.",
+                "It comes in again when its record changes. Or repair the cause and rerun it.",
                 rerun,
             )
-    again = "; it asks again for a credit that may exist" if item.inherits_unknown else ""
+    again = " Its credit may exist and is requested again." if item.inherits_unknown else ""
     return OrderAnswer(
-        f"{order} is pending {place} ({item.batch_state}){again}.",
+        f"{order} is pending {place} ({item.batch_state}).{again}",
         next_step=NextStep(kind=NextStepKind.WATCH_BATCH, subject=item.batch_id),
     )
 

@@ -1,7 +1,7 @@
-"""Which orders may be credited? The first failing rule gives the reason why one may not.
+"""The rules by which an order may be credited. The first failing rule gives the reason code.
 
-The order of the rules is fixed and documented in docs/glossary.md: what is known of the order at all, then
-whether the announcement agrees with the record, then the record's status, its dates, and last its amount.
+The order of the rules is fixed and documented in docs/glossary.md: whether the order has a record, whether the
+announcement agrees with it, then the record's status, dates and amount.
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ _REASON_BY_STATUS = MappingProxyType(
 
 
 def due_minor_of(paid_minor: int, refunded_minor: int) -> int:
-    """What a customer is due for an order, in minor units of its currency: paid less refunded.
+    """Return what a customer is due for an order, in minor units of its currency: paid less refunded.
 
-    PostgreSQL computes the same in the Order Center (`orders.due_minor`); the contract suite holds them equal.
+    The Order Center's database computes the same (`orders.due_minor`). The contract suite checks that they agree.
     """
     return paid_minor - refunded_minor
 
@@ -35,21 +35,20 @@ def due_minor_of(paid_minor: int, refunded_minor: int) -> int:
 def find_rejects(
     items: Sequence[Item], records: Sequence[FetchedRecord], cutoff_at: datetime
 ) -> list[tuple[Item, ReasonCode]]:
-    """The items whose orders may not be credited, in the order given, each with the first failing rule's reason.
+    """Return the items that may not be credited, in the given order, each with the first failing rule's reason.
 
-    An item's record is the one of its order, wherever it is; an order without one is unknown. The after-sale period is
-    over if it ended before the cutoff; an end at the cutoff itself is not over. A currency that is not known has a
-    limit of zero.
+    The records may be in any order. An order without one is unknown. The after-sale period is over if it ended before
+    the cutoff, not at it. An unknown currency has a limit of zero.
 
     Raises:
-        ValueError: a record has a status that Settle does not know.
+        ValueError: a record has an unknown status.
     """
     _, order_ids, account_ids, amounts_minor, currencies, _, _ = columns_of(Item, items)
     record_columns = columns_of(FetchedRecord, records)
     record_of = dict(zip(record_columns[0], zip(*record_columns, strict=True), strict=True)).get
     limit_of, completed = ORDER_AMOUNT_MINOR_MAX.get, str(OrderStatus.COMPLETED)
     announced = zip(order_ids, account_ids, amounts_minor, currencies, strict=True)
-    # One loop over whole columns: a call and two rows for each order cost twice as much.
+    # One loop over whole columns. A function call and two rows for each order cost twice as much.
     rejects = []
     for place, (order_id, account_id, amount_minor, currency) in enumerate(announced):
         record = record_of(order_id)
@@ -77,7 +76,7 @@ def find_rejects(
 
 
 def _amount_reason(paid_minor: int, refunded_minor: int) -> ReasonCode:
-    """What is wrong with an amount that is not over zero, or over the limit."""
+    """Return the reason for an amount that is not positive, or is over the limit."""
     if refunded_minor == paid_minor > 0:
         return ReasonCode.FULLY_REFUNDED
     return ReasonCode.AMOUNT_NOT_POSITIVE if paid_minor <= refunded_minor else ReasonCode.AMOUNT_OVER_LIMIT

@@ -1,4 +1,4 @@
-"""Which hash buckets each relay holds."""
+"""The distribution of buckets among relays."""
 
 from collections.abc import Mapping
 
@@ -6,13 +6,13 @@ from domain.limits import RESULT_BUCKET_COUNT
 
 
 def plan_buckets(relay_id: str, leases: Mapping[str, frozenset[int]]) -> frozenset[int]:
-    """The buckets that a relay is to hold: its fair share, as far as others have given theirs up.
+    """Return the buckets that a relay may hold now: its fair share, as far as other relays have released them.
 
-    Relays that ask in turn end with all buckets leased, each to one relay, and shares that differ by one at most.
+    After all relays have asked in turn, each bucket is leased to exactly one relay, and shares differ by at most one.
 
     Args:
-        relay_id: the relay that asks; it is among the live ones.
-        leases: what each live relay holds now.
+        relay_id: the relay that asks. It is one of the live ones.
+        leases: the buckets that each live relay holds now.
     """
     rank = sorted(leases).index(relay_id)
     share = RESULT_BUCKET_COUNT // len(leases) + (rank < RESULT_BUCKET_COUNT % len(leases))

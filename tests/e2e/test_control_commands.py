@@ -119,4 +119,4 @@ def test_text_that_no_reason_can_be_is_a_wrong_call(commands: Commands, batch_id
     commands.ok("run", "--batch-id", batch_id)
     refused = commands.run("pause", batch_id, "--reason", "two\nlines")
     assert refused.returncode == 2
-    assert "reason takes 500 printable characters at most" in refused.stderr
+    assert "reason takes at most 500 printable characters" in refused.stderr

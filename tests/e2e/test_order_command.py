@@ -109,7 +109,7 @@ def test_a_rejected_order_that_is_repaired_and_rerun_shows_both_its_lives(comman
         rejected = told_of(commands, order_id)
         assert rejected.startswith(
             f"Order {order_id} was rejected in batch order-repaired: The customer disputes the order. It comes in "
-            "again when its record changes. Or repair the cause, then rerun it. Run: settle rerun order-repaired"
+            "again when its record changes. Or repair the cause and rerun it. Run: settle rerun order-repaired"
         )
         import_changed(commands, row, status="completed")
         assert "It is offered to the first run whose cutoff is after" in told_of(commands, order_id)
@@ -170,7 +170,7 @@ async def test_a_held_order_says_that_its_credit_may_exist_and_how_to_find_out(
     assert "paid twice. Run: settle rerun B1 Order Center record none" in held
     assert "detail the chunk's workflow was terminated" in held
     await credit(commands, "O1")
-    assert "The ledger has it: 100 minor units of USD credited to account A1" in told_of(commands, "O1")
+    assert "The ledger holds this credit: 100 minor units of USD credited to account A1" in told_of(commands, "O1")
 
 
 async def test_systems_that_contradict_each_other_are_said_to(commands: Commands, store: SettlementStore) -> None:

@@ -110,7 +110,7 @@ WRONG_CALLS = [
     invalid(("run", "--business-date", "tomorrow"), "--business-date", "'tomorrow' is no date; give a year, month"),
     invalid(("run", "--business-date", "2026-02-30"), "--business-date", "'2026-02-30' is no date; give a year,"),
     invalid(("run", "--business-date", ""), "--business-date", "'' is no date; give a year, month and day such as"),
-    Wrong(("run", "--business-date", "2999-01-01"), "settle: Business date 2999-01-01 has not reached its cutoff yet;"),
+    Wrong(("run", "--business-date", "2999-01-01"), "settle: Business date 2999-01-01 has not reached its cutoff yet."),
     Wrong(("run", "--business-date", "1969-12-31"), "settle: Business date 1969-12-31 is before the year 1970."),
     Wrong(("run", "--business-date", "0001-01-01"), "settle: Business date 0001-01-01 is before the year 1970."),
     invalid(("rerun", "nowhere", "--outcome", "settled"), "--outcome", f"'settled' {OUTCOMES}"),

@@ -210,7 +210,7 @@ async def test_an_aborted_batch_finishes_what_is_in_flight_and_its_rest_can_be_r
         assert (control.is_aborting, control.is_paused, control.reason) == (True, False, ASKED.reason)
         assert await abort(handle) == control
         for refused in (pause(handle), resume(handle)):
-            assert "being aborted, which cannot be taken back" in await refusal_of(asyncio.ensure_future(refused))
+            assert "being aborted, which cannot be undone" in await refusal_of(asyncio.ensure_future(refused))
         await gate.open()
         result = await handle.result()
         await require_aborted(systems, result, orders.sample[: 3 * CHUNK_SIZE], orders.sample[3 * CHUNK_SIZE :])
@@ -274,7 +274,7 @@ async def test_the_window_can_be_widened_and_narrowed_while_chunks_are_in_flight
             assert (await handle.execute_update(SettleBatchWorkflow.window, asked)).window == window
             assert await in_flight(3) == [0, 1, 2]
         wrong = handle.execute_update(SettleBatchWorkflow.window, WindowInput(requested_by="ann", window=0))
-        assert "a window is 1 to 200 chunks" in await refusal_of(asyncio.ensure_future(wrong))
+        assert "the window must be 1 to 200 chunks" in await refusal_of(asyncio.ensure_future(wrong))
         await gate.open()
         result = await handle.result()
     await require_settled(systems, result, opening, orders)

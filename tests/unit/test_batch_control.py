@@ -23,7 +23,7 @@ def request_of(action: ControlAction, **changes: Any) -> ControlRequest:
 
 @pytest.mark.parametrize("window", [None, 0, -1, limits.WINDOW_MAX + 1])
 def test_a_window_out_of_its_bounds_is_refused(window: int | None) -> None:
-    with pytest.raises(ControlRefusedError, match=r"a window is 1 to 200 chunks\."):
+    with pytest.raises(ControlRefusedError, match=r"the window must be 1 to 200 chunks\."):
         plan_control(BatchState.RUNNING, BatchControl(), request_of(ControlAction.WINDOW, window=window))
 
 
@@ -94,5 +94,5 @@ def test_no_threshold_is_passed_unless_both_percent_and_count_are(totals: Outcom
 def test_a_threshold_that_is_passed_is_told_with_its_figures_and_what_to_do(totals: OutcomeTotals, says: str) -> None:
     sentence = passed_threshold(THRESHOLDS, totals) or ""
     assert sentence.startswith(says)
-    assert "then resume the batch, or abort it" in sentence
+    assert "Then resume or abort the batch." in sentence
     assert len(sentence) <= limits.CONTROL_TEXT_LENGTH_MAX

@@ -66,7 +66,7 @@ def item_of(outcome: str, reason_code: ReasonCode | None = None, **changes: Any)
 
 REJECTED = item_of("rejected", ReasonCode.ORDER_DISPUTED)
 REJECTED_TEXT = "Order O1 was rejected in batch B1: The customer disputes the order."
-RERUN_TEXT = "It comes in again when its record changes. Or repair the cause, then rerun it. Run: settle rerun B1"
+RERUN_TEXT = "It comes in again when its record changes. Or repair the cause and rerun it. Run: settle rerun B1"
 UNKNOWN_TEXT = "A credit was possibly requested and its answer is not known; it may exist."
 
 CASES: dict[str, tuple[CurrentRecord | None, list[OrderItem], CreditLife, str, str | None]] = {
@@ -98,7 +98,7 @@ CASES: dict[str, tuple[CurrentRecord | None, list[OrderItem], CreditLife, str, s
         CURRENT_RECORD,
         [item_of("pending", inherits_unknown=True)],
         NO_CREDIT,
-        "Order O1 is pending in batch B1 (running); it asks again for a credit that may exist.",
+        "Order O1 is pending in batch B1 (running). Its credit may exist and is requested again.",
         "Follow it with: settle watch B1",
     ),
     "held, unknown": (
@@ -106,14 +106,14 @@ CASES: dict[str, tuple[CurrentRecord | None, list[OrderItem], CreditLife, str, s
         [item_of("held", ReasonCode.OUTCOME_UNKNOWN)],
         NO_CREDIT,
         f"Order O1 is held in batch B1: {UNKNOWN_TEXT}",
-        "A rerun asks again under the same key: nothing is paid twice. Run: settle rerun B1",
+        "A rerun requests the credit again under the same key, so nothing is paid twice. Run: settle rerun B1",
     ),
     "held, credited": (
         CURRENT_RECORD,
         [item_of("held", ReasonCode.OUTCOME_UNKNOWN)],
         CREDITED,
-        f"Order O1 is held in batch B1: {UNKNOWN_TEXT} The ledger has it: {CREDITED_TEXT}",
-        "A rerun asks again under the same key: nothing is paid twice. Run: settle rerun B1",
+        f"Order O1 is held in batch B1: {UNKNOWN_TEXT} The ledger holds this credit: {CREDITED_TEXT}",
+        "A rerun requests the credit again under the same key, so nothing is paid twice. Run: settle rerun B1",
     ),
     "held, not attempted": (
         OFFERED,
@@ -127,8 +127,8 @@ CASES: dict[str, tuple[CurrentRecord | None, list[OrderItem], CreditLife, str, s
         [item_of("held", ReasonCode.PAYLOAD_CONFLICT, amount_minor=5)],
         CREDITED,
         "Order O1 is held in batch B1: This order was credited before with another account, amount or currency. "
-        f"The ledger has it: {CREDITED_TEXT}",
-        "If that credit is right, make the order's record agree with it, then rerun it. Run: settle rerun B1",
+        f"The ledger holds this credit: {CREDITED_TEXT}",
+        "If that credit is right, correct the order's record to match it. Then rerun it. Run: settle rerun B1",
     ),
     "offered": (
         OFFERED,
@@ -141,7 +141,7 @@ CASES: dict[str, tuple[CurrentRecord | None, list[OrderItem], CreditLife, str, s
         CURRENT_RECORD,
         [],
         NO_CREDIT,
-        "Order O1 is in the Order Center but was never taken into a batch; it is acknowledged, so that it is not "
+        "Order O1 is in the Order Center but was never taken into a batch. Its record is acknowledged, so it is not "
         "offered.",
         "It is offered again when its record changes.",
     ),
@@ -149,7 +149,7 @@ CASES: dict[str, tuple[CurrentRecord | None, list[OrderItem], CreditLife, str, s
         None,
         [],
         CreditLife(answer=ANSWER, postings=[]),
-        "Only the Fund Platform knows order O1: it was asked for its credit.",
+        "Only the Fund Platform knows order O1: it got a request for its credit.",
         None,
     ),
 }
