@@ -1,1 +1,1 @@
-"""PostgreSQL for the adapters: connection pools with their timeouts, migrations, and `.sql` files."""
+"""PostgreSQL for the adapters: connection pools with timeouts, migrations, and `.sql` files."""

@@ -1,8 +1,8 @@
-"""A system's tables, read and changed by adapters in blocks that tell what fails as ports do.
+"""Access to a system's tables, in blocks that translate failures into the errors of ports.
 
-What a block raises is an `UnavailableError`, a `DataError` or an `UnansweredError` (see `domain.errors`), with what the
-driver raised as its cause; Settle's own errors, cancellation and bugs pass as they are. So an adapter sends what it has
-and reads its rows within the block.
+A block raises an `UnavailableError`, a `DataError` or an `UnansweredError` (see `domain.errors`), with the driver's
+exception as the cause. Settle's own errors, cancellations and bugs pass through unchanged. An adapter must therefore
+build its arguments and read its rows inside the block.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,22 +26,22 @@ class Database:
         """Describe a database.
 
         Args:
-            pool: of connections to it.
-            name: whose it is, at the start of a sentence: "The Order Center's database".
+            pool: connections to the database.
+            name: its name at the start of a sentence, such as "The Order Center's database".
         """
         self._pool = pool
         self._name = name
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
-        """A connection for statements that change nothing, so that nothing that fails had an effect."""
+        """Provide a connection for statements that change nothing. A failure certainly had no effect."""
         async with self._connection() as connection:
             with self._telling(failure_without_effect):
                 yield connection
 
     @asynccontextmanager
     async def reading_by_index(self) -> AsyncIterator[Connection]:
-        """As `reading`, in a transaction in which tables are read by their indexes alone (`look_up_by_index`)."""
+        """Provide a transaction for reads that use only indexes (`look_up_by_index`). Otherwise like `reading`."""
         async with self._connection() as connection:
             with self._telling(failure_without_effect):
                 async with _begun(connection, None) as transaction:
@@ -51,7 +51,9 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self, isolation: Isolation | None = None) -> AsyncIterator[Connection]:
-        """A transaction: what fails before COMMIT is sent had no effect, of what is cut in COMMIT nobody knows.
+        """Provide a transaction, which is committed at the end of the block.
+
+        A failure before COMMIT is sent had no effect. If the connection is lost during COMMIT, the effect is unknown.
 
         Args:
             isolation: None for the server's default.
@@ -60,7 +62,7 @@ class Database:
             with self._telling(failure_without_effect):
                 async with _begun(connection, isolation) as transaction:
                     yield connection
-                # Else COMMIT would fail as if it might have been sent. On a lost connection the question fails itself.
+                # Otherwise COMMIT would fail as if it had been sent. On a lost connection `is_closed` itself fails.
                 if connection.is_closed():
                     raise asyncpg.ConnectionDoesNotExistError("the connection was closed before COMMIT was sent")
             with self._telling(failure_of_change):
@@ -68,7 +70,10 @@ class Database:
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[Connection]:
-        """A connection for a statement that commits by itself, alone or after reads: of what is cut nobody knows."""
+        """Provide a connection for one statement that commits on its own, optionally after reads.
+
+        If the connection is lost, the effect is unknown.
+        """
         async with self._connection() as connection:
             with self._telling(failure_of_change):
                 yield connection
@@ -82,7 +87,7 @@ class Database:
         try:
             yield connection
         finally:
-            # The pool replaces a connection that it cannot take back; what was asked on it has its answer.
+            # The pool replaces a connection that it cannot take back. All calls on it have their answers by now.
             with suppress(*DRIVER_ERRORS):
                 await self._pool.release(connection)
 
@@ -99,7 +104,7 @@ class Database:
 
 @asynccontextmanager
 async def _begun(connection: Connection, isolation: Isolation | None) -> AsyncIterator[Transaction]:
-    """A transaction, rolled back if the body fails. Where that fails too the connection is gone, and all with it."""
+    """Begin a transaction, and roll it back if the body fails. A lost connection, where that fails, implies it."""
     transaction = connection.transaction(isolation=isolation)
     await transaction.start()
     try:

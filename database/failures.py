@@ -1,4 +1,4 @@
-"""PostgreSQL's failures, told as ports tell them: this is where SQLSTATEs and the drivers' exceptions end."""
+"""Translation of PostgreSQL's failures into the errors of ports. No SQLSTATE or driver exception gets past it."""
 
 import socket
 
@@ -9,14 +9,14 @@ from domain import limits
 from domain.errors import DataError, SettleError, UnansweredError, UnavailableError
 from schemas.next_steps import MIGRATE
 
-# The last is how the driver's pool tells of a connection that was cut while it was being given back.
+# The driver's pool raises the last one if a connection is lost while it is being released.
 DRIVER_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 # Classes of SQLSTATE: data exception, integrity constraint violation, raised by a function.
 _DATA_CLASSES = ("22", "23", "P0")
-# Connection exception, operator intervention: the change may be kept all the same, on a standby that answers no more.
+# Connection exception, operator intervention: the change may still be kept, on a standby that no longer answers.
 _CUT_CLASSES = ("08", "57P")
-# What an adapter's own code raises over values: rows that it cannot read, arguments that it cannot send.
+# Raised by an adapter's own code for rows that it cannot read and arguments that it cannot send.
 _VALUE_ERRORS = (ArithmeticError, TypeError, ValueError)
 
 _ADVICE = "Check that it runs and that its URL is right."
@@ -25,41 +25,41 @@ _ADVICE_BY_ERROR: dict[type[BaseException], str] = {
     asyncpg.InvalidCatalogNameError: "Create the database, or correct its name in the URL.",
     asyncpg.InsufficientPrivilegeError: "Check the role's rights.",
 }
-_ASK_AGAIN = "Try again; if it fails again, look into its log."
+_ASK_AGAIN = "Try again. If it fails again, look at its log."
 _SCHEMA_ERRORS = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError)
 _ADVICE_ON_CALLS: dict[type[BaseException], str] = {
-    asyncpg.ReadOnlySQLTransactionError: "It takes no changes: check that its URL names the primary.",
+    asyncpg.ReadOnlySQLTransactionError: "It is read-only. Check that its URL names the primary.",
     asyncpg.DiskFullError: "Make room on its disk.",
-    **dict.fromkeys(_SCHEMA_ERRORS, "Its schema is of another version."),
+    **dict.fromkeys(_SCHEMA_ERRORS, "Its schema has another version."),
     **_ADVICE_BY_ERROR,
 }
 
 
 def unreachable(url: str, error: BaseException) -> UnavailableError:
-    """What to raise when a connection to a database failed; no password is shown."""
+    """Return the error for a failed connection to a database. It never shows the password."""
     reason = describe_failure(error, limits.DATABASE_CONNECT_TIMEOUT_S)
     advice = _advice_on(error, _ADVICE_BY_ERROR, _ADVICE)
     return UnavailableError(f"Could not connect to PostgreSQL at {without_password(url)}: {reason}. {advice}")
 
 
 def unavailable(name: str, error: BaseException) -> UnavailableError:
-    """What a port raises for a call that had no effect, and may succeed later."""
+    """Return the port's error for a call that had no effect and may succeed later."""
     advice = _advice_on(error, _ADVICE_ON_CALLS, _ASK_AGAIN)
     return UnavailableError(
-        f"{name} did not do what it was asked: {_reason_of(error)}. It had no effect. {advice}",
+        f"{name} could not process a request: {_reason_of(error)}. The request had no effect. {advice}",
         MIGRATE if isinstance(error, _SCHEMA_ERRORS) else None,
     )
 
 
 def failure_without_effect(error: Exception, name: str) -> SettleError | None:
-    """What a port raises for an error that certainly kept the call from having an effect.
+    """Return the port's error for a call that certainly had no effect.
 
     Args:
-        error: what a driver or an adapter raised before there could be an effect.
-        name: whose database it is, at the start of a sentence.
+        error: the exception that a driver or an adapter raised before there could be an effect.
+        name: the database's name at the start of a sentence.
 
     Returns:
-        None for an error that passes as it is: it is Settle's own already, or a bug.
+        The port's error. None if `error` is one of Settle's own or a bug, and must pass unchanged.
     """
     if isinstance(error, SettleError):
         return None
@@ -69,18 +69,18 @@ def failure_without_effect(error: Exception, name: str) -> SettleError | None:
 
 
 def failure_of_change(error: Exception, name: str) -> SettleError | None:
-    """What a port raises for an error of a statement that commits by itself, or of COMMIT.
+    """Return the port's error for a failed COMMIT, or a failed statement that commits on its own.
 
-    Only what the server refused while it goes on serving the connection had no effect. With synchronous replication it
-    ends a connection whose change it has committed, but no standby has confirmed.
+    The change certainly had no effect only if the server refused it and kept the connection open. With synchronous
+    replication the server closes a connection whose change it has committed but no standby has confirmed.
 
     Args:
-        error: what a driver or an adapter raised.
-        name: whose database it is, at the start of a sentence.
+        error: the exception that a driver or an adapter raised.
+        name: the database's name at the start of a sentence.
 
     Returns:
-        None for an error that passes as it is: it is Settle's own already, or a bug. Among these is a row that cannot
-        be read: what gave it out is done.
+        The port's error. None if `error` is one of Settle's own or a bug, and must pass unchanged. A returned row that
+        cannot be read counts as a bug, because the change that returned it is done.
     """
     if isinstance(error, SettleError):
         return None
@@ -88,13 +88,13 @@ def failure_of_change(error: Exception, name: str) -> SettleError | None:
         return failure_without_effect(error, name)
     if isinstance(error, DRIVER_ERRORS):
         return UnansweredError(
-            f"{name} gave no answer: {_reason_of(error)}. What it was asked may be done or not; ask it again."
+            f"{name} did not answer: {_reason_of(error)}. The request may or may not have taken effect. Try again."
         )
     return None
 
 
 def describe_failure(error: BaseException, timeout_s: float) -> str:
-    """Say in a few words, on one line, why a server could not be reached within the timeout."""
+    """Return a short reason, on one line, why a server could not be reached within the timeout (in seconds)."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, socket.gaierror):
@@ -110,7 +110,7 @@ def _is_of_data(error: Exception) -> bool:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether the server answered with an error after which the session goes on, so that it has rolled back."""
+    """Return whether the server rolled back: it answered with an error after which the session continues."""
     return (
         isinstance(error, asyncpg.PostgresError)
         and error.severity_en == "ERROR"
@@ -120,12 +120,13 @@ def _is_refusal(error: Exception) -> bool:
 
 def _data_error(name: str, error: Exception) -> DataError:
     return DataError(
-        f"{name} cannot take or give these data: {_reason_of(error)}. Nothing was changed; repair them and try again."
+        f"{name} cannot accept or return these data: {_reason_of(error)}. "
+        "Nothing was changed. Repair the data and try again."
     )
 
 
 def _reason_of(error: BaseException) -> str:
-    """What was said on one line, with the SQLSTATE by which PostgreSQL's manual explains it."""
+    """Return the error's message on one line, with its SQLSTATE, by which PostgreSQL's manual explains it."""
     said = " ".join(str(error).split()).rstrip(".")
     if isinstance(error, asyncpg.PostgresError):
         return f"{said} (SQLSTATE {error.sqlstate})"

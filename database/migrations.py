@@ -1,4 +1,4 @@
-"""Plain-SQL migrations, run by yoyo: each system's own, in its own schema."""
+"""Plain-SQL migrations, run by yoyo. Each system has its own, in its own schema."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from database.urls import SCHEMES, without_password
 from domain import limits
 from domain.errors import UnavailableError
 
-# A migration may rewrite a table, so its bound is a report's; waiting for a lock has the usual one.
+# A migration may rewrite a table, so it gets the timeout of a report. Waiting for a lock has the usual timeout.
 _TIMEOUT_OPTIONS = (
     f"-c statement_timeout={limits.REPORT_STATEMENT_TIMEOUT_S}s"
     f" -c transaction_timeout={limits.REPORT_STATEMENT_TIMEOUT_S}s"
@@ -31,15 +31,15 @@ _FETCH_APPLIED = "SELECT migration_id FROM _yoyo_migration ORDER BY migration_id
 
 
 def migrate(url: str, *, package: str, schema: str) -> list[str]:
-    """Apply what is missing of a package's `migrations/` to its schema, making the schema first.
+    """Create a package's schema if it is missing, and apply its missing `migrations/`.
 
-    Idempotent, and safe to run twice at once: the second waits for the first. Each migration is one transaction.
+    Idempotent. Safe to run concurrently: the second run waits for the first. Each migration is one transaction.
 
     Returns:
-        The names of the migrations applied now, in order.
+        The names of the migrations applied by this call, in order.
 
     Raises:
-        UnavailableError: the database could not be reached.
+        UnavailableError: the database is unreachable, or refused to read or change the schema.
     """
     with (
         _translated_failures(url),
@@ -53,19 +53,19 @@ def migrate(url: str, *, package: str, schema: str) -> list[str]:
 
 
 class SchemaState(NamedTuple):
-    """How a database's schema compares with this version of Settle, by the names of migrations."""
+    """The differences between a database's schema and this version of Settle, as names of migrations."""
 
     missing: list[str]
-    """This version has them, the database does not: the schema is too old."""
+    """Migrations of this version that the database lacks. If there are any, the schema is too old."""
     unknown: list[str]
-    """The database has them, this version does not: the schema is newer."""
+    """Migrations of the database that this version lacks. If there are any, the schema is newer."""
 
 
 async def fetch_schema_state(url: str, *, package: str, schema: str) -> SchemaState:
-    """Compare the migrations of a package with those that a database has; waits no longer than for a connection.
+    """Compare a package's migrations with those of a database, within `limits.DATABASE_CONNECT_TIMEOUT_S`.
 
     Raises:
-        UnavailableError: the database could not be reached in time, or refused to be read.
+        UnavailableError: the database did not answer in time, or refused to be read.
     """
     try:
         async with asyncio.timeout(limits.DATABASE_CONNECT_TIMEOUT_S):
@@ -106,13 +106,13 @@ def _translated_failures(url: str) -> Iterator[None]:
     except psycopg.Error as error:
         raise UnavailableError(
             f"PostgreSQL at {without_password(url)} refused to read or change the schema: "
-            f"{' '.join(str(error).split())}. Check the role's rights, and that nothing holds its tables locked."
+            f"{' '.join(str(error).split())}. Check the role's rights, and that no other session locks its tables."
         ) from error
 
 
 @contextmanager
 def _exclusive(url: str, schema: str) -> Iterator[None]:
-    """Hold an advisory lock, which ends with its connection: yoyo's own lock row outlives a killed process."""
+    """Hold an advisory lock, which ends with its connection. Yoyo's own lock row would outlive a killed process."""
     with _connect(url) as connection:
         connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (f"settle migrate {schema}",))
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))

@@ -1,4 +1,4 @@
-"""Connection pools whose every connection gives up in time."""
+"""Connection pools with timeouts on every connection."""
 
 from typing import TypeAlias
 
@@ -24,18 +24,18 @@ async def open_pool(
 ) -> Pool:
     """Open a pool on one schema of a database.
 
-    Plans are made for the values at hand: a plan cached while a table was empty would scan it once it is big.
-    They are short plans, which compiling (JIT) would only slow down. As text, times are in UTC, as ISO 8601 has them.
+    Every plan is made for its actual values, because a plan cached for an empty table would scan the table when it
+    is large. JIT compilation is off because it slows these short statements down. Times as text are ISO 8601 in UTC.
 
     Args:
-        url: where the database is.
-        schema: the one schema that unqualified names mean.
-        application_name: what `pg_stat_activity` shows.
+        url: the database's URL.
+        schema: the only schema in which unqualified names are looked up.
+        application_name: the name shown in `pg_stat_activity`.
         size_max: the most connections.
-        statement_timeout_s: a statement's bound; its transaction's is at least as long.
+        statement_timeout_s: the timeout of a statement. Its transaction's timeout is at least as long.
 
     Raises:
-        UnavailableError: the database could not be reached in time, or refused the connection.
+        UnavailableError: the database did not answer in time, or refused the connection.
     """
     transaction_timeout_s = max(limits.TRANSACTION_TIMEOUT_S, statement_timeout_s)
     try:
@@ -64,17 +64,17 @@ async def open_pool(
 
 
 async def _keep_session(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Leave a connection that comes back to its pool as it is; an open transaction was rolled back by the driver.
+    """Keep the session of a released connection. The driver has already rolled back an open transaction.
 
-    No statement of Settle's changes its session: there are no listeners, no cursors, no locks or settings that outlive
-    a transaction. The driver's own way is one more statement each time, to close and reset what is not there.
+    Settle's statements leave nothing in a session: no listeners, no cursors, and no locks or settings that outlive a
+    transaction. The driver's own reset would cost one more statement for each release.
     """
 
 
 async def look_up_by_index(connection: Connection) -> None:
-    """Have tables read by their indexes alone, in the order in which keys are asked for, until the transaction ends.
+    """Make statements use only index lookups, in the order of their keys, until the transaction ends.
 
-    For statements over thousands of keys: believing the whole table to be cheaper to read, the planner would scan it;
-    and with other joins the order of a statement's locks would be the planner's.
+    This is for statements over thousands of keys. The planner would otherwise scan the whole table, and other joins
+    would take a statement's locks in an order of the planner's choice.
     """
     await connection.execute(_BY_INDEX)

@@ -1,4 +1,4 @@
-"""Database URLs, fit to be shown."""
+"""Database URLs, checked and without passwords."""
 
 import re
 
@@ -7,18 +7,18 @@ from psycopg.conninfo import conninfo_to_dict
 
 SCHEMES = ("postgresql://", "postgres://")
 
-# Greedy up to the last @: a password with a raw @ or / in it is hidden whole.
+# Greedy up to the last @, to hide all of a password that contains a raw @ or /.
 _PASSWORD = re.compile(r"(?<=://)([^:/?#@]*):.*@")
 _PASSWORD_PARAMETER = re.compile(r"(?<=[?&])((?:ssl)?password=)[^&]*")
 
 
 def without_password(url: str) -> str:
-    """The URL with any password left out."""
+    """Return the URL without any password."""
     return _PASSWORD_PARAMETER.sub(r"\1…", _PASSWORD.sub(r"\1@", url))
 
 
 def is_database_url(text: str) -> bool:
-    """Whether libpq can read the text as a URL."""
+    """Return whether the text is a PostgreSQL URL that libpq can read."""
     try:
         conninfo_to_dict(text)
     except ProgrammingError:

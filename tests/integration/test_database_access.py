@@ -64,7 +64,7 @@ async def ended(pool: Pool, stack: StackState) -> AsyncIterator[Ended]:
 
 
 async def test_a_transaction_that_is_cut_before_its_commit_is_sent_had_no_effect(ended: Ended) -> None:
-    with pytest.raises(UnavailableError, match="It had no effect"):
+    with pytest.raises(UnavailableError, match="The request had no effect"):
         await ended.insert_and_end()
     assert await ended.behind.fetchval(COUNT) == 0
 

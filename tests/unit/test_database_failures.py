@@ -118,11 +118,14 @@ def test_bugs_and_settles_own_errors_pass_as_they_are(failure_of: object, error:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (TimeoutError(), "no answer in time. It had no effect. Try again;"),
-        (postgresql.QueryCanceledError("canceling\nstatement."), "canceling statement (SQLSTATE 57014). It had no"),
-        (postgresql.ReadOnlySQLTransactionError("no"), "check that its URL names the primary"),
-        (postgresql.UndefinedTableError("no"), "Its schema is of another version."),
-        (postgresql.CheckViolationError("no"), "(SQLSTATE 23514). Nothing was changed; repair them and try again."),
+        (TimeoutError(), "no answer in time. The request had no effect. Try again."),
+        (
+            postgresql.QueryCanceledError("canceling\nstatement."),
+            "canceling statement (SQLSTATE 57014). The request had no",
+        ),
+        (postgresql.ReadOnlySQLTransactionError("no"), "Check that its URL names the primary"),
+        (postgresql.UndefinedTableError("no"), "Its schema has another version."),
+        (postgresql.CheckViolationError("no"), "(SQLSTATE 23514). Nothing was changed. Repair the data and try again."),
     ],
 )
 def test_a_failure_says_what_was_tried_what_happened_and_what_to_do(error: Exception, said: str) -> None:
