@@ -1,6 +1,6 @@
-"""The vocabulary: frozen models and row types without logic and without I/O.
+"""The vocabulary: frozen models and row types, without logic or I/O.
 
-What crosses a process boundary (workflow inputs and results, events, reports) is a frozen pydantic model, in `wire`.
-Rows of which a chunk holds thousands are named tuples: they are made by the driver, read once and dropped. A `Table` is
-such rows, held column by column.
+Data that cross a process boundary (workflow inputs and results, events, reports) are frozen pydantic models in `wire`.
+Rows of which a chunk has thousands are named tuples: the driver makes them, and they are read once and dropped. A
+`Table` holds such rows column by column.
 """

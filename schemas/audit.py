@@ -1,4 +1,4 @@
-"""What the audit reads of the settlement store, and what it reports."""
+"""The audit: rows that it reads from the settlement store, and its report."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from schemas.wire.totals import ControlTotals
 class LatestItem(NamedTuple):
     """An order's latest item, and when its batch was opened.
 
-    If the outcome is `missing`, only the order id says something. `reason_code` is None unless the item is rejected,
+    If the outcome is `missing`, only `order_id` is meaningful. `reason_code` is None unless the item is rejected,
     failed or held.
     """
 
@@ -27,7 +27,7 @@ class LatestItem(NamedTuple):
 
 
 class OfferCounts(NamedTuple):
-    """How many offers became items, and how many were of claimed orders, over all batches."""
+    """The counts, over all batches, of offers that became items and of offers of orders that were already claimed."""
 
     item_count: int
     duplicate_count: int
@@ -35,7 +35,7 @@ class OfferCounts(NamedTuple):
 
 
 class Break(BaseModel):
-    """Where the sources contradict each other or themselves: a kind, the id of what is wrong, and a sentence."""
+    """A contradiction within or between the systems: its kind, the id of the wrong object, and a sentence."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,11 +45,11 @@ class Break(BaseModel):
 
 
 class AuditReport(BaseModel):
-    """The audit of everything: stored plans, items and ledger held together.
+    """The audit of all stored plans, items and ledger entries, checked against each other.
 
     Each order counts once, by its latest item: its outcome, or pending. `unconfirmed` are the credits of pending
-    and held orders. `ok` means that there is no break; it does not depend on `pending`. `not_looked_at` says what could
-    not be, in a phrase each; nothing, with a Fund Platform that offers a proof of its ledger.
+    and held orders. `ok` means that there is no break, whatever `pending` is. `not_looked_at` has a phrase for each
+    thing that the audit could not check. It is empty if the Fund Platform offers a proof of its ledger.
     """
 
     model_config = ConfigDict(frozen=True)

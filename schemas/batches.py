@@ -1,4 +1,4 @@
-"""Settlement batches as they are stored and read."""
+"""Batches as they are stored and read."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from schemas.wire.reports import BatchReport, SinceClosing
 
 
 class Batch(BatchOpening):
-    """A batch as stored; `business_date` and `cutoff_at` are there once it is frozen."""
+    """A stored batch. `business_date` and `cutoff_at` are set once it is frozen."""
 
     state: BatchState
     item_count: int
@@ -23,7 +23,7 @@ class Batch(BatchOpening):
 
 
 class UnclosedBatch(NamedTuple):
-    """A batch in no final state, how long ago it was opened, by the database's clock, and how many actions it had."""
+    """An unclosed batch, the time since it was opened, by the database's clock, and its latest `action_no`."""
 
     batch: Batch
     age_s: float
@@ -31,10 +31,10 @@ class UnclosedBatch(NamedTuple):
 
 
 class AppendResult(NamedTuple):
-    """What became of a slice of offered orders; both lists of conflicts are in order_id order.
+    """The result of an append of offered orders. Both lists of conflicts are in order_id order.
 
-    `unanswered_conflict_order_ids` are the conflicts with an item that has no outcome yet: they are counted but must
-    not be acknowledged, so that the next run offers them again.
+    `unanswered_conflict_order_ids` are the conflicts with an item that has no outcome yet. They are counted but must
+    not be acknowledged: the next run must offer them again.
     """
 
     claimed_count: int
@@ -44,7 +44,7 @@ class AppendResult(NamedTuple):
 
 
 class AppendedOffers(NamedTuple):
-    """How many orders of an offer, from its start, have their fate now; and which of these are conflicts."""
+    """The number of offers, from the first one, that were appended or counted, and the conflicts among them."""
 
     offer_count: int
     conflict_order_ids: tuple[str, ...]
@@ -53,8 +53,8 @@ class AppendedOffers(NamedTuple):
 class RetiredBatch(NamedTuple):
     """A closed batch that is past its retention and not pruned yet.
 
-    It is pruned unless one of its items is held and still its order's latest, a batch that reruns it is not closed, or
-    it has outbox rows that are not delivered.
+    It is not pruned while one of its items is held and still its order's latest, a batch that reruns it is unclosed,
+    or it has undelivered outbox rows.
     """
 
     batch_id: str
@@ -66,7 +66,7 @@ class RetiredBatch(NamedTuple):
 
 
 class BatchProgress(BaseModel):
-    """Counts only, cheap enough to ask every second."""
+    """The counts of a batch, cheap enough to read every second."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -81,12 +81,12 @@ class BatchProgress(BaseModel):
 
 
 class KeptReport(NamedTuple):
-    """A closed batch's report; once the batch is being pruned, also what had come since its closing by then."""
+    """A closed batch's report. `since_closing` is set once pruning begins, and is as of then."""
 
     report: BatchReport
     since_closing: SinceClosing | None = None
 
     @property
     def is_being_pruned(self) -> bool:
-        """Whether its items may be gone."""
+        """Whether pruning has begun, after which the batch's items may be gone."""
         return self.since_closing is not None

@@ -1,4 +1,4 @@
-"""Chunks of a batch, and what a step over one stored."""
+"""Chunks of a batch, and the result of a step over one."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -7,7 +7,10 @@ from schemas.wire.totals import OutcomeTotals
 
 
 class ChunkState(StrEnum):
-    """planned -> validated -> closed, each step by compare-and-set; a held chunk goes to closed from either."""
+    """The states of a chunk: planned -> validated -> closed. A held chunk goes to closed from either of the first two.
+
+    Each transition is a compare-and-set.
+    """
 
     PLANNED = "planned"
     VALIDATED = "validated"
@@ -15,21 +18,21 @@ class ChunkState(StrEnum):
 
 
 class StoredValidation(NamedTuple):
-    """A chunk's totals so far, and whether it was this call that stored its validation."""
+    """A chunk's totals so far, and whether this call stored its validation."""
 
     totals: OutcomeTotals
     is_new: bool
 
 
 class ChunkKey(NamedTuple):
-    """Names one chunk."""
+    """The key of a chunk."""
 
     batch_id: str
     chunk_index: int
 
 
 class Chunk(NamedTuple):
-    """A chunk's state row: items `item_start` (inclusive) to `item_end` (exclusive)."""
+    """A chunk's state row. Its items are `item_start` (inclusive) to `item_end` (exclusive)."""
 
     chunk_index: int
     item_start: int

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 
 class CreditBucket(NamedTuple):
-    """A cap on credits and what is left of it; times are in seconds, by one clock.
+    """The state of a cap on credits. Times are in seconds, by one clock.
 
-    `free_at_s` is from when on credits may be sent again. `promised_at_s` is the same, had all those who were told to
-    come later taken their turn.
+    `free_at_s` is when credits may be sent again. `promised_at_s` is when they could be sent again after all promised
+    turns were taken.
     """
 
     credits_per_s: int
@@ -16,10 +16,10 @@ class CreditBucket(NamedTuple):
 
 
 class CreditTurn(NamedTuple):
-    """An answer to who wants to send credits.
+    """The answer to a request for a turn to send credits.
 
-    Taken: send them in `wait_s`, never before. Not taken: ask again in `wait_s`, and say whether you were `promised`
-    the turn.
+    If it is taken, the sender sends its credits in `wait_s` seconds, never before. If not, the sender asks again in
+    `wait_s` seconds and passes `is_promised` on.
     """
 
     is_taken: bool

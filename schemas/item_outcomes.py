@@ -1,4 +1,4 @@
-"""What became of an item as it is read: its stored outcome, or none."""
+"""The outcome of an item as it is read: its stored outcome, or the reason why it has none."""
 
 from enum import StrEnum
 from types import MappingProxyType
@@ -8,11 +8,11 @@ from schemas.wire.reasons import Outcome
 
 
 class NoOutcome(StrEnum):
-    """Why an item that was read has no outcome."""
+    """The reasons why an item has no outcome."""
 
     PENDING = "pending"
     MISSING = "missing"
-    """An order's claim names an item that is not there."""
+    """The order's claim names an item that does not exist."""
 
 
 ItemOutcome: TypeAlias = Outcome | NoOutcome
@@ -24,4 +24,4 @@ OUTCOME_BY_TEXT = MappingProxyType({str(each): each for each in Outcome})
 ITEM_OUTCOME_BY_TEXT: MappingProxyType[str, ItemOutcome] = MappingProxyType(
     {str(each): each for each in (*Outcome, *NoOutcome)}
 )
-"""For rows: making an enum's member from a text takes six times as long."""
+"""For rows, since looking an enum member up by its value takes six times as long."""

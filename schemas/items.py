@@ -1,4 +1,4 @@
-"""Orders in a batch: as offered, as items, as exceptions and as taken into a rerun."""
+"""Orders in a batch: offers, items, exception items and items of reruns."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from schemas.wire.reasons import Outcome, ReasonCode
 
 
 class OfferedOrder(NamedTuple):
-    """An order offered to a batch: the payload that is frozen when it becomes an item."""
+    """An order offered to a batch. Its payload is frozen when it becomes an item."""
 
     order_id: str
     account_id: str
@@ -17,10 +17,10 @@ class OfferedOrder(NamedTuple):
 
 
 class Item(NamedTuple):
-    """An order's place in a batch, with its frozen payload; `amount_minor` is in minor units of `currency`.
+    """An order's place in a batch, with its frozen payload. `amount_minor` is in minor units of `currency`.
 
-    An item that `inherits_unknown` reruns one whose credit may exist: it is not validated, and only the Fund
-    Platform's answer gives it another outcome than held.
+    An item that `inherits_unknown` reruns one whose credit may exist. It is not validated, and without the Fund
+    Platform's answer its only possible outcome is held.
     """
 
     item_no: int
@@ -33,7 +33,7 @@ class Item(NamedTuple):
 
 
 class ExceptionItem(NamedTuple):
-    """An item that needs a person, and why; `detail` is for the person, never read by code."""
+    """An item that needs a person, and the reason. `detail` is for people, and no code reads it."""
 
     item_no: int
     outcome: Outcome
@@ -42,7 +42,7 @@ class ExceptionItem(NamedTuple):
 
 
 class StoredException(NamedTuple):
-    """An exception item as stored, with its frozen payload; `is_latest`: no later item has its order's claim."""
+    """A stored exception item, with its frozen payload. `is_latest`: no later item has taken its order's claim."""
 
     item_no: int
     order_id: str
@@ -56,7 +56,7 @@ class StoredException(NamedTuple):
 
 
 class RerunItem(NamedTuple):
-    """An order to settle again: the claim number of the item that is rerun, and the payload to freeze now."""
+    """An order to rerun: the claim number of the exception item, and the payload to freeze now."""
 
     order_id: str
     claim_no: int
@@ -67,9 +67,10 @@ class RerunItem(NamedTuple):
 
 
 class LaterItemGroup(NamedTuple):
-    """Orders of exception items, grouped by their latest item: whether that is a later one, its outcome and currency.
+    """A group of a batch's exception items, by their orders' latest items.
 
-    `amount_minor` is the sum of the latest items' amounts; `item_no_last` is the largest number of the exception items.
+    `came_again` says whether these latest items are later ones. `outcome`, `currency` and `amount_minor` (a sum) are
+    theirs. `item_no_last` is the largest number of the exception items.
     """
 
     came_again: bool
@@ -81,7 +82,10 @@ class LaterItemGroup(NamedTuple):
 
 
 class ItemGroup(NamedTuple):
-    """Items of a range that share outcome (or `pending`) and currency; `is_latest`: they are their orders' latest."""
+    """Items of a range with the same outcome (or `pending`), currency and `is_latest`.
+
+    `is_latest` means that they are their orders' latest items.
+    """
 
     outcome: ItemOutcome
     currency: str

@@ -1,4 +1,4 @@
-"""What the Fund Platform is asked and what it answers."""
+"""Requests to the Fund Platform, and its answers."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -8,9 +8,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 
 class CreditRequest(NamedTuple):
-    """One credit to post: `amount_minor` of `currency` to `account_id`, at most once per key.
+    """A credit to post: `amount_minor` of `currency` to `account_id`, at most once per key.
 
-    `claim_no` is the order's claim number: per key the Fund Platform answers the highest one that it has
+    `claim_no` is the order's claim number. Per key the Fund Platform keeps the answer to the highest one that it has
     seen, and creates nothing for a lower one.
     """
 
@@ -22,7 +22,7 @@ class CreditRequest(NamedTuple):
 
 
 class CreditResultCode(StrEnum):
-    """The Fund Platform's answer for one credit request."""
+    """The Fund Platform's answer to a credit request."""
 
     CREATED = "created"
     EXISTS = "exists"
@@ -42,7 +42,7 @@ class AccountOpening(NamedTuple):
 
 
 class Account(BaseModel):
-    """A customer's virtual account; the balance is in minor units of its currency."""
+    """A customer's virtual account. Its balance is in minor units of its currency."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -53,7 +53,7 @@ class Account(BaseModel):
 
 
 class LedgerCredit(NamedTuple):
-    """One order's credit as the ledger's postings hold it; `posting_count` is 1 unless the ledger is broken."""
+    """An order's credit in the ledger's postings. `posting_count` is 1 unless the ledger is broken."""
 
     idempotency_key: str
     account_id: str

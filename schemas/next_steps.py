@@ -1,4 +1,4 @@
-"""What to do next, as data: whoever shows an error or an answer words it for its own user."""
+"""The next step for a user, as data. Each user interface words it for its users."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class NextStepKind(StrEnum):
-    """What helps; of a batch or an order where `NextStep.subject` names one."""
+    """The kind of a next step. `NextStep.subject` names its batch or order, if it has one."""
 
     AUDIT = "audit"
     LIST_BATCHES = "list_batches"
@@ -20,7 +20,7 @@ class NextStepKind(StrEnum):
 
 
 class NextStep(BaseModel):
-    """One step, and the id of what it is about; empty if it is about nothing in particular."""
+    """A next step, and the id of its batch or order. The id is empty if the step concerns neither."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,4 +1,4 @@
-"""The life of one order: what each of the three systems holds of it, and what that comes to."""
+"""The life of one order: its data in each of the three systems, and the resulting answer."""
 
 from datetime import date
 
@@ -15,9 +15,10 @@ from schemas.wire.reasons import ReasonCode
 
 
 class CurrentRecord(PayloadModel):
-    """An order's record as the Order Center has it now; `amount_minor` is what is due: paid less refunded.
+    """An order's current record in the Order Center. `amount_minor` is what is due: paid less refunded.
 
-    `is_offered`: not acknowledged, so that the next run takes it if its after-sale period is over by the cutoff.
+    If `is_offered`, the record is not acknowledged. The next run takes the order if its after-sale period ended before
+    the cutoff.
     """
 
     order_id: str
@@ -31,10 +32,10 @@ class CurrentRecord(PayloadModel):
 
 
 class OrderItem(PayloadModel):
-    """One of an order's items: its place, its frozen payload, and what became of it.
+    """One of an order's items: its place, its frozen payload, and its outcome.
 
-    `chunk_index` is None while the batch is open. `reason_code`, `detail` and
-    `stored_at` belong to the outcomes rejected, failed and held; a settled item has its credit's time.
+    `chunk_index` is None while the batch is open. `reason_code`, `detail` and `stored_at` are those of a rejected,
+    failed or held outcome. The time of a settled item is on its credit.
     """
 
     batch_id: str
@@ -52,23 +53,23 @@ class OrderItem(PayloadModel):
 
 
 class ConflictingOffer(PayloadModel):
-    """A payload that was offered to a batch while an item with another one was the order's live one."""
+    """A payload that was offered to a batch while the order had a live item with another payload."""
 
     batch_id: str
     offered_at: AwareDatetime
 
 
 class CreditAnswer(PayloadModel):
-    """The Fund Platform's stored answer, and the request that it answered."""
+    """The Fund Platform's stored answer, with the payload and claim number of its request."""
 
     result_code: CreditResultCode
     claim_no: int
 
 
 class CreditPosting(PayloadModel):
-    """A credit posting, and its journal entry: `reference` and `posted_at` are None if the entry is missing.
+    """A credit posting and its journal entry. `reference` and `posted_at` are None if the entry is missing.
 
-    Of a Fund Platform that offers no proof of its ledger no entry is known: `entry_id` is None.
+    `entry_id` is None if the Fund Platform offers no proof of its ledger and so does not show the entry.
     """
 
     entry_id: int | None
@@ -77,7 +78,7 @@ class CreditPosting(PayloadModel):
 
 
 class CreditLife(BaseModel):
-    """What the Fund Platform holds under one idempotency key; one posting at most unless the ledger is broken."""
+    """The Fund Platform's data under one idempotency key. There is at most one posting unless the ledger is broken."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -86,11 +87,11 @@ class CreditLife(BaseModel):
 
 
 class OrderLife(BaseModel):
-    """All that is known of an order, and the answer to "why was I not paid?".
+    """All data on an order, and the answer to "why was I not paid?".
 
-    `items` are oldest first. `breaks` are those that the audit would name; there are none unless something is wrong.
-    `order_error` says why the Order Center's record cannot be read; then `order` is None. `credit_not_looked_at` says,
-    in a phrase, what the Fund Platform does not show of the credit.
+    `items` are oldest first. `breaks` are those that the audit would name. If the Order Center's record cannot be read,
+    `order_error` says why and `order` is None. `credit_not_looked_at` is a phrase for the part of the credit that the
+    Fund Platform does not show.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,7 +1,7 @@
-"""An order's payload: whom it credits, and how much.
+"""An order's payload: the account to credit, the amount and the currency.
 
-Rows of which a chunk holds thousands have these three among their columns (decision 0026);
-`domain.order_payloads` reads them as one value.
+Rows of which a chunk has thousands have these three among their columns (docs/decisions/0006). `domain.order_payloads`
+reads them as one value.
 """
 
 from typing import NamedTuple, Protocol
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Payload(NamedTuple):
-    """What must not differ between an order's record, its item and its credit; in minor units of the currency."""
+    """A payload, which must not differ between an order's record, item and credit. The amount is in minor units."""
 
     account_id: str
     amount_minor: int
@@ -18,23 +18,23 @@ class Payload(NamedTuple):
 
 
 class HasPayload(Protocol):
-    """A row or a model that has a payload among its fields."""
+    """A row or a model with a payload among its fields."""
 
     @property
     def account_id(self) -> str:
-        """Who is credited."""
+        """The account to credit."""
 
     @property
     def amount_minor(self) -> int:
-        """How much, in minor units of the currency."""
+        """The amount, in minor units of the currency."""
 
     @property
     def currency(self) -> str:
-        """Of the amount: ISO 4217, or PTS for points."""
+        """The currency of the amount: ISO 4217, or PTS for points."""
 
 
 class PayloadModel(BaseModel):
-    """A model that is shown, with a payload among its fields."""
+    """A model for display, with a payload among its fields."""
 
     model_config = ConfigDict(frozen=True)
 

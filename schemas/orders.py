@@ -1,4 +1,4 @@
-"""Orders as the Order Center knows and offers them."""
+"""Orders in the Order Center: records, and offers of overdue orders."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class OrderStatus(StrEnum):
-    """What the Order Center says of an order; only `completed` is payable."""
+    """The status of an order in the Order Center. Only `completed` is payable."""
 
     COMPLETED = "completed"
     UNPAID = "unpaid"
@@ -17,7 +17,7 @@ class OrderStatus(StrEnum):
 
 
 class OrderRecord(NamedTuple):
-    """A record to load into the Order Center; amounts in minor units of `currency`."""
+    """A record to load into the Order Center. Amounts are in minor units of `currency`."""
 
     order_id: str
     account_id: str
@@ -30,7 +30,7 @@ class OrderRecord(NamedTuple):
 
 
 class FetchedRecord(NamedTuple):
-    """What is read of an order's record; amounts in minor units of `currency`. `version` is that of the record."""
+    """The part of an order's record that Settle reads. Amounts are in minor units of `currency`."""
 
     order_id: str
     account_id: str
@@ -43,7 +43,7 @@ class FetchedRecord(NamedTuple):
 
 
 class OverdueOrder(NamedTuple):
-    """An overdue order as the Order Center offers it; `version` is that of the record that was read."""
+    """An overdue order that the Order Center offers. `version` is that of the record that was read."""
 
     order_id: str
     account_id: str
@@ -53,21 +53,21 @@ class OverdueOrder(NamedTuple):
 
 
 class OverdueCursor(NamedTuple):
-    """The place of the last order of a slice; the next slice starts after it."""
+    """The position of the last order of a slice. The next slice starts after it."""
 
     after_sale_ends_at: datetime
     order_id: str
 
 
 class OverdueSlice(NamedTuple):
-    """The next overdue orders, and the place of the last; None if there are none."""
+    """The next overdue orders, and the position of the last one. `end` is None if there are no orders."""
 
     orders: Sequence[OverdueOrder]
     end: OverdueCursor | None
 
 
 class RecordVersion(NamedTuple):
-    """An order's record as it was read; an acknowledgement names it, so that it never covers a later change."""
+    """A version of an order's record. An acknowledgement names it and so never covers a later change."""
 
     order_id: str
     version: int

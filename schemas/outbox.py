@@ -1,4 +1,4 @@
-"""The outbox: which ranges of items have outcomes that are not delivered yet."""
+"""The outbox: ranges of items whose outcomes are not delivered yet."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -7,10 +7,10 @@ from schemas.wire.reasons import Outcome
 
 
 class OutboxRow(NamedTuple):
-    """A step over the items `item_start` (inclusive) to `item_end` (exclusive) of a batch, which stored outcomes.
+    """A step that stored outcomes of the items `item_start` (inclusive) to `item_end` (exclusive) of a batch.
 
-    `step` is the state that the chunk went to: `validated` stored rejects; `closed` stored all other outcomes.
-    `buckets` are those of the buckets asked for that are not delivered yet.
+    `step` is the state that the chunk went to: `validated` stored rejects, `closed` stored all other outcomes.
+    `buckets` are the requested buckets that are not delivered yet.
     """
 
     outbox_no: int
@@ -23,7 +23,7 @@ class OutboxRow(NamedTuple):
 
 
 class StoredOutcome(NamedTuple):
-    """An item's outcome, with its frozen payload; `reason_code` is None for a settled one."""
+    """An item's outcome, with its frozen payload. `reason_code` is None for a settled item."""
 
     order_id: str
     account_id: str

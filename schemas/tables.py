@@ -1,7 +1,7 @@
-"""Rows of one kind, held column by column.
+"""Tables: rows of one kind, held column by column.
 
-Thousands of orders go from one system's statement to another's. As columns they are a few lists, and a row is made only
-where it is looked at.
+Thousands of orders pass from one system's statement to another's. As columns they are only a few lists, and a row is
+built only when it is read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,14 +12,14 @@ NamedRow = TypeVar("NamedRow", bound=NamedTuple)
 
 
 class Table(Sequence[NamedRow]):
-    """Rows of a kind of named tuple; equal to any sequence of the same rows."""
+    """Rows of one named tuple type. A table equals any sequence of the same rows."""
 
     def __init__(self, kind: type[NamedRow], columns: Sequence[Sequence[Any]]) -> None:
-        """Take columns, one for each field of the kind, in their order.
+        """Make a table of columns, one for each field of the kind, in field order.
 
         Raises:
             TypeError: there are more or fewer columns than fields.
-            ValueError: one column is longer than another.
+            ValueError: the columns differ in length.
         """
         kind._make(columns)  # refuses more or fewer
         if len(set(map(len, columns))) > 1:
@@ -28,11 +28,11 @@ class Table(Sequence[NamedRow]):
         self.columns = columns
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         return len(self.columns[0])
 
     def __iter__(self) -> Iterator[NamedRow]:
-        """The rows; a named tuple's own way to make one is a call in Python for each."""
+        """Iterate over the rows. Calling the named tuple's own constructor would cost a Python call for each."""
         return map(partial(tuple.__new__, self.kind), zip(*self.columns, strict=True))
 
     @overload
@@ -40,21 +40,21 @@ class Table(Sequence[NamedRow]):
     @overload
     def __getitem__(self, place: slice) -> "Table[NamedRow]": ...
     def __getitem__(self, place: int | slice) -> "NamedRow | Table[NamedRow]":
-        """A row, or some as a table."""
+        """Return a row, or the rows of a slice as a table."""
         cut = [column[place] for column in self.columns]
         return Table(self.kind, cut) if isinstance(place, slice) else self.kind._make(cut)
 
     def __eq__(self, other: object) -> bool:
-        """Whether these are the other's rows."""
+        """Return whether the other sequence has the same rows."""
         return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
 
     def __repr__(self) -> str:
-        """As a list of the rows."""
+        """Return the text of the list of rows."""
         return repr(list(self))
 
 
 def columns_of(kind: type[NamedRow], rows: Sequence[NamedRow]) -> Sequence[Sequence[Any]]:
-    """The columns of rows, a table's or any others', in the order of the kind's fields."""
+    """Return the columns of a table or of other rows, in the order of the kind's fields."""
     if isinstance(rows, Table):
         return rows.columns
     return list(zip(*rows, strict=True)) or [()] * len(kind._fields)

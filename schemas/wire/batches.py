@@ -1,4 +1,4 @@
-"""Batches as they are opened and planned: what their workflows are given."""
+"""The openings and plans of batches, which their workflows take."""
 
 from datetime import date
 from enum import StrEnum
@@ -11,7 +11,7 @@ from schemas.wire.totals import ControlTotals
 
 
 class BatchSource(StrEnum):
-    """How a batch's orders were found."""
+    """The source of a batch's orders."""
 
     KAFKA = "kafka"
     SCHEDULE = "schedule"
@@ -20,7 +20,7 @@ class BatchSource(StrEnum):
 
 
 class BatchState(StrEnum):
-    """open -> frozen -> running <-> paused -> closed, aborted or out_of_balance (the three final ones)."""
+    """The states of a batch: open -> frozen -> running <-> paused. Final: closed, aborted, out_of_balance."""
 
     OPEN = "open"
     FROZEN = "frozen"
@@ -35,9 +35,9 @@ FINAL_STATES = frozenset({BatchState.CLOSED, BatchState.ABORTED, BatchState.OUT_
 
 
 class RerunSelection(BaseModel):
-    """Which exception items of an earlier batch a rerun takes: those of the outcomes and, if given, of the reason.
+    """The exception items of an earlier batch that a rerun takes: those of the outcomes and, if given, the reason.
 
-    An item that is no longer its order's latest is never taken: the order has come in again since.
+    An item that is no longer its order's latest is never taken, because the order has come in again since.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,10 +48,11 @@ class RerunSelection(BaseModel):
 
 
 class BatchOpening(BaseModel):
-    """What is known of a batch before its orders are frozen.
+    """The attributes of a batch before its orders are frozen.
 
-    `business_date` and `cutoff_at` are None if freezing is to give them: the database's time then, and the latest
-    business date that has its cutoff not after it. `credits_per_s` is the batch's own cap on credits; None for none.
+    `business_date` and `cutoff_at` are None if freezing sets them. The cutoff is then the database's time, and the
+    business date is the latest one whose cutoff is not after it. `credits_per_s` is the batch's own cap on credits,
+    None for no cap.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,7 +68,7 @@ class BatchOpening(BaseModel):
 
 
 class BatchPlan(BaseModel):
-    """What a running batch has to do; `control` is what was asked of it by the time that it was started, or again."""
+    """The plan of a running batch. `control` is what was in effect when its workflow was started or restarted."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,4 +1,4 @@
-"""Operator control of a batch: what is asked for, by whom and why, and what holds since."""
+"""Operator control of a batch: requests with requester and reason, and the resulting control."""
 
 from enum import StrEnum
 
@@ -6,10 +6,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 
 class ControlAction(StrEnum):
-    """What an operator can ask of a batch that is in no final state.
+    """The actions that an operator can request for an unclosed batch.
 
-    pause: no new chunks; those in flight finish. resume: the end of a pause. abort: no new chunks; those in flight
-    finish, the rest is held, the batch is closed. window: as many chunks in flight as are named, from now on.
+    - pause: starts no new chunks. Chunks in flight finish.
+    - resume: ends a pause.
+    - abort: starts no new chunks. Chunks in flight finish, the rest is held, and the batch ends as aborted.
+    - window: changes the most chunks in flight, from now on.
     """
 
     PAUSE = "pause"
@@ -19,7 +21,7 @@ class ControlAction(StrEnum):
 
 
 class ControlInput(BaseModel):
-    """What the updates `pause`, `resume` and `abort` of a batch's workflow take."""
+    """The input of the updates `pause`, `resume` and `abort` of a batch's workflow."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -28,16 +30,16 @@ class ControlInput(BaseModel):
 
 
 class WindowInput(ControlInput):
-    """What the update `window` of a batch's workflow takes."""
+    """The input of the update `window` of a batch's workflow."""
 
     window: int
 
 
 class ControlRequest(ControlInput):
-    """An action with who asks for it and why; `window` belongs to the action of that name.
+    """A request for an action, with its requester and reason. Only the action `window` has a `window`.
 
-    `action_no_seen` is the last action that the asker knew of: a late attempt, after which others have acted, changes
-    nothing any more.
+    `action_no_seen` is the latest action that the requester knew of. If another action has been stored since, the
+    request is a late attempt and changes nothing.
     """
 
     batch_id: str
@@ -47,7 +49,7 @@ class ControlRequest(ControlInput):
 
 
 class StoredControlAction(ControlInput):
-    """An action that changed something, as it is kept."""
+    """A stored action. Only actions that changed something are stored."""
 
     action_no: int
     action: ControlAction
@@ -56,10 +58,11 @@ class StoredControlAction(ControlInput):
 
 
 class BatchControl(BaseModel):
-    """What the actions so far come to. Of two, the one with the higher `action_no` holds.
+    """The combined effect of a batch's actions so far. Of two, the one with the higher `action_no` is in effect.
 
-    `window` is None only where no store was asked: the batch's own holds. `is_resumed`: a person has resumed the
-    batch, and thereby lifted its thresholds. `reason` is that of the pause or abort that holds.
+    `window` is None only if it was not read from the store. The batch's own window then applies. `is_resumed` means
+    that a person has resumed the batch and thereby lifted its thresholds. `reason` is that of the current pause or
+    abort.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,9 +76,9 @@ class BatchControl(BaseModel):
 
 
 class FailureThresholds(BaseModel):
-    """Over which a batch pauses itself; passed only when both the percent and the count are exceeded.
+    """The thresholds over which a batch pauses itself. Both the percentage and the count must be exceeded.
 
-    The percent is of the orders that have an outcome so far.
+    The percentage is of the orders that have an outcome so far.
     """
 
     model_config = ConfigDict(frozen=True)

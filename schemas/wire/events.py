@@ -1,7 +1,6 @@
-"""The events on Kafka: a contract with other systems. Their bounds and patterns are frozen with `schema_version`.
+"""The events on Kafka, a contract with other systems. Their bounds and patterns are frozen for each `schema_version`.
 
-`schemas/json/` has the JSON Schemas that these models give. Fields that a model does not have are ignored, so that
-a producer may add some.
+`schemas/json/` has the JSON Schemas of these models. Unknown fields are ignored, so producers may add fields.
 """
 
 import re
@@ -16,14 +15,14 @@ IDENTIFIER_LENGTH_MAX = 64
 EVENT_ID_LENGTH_MAX = 200
 AMOUNT_MINOR_MAX = 10**10 - 1
 
-# Printable characters, blanks inside only: what the order file allows, too.
+# Printable characters, and blanks only between them. The order file has the same rule.
 _IDENTIFIER_PATTERN = r"^[^\p{C}\p{Z}]( *[^\p{C}\p{Z}])*$"
 _MOMENT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 _MOMENT = re.compile(_MOMENT_PATTERN)
 
 
 def _moment_of(value: object) -> object:
-    """Read RFC 3339 alone: pydantic would take a string of digits for seconds since 1970."""
+    """Read RFC 3339 only. Pydantic alone would read a string of digits as seconds since 1970."""
     if isinstance(value, datetime):
         return value
     if not isinstance(value, str) or not _MOMENT.fullmatch(value):
@@ -31,7 +30,7 @@ def _moment_of(value: object) -> object:
     return datetime.fromisoformat(value)
 
 
-# Not a literal 1: true and 1.0 equal it.
+# Not Literal[1], which true and 1.0 equal.
 SchemaVersion = Annotated[int, Field(strict=True, ge=1, le=1), WithJsonSchema({"type": "integer", "const": 1})]
 Identifier = Annotated[str, Field(min_length=1, max_length=IDENTIFIER_LENGTH_MAX, pattern=_IDENTIFIER_PATTERN)]
 EventId = Annotated[str, Field(min_length=1, max_length=EVENT_ID_LENGTH_MAX, pattern=_IDENTIFIER_PATTERN)]
@@ -44,9 +43,9 @@ Moment = Annotated[
 
 
 class OverdueEvent(BaseModel):
-    """An order whose after-sale period is over, as it is announced on `orders.overdue`."""
+    """The announcement on `orders.overdue` of an order whose after-sale period is over."""
 
-    # To be read with `model_validate_json(value, strict=True)`.
+    # Read it with `model_validate_json(value, strict=True)`.
     model_config = ConfigDict(frozen=True)
 
     schema_version: SchemaVersion
@@ -62,15 +61,15 @@ BulkEvent = Annotated[list[OverdueEvent], Field(min_length=1)]
 
 
 class SettlementResult(BaseModel):
-    """What became of an order, as it is told on `settlement.results`: at least once, with the order's id as key.
+    """The outcome of an order. It is published to `settlement.results` at least once, with the order's id as key.
 
-    A reader that keeps the event with the highest `outcome_no` of each order ends right.
+    A consumer that keeps the event with the highest `outcome_no` of each order ends with the latest outcome.
     """
 
     model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
     schema_version: SchemaVersion = 1
-    event_id: Annotated[str, Field(description="The same each time that the event is delivered.")]
+    event_id: Annotated[str, Field(description="The same each time the event is published.")]
     order_id: str
     account_id: str
     batch_id: str
@@ -78,7 +77,7 @@ class SettlementResult(BaseModel):
     currency: str
     outcome: Outcome
     reason_code: Annotated[
-        str | None, Field(description="Null for a settled order. More codes may come; see the glossary.")
+        str | None, Field(description="Null for a settled order. More codes may be added. See the glossary.")
     ]
-    outcome_no: Annotated[int, Field(ge=1, description="From 1; a later outcome of the order has a higher one.")]
+    outcome_no: Annotated[int, Field(ge=1, description="Starts at 1. A later outcome of the order has a higher one.")]
     stored_at: Annotated[AwareDatetime, Field(description="When the outcome was stored.")]

@@ -1,4 +1,4 @@
-"""The items of a chunk that its steps leave out, since their data make them fail."""
+"""The items that a chunk's steps leave out because their data make the steps fail."""
 
 from typing import NamedTuple
 
@@ -8,16 +8,16 @@ from schemas.wire.reasons import Outcome, ReasonCode
 
 
 class ItemRange(NamedTuple):
-    """Items of a batch: from `item_start` (inclusive) to `item_end` (exclusive)."""
+    """A range of a batch's items, from `item_start` (inclusive) to `item_end` (exclusive)."""
 
     item_start: int
     item_end: int
 
 
 class IsolatedItem(BaseModel):
-    """An item that stands alone because a step could not process it, and its outcome, with the error as detail.
+    """An item that was isolated because a step could not process it, and its outcome, with the error as detail.
 
-    One that is settled after all has neither reason nor detail: its credit exists, but asking for it fails.
+    An item that is settled after all has neither reason nor detail: its credit exists, but requesting it fails.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -29,9 +29,9 @@ class IsolatedItem(BaseModel):
 
 
 class Exclusions(BaseModel):
-    """Items that a chunk's step does not process: those that stand alone have their outcome, ranges are held.
+    """The items that a chunk's step leaves out: isolated items, which have their outcomes, and ranges to hold.
 
-    Both are bounded by the number of probes.
+    The number of probes bounds both.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,4 +1,4 @@
-"""Inputs, state and results of workflows and activities: ids, ranges and totals, never lists of orders."""
+"""The inputs, state and results of workflows and activities. They hold ids, ranges and totals, never order lists."""
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -9,10 +9,10 @@ from schemas.wire.totals import ControlTotals, OutcomeTotals
 
 
 class ChunkRef(BaseModel):
-    """Names one chunk, and the cutoff that its orders are validated against.
+    """A chunk, and the cutoff against which its orders are validated.
 
-    A chunk that `acknowledges` tells the Order Center what it validated: that of a Kafka batch, whose orders no
-    freezing has acknowledged. `is_turn_promised` says that it was told to ask now for its turn to send credits.
+    A chunk that `acknowledges` acknowledges its validated orders to the Order Center. Only chunks of a Kafka batch do,
+    because its freezing acknowledges nothing. `is_turn_promised` says that a turn to send credits was promised for now.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -27,7 +27,7 @@ class ChunkRef(BaseModel):
 class ChunkRun(ChunkRef):
     """A chunk workflow's input: the chunk, and the bounds of its run.
 
-    At most `probe_count_max` probes look for bad items. Credits without an answer are asked for again for
+    At most `probe_count_max` probes look for bad items. Credit requests without an answer are retried for
     `credit_deadline_s`.
     """
 
@@ -36,21 +36,21 @@ class ChunkRun(ChunkRef):
 
 
 class StepRequest(ChunkRef):
-    """A chunk's step over all its items but the excluded ones, and how long an answer may still take."""
+    """A step over a chunk's items except the excluded ones, and how long its credit requests may be retried."""
 
     credit_deadline_s: float
     exclusions: Exclusions
 
 
 class ProbeRequest(ChunkRef):
-    """A part of a chunk to try a step on, and how long an answer may still take."""
+    """A part of a chunk on which to try a step, and how long its credit requests may be retried."""
 
     credit_deadline_s: float
     items: ItemRange
 
 
 class TurnWait(BaseModel):
-    """With a `wait_s`, nothing was requested: a cap on credits makes the chunk wait that long before it asks again."""
+    """The wait that a cap on credits requires before the chunk asks again. If it is not zero, nothing was requested."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,27 +59,27 @@ class TurnWait(BaseModel):
 
 
 class ProbeAnswer(TurnWait):
-    """Whether a step fails over the items that were probed, because of their data; a single bad item's outcome."""
+    """Whether a step fails because of the probed items' data, and the outcome of a single bad item."""
 
     is_bad: bool
     isolated: IsolatedItem | None = None
 
 
 class HoldRequest(ChunkRef):
-    """A chunk to hold, and why, for people to read."""
+    """A chunk to hold, and the reason for people."""
 
     detail: str
 
 
 class ChunkResult(OutcomeTotals):
-    """How a chunk ended: its totals, how many probes it took, and why its batch should pause, if it should."""
+    """A chunk's result: its totals, the number of its probes, and the reason to pause its batch, if there is one."""
 
     probe_count: int = 0
     pause_reason: str | None = None
 
 
 class HoldRemainingRequest(BaseModel):
-    """A batch whose chunks that are not closed are to be held, and why, for people to read."""
+    """A batch whose unclosed chunks are to be held, and the reason for people."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -88,11 +88,11 @@ class HoldRemainingRequest(BaseModel):
 
 
 class CreditingResult(OutcomeTotals, TurnWait):
-    """The closed chunk's totals, unless a cap on credits makes it wait."""
+    """The totals of the closed chunk, or the wait that a cap on credits requires."""
 
 
 class ScheduledRun(BaseModel):
-    """Names the batch of one run of the daily schedule, and the time that the run was scheduled for."""
+    """The batch id of a run of the daily schedule, and the run's scheduled time."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -101,14 +101,14 @@ class ScheduledRun(BaseModel):
 
 
 class BatchRunPlan(BatchPlan):
-    """A batch's plan, with the thresholds over which this run pauses itself and the bounds of its chunks."""
+    """A batch's plan, with its thresholds and the credit deadline of its chunks."""
 
     thresholds: FailureThresholds
     credit_deadline_s: float
 
 
 class BatchRunState(BaseModel):
-    """How far a batch is. `probe_count` is that of all its chunks since a person resumed it last."""
+    """The progress of a batch. `probe_count` covers all its chunks since a person last resumed it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -121,9 +121,9 @@ class BatchRunState(BaseModel):
 
 
 class BatchRun(BaseModel):
-    """A batch workflow's input. What it continues as new with has a `state`, and what was asked of it so far.
+    """A batch workflow's input. A run that was continued as new has a `state` and the `control` so far.
 
-    Without an opening, the daily schedule has fired: the time that it was scheduled for gives the opening.
+    The daily schedule starts a run without an opening. Its scheduled time determines the opening.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -134,7 +134,7 @@ class BatchRun(BaseModel):
 
 
 class BatchResult(BaseModel):
-    """How a batch ended."""
+    """The result of a batch."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -145,7 +145,7 @@ class BatchResult(BaseModel):
 
 
 class BatchRunProgress(BaseModel):
-    """What the batch workflow's `progress` query answers."""
+    """The answer of the batch workflow's `progress` query."""
 
     model_config = ConfigDict(frozen=True)
 

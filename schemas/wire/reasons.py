@@ -1,11 +1,11 @@
-"""Outcomes of items and the reasons that finance people read."""
+"""The outcomes of items, and the reasons that finance people read."""
 
 from enum import StrEnum
 from types import MappingProxyType
 
 
 class Outcome(StrEnum):
-    """The fate of an item; none yet is called pending."""
+    """The outcome of an item. An item without one is pending."""
 
     SETTLED = "settled"
     REJECTED = "rejected"
@@ -13,12 +13,12 @@ class Outcome(StrEnum):
     HELD = "held"
 
 
-# They release the order's claim: it may come in again by any way.
+# They release the order's claim. The order may come in again from any source.
 RELEASING_OUTCOMES = frozenset({Outcome.REJECTED, Outcome.FAILED})
 
 
 class ReasonCode(StrEnum):
-    """Why an item is not settled. The order of the rules is in `domain.order_rules`."""
+    """The reason why an item is not settled. `domain.order_rules` has the order of the rules."""
 
     ORDER_UNKNOWN = "ORDER_UNKNOWN"
     ACCOUNT_DIFFERS = "ACCOUNT_DIFFERS"

@@ -1,4 +1,4 @@
-"""Reports of batches, which are stored for good."""
+"""Reports of batches, which are stored permanently."""
 
 from datetime import date
 
@@ -9,13 +9,14 @@ from schemas.wire.totals import ControlTotals
 
 
 class SinceClosing(BaseModel):
-    """What came of a closed batch's exception items; its settled items are final.
+    """What became of a closed batch's exception items since its closing. Its settled items are final.
 
     `settled` to `pending` count the orders that came in again, by their latest items. `ledger` counts the credits of
-    the orders of all exception items, `unconfirmed` those of them whose latest item is pending or held: they take the
-    place of the report's `unconfirmed`. So the report's `settled` and this `ledger` are what the ledger holds of the
-    batch's orders. `balanced` holds when ledger = settled + unconfirmed, per currency. `rerun_batch_ids`: the newest
-    batches that rerun this one, newest first. `pruned_at`: when the batch began to be pruned; all is as of then.
+    the orders of all exception items. `unconfirmed` counts those of them whose latest item is pending or held, and
+    replaces the report's `unconfirmed`. The report's `settled` and this `ledger` together are all credits of the
+    batch's orders in the ledger. `balanced` means that ledger = settled + unconfirmed, per currency. `rerun_batch_ids`
+    are the newest batches that rerun this one, newest first. If `pruned_at` is set, pruning began then, and all values
+    are as of then.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,14 +34,14 @@ class SinceClosing(BaseModel):
 
 
 class BatchReport(BaseModel):
-    """The balance check of one batch: the numbers that finance signs.
+    """The balance check of one batch, with the numbers that finance signs.
 
-    `ledger` and `unconfirmed` count the orders whose latest item is in this batch. `balanced` holds when
-    planned = settled + rejected + failed + held + pending and ledger = settled + unconfirmed, per currency.
+    `ledger` and `unconfirmed` count the orders whose latest item is in this batch. `balanced` means that planned =
+    settled + rejected + failed + held + pending and ledger = settled + unconfirmed, per currency.
 
-    All of a closed batch is as of its closing and never changes. `since_closing` is beside it where one batch's report
-    is read; it is None for a batch that is not closed.
-    Reports are stored for good: a field that is added needs a default.
+    The report of a closed batch is as of its closing and never changes. `since_closing` is added only when the report
+    of a single batch is read, and is None for an unclosed batch. Reports are stored permanently, so a new field needs a
+    default.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,10 +1,10 @@
-"""Control totals: counts and sums per currency."""
+"""Control totals: count and sum per currency."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class ControlTotals(BaseModel):
-    """Count and sum per currency, in minor units; currencies without an order are left out."""
+    """Count and sum per currency. Amounts are in minor units. Currencies without an order are left out."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -14,7 +14,7 @@ class ControlTotals(BaseModel):
 
 
 class OutcomeTotals(BaseModel):
-    """Control totals by outcome, of a chunk or of a batch."""
+    """Control totals by outcome, of a chunk or a batch."""
 
     model_config = ConfigDict(frozen=True)
 
