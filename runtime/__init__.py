@@ -1,1 +1,1 @@
-"""Settings, connections and the one place that picks adapters."""
+"""Settings, connections, and the only module that picks adapters."""

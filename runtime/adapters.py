@@ -1,4 +1,4 @@
-"""The one place that picks adapters."""
+"""The choice of adapters. No other module picks them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -37,21 +37,21 @@ async def _open(
 def open_order_center(
     settings: Settings, *, statement_timeout_s: float = limits.STATEMENT_TIMEOUT_S
 ) -> AbstractAsyncContextManager[OrderCenter]:
-    """Open the Order Center's adapter; its connections close with the context."""
+    """Open the Order Center's adapter. Its connections close with the context."""
     return _open(PostgresOrderCenter, settings.order_center_url, "order_center", statement_timeout_s)
 
 
 def open_fund_platform(
     settings: Settings, *, statement_timeout_s: float = limits.STATEMENT_TIMEOUT_S
 ) -> AbstractAsyncContextManager[FundPlatform]:
-    """Open the Fund Platform's adapter; its connections close with the context."""
+    """Open the Fund Platform's adapter. Its connections close with the context."""
     return _open(PostgresFundPlatform, settings.fund_platform_url, "fund_platform", statement_timeout_s)
 
 
 def open_settlement_store(
     settings: Settings, *, statement_timeout_s: float = limits.STATEMENT_TIMEOUT_S
 ) -> AbstractAsyncContextManager[SettlementStore]:
-    """Open the settlement store's adapter; its connections close with the context."""
+    """Open the settlement store's adapter. Its connections close with the context."""
     return _open(PostgresSettlementStore, settings.database_url, "settlement", statement_timeout_s)
 
 
@@ -59,7 +59,7 @@ def open_settlement_store(
 async def open_systems(
     settings: Settings, *, statement_timeout_s: float = limits.STATEMENT_TIMEOUT_S
 ) -> AsyncIterator[Systems]:
-    """Open all three systems' adapters."""
+    """Open the adapters of all three systems. Their connections close with the context."""
     async with AsyncExitStack() as opened:
         yield Systems(
             await opened.enter_async_context(open_order_center(settings, statement_timeout_s=statement_timeout_s)),
@@ -77,13 +77,14 @@ def _databases(settings: Settings) -> list[tuple[str, str, str]]:
 
 
 async def migrate_databases(settings: Settings) -> dict[str, tuple[list[str], SchemaState]]:
-    """Bring the three systems' schemas up to date.
+    """Bring the schemas of the three systems up to date. Idempotent.
 
     Returns:
-        By schema, the migrations applied now, and how it compared with this version before.
+        For each schema, the migrations applied by this call, and its state before.
 
     Raises:
-        UnavailableError: a database could not be reached; nothing was changed then.
+        UnavailableError: a database is unreachable, or refused a change. If one was unreachable at the start, nothing
+            was changed.
     """
     states = await _fetch_schema_states(settings)
     return {
@@ -93,14 +94,13 @@ async def migrate_databases(settings: Settings) -> dict[str, tuple[list[str], Sc
 
 
 async def require_migrated(settings: Settings) -> list[str]:
-    """Refuse to work on a schema that is older than this version of Settle.
+    """Require that no schema is older than this version of Settle.
 
     Returns:
-        A sentence for each schema that is newer: this version may work on it (see decision 0010), and a
-        person should know.
+        A warning for each schema that is newer. This version may work on it (see docs/decisions/0010).
 
     Raises:
-        UnavailableError: migrations are missing, or a database could not be reached.
+        UnavailableError: migrations are missing, or a database is unreachable.
     """
     states = await _fetch_schema_states(settings)
     for schema, state in states.items():
@@ -111,14 +111,14 @@ async def require_migrated(settings: Settings) -> list[str]:
             )
     return [
         f"The database schema {schema} is newer than this version of Settle: it has {', '.join(state.unknown)}. "
-        "This version goes on working with it; replace it with the newer one soon."
+        "This version still works with it. Upgrade to the newer version soon."
         for schema, state in states.items()
         if state.unknown
     ]
 
 
 async def _fetch_schema_states(settings: Settings) -> dict[str, SchemaState]:
-    """Look at the three databases at the same time, so that several that do not answer cost the time of one."""
+    """Read the state of the three schemas concurrently. Several silent databases cost the timeout of one."""
     databases = _databases(settings)
     found = await asyncio.gather(
         *(fetch_schema_state(url, package=package, schema=schema) for url, package, schema in databases),

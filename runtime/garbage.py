@@ -1,16 +1,16 @@
-"""How often a process that works on many rows at a time looks for garbage."""
+"""The pace of the garbage collector in processes that hold many rows."""
 
 import gc
 
-# Python's own is 700.
+# Python's default is 700.
 _NEW_OBJECT_COUNT = 50_000
 
 
 def collect_garbage_seldom() -> None:
-    """Look for cycles only now and then, and never again among what the process was made of.
+    """Run the garbage collector rarely, and never over the objects that exist now.
 
-    A chunk's rows are ten thousands of tuples, which are freed without the collector; with its default pace it walks
-    them again and again. Call this once everything is imported.
+    A chunk's rows are tens of thousands of tuples, which are freed without the collector. At its default pace it would
+    traverse them again and again. Call this after all imports.
     """
     gc.collect()
     gc.freeze()

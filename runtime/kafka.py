@@ -1,4 +1,4 @@
-"""Kafka: how Settle's clients connect, and its topics."""
+"""Kafka: the connections of Settle's clients, and its topics."""
 
 import asyncio
 import socket
@@ -27,7 +27,7 @@ _BROKERS_DEFAULT = -1
 
 
 def connection_arguments(settings: Settings) -> dict[str, Any]:
-    """What every client of aiokafka is made with.
+    """Return the arguments of every aiokafka client.
 
     Raises:
         SettingsError: no broker is set.
@@ -53,7 +53,7 @@ def connection_arguments(settings: Settings) -> dict[str, Any]:
 
 
 def build_intake_consumer(settings: Settings) -> AIOKafkaConsumer:
-    """A static member of the intake's group, not started yet, that commits nothing by itself.
+    """Build a static member of the intake's consumer group. It is not started, and does not commit automatically.
 
     Raises:
         SettingsError: no broker is set.
@@ -79,7 +79,7 @@ async def open_dead_letter_reader(settings: Settings) -> AsyncIterator[DeadLette
 
     Raises:
         SettingsError: no broker is set.
-        UnavailableError: none could be reached in time, or the topic is missing.
+        UnavailableError: no broker was reached in time, or the topic is missing.
     """
     partitions = await fetch_partitions(settings, settings.topics.dead_letters)
     consumer = AIOKafkaConsumer(
@@ -98,26 +98,26 @@ async def open_dead_letter_reader(settings: Settings) -> AsyncIterator[DeadLette
 
 
 def instance_id_of(settings: Settings) -> str:
-    """The name of this intake process in its consumer group."""
+    """Return the name of this intake process in its consumer group."""
     return settings.intake_instance_id or socket.gethostname()
 
 
 @asynccontextmanager
 async def open_producer(settings: Settings, *, idempotent: bool) -> AsyncIterator[AIOKafkaProducer]:
-    """Open a producer that has a record acknowledged by all replicas.
+    """Open a producer whose records all replicas acknowledge.
+
+    When the context ends, the producer has `limits.KAFKA_STOP_TIMEOUT_S` to send its records. Records left after that
+    may still be sent while the process lives, and are dropped when it ends. An idempotent producer keeps a record
+    without a time limit while the brokers are unreachable, and the record arrives once.
 
     Args:
-        settings: say where the brokers are.
-        idempotent: whether a record that the producer itself sends again is stored once, in order; the embedded
-            broker does not know how.
-
-    At the end it is given some time to send what it has; what is unsent then may still be sent while the process
-    lives, and is dropped with it. Where it is idempotent a record waits without end for brokers that are away, and
-    arrives once.
+        settings: the addresses and credentials of the brokers.
+        idempotent: whether a record that the producer retries is stored once and in order. The embedded broker does
+            not support this, so it is ignored there.
 
     Raises:
         SettingsError: no broker is set.
-        UnavailableError: none could be reached in time.
+        UnavailableError: no broker was reached in time.
     """
     producer = AIOKafkaProducer(
         **connection_arguments(settings),
@@ -137,11 +137,11 @@ async def open_producer(settings: Settings, *, idempotent: bool) -> AsyncIterato
 
 
 async def fetch_partitions(settings: Settings, topic: str) -> list[int]:
-    """The numbers of a topic's partitions.
+    """Return the sorted numbers of a topic's partitions.
 
     Raises:
         SettingsError: no broker is set.
-        UnavailableError: none could be reached in time, or the topic is missing.
+        UnavailableError: no broker was reached in time, or the topic is missing.
     """
     async with _admin(settings) as admin:
         [described] = await admin.describe_topics([topic])
@@ -151,11 +151,11 @@ async def fetch_partitions(settings: Settings, topic: str) -> list[int]:
 
 
 async def require_topics(settings: Settings) -> None:
-    """Refuse to work without Settle's topics.
+    """Require that Settle's topics exist.
 
     Raises:
         SettingsError: no broker is set.
-        UnavailableError: none could be reached in time, or a topic is missing.
+        UnavailableError: no broker was reached in time, or a topic is missing.
     """
     async with _admin(settings) as admin:
         known = set(await admin.list_topics())
@@ -171,14 +171,14 @@ def _missing(settings: Settings, topics: list[str]) -> UnavailableError:
 
 
 async def create_topics(settings: Settings) -> list[str]:
-    """Create those of Settle's topics that are missing; those that are there stay as they are. Idempotent.
+    """Create Settle's missing topics, and leave the existing ones unchanged. Idempotent.
 
     Returns:
-        The topics created now.
+        The topics created by this call.
 
     Raises:
         SettingsError: no broker is set.
-        UnavailableError: none could be reached in time, or it refused.
+        UnavailableError: no broker was reached in time, or it refused to create a topic.
     """
     async with _admin(settings) as admin:
         known = set(await admin.list_topics())
@@ -192,9 +192,9 @@ async def create_topics(settings: Settings) -> list[str]:
     if refused:
         raise UnavailableError(
             f"Kafka at {settings.kafka_bootstrap_servers} refused to create topics: {'; '.join(refused)}. "
-            "Create them by hand, or give Settle's user the right to."
+            "Create them by hand, or give Settle's user the right to create topics."
         )
-    # A topic that was created a moment ago may be missing in the list, but is not created again.
+    # The list may lack a topic that was created a moment ago. The broker does not create it again.
     return [name for name, code, _ in answers if code == _CREATED]
 
 
@@ -211,7 +211,7 @@ async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 
 @asynccontextmanager
 async def _reachable(settings: Settings) -> AsyncIterator[None]:
-    """Bound the first contact with the brokers, and tell its failure in a sentence."""
+    """Limit the time of the first contact with the brokers, and translate its failure."""
     try:
         async with asyncio.timeout(limits.KAFKA_CONNECT_TIMEOUT_S):
             yield
@@ -220,14 +220,14 @@ async def _reachable(settings: Settings) -> AsyncIterator[None]:
 
 
 def _new_topic(name: str) -> NewTopic:
-    # The client takes the brokers' default only with an assignment of replicas; an empty one leaves that to them, too.
+    # The client accepts the brokers' default only with a replica assignment. An empty one leaves that to the brokers.
     return NewTopic(name, limits.TOPIC_PARTITION_COUNT, _BROKERS_DEFAULT, replica_assignments={})
 
 
 def _unreachable(settings: Settings, error: BaseException) -> UnavailableError:
-    """What to raise when the brokers could not be reached; no password is shown."""
+    """Return the error for unreachable brokers. It never shows the password."""
     if isinstance(error, KafkaConnectionError):
-        reason = "no server accepts a connection there"
+        reason = "no broker accepts connections there"
     else:
         reason = describe_failure(error, limits.KAFKA_CONNECT_TIMEOUT_S)
     return UnavailableError(

@@ -1,4 +1,4 @@
-"""The worker's log: one line for each event on stderr, JSON, or plain text at a terminal."""
+"""The logs of long-running processes: one line for each event on stderr, as JSON, or as plain text at a terminal."""
 
 import logging
 import sys
@@ -9,9 +9,9 @@ from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, Tele
 
 
 def configure_logs() -> None:
-    """Give all that this process logs the same form, what the Temporal SDK logs too.
+    """Give all log lines of this process the same format, including those of the Temporal SDK.
 
-    Call it before the first connection to Temporal: the SDK's own runtime is told here where its logs go.
+    Call this before the first connection to Temporal, because it configures the logs of the SDK's runtime.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(
@@ -29,9 +29,9 @@ def configure_logs() -> None:
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.captureWarnings(capture=True)
     logging.getLogger("temporalio").setLevel(logging.WARNING)
-    # The SDK tells each failed attempt a second time; `activities.attempts` does it with batch and chunk.
+    # `activities.attempts` logs each failed attempt with its batch and chunk. The SDK would log it a second time.
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
-    # It tells each attempt to reach a broker that is away, many a second; the loops say it in a sentence.
+    # aiokafka logs every attempt to reach an unreachable broker, many per second. The loops log it in one sentence.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=_sdk_logs())), error_if_already_set=False)
 
@@ -43,7 +43,7 @@ def _renderers() -> list[Processor]:
 
 
 def _shorten(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Leave out what helps nobody: the SDK's record as an object, and where in a library a connection failed."""
+    """Remove useless parts: the SDK's record as an object, and the traceback of a failed connection."""
     event.pop("temporal_log", None)
     error = (event.get("exc_info") or (None, None, None))[1]
     if isinstance(error, OSError):

@@ -1,7 +1,7 @@
-"""Where a running embedded stack tells its addresses.
+"""The state file with the addresses of a running embedded stack.
 
-`local_stack` writes the file, `settings` read it. Neither imports the other, so nothing that runs in
-production depends on the embedded stack.
+`local_stack` writes the file, and `settings` reads it. Neither imports the other, so production code does not depend
+on the embedded stack.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ def fetch_stack_state(directory: Path = DEFAULT_STACK_DIR) -> StackState | None:
     """Read the state file of the stack in `directory`.
 
     Returns:
-        The addresses, or None when no stack was left up there or its file cannot be read.
+        The addresses. None if no stack was left running there, or its file cannot be read.
     """
     try:
         return StackState.model_validate_json((directory / STATE_FILE_NAME).read_text())

@@ -1,4 +1,4 @@
-"""Temporal: connecting, and the payload converter."""
+"""The connection to Temporal, with its payload converter and timeouts."""
 
 import asyncio
 import os
@@ -21,14 +21,17 @@ DEFAULT_ADDRESS = "localhost:7233"
 
 
 async def connect_temporal(settings: Settings) -> Client:
-    """Connect as Temporal's own environment configuration says, else to the embedded stack.
+    """Connect to Temporal.
+
+    The address comes from Temporal's own environment configuration, else from the embedded stack, else it is
+    `DEFAULT_ADDRESS`.
 
     Raises:
         SettingsError: the configuration is malformed.
-        UnavailableError: the server could not be reached in time, or has no such namespace.
+        UnavailableError: the server did not answer in time, or lacks the namespace.
     """
     try:
-        # Of the whole environment the SDK would refuse, with a crash, what is not UTF-8.
+        # Only Temporal's variables are passed on. The SDK crashes on any variable that is not UTF-8.
         own = {name: value for name, value in os.environ.items() if name.startswith("TEMPORAL_")}
         profile = ClientConfigProfile.load(override_env_vars=own)
         config = profile.to_client_connect_config()
@@ -54,7 +57,7 @@ async def connect_temporal(settings: Settings) -> Client:
 
 
 class _BoundedRequests(Interceptor):
-    """A server that stops answering is told, not waited for: the SDK would wait 30 s, and try again for 10 s."""
+    """A bound on the start of workflows. If the server stops answering, the SDK would wait 30 s and retry for 10 s."""
 
     def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002 (the SDK's name)
         return _BoundedStart(super().intercept_client(next))
@@ -67,20 +70,20 @@ class _BoundedStart(OutboundInterceptor):
                 return await super().start_workflow(input)
         except TimeoutError as error:
             raise UnansweredError(
-                f"Temporal did not answer within {limits.TEMPORAL_RPC_TIMEOUT_S} s when it was asked to start "
-                f"{input.id}. Nothing is lost; run the command again once it is back."
+                f"Temporal did not answer within {limits.TEMPORAL_RPC_TIMEOUT_S} s when asked to start {input.id}. "
+                "Nothing is lost. Run the command again when Temporal is back."
             ) from error
 
 
 async def _require_listener(address: str) -> None:
-    """Fail at once and with the system's own reason; the SDK's is a dump of its transport."""
+    """Fail immediately with the operating system's reason. The SDK's reason is a dump of its transport."""
     host, _, port = address.rpartition(":")
     _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
     writer.close()
 
 
 async def _require_namespace(client: Client, address: str) -> None:
-    """Ask for the namespace, which connecting does not."""
+    """Check that the namespace exists. Connecting does not."""
     try:
         await client.workflow_service.describe_namespace(
             DescribeNamespaceRequest(namespace=client.namespace),
@@ -96,7 +99,7 @@ async def _require_namespace(client: Client, address: str) -> None:
 
 
 async def is_answering(client: Client) -> bool:
-    """Whether Temporal gives a sign of life just now."""
+    """Return whether Temporal answers a health check now."""
     try:
         return await client.service_client.check_health(timeout=timedelta(seconds=limits.TEMPORAL_PING_TIMEOUT_S))
     except RPCError:
