@@ -1,4 +1,4 @@
-"""Liveness and readiness of a long-running process over HTTP, for whoever starts and restarts it."""
+"""Liveness and readiness of a long-running process over HTTP, for the service that starts and restarts it."""
 
 import asyncio
 import time
@@ -12,19 +12,19 @@ from database.failures import describe_failure
 from domain import limits
 from domain.errors import UnavailableError
 
-# By what is needed, a call that fails with a sentence while it cannot be reached.
+# For each system that the process needs, by name: a call that raises an error with a sentence if it is unreachable.
 Checks = Mapping[str, Callable[[], Awaitable[object]]]
 
 
 @asynccontextmanager
 async def serving_health(port: int | None, checks: Checks, stop: asyncio.Event) -> AsyncIterator[None]:
-    """Answer on a port while the body runs; without a port do nothing.
+    """Serve health checks on a port while the body runs. Without a port do nothing.
 
-    `GET /livez` answers 200 as long as the process's event loop turns. `GET /readyz` answers 200 if all that is needed
-    has answered lately and `stop` is not set, else 503; in both cases a JSON object says so.
+    `GET /livez` answers 200 as long as the event loop runs. `GET /readyz` answers 200 if every check succeeded within
+    the last `limits.HEALTH_FRESH_S` seconds and `stop` is not set, else 503. All answers are JSON objects.
 
     Raises:
-        UnavailableError: the port cannot be listened on.
+        UnavailableError: the process cannot listen on the port.
     """
     if port is None:
         yield
@@ -52,7 +52,8 @@ async def _listen(runner: web.AppRunner, port: int) -> None:
         await web.TCPSite(runner, port=port).start()
     except OSError as error:
         raise UnavailableError(
-            f"Could not listen on port {port}: {error.strerror or error}. Give SETTLE_HEALTH_PORT another one, or none."
+            f"Could not listen on port {port}: {error.strerror or error}. "
+            "Set SETTLE_HEALTH_PORT to another port, or unset it."
         ) from error
 
 
@@ -61,7 +62,7 @@ async def _answer_live(_: web.Request) -> web.Response:
 
 
 class Readiness:
-    """Looks again and again whether what is needed answers, and remembers."""
+    """The results of regular checks of the systems that a process needs."""
 
     def __init__(self, checks: Checks, stop: asyncio.Event) -> None:
         self._checks = checks
@@ -70,7 +71,7 @@ class Readiness:
         self._failures: dict[str, str] = {}
 
     async def look_forever(self) -> None:
-        """Look at everything that is needed, each on its own, until cancelled."""
+        """Run all checks regularly, each in its own loop, until cancelled."""
         await asyncio.gather(*(self._look_forever(name) for name in self._checks))
 
     async def _look_forever(self, name: str) -> None:
@@ -78,14 +79,14 @@ class Readiness:
             try:
                 async with asyncio.timeout(limits.HEALTH_CHECK_TIMEOUT_S):
                     await self._checks[name]()
-            except Exception as error:  # noqa: BLE001 (whatever it is, it is told to who asks)
+            except Exception as error:  # noqa: BLE001 (the answer reports any failure)
                 self._failures[name] = describe_failure(error, limits.HEALTH_CHECK_TIMEOUT_S)
             else:
                 self._answered_at_s[name] = time.monotonic()
             await asyncio.sleep(limits.HEALTH_CHECK_INTERVAL_S)
 
     async def answer(self, _: web.Request) -> web.Response:
-        """Whether the process can do its work."""
+        """Answer whether the process can do its work."""
         reasons = ["The process is shutting down."] if self._stop.is_set() else self._find_reasons()
         if reasons:
             return web.json_response(
@@ -94,10 +95,10 @@ class Readiness:
         return web.json_response({"ready": True})
 
     def _find_reasons(self) -> list[str]:
-        """A sentence for each thing that has not answered lately."""
+        """Return a sentence for each system that has not answered lately."""
         now_s = time.monotonic()
         return [
-            f"{name} has not answered lately: {self._failures.get(name, 'it was asked for the first time')}."
+            f"{name} has not answered lately: {self._failures.get(name, 'the first check is not done yet')}."
             for name in self._checks
             if now_s - self._answered_at_s.get(name, -limits.HEALTH_FRESH_S) >= limits.HEALTH_FRESH_S
         ]

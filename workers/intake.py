@@ -1,4 +1,4 @@
-"""The intake process: takes orders in from Kafka, and starts the batches that it fills."""
+"""The intake process. It takes orders in from Kafka, and starts the batches that it fills."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class BatchStarter:
-    """Starts batches on Temporal, which need not be there: the sweep starts what this leaves."""
+    """A starter of batches on Temporal. If Temporal is unreachable, the sweep starts the batches later."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -35,8 +35,8 @@ class BatchStarter:
         """Start a frozen batch's workflow. Idempotent.
 
         Raises:
-            UnavailableError: Temporal is away.
-            UnansweredError: it failed when it was asked; the workflow may have been started.
+            UnavailableError: Temporal is unreachable.
+            UnansweredError: the request failed, and the workflow may have been started.
         """
         self._client = self._client or await connect_temporal(self._settings)
         try:
@@ -46,11 +46,11 @@ class BatchStarter:
 
 
 async def serve_intake(settings: Settings, store: SettlementStore, stop: asyncio.Event) -> None:
-    """Take orders in until `stop` is set; a consumer that cannot go on is replaced.
+    """Take orders in until `stop` is set. A consumer that fails is replaced.
 
     Raises:
         SettingsError: no broker is set.
-        UnavailableError: at the start, no broker could be reached or a topic is missing.
+        UnavailableError: at the start, no broker was reached in time or a topic is missing.
     """
     await require_topics(settings)
     filling = BatchFilling(
@@ -71,7 +71,7 @@ async def serve_intake(settings: Settings, store: SettlementStore, stop: asyncio
                 _log.info("intake takes orders in", extra=_describe(settings))
                 await Intake(source, store, filling, dead_letters, pressure).run(stop)
             except KafkaError as error:
-                _log.warning("the consumer is replaced", extra={"error": str(error)})
+                _log.warning("the Kafka consumer failed and is replaced", extra={"error": str(error)})
                 await asyncio.sleep(limits.INTAKE_RETRY_MAX_S)
             finally:
                 await source.stop()

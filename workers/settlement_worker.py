@@ -1,4 +1,4 @@
-"""The worker process: runs batch and chunk workflows and their activities."""
+"""The worker process. It runs batch and chunk workflows and their activities."""
 
 import asyncio
 import logging
@@ -25,14 +25,14 @@ _log = logging.getLogger(__name__)
 
 
 async def serve(settings: Settings, systems: Systems, stop: asyncio.Event) -> None:
-    """Run a worker, and the sweep beside it, until `stop` is set.
+    """Run a worker and the sweep until `stop` is set.
 
-    When Temporal is back from having been away, others start in their place. The SDK's worker would come back too, but
-    it asks a server that is away every 10 s in the end, which cannot be set. Its successor asks at once, on a
-    connection of its own. What the old worker has in hand it finishes beside it.
+    When Temporal returns after an outage, a new worker and sweep replace the old ones. The SDK's worker would recover,
+    too, but only after up to 10 s: its poll interval grows to 10 s during an outage and cannot be configured. The new
+    worker polls immediately, on its own connection. The old worker finishes its tasks concurrently.
 
     Raises:
-        UnavailableError: Temporal could not be reached at the start, or refuses the worker for good.
+        UnavailableError: Temporal was unreachable at the start, or refuses the worker permanently.
     """
     client: Client | None = await connect_temporal(settings)
     try:
@@ -50,8 +50,8 @@ async def serve(settings: Settings, systems: Systems, stop: asyncio.Event) -> No
             _log.info("worker is shutting down", extra={"grace_s": limits.WORKER_GRACEFUL_SHUTDOWN_S})
     except ExceptionGroup as failed:
         raise UnavailableError(
-            f"The worker could not go on: {failed.exceptions[0]}. Nothing is lost; correct what Temporal says "
-            "and start the worker again."
+            f"The worker has stopped: {failed.exceptions[0]}. Nothing is lost. Correct the cause and start the worker "
+            "again."
         ) from failed
 
 
@@ -65,13 +65,13 @@ def _describe(settings: Settings, client: Client) -> dict[str, object]:
 
 
 async def _await_return(settings: Settings, client: Client, stop: asyncio.Event) -> Client | None:
-    """Wait until Temporal is back from having been away, or until `stop` is set; the connection to go on with."""
+    """Wait for the end of an outage of Temporal, and return a new connection. Return None when `stop` is set."""
     missed_count = 0
     while not await _is_set_within(stop, limits.TEMPORAL_PING_INTERVAL_S):
         if not await is_answering(client):
             missed_count += 1
             if missed_count == limits.TEMPORAL_PING_MISS_COUNT:
-                _log.warning("Temporal is away; waiting for it")
+                _log.warning("Temporal is unreachable; waiting for its return")
         elif missed_count < limits.TEMPORAL_PING_MISS_COUNT:
             missed_count = 0
         else:
@@ -97,7 +97,7 @@ def build_worker(
     batch_settings: BatchSettings,
     credits_per_s: int | None = None,
 ) -> Worker:
-    """A worker with all of Settle's workflows and activities, within the bounds of `domain.limits`."""
+    """Build a worker with all of Settle's workflows and activities, within the bounds of `domain.limits`."""
     activities = SettlementActivities(systems, batch_settings, credits_per_s)
     return Worker(
         client,
@@ -118,8 +118,8 @@ def build_worker(
             activities.fetch_chunk_totals,
             activities.close_batch,
         ],
-        # Replays hold the workflows to the sandbox. At work it makes a chunk's workflow cost a worker 18 ms instead of
-        # 10 (python -m bench.children [--sandbox]): a quarter more of the workers' time on 100,000 orders.
+        # The replay tests run the workflows in the sandbox. Here it would raise the cost of a chunk's workflow from
+        # 10 ms to 18 ms (python -m bench.children [--sandbox]), a quarter more worker time on 100,000 orders.
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_concurrent_workflow_tasks=limits.WORKER_WORKFLOW_TASK_SLOT_COUNT,
         max_concurrent_local_activities=limits.WORKER_LOCAL_ACTIVITY_SLOT_COUNT,

@@ -1,6 +1,7 @@
-"""The sweep: freezes Kafka batches that wait too long, and starts batches that should be running and are not.
+"""The sweep. It freezes Kafka batches that wait too long, and starts batches that should be running but are not.
 
-Every worker sweeps. Two at once are harmless: PostgreSQL freezes a batch once, and Temporal runs one workflow of an id.
+Every worker sweeps. Concurrent sweeps are harmless: PostgreSQL freezes a batch once, and Temporal runs one workflow per
+id.
 """
 
 import asyncio
@@ -26,14 +27,14 @@ from workflows.settle_batch import SettleBatchWorkflow
 _STOPPED_FROM_OUTSIDE = frozenset(
     {WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TIMED_OUT}
 )
-# Their text says all; any other error is logged with where it came from.
+# The messages of these errors suffice. Any other error is logged with its traceback.
 _EXPECTED = (SettleError, TimeoutError, RPCError)
 
 _log = logging.getLogger(__name__)
 
 
 async def sweep_forever(client: Client, settings: Settings, store: SettlementStore) -> None:
-    """Sweep now and after each interval, until cancelled; a failure is logged, and the next sweep tries again."""
+    """Sweep now and after each interval, until cancelled. Failures are logged, and the next sweep tries again."""
     while True:
         with _surviving("could not read the batches"):
             await sweep(client, settings, store)
@@ -41,7 +42,7 @@ async def sweep_forever(client: Client, settings: Settings, store: SettlementSto
 
 
 async def sweep(client: Client, settings: Settings, store: SettlementStore) -> None:
-    """Freeze and start what should be, once. Idempotent; a batch that fails is logged and stops no other."""
+    """Freeze and start all batches that are due. Idempotent. A failing batch is logged and does not stop the others."""
     for unclosed in await store.batches.fetch_unclosed_batches():
         with _surviving("could not freeze or start a batch", batch_id=unclosed.batch.batch_id):
             if _is_due(settings, unclosed):
@@ -49,9 +50,9 @@ async def sweep(client: Client, settings: Settings, store: SettlementStore) -> N
 
 
 def _is_due(settings: Settings, unclosed: UnclosedBatch) -> bool:
-    """Whether the batch should be running by now, if all went well.
+    """Return whether the batch's workflow should be running by now.
 
-    An open batch should be too: its own workflow fills it. Only a Kafka batch is filled by intake first.
+    This includes an open batch, because its own workflow fills it. Only a Kafka batch is filled by intake first.
     """
     wait_s = settings.batch_wait_s_max if _is_filled_by_intake(unclosed.batch) else 0
     return unclosed.age_s > wait_s + limits.SWEEP_GRACE_S
@@ -79,7 +80,7 @@ async def _freeze_and_start(
 
 
 async def _remind(client: Client, batch_id: str, action_no: int) -> None:
-    """Have a workflow catch up that knows of fewer actions than are stored: Temporal was put back to an older state."""
+    """Make a workflow catch up if it lacks stored actions, because Temporal was restored to an older state."""
     handle = client.get_workflow_handle_for(SettleBatchWorkflow.run, batch_workflow_id(batch_id))
     async with asyncio.timeout(limits.TEMPORAL_RPC_TIMEOUT_S):
         known = await handle.query(SettleBatchWorkflow.control)
@@ -89,7 +90,7 @@ async def _remind(client: Client, batch_id: str, action_no: int) -> None:
 
 
 async def _describe_workflow(client: Client, batch_id: str) -> WorkflowExecutionDescription | None:
-    """The batch's latest workflow; None if Temporal knows none."""
+    """Return the batch's latest workflow run; None if Temporal has none."""
     try:
         return await client.get_workflow_handle(batch_workflow_id(batch_id)).describe(
             rpc_timeout=timedelta(seconds=limits.TEMPORAL_RPC_TIMEOUT_S)
@@ -101,11 +102,11 @@ async def _describe_workflow(client: Client, batch_id: str) -> WorkflowExecution
 
 
 async def _should_start(store: SettlementStore, batch_id: str, found: WorkflowExecutionDescription | None) -> bool:
-    """Whether no workflow runs for an unclosed batch, and one should.
+    """Return whether an unclosed batch has no running workflow but should have one.
 
-    One that failed of itself gets a pause: it may fail again. One that completed has most often given the batch its
-    final state since the batch was read, so this looks a second time; if it has not, PostgreSQL was put back to an
-    older state than Temporal's.
+    A workflow that failed is restarted only after a pause, since it may fail again. A workflow that completed has most
+    likely given the batch its final state since the batch was read, so this reads the batch again. If the state is
+    still not final, PostgreSQL was restored to an older state than Temporal's.
     """
     if found is None:
         return True
@@ -121,7 +122,7 @@ def _surviving(what: str, **fields: str) -> Iterator[None]:
     """Log a failure of the body instead of raising it."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001 (whatever it is, the other batches need the sweep)
+    except Exception as error:  # noqa: BLE001 (the other batches need the sweep, whatever the failure)
         _log.warning(
             f"sweep {what}",
             exc_info=not isinstance(error, _EXPECTED),
