@@ -1,1 +1,1 @@
-"""The use cases: all that decides what happens to money and orders. They know ports, and nothing else of the world."""
+"""Use cases: every decision about money and orders. They reach other systems through ports only."""

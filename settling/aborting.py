@@ -1,4 +1,4 @@
-"""The rest of a batch that is aborted."""
+"""Holding the remaining chunks of an aborted batch."""
 
 from collections.abc import Callable
 
@@ -10,14 +10,14 @@ from settlement_store.port.chunks import Chunks
 async def hold_remaining_chunks(
     chunks: Chunks, batch_id: str, detail: str, on_slice: Callable[[], None]
 ) -> OutcomeTotals:
-    """Hold all chunks of a batch that are not closed, each in a transaction of its own.
+    """Hold all chunks of a batch that are not closed, each in its own transaction.
 
-    May run again, also at the same time: a chunk that is closed meanwhile stays as it is.
+    Idempotent and safe to run concurrently. A chunk that is closed in the meantime stays unchanged.
 
     Args:
-        chunks: the store's.
+        chunks: the settlement store's chunks.
         batch_id: the batch.
-        detail: why, for people to read.
+        detail: the reason, for people to read.
         on_slice: called after each slice of chunks.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What an audit adds up as it goes: orders and credits by row and currency, and the breaks that it names."""
+"""The audit's running totals: orders and credits by row and currency, and the breaks found."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ _UNCONFIRMED_OUTCOMES = frozenset({PENDING, Outcome.HELD})
 
 
 class Tally:
-    """Orders counted once each, and their credits, by row and currency."""
+    """Counts of orders, each counted once, and of their credits, by row and currency."""
 
     def __init__(self) -> None:
         self.order_count = 0
@@ -26,7 +26,7 @@ class Tally:
         self._counts: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
 
     def add(self, item: LatestItem | None, credit: LedgerCredit | None) -> None:
-        """Count an order by its latest item, and its credit."""
+        """Count an order under the outcome of its latest item, and count its credit."""
         if item:
             self.order_count += 1
             if item.outcome != MISSING:
@@ -44,7 +44,7 @@ class Tally:
         counts[1] += of.amount_minor
 
     def totals(self) -> dict[str, ControlTotals]:
-        """The control totals of each row."""
+        """Return the control totals of each row."""
         return {
             row: totals_of(
                 (currency, counts[0], counts[1]) for (of, currency), counts in self._counts.items() if of == row
@@ -54,26 +54,26 @@ class Tally:
 
 
 class Breaks:
-    """Breaks by kind; of each kind one more than is shown, which tells that there are more."""
+    """Breaks by kind. It keeps one break of each kind more than the report shows, to detect that there are more."""
 
     def __init__(self) -> None:
         self.by_kind: dict[str, list[Break]] = {}
 
     def is_full(self, kind: str) -> bool:
-        """Whether another break of this kind would not be kept."""
+        """Return whether no more breaks of this kind are kept."""
         return len(self.by_kind.get(kind, ())) > limits.AUDIT_BREAK_COUNT_MAX
 
     def add(self, found: Break | None) -> None:
-        """Keep a break, if it is one and there is room."""
+        """Keep a break if there is one and its kind is not full."""
         if found and not self.is_full(found.kind):
             self.by_kind.setdefault(found.kind, []).append(found)
 
     def in_turn(self) -> list[Break]:
-        """The breaks to show: of each kind one in turn, so that no kind hides another."""
+        """Return the breaks to show. If there are too many, the kinds alternate, so that no kind hides another."""
         turns: Iterable[Break | None] = chain.from_iterable(zip_longest(*self.by_kind.values()))
         found = [each for each in turns if each]
         if len(found) <= limits.AUDIT_BREAK_COUNT_MAX:
             return sorted(found, key=lambda each: (each.kind, each.id))
         shown = found[: limits.AUDIT_BREAK_COUNT_MAX]
-        detail = f"There are more breaks than the {len(shown):,} shown; repair these, then audit again."
+        detail = f"There are more breaks than the {len(shown):,} shown. Repair these, then run the audit again."
         return [*shown, Break(kind="more_breaks", id="", detail=detail)]

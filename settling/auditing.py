@@ -1,14 +1,16 @@
-"""Every order held against the ledger, and both systems against themselves.
+"""Compare every order with the ledger, and check both systems for internal consistency.
 
-The two systems share no database, so their orders are read in slices of one order and merged here, in constant
-memory; several slices are in hand at a time, each in another of its steps, so that the systems work side by side. It
-may run at any moment, also while batches are filled and settled:
+The two systems share no database. The audit reads their orders in slices, in the same order, and merges them here in
+constant memory. It processes several slices concurrently to keep both systems busy. It may run at any time, including
+while batches are filled and settled:
 
-- Of each slice the items are read first and the ledger after them. What is settled had its credit before, so it is
-  there; a credit that came since belongs to an item read as pending, and is unconfirmed.
-- What looks like a break is read again, the item after the ledger this time: the credit may be of an order that was
-  taken in, or came in again, after its slice was read.
-- Each check of a system against itself is one snapshot, in which every transaction is whole.
+- In each slice it reads the items first and the ledger second. The credit of a settled item was posted before, so the
+  ledger read includes it. A credit posted between the two reads belongs to an item that was read as pending, and
+  counts as unconfirmed.
+- It reads each suspected break again, this time the ledger first and the item second. The credit may belong to an order
+  that was taken in, or came in again, after its slice was read.
+- It checks each system's internal consistency in one snapshot, which shows every transaction either whole or not at
+  all.
 """
 
 import asyncio
@@ -30,12 +32,13 @@ from settling.audit_tally import Breaks, Tally
 from settling.side_by_side import run_side_by_side
 
 _WITHOUT_PROOF = (
-    "credits of no order, journal entries, balances and stored answers: the Fund Platform offers no proof of its ledger"
+    "credits without an order, journal entries, balances and stored answers, because the Fund Platform offers no proof "
+    "of its ledger"
 )
 
 
 class _Comparison(NamedTuple):
-    """An order as the two systems hold it: by its key, its latest item and its credit."""
+    """One order in both systems: its idempotency key, its latest item and its credit."""
 
     key: str
     item: LatestItem | None
@@ -45,19 +48,19 @@ class _Comparison(NamedTuple):
 async def audit(
     store: SettlementStore, fund_platform: FundPlatform, on_slice: Callable[[int], None] = lambda _order_count: None
 ) -> AuditReport:
-    """Check invariants 1 to 5 over everything, from the stored plans, the items and the ledger.
+    """Check invariants 1 to 5 over all orders, from the stored plans, the items and the ledger.
 
-    A Fund Platform that offers no proof of its ledger is asked for each order's credit by its key; what that leaves
-    out, the report says.
+    If the Fund Platform offers no proof of its ledger, the audit looks up each order's credit by its key. The report
+    lists the checks that it then leaves out.
 
-    Reads only, in slices of `limits.AUDIT_SLICE_ORDER_COUNT`. What it names as a break is one, whatever runs
-    meanwhile. At most `limits.AUDIT_BREAK_COUNT_MAX` breaks are kept, of every kind that was found; if there are
-    more, one of the kind `more_breaks` says so at the end.
+    It only reads, in slices of `limits.AUDIT_SLICE_ORDER_COUNT` orders. Every break that it reports is real, whatever
+    runs concurrently. The report has at most `limits.AUDIT_BREAK_COUNT_MAX` breaks, with every kind that was found
+    among them. If there are more, a break of kind `more_breaks` at the end says so.
 
     Args:
         store: holds the items.
         fund_platform: holds the ledger.
-        on_slice: told how many orders each slice had, once it is compared.
+        on_slice: called with the number of orders in each slice once the slice is compared.
     """
     tally = Tally()
     breaks = Breaks()
@@ -104,7 +107,7 @@ async def audit(
 
 
 async def find_break(store: SettlementStore, fund_platform: FundPlatform, order_id: str) -> Break | None:
-    """Hold one order against the ledger as the audit does; None if nothing is wrong with it."""
+    """Compare one order with the ledger as the audit does. Return None if nothing is wrong with it."""
     key = credit_key(order_id)
     item = await store.audit.fetch_item_of_order(order_id)
     if _judge(_Comparison(key, item, await _fetch_credit(fund_platform.credits, key))) is None:
@@ -113,9 +116,9 @@ async def find_break(store: SettlementStore, fund_platform: FundPlatform, order_
 
 
 class _Slice(NamedTuple):
-    """The latest items of some orders, by key; no other slice has a key after `after_key` up to `last_key`.
+    """The latest items of a range of orders, by key. The range starts after `after_key` and ends with `last_key`.
 
-    The last slice has no last key: what the ledger has beyond belongs to it.
+    Ranges do not overlap. The last slice has no last key. It covers the rest of the ledger.
     """
 
     after_key: str
@@ -124,7 +127,7 @@ class _Slice(NamedTuple):
 
 
 class _Slices:
-    """All orders, slice by slice in key order, for several that compare them side by side."""
+    """All orders, slice by slice in key order, for several concurrent consumers."""
 
     def __init__(self, store: SettlementStore) -> None:
         self._store = store
@@ -134,7 +137,7 @@ class _Slices:
         self._is_over = False
 
     async def fetch_next(self) -> _Slice | None:
-        """The next slice; None after the last one, which may be empty."""
+        """Return the next slice, or None after the last one. The last slice may be empty."""
         async with self._reading:
             if self._is_over:
                 return None
@@ -148,7 +151,7 @@ class _Slices:
 
 
 async def _compare(fund_platform: FundPlatform, slice_: _Slice) -> AsyncIterator[_Comparison]:
-    """Merge the orders and the credits of a slice: each order and each credit once."""
+    """Merge the orders and the credits of a slice. Yield each order and each credit once."""
     item_by_key = slice_.item_by_key
     credits_ = (
         _fetch_in_order(fund_platform.proof, slice_.after_key, slice_.last_key)
@@ -163,15 +166,15 @@ async def _compare(fund_platform: FundPlatform, slice_: _Slice) -> AsyncIterator
 
 
 async def _fetch_by_key(credits_: Credits, keys: Sequence[str]) -> AsyncIterator[LedgerCredit]:
-    """Look up the credits of a slice's orders; a credit of no order is not found this way."""
+    """Look up the credits of a slice's orders. This finds no credit that has no order."""
     for credit in await credits_.fetch_credits_of(keys):
         yield credit
 
 
 async def _fetch_in_order(proof: LedgerProof, after_key: str, last_key: str | None) -> AsyncIterator[LedgerCredit]:
-    """Read the credits after one key up to another, or up to the end; what a slice brings beyond is not used.
+    """Read the credits after one key up to another, or up to the end.
 
-    It would be older than the items of the next slice.
+    Credits read beyond the last key are dropped. For the next slice they would be older than its items.
     """
     while True:
         found = await proof.fetch_credits(after_key, limits.AUDIT_SLICE_ORDER_COUNT)
@@ -187,8 +190,8 @@ async def _fetch_in_order(proof: LedgerProof, after_key: str, last_key: str | No
 async def _compare_again(store: SettlementStore, fund_platform: FundPlatform, key: str) -> _Comparison:
     """Read one order's credit, then its item.
 
-    A credit that is there stays, so the item read after it has what belongs to it: a claim, and no refusal. An item
-    that was settled stays settled, and was so before its credit is now asked for again.
+    A credit is permanent, so an item read after it must match it: the order has a claim, and the item is not refused.
+    A settled item stays settled, and it was settled before this second read of its credit.
     """
     credit = await _fetch_credit(fund_platform.credits, key)
     order_id = order_id_of_credit_key(key)
@@ -201,7 +204,7 @@ async def _fetch_credit(credits_: Credits, key: str) -> LedgerCredit | None:
 
 
 def _judge(comparison: _Comparison) -> Break | None:
-    """What is wrong with an order, if anything."""
+    """Return what is wrong with an order, or None."""
     item, credit = comparison.item, comparison.credit
     if item is None or item.outcome == MISSING:
         return _judge_without_item(comparison)
@@ -211,19 +214,19 @@ def _judge(comparison: _Comparison) -> Break | None:
     reason = f" for {item.reason_code}" if item.reason_code else ""
     credited = f"its credit of {describe_payload(credit)}" if credit else f"no credit {comparison.key}"
     in_batch = f"In batch {item.batch_id} it is {item.outcome}{reason} with {describe_payload(item)}"
-    detail = f"{in_batch}; the ledger has {credited}."
+    detail = f"{in_batch}. The ledger has {credited}."
     return Break(kind=kind, id=item.order_id, detail=detail)
 
 
 def _kind_without_credit(item: LatestItem) -> str | None:
-    """What is wrong with an order that has no credit, if anything."""
+    """Return the kind of break of an order without a credit, or None."""
     if item.outcome == Outcome.SETTLED:
         return "settled_without_credit"
     return "conflict_unfounded" if item.reason_code == ReasonCode.PAYLOAD_CONFLICT else None
 
 
 def _kind_with_credit(item: LatestItem, credit: LedgerCredit) -> str | None:
-    """What is wrong with an order that has a credit, if anything."""
+    """Return the kind of break of an order with a credit, or None."""
     has_its_payload = payload_of(item) == payload_of(credit)
     if item.outcome in RELEASING_OUTCOMES:
         return "credit_of_rejected"
@@ -239,7 +242,7 @@ def _kind_with_credit(item: LatestItem, credit: LedgerCredit) -> str | None:
 def _judge_without_item(comparison: _Comparison) -> Break | None:
     if comparison.item:
         credited = f"has a credit of {describe_payload(comparison.credit)}" if comparison.credit else "has no credit"
-        detail = f"The item that the order's claim names is missing, or another one. The ledger {credited} for it."
+        detail = f"The item that the order's claim names is missing or is another item. The ledger {credited} for it."
         return Break(kind="item_missing", id=comparison.item.order_id, detail=detail)
     if comparison.credit:
         detail = (

@@ -18,12 +18,12 @@ from settling.side_by_side import run_side_by_side
 
 
 async def check_balance(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> BatchReport:
-    """Sum a batch from its stored plan, from its items and from the ledger, and hold the three together.
+    """Sum a batch from its stored plan, from its items and from the ledger, and compare the three sums.
 
-    Reads only, in bounded slices. In each slice the ledger is read after the items, so both equations hold
-    while the batch runs too: what is settled has its credit by then, and a newer credit is unconfirmed.
+    It only reads, in bounded slices. In each slice it reads the ledger after the items, so both equations also hold
+    while the batch runs: a settled item has its credit by then, and a newer credit counts as unconfirmed.
 
-    Of a batch that is being pruned it misses items; `reporting.fetch_report` reads what was kept.
+    If the batch is being pruned, this check misses items. `reporting.fetch_report` reads the kept report instead.
 
     Raises:
         BatchNotFoundError: no batch has this id.
@@ -41,7 +41,7 @@ async def check_balance(store: SettlementStore, fund_platform: FundPlatform, bat
 
     await run_side_by_side([sum_slices] * limits.BALANCE_SLICES_AT_A_TIME)
     by_outcome = {outcome: sum_totals(items[outcome]) for outcome in (*Outcome, PENDING)}
-    # An open batch grows while it is read: its plan so far is what was read.
+    # An open batch has no plan yet and grows while it is read, so its plan is the sum of what was read.
     planned = (
         sum_totals(by_outcome.values())
         if batch.state == BatchState.OPEN
@@ -78,9 +78,9 @@ async def check_balance(store: SettlementStore, fund_platform: FundPlatform, bat
 
 
 async def close_batch(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> BatchState:
-    """Check a batch whose chunks are all closed, keep its report and give it its final state. Idempotent.
+    """Check a batch whose chunks are all closed, store its report and set its final state. Idempotent.
 
-    An item that no chunk has would stay pending for good: then the batch does not balance.
+    If an item is still pending, no chunk contains it, and the batch is out of balance.
 
     Returns:
         The final state.
@@ -92,7 +92,7 @@ async def close_batch(store: SettlementStore, fund_platform: FundPlatform, batch
     progress = await store.batches.fetch_progress(batch_id)
     if progress.state in FINAL_STATES:
         return progress.state
-    # Before the sums: a chunk that is closed while they are read would look pending in them for good.
+    # Check this before summing: a chunk that is closed during the sums would be stored in the report as pending.
     if progress.chunk_closed_count < progress.chunk_count:
         raise InvariantViolationError(f"Batch {batch_id} is {progress.state} and has chunks that are not closed.")
     report = await check_balance(store, fund_platform, batch_id)
@@ -107,10 +107,10 @@ _SliceTotals = list[tuple[ItemOutcome, ControlTotals, ControlTotals]]
 async def _sum_slice(
     store: SettlementStore, fund_platform: FundPlatform, batch_id: str, item_start: int
 ) -> _SliceTotals:
-    """A slice's totals by outcome: of its items, and of the credits of those that are their orders' latest.
+    """Return a slice's totals by outcome: its items, and the credits of those that are their orders' latest items.
 
-    A credit of a rejected or failed item is believed only if it is seen again: the order may have come in by
-    another batch, and been credited there, between the look at the items and the look at the ledger.
+    If a rejected or failed item shows a credit, the slice is read again, at most `limits.BALANCE_READ_COUNT_MAX` times
+    in all. Between the two reads the order may have come in with another batch and been credited there.
     """
     totals: _SliceTotals = []
     for _ in range(limits.BALANCE_READ_COUNT_MAX):

@@ -1,4 +1,4 @@
-"""A chunk's two steps at once, as they nearly always succeed."""
+"""Both steps of a chunk in one call. They nearly always succeed."""
 
 from datetime import datetime
 
@@ -19,13 +19,14 @@ async def settle_chunk(
     acknowledges: bool = False,
     is_turn_promised: bool = False,
 ) -> OutcomeTotals:
-    """Validate a chunk's orders, then have those that may be credited credited, and close the chunk. Idempotent.
+    """Validate a chunk's orders, have the Fund Platform credit the valid ones, and close the chunk. Idempotent.
 
-    Both steps in turn, except that what this attempt has validated it credits without reading it again. An attempt
-    that lost the validation to another one, which may have been told another record of an order, reads what is pending.
+    If this attempt stored the validation, it credits its items without reading them again. If another attempt stored
+    it, that attempt may have read another version of an order's record, so this one reads the pending items.
 
     Raises:
-        ChunkDataError, InvariantViolationError, TurnLaterError, CreditsUnansweredError: as the two steps do.
+        ChunkDataError, InvariantViolationError, TurnLaterError, CreditsUnansweredError: see `validate_chunk` and
+            `credit_chunk`.
     """
     validated = await validate_chunk(systems, key, cutoff_at, acknowledges=acknowledges)
     if validated.pending is None:

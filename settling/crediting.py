@@ -1,4 +1,4 @@
-"""The second step over a chunk: have its valid orders credited, store what came of them, and close the chunk."""
+"""A chunk's second step: have its valid orders credited, store their outcomes, and close the chunk."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -38,7 +38,7 @@ EXCEPTION_BY_CODE = MappingProxyType(
     }
 )
 
-# A method of the Fund Platform's port that answers credit requests.
+# The type of `post_credits` and `withdraw_credits` of the Fund Platform's port.
 AskForCredits = Callable[[str, Sequence[CreditRequest]], Awaitable[Mapping[str, CreditResultCode]]]
 
 
@@ -52,30 +52,30 @@ async def credit_chunk(
 ) -> OutcomeTotals:
     """Have a validated chunk's orders credited, then store their outcomes and close the chunk. Idempotent.
 
-    A closed chunk is left as it is, and its stored totals are returned; also one that was closed while the Fund
-    Platform was asked, and whose orders have come in again since.
+    If the chunk is closed, return its stored totals and change nothing. Another attempt may close it while the Fund
+    Platform is answering, and its orders may have come in again since. The same applies.
 
     Args:
-        systems: the Fund Platform credits, the store has the chunk.
+        systems: the Fund Platform credits the orders. The store has the chunk.
         turns: turns to send credits under a cap.
         key: the chunk.
-        is_turn_promised: whether the chunk was told to ask now for its turn.
-        exclusions: items of which nothing is requested. Those that stand alone are stored with their outcomes, and held
-            items as of unknown outcome, in the same transaction.
+        is_turn_promised: whether an earlier `TurnLaterError` promised the chunk a turn for this call.
+        exclusions: items for which nothing is requested. The same transaction stores isolated items with their outcomes
+            and held ranges as `OUTCOME_UNKNOWN`.
 
     Raises:
-        InvariantViolationError: the chunk was never validated, or a pending item's claim has moved on.
-        ChunkDataError: the data of items that are not excluded make it fail; nothing was stored.
-        CreditsUnansweredError: the Fund Platform gave no answer; the credits may exist.
-        TurnLaterError: a cap on credits makes the chunk wait; nothing was requested.
+        InvariantViolationError: the chunk was never validated, or a later item holds a pending item's claim.
+        ChunkDataError: the data of items that are not excluded make the step fail. Nothing was stored.
+        CreditsUnansweredError: the Fund Platform gave no answer. The credits may exist.
+        TurnLaterError: a cap on credits makes the chunk wait. Nothing was requested.
     """
     chunk = await systems.store.chunks.fetch_chunk(*key)
     if chunk.state == ChunkState.CLOSED:
         return await systems.store.chunks.fetch_chunk_totals(*key)
     if chunk.state == ChunkState.PLANNED:
         raise InvariantViolationError(
-            f"Chunk {key.chunk_index} of batch {key.batch_id} is to be credited but has no stored validation. "
-            "Nothing was requested; look at the chunk's workflow in the Temporal web UI."
+            f"Chunk {key.chunk_index} of batch {key.batch_id} cannot be credited: it has no stored validation. "
+            "Settle requested nothing. Look at the chunk's workflow in the Temporal web UI."
         )
     pending = await systems.store.chunks.fetch_pending_items(key.batch_id, chunk)
     items, exceptions = exclude(exclusions, pending, ReasonCode.OUTCOME_UNKNOWN)
@@ -86,17 +86,17 @@ async def credit_chunk(
 async def credit_items(
     systems: Systems, key: ChunkKey, within: ItemRange, items: Sequence[Item], exceptions: Sequence[ExceptionItem]
 ) -> OutcomeTotals:
-    """Have pending items of a validated chunk credited, and close it with what came of them; a turn was taken for them.
+    """Have pending items of a validated chunk credited, and close the chunk with their outcomes. Take a turn first.
 
     Args:
-        systems: the Fund Platform credits, the store has the chunk.
+        systems: the Fund Platform credits the orders. The store has the chunk.
         key: the chunk.
-        within: the chunk's items.
-        items: those to credit.
+        within: the range of all the chunk's items.
+        items: the items to credit.
         exceptions: the outcomes of the other pending items.
 
     Raises:
-        ChunkDataError, InvariantViolationError, CreditsUnansweredError: as `credit_chunk` does.
+        ChunkDataError, InvariantViolationError, CreditsUnansweredError: see `credit_chunk`.
     """
     codes = await ask_for_credits(systems.fund_platform.credits.post_credits, key, items, within)
     if CreditResultCode.SUPERSEDED in codes.values():
@@ -111,15 +111,15 @@ async def credit_items(
 async def ask_for_credits(
     ask: AskForCredits, key: ChunkKey, items: Sequence[Item], within: ItemRange
 ) -> dict[int, CreditResultCode]:
-    """Have the Fund Platform answer for items, each under its order's key and its claim number.
+    """Send credit requests for items to the Fund Platform, each with its order's key and its claim number.
 
     Returns:
         The codes other than `created`, by `item_no`.
 
     Raises:
-        ChunkDataError: the data of an item of the range `within` make it fail, or its answer makes no sense.
-        NotSupportedError: the platform cannot do what is asked.
-        CreditsUnansweredError: it gave no answer; what was requested may exist.
+        ChunkDataError: the data of an item in the range `within` make the call fail, or its answer is invalid.
+        NotSupportedError: the Fund Platform does not support the call.
+        CreditsUnansweredError: the Fund Platform gave no answer. The requested credits may exist.
     """
     item_nos, order_ids, account_ids, amounts_minor, currencies, claim_nos, _ = columns_of(Item, items)
     keys = list(map(credit_key, order_ids))
@@ -130,7 +130,7 @@ async def ask_for_credits(
     except (DataError, InvariantViolationError) as error:
         raise ChunkDataError(describe(error), *within) from error
     except (UnavailableError, UnansweredError) as error:
-        # Even where this attempt certainly had no effect: an earlier one may have been let through.
+        # This holds even if this attempt certainly had no effect: an earlier attempt may have had one.
         raise CreditsUnansweredError(
             f"The Fund Platform gave no answer for chunk {key.chunk_index}: {describe(error)}"
         ) from error
@@ -141,7 +141,9 @@ async def ask_for_credits(
 
 
 async def fetch_totals_of_zombie(chunks: Chunks, key: ChunkKey, superseded: Item) -> OutcomeTotals:
-    """The totals of a chunk that another run closed: only then can a later item have an order's claim.
+    """Return the totals of a chunk that another run closed.
+
+    A later item can hold an order's claim only if the chunk is closed.
 
     Raises:
         InvariantViolationError: the chunk is not closed.
@@ -152,6 +154,6 @@ async def fetch_totals_of_zombie(chunks: Chunks, key: ChunkKey, superseded: Item
         raise InvariantViolationError(
             f"The Fund Platform answered superseded for order {superseded.order_id}, claim number "
             f"{superseded.claim_no}: a later item holds its claim, although chunk {key.chunk_index} of batch "
-            f"{key.batch_id} is not closed. Nothing was stored; an audit tells more.",
+            f"{key.batch_id} is not closed. Settle stored nothing. Run an audit to find the cause.",
             AUDIT,
         ) from error

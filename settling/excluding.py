@@ -1,4 +1,4 @@
-"""Excluding items from a chunk's step."""
+"""Excluding items from a step over a chunk."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ NO_EXCLUSIONS = Exclusions()
 def exclude(
     exclusions: Exclusions, items: Sequence[Item], held_reason: ReasonCode
 ) -> tuple[Sequence[Item], list[ExceptionItem]]:
-    """The items that are left to process, and the outcomes of the others that are not settled."""
+    """Return the items left to process, and the exception outcomes of the excluded ones."""
     if exclusions == NO_EXCLUSIONS:
         return items, []
     isolated_item_nos = {each.item_no for each in exclusions.isolated}

@@ -1,8 +1,9 @@
-"""Which failures isolate items, and which are tried again.
+"""Decide which failures isolate items and which are retried.
 
-A port says how it fails (`DataError` and the others of `domain.errors`). What else a call of it raises is a bug on the
-way to the system or back: nobody knows what the call did, so it counts as unanswered, and no item is to blame. What
-pure code raises over the values of items is a bug that those items meet: they are isolated.
+A port defines how its calls fail (`DataError` and the other errors of `domain.errors`). Any other error from a call is
+a bug on the way to the system or back. The effect of that call is unknown, so it counts as unanswered, and no item is
+isolated for it. An error that pure code raises over the values of items is a bug that those items trigger. They are
+isolated.
 """
 
 import logging
@@ -18,21 +19,21 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def calling(system: str) -> Iterator[None]:
-    """Let a port's own failures pass; raise whatever else its call raises as `UnansweredError`, and log it as a bug."""
+    """Pass on the errors that a port defines. Log any other error as a bug and raise it as `UnansweredError`."""
     try:
         yield
     except SettleError:
         raise
     except Exception as error:
-        _log.exception("a call failed in a way that its port does not know", extra={"system": system})
+        _log.exception("an adapter raised an error that its port does not define", extra={"system": system})
         raise UnansweredError(
-            f"{system} was called and failed in a way that its port does not know: {describe(error)}"
+            f"{system}'s adapter raised an error that its port does not define: {describe(error)}"
         ) from error
 
 
 @contextmanager
 def over_items(items: ItemRange) -> Iterator[None]:
-    """Raise what pure code raises over the values of these items as `ChunkDataError`."""
+    """Raise every error of pure code over the values of these items as `ChunkDataError`."""
     try:
         yield
     except Exception as error:
@@ -40,13 +41,13 @@ def over_items(items: ItemRange) -> Iterator[None]:
 
 
 def storable(text: str) -> str:
-    """The text as PostgreSQL can store it and Temporal send it: of bounded length, and UTF-8 without NUL."""
+    """Return the text in a form that PostgreSQL can store and Temporal can send: bounded, valid UTF-8, without NUL."""
     cut = text[: limits.EXCEPTION_DETAIL_LENGTH_MAX]
     return cut.encode(errors="replace").decode().replace("\0", "?")
 
 
 def describe(error: Exception) -> str:
-    """An error on one line: Settle's own by its text, any other by its kind and text."""
+    """Return an error as one line: the text of Settle's own errors, the type and text of any other."""
     text = " ".join(str(error).split())
     if isinstance(error, SettleError) and text:
         return storable(text)

@@ -26,21 +26,21 @@ async def freeze_overdue_orders(
     after: OverdueCursor | None,
     on_slice: Callable[[OverdueCursor], None],
 ) -> None:
-    """Append all overdue orders up to the cutoff to the batch, acknowledge them, then freeze the batch.
+    """Append all overdue orders before the cutoff to the batch, acknowledge them, then freeze the batch.
 
-    May run again from any cursor, also at the same time: claims keep each order to one live item. An order is
-    acknowledged only after the transaction that made its fate durable. An attempt that finds the batch frozen
-    acknowledges nothing.
+    It may run again from any cursor, even concurrently: claims allow each order only one live item. It acknowledges an
+    order only after the transaction that appended it or counted it as a duplicate or conflict. An attempt that finds
+    the batch frozen acknowledges nothing.
 
-    A slice is read, appended, acknowledged; several slices are in hand at a time, each in another of these steps, so
-    that the systems work side by side. Those that an attempt had in hand when it ended are offered again to the next.
+    Each slice is read, appended and acknowledged. Several slices are processed concurrently to keep both systems busy.
+    Slices that an attempt leaves unfinished are offered again to the next attempt.
 
     Args:
-        systems: the Order Center offers the overdue orders, the store holds the batch.
-        opening: the batch, opened here if it is not there yet.
+        systems: the Order Center offers the overdue orders. The store holds the batch.
+        opening: the batch. It is opened here if it does not exist yet.
         calendar: gives business dates.
-        after: where an earlier attempt got to.
-        on_slice: told each cursor up to which all slices are durable and acknowledged.
+        after: the last cursor of an earlier attempt.
+        on_slice: called with each cursor up to which all slices are durable and acknowledged.
     """
     order_center, filling = systems.order_center, systems.store.filling
     batch = await filling.open_batch(opening)
@@ -62,7 +62,7 @@ async def freeze_overdue_orders(
 
 
 class _Slice(NamedTuple):
-    """Overdue orders as the store and the Order Center take them."""
+    """A slice of overdue orders, in the forms that the store and the Order Center take."""
 
     orders: Sequence[OfferedOrder]
     versions: Sequence[RecordVersion]
@@ -70,7 +70,7 @@ class _Slice(NamedTuple):
 
 
 class _OverdueSlices:
-    """The overdue orders, slice by slice, for several that take them side by side."""
+    """The overdue orders, slice by slice, for several concurrent consumers."""
 
     def __init__(self, order_center: OrderCenter, cutoff_at: datetime, after: OverdueCursor | None, room: int) -> None:
         self._order_center = order_center
@@ -82,7 +82,7 @@ class _OverdueSlices:
         self._taken: set[OverdueCursor] = set()
 
     async def fetch_next(self) -> _Slice | None:
-        """The next overdue orders; None if there is none, or no room for it."""
+        """Return the next overdue orders, or None if there are none or the batch has no room."""
         async with self._reading:
             if self._room <= 0:
                 return None
@@ -102,7 +102,7 @@ class _OverdueSlices:
         )
 
     def take(self, cursor: OverdueCursor) -> Iterator[OverdueCursor]:
-        """A slice is durable and acknowledged; the cursors up to which all are now."""
+        """Mark a slice as durable and acknowledged. Yield the cursors up to which all slices now are."""
         self._taken.add(cursor)
         while self._in_hand and self._in_hand[0] in self._taken:
             self._taken.remove(self._in_hand[0])

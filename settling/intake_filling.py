@@ -1,4 +1,4 @@
-"""The batch that an intake process fills: opened with its first order, frozen and started when full or old enough."""
+"""The batch that an intake process fills. It is opened with its first order, and frozen and started when due."""
 
 import logging
 import time
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class FillingSettings(NamedTuple):
-    """How an intake process fills its batches; `instance_id` names the process."""
+    """The settings by which an intake process fills its batches. `instance_id` names the process."""
 
     instance_id: str
     batch_settings: BatchSettings
@@ -34,9 +34,9 @@ class _Filling(NamedTuple):
 
 
 class BatchFilling:
-    """Each process fills a batch of its own, one at a time.
+    """The batch that this process fills. Each process fills its own batches, one at a time.
 
-    A batch that another process froze meanwhile, since this one was stopped or slow, is left to it: another is opened.
+    If this process was stopped or slow and another one froze its batch, it leaves the batch alone and opens a new one.
     """
 
     def __init__(self, store: SettlementStore, start_batch: StartBatch, settings: FillingSettings) -> None:
@@ -44,7 +44,7 @@ class BatchFilling:
         self._start_batch = start_batch
         self._settings = settings
         self._filling: _Filling | None = None
-        self._opening: BatchOpening | None = None  # asked for, and not answered yet
+        self._opening: BatchOpening | None = None  # requested, but not answered yet
         self._order_count = 0
         self._order_count_max = min(
             settings.batch_order_count_max, limits.batch_order_count_max(settings.batch_settings.chunk_size)
@@ -52,17 +52,21 @@ class BatchFilling:
 
     @property
     def due_in_s(self) -> float:
-        """When the open batch has to be frozen; infinity if there is none."""
+        """Seconds until the open batch has to be frozen. Infinity if no batch is open."""
         return self._filling.due_at_s - time.monotonic() if self._filling else float("inf")
 
     async def append(self, orders: Sequence[OfferedOrder]) -> AppendedOffers:
-        """Append the first of the orders, as many as the batch has room for; atomic.
+        """Append as many of the first orders as the batch has room for. Atomic.
 
         Args:
             orders: each order once.
 
+        Returns:
+            The number of orders that were handled, and the conflicts among them. If another process froze the batch,
+            no order was handled. Call again.
+
         Raises:
-            OffersRefusedError: the data of at least one of the orders are at fault.
+            OffersRefusedError: the store refuses the data of at least one of the orders.
             TooManyBatchesError: no batch is open, and none can be opened now.
         """
         if self._order_count >= self._order_count_max:
@@ -86,7 +90,7 @@ class BatchFilling:
             await self.freeze()
 
     async def freeze(self) -> None:
-        """Freeze and start the open batch, if there is one. Idempotent: freezing again after an error is harmless."""
+        """Freeze and start the open batch if there is one. Idempotent, so it may be called again after an error."""
         if not self._filling:
             return
         opening = self._filling.opening
@@ -97,7 +101,7 @@ class BatchFilling:
             await self._start_batch(opening)
         except (UnansweredError, UnavailableError) as error:
             _log.warning(
-                "the batch is frozen but not started; the sweep of a worker starts it",
+                "the batch is frozen but could not be started; the sweep of a worker will start it",
                 extra={"batch_id": opening.batch_id, "error": str(error)},
             )
 
@@ -106,7 +110,7 @@ class BatchFilling:
         opening = self._opening or plan_kafka_opening(
             self._settings.batch_settings, datetime.now(UTC), self._settings.instance_id
         )
-        # Tried again it is the same batch: one that was opened without an answer is not left behind empty.
+        # A retry opens the same batch. Otherwise a batch whose opening got no answer would stay behind empty.
         self._opening = opening
         await self._store.filling.open_batch(opening)
         self._opening = None

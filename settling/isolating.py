@@ -1,7 +1,7 @@
-"""Trying a chunk's step on a part of it, so that the items whose data make it fail stand alone.
+"""Probing parts of a chunk to isolate the items whose data make a step fail.
 
-A probe stores nothing in the settlement store. Of credits it really posts those of its part, each under its order's
-key: the step that follows is answered `exists` for them.
+A probe stores nothing in the settlement store. A probe of the crediting step really posts the credits of its part, each
+under its order's key. The Fund Platform answers `exists` for them in the step that follows.
 """
 
 import logging
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class Probe(NamedTuple):
-    """Whether a step fails over the items that were probed, because of their data; a single bad item's outcome."""
+    """Whether the data of the probed items make the step fail. If a single item was probed and is bad, its outcome."""
 
     is_bad: bool
     isolated: IsolatedItem | None = None
@@ -37,15 +37,15 @@ _BAD = Probe(is_bad=True)
 
 
 async def probe_validation(systems: Systems, key: ChunkKey, items: ItemRange, cutoff_at: datetime) -> Probe:
-    """Judge a part of a planned chunk; a single bad item fails, since no credit of it was ever requested.
+    """Judge a part of a planned chunk. A single bad item is failed, since no credit was ever requested for it.
 
-    Has no effect. A chunk that another run has validated meanwhile is good.
+    This has no effect. If another run has validated the chunk in the meantime, the probe is good.
 
     Args:
-        systems: the Order Center has the records, the store the chunk.
+        systems: the Order Center has the records. The store has the chunk.
         key: the chunk.
-        items: the part of it.
-        cutoff_at: as for `validate_chunk`.
+        items: the part of the chunk.
+        cutoff_at: see `validate_chunk`.
     """
     pending = items_to_judge(await _fetch_pending(systems.store.chunks, key, items, ChunkState.PLANNED))
     try:
@@ -60,21 +60,21 @@ async def probe_validation(systems: Systems, key: ChunkKey, items: ItemRange, cu
 async def probe_credits(
     systems: Systems, turns: CreditTurns, key: ChunkKey, items: ItemRange, *, is_turn_promised: bool = False
 ) -> Probe:
-    """Have a part of a validated chunk credited; the credit of a single bad item is withdrawn.
+    """Have a part of a validated chunk credited. Withdraw the credit of a single bad item.
 
-    What is credited stays so. A chunk that another run has closed meanwhile is good.
+    Credits that are posted stay. If another run has closed the chunk in the meantime, the probe is good.
 
     Args:
-        systems: the Fund Platform credits, the store has the chunk.
+        systems: the Fund Platform credits the orders. The store has the chunk.
         turns: turns to send credits under a cap.
         key: the chunk.
-        items: the part of it.
-        is_turn_promised: whether the chunk was told to ask now for its turn.
+        items: the part of the chunk.
+        is_turn_promised: whether an earlier `TurnLaterError` promised the chunk a turn for this call.
 
     Raises:
-        InvariantViolationError: an item's claim has moved on although the chunk is not closed.
-        CreditsUnansweredError: the Fund Platform gave no answer; the credits may exist.
-        TurnLaterError: a cap on credits makes the chunk wait; nothing was requested.
+        InvariantViolationError: a later item holds an item's claim although the chunk is not closed.
+        CreditsUnansweredError: the Fund Platform gave no answer. The credits may exist.
+        TurnLaterError: a cap on credits makes the chunk wait. Nothing was requested.
     """
     pending = await _fetch_pending(systems.store.chunks, key, items, ChunkState.VALIDATED)
     await turns.take(key.batch_id, len(pending), is_promised=is_turn_promised)
@@ -86,7 +86,7 @@ async def probe_credits(
 
 
 async def _fetch_pending(chunks: Chunks, key: ChunkKey, items: ItemRange, state: ChunkState) -> Sequence[Item]:
-    """The pending items of the part, if the chunk is in this state; else none."""
+    """Return the pending items of the part if the chunk is in this state, otherwise none."""
     chunk = await chunks.fetch_chunk(*key)
     if chunk.state != state:
         return []
@@ -95,15 +95,15 @@ async def _fetch_pending(chunks: Chunks, key: ChunkKey, items: ItemRange, state:
 
 
 async def _withdraw(systems: Systems, key: ChunkKey, item: Item, items: ItemRange, error: ChunkDataError) -> Probe:
-    """Ask for the only certain answer about a credit that cannot be asked for; without one it stays unknown."""
+    """Withdraw a credit whose request fails, to get a certain answer. Without one the outcome stays unknown."""
     credits_ = systems.fund_platform.credits
     try:
         codes = await ask_for_credits(credits_.withdraw_credits, key, [item], items)
     except ChunkDataError as second:
-        detail = storable(f"{error.detail}; and its withdrawal: {second.detail}")
+        detail = storable(f"{error.detail}; withdrawing the credit failed too: {second.detail}")
         return _stands_alone(key, item, second, detail, Outcome.HELD, ReasonCode.OUTCOME_UNKNOWN)
     except NotSupportedError as refused:
-        detail = storable(f"{error.detail}; and the Fund Platform cannot withdraw it: {refused}")
+        detail = storable(f"{error.detail}; the Fund Platform cannot withdraw the credit: {refused}")
         return _stands_alone(key, item, error, detail, Outcome.HELD, ReasonCode.OUTCOME_UNKNOWN)
     code = codes.get(item.item_no, CreditResultCode.CREATED)
     if code == CreditResultCode.SUPERSEDED:
@@ -126,7 +126,7 @@ def _stands_alone(
     outcome: Outcome,
     reason_code: ReasonCode | None,
 ) -> Probe:
-    """A single bad item with its outcome; the log has where the error came from."""
+    """Return a single bad item with its outcome, and log the error with its traceback."""
     _log.warning(
         "an order's data cannot be processed",
         exc_info=error,

@@ -1,4 +1,4 @@
-"""Opening batches, by the way their orders are found."""
+"""Opening manual and scheduled batches."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -12,7 +12,10 @@ from settlement_store.port import SettlementStore
 
 
 class ManualBatch(NamedTuple):
-    """The batch that a person asked for: `known` if it was there before; without an opening nothing is overdue."""
+    """The batch that a person asked for.
+
+    `known` is set if the batch existed before. `opening` is None if nothing is overdue.
+    """
 
     opening: BatchOpening | None
     known: Batch | None
@@ -21,11 +24,11 @@ class ManualBatch(NamedTuple):
 async def open_manual_batch(order_center: OrderCenter, store: SettlementStore, opening: BatchOpening) -> ManualBatch:
     """Open a batch over the orders that are overdue at its cutoff, unless there are none. Idempotent.
 
-    A batch that has the id already keeps what it was opened with. A new one is stored before its workflow is started:
-    PostgreSQL knows of every batch that Temporal may know of.
+    If a batch has this id already, it keeps its opening. A new batch is stored before its workflow is started, so
+    PostgreSQL has the batch before Temporal does.
 
     Raises:
-        TooManyBatchesError: as `Filling.open_batch` does.
+        TooManyBatchesError: see `Filling.open_batch`.
     """
     try:
         known = await store.batches.fetch_batch(opening.batch_id)
@@ -42,12 +45,11 @@ async def open_scheduled_batch(
 ) -> BatchOpening:
     """Open the batch of a run of the daily schedule. Idempotent.
 
-    A batch that is stored under this id already keeps what it was opened with: the settings may have changed since an
-    earlier attempt.
+    If a batch has this id already, it keeps its opening, even if the settings have changed since an earlier attempt.
 
     Raises:
-        WrongCallError: the id cannot name a batch.
-        TooManyBatchesError: as `Filling.open_batch` does.
+        WrongCallError: the id is not a valid batch id.
+        TooManyBatchesError: see `Filling.open_batch`.
     """
     opening = plan_scheduled_opening(settings, batch_id, scheduled_at)
     try:

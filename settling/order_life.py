@@ -1,4 +1,4 @@
-"""The whole life of one order, from all three systems."""
+"""The history of one order in all three systems."""
 
 from domain.errors import DataError, WrongCallError
 from domain.identifiers import credit_key
@@ -10,17 +10,17 @@ from settling.auditing import find_break
 from settling.failures import describe
 from settling.systems import Systems
 
-_WITHOUT_PROOF = "the stored answer and the journal entry: the Fund Platform offers no proof of its ledger"
+_WITHOUT_PROOF = "the stored answer and the journal entry, because the Fund Platform offers no proof of its ledger"
 
 
 async def fetch_order_life(systems: Systems, order_id: str) -> OrderLife:
-    """Read all that the three systems hold of an order.
+    """Read everything that the three systems store about an order.
 
-    One after the other, so that what happens meanwhile is no break: an order that was read as acknowledged has
-    its item, and one that was read as settled its posting.
+    It reads the systems one after the other, so that concurrent progress does not look like a break: an order that was
+    read as acknowledged already has its item, and an order that was read as settled already has its posting.
 
     Raises:
-        WrongCallError: none of them knows the order.
+        WrongCallError: no system has the order.
     """
     store, fund_platform = systems.store, systems.fund_platform
     record, order_error = await _fetch_record(systems.order_center, order_id)
@@ -36,8 +36,7 @@ async def fetch_order_life(systems: Systems, order_id: str) -> OrderLife:
         breaks += plan_credit_breaks(order_id, credit)
     if not (record or order_error or items or credit.answer or credit.postings or breaks):
         raise WrongCallError(
-            f"No system knows order {order_id}: neither the Order Center, nor a batch, nor the Fund Platform. "
-            "Check its id."
+            f"Order {order_id} was not found in the Order Center, in any batch or in the Fund Platform. Check its id."
         )
     if order_error and not items:
         answer = OrderAnswer(f"Order {order_id} is in no batch, and its record cannot be read.", "Repair the record.")
@@ -59,7 +58,7 @@ async def fetch_order_life(systems: Systems, order_id: str) -> OrderLife:
 
 
 async def _fetch_credit_alone(credits_: Credits, key: str) -> CreditLife:
-    """What a platform without a proof of its ledger says of a credit: the credit."""
+    """Read the credit alone, from a Fund Platform that offers no proof of its ledger."""
     return CreditLife(
         answer=None,
         postings=[
@@ -77,7 +76,7 @@ async def _fetch_credit_alone(credits_: Credits, key: str) -> CreditLife:
 
 
 async def _fetch_record(order_center: OrderCenter, order_id: str) -> tuple[CurrentRecord | None, str | None]:
-    """The order as the Order Center has it, or why its record cannot be read: it may be what made an item fail."""
+    """Return the order's record, or why it cannot be read. An unreadable record may be why an item failed."""
     try:
         return await order_center.fetch_order(order_id), None
     except DataError as error:

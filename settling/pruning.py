@@ -1,4 +1,4 @@
-"""Moving the items of batches that are past their retention out of the tables that settling works on."""
+"""Moving the items of batches past their retention out of the tables that settling works on."""
 
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
@@ -14,20 +14,20 @@ from settling.reporting import fetch_kept_report, fetch_since_closing
 
 
 class KeptBecause(StrEnum):
-    """Why a batch that is past its retention keeps its items."""
+    """The reason why a batch past its retention keeps its items."""
 
     HELD = "held"
     RERUN_UNCLOSED = "rerun_unclosed"
     UNDELIVERED = "undelivered"
     OUT_OF_BALANCE = "out_of_balance"
     CAME_AGAIN = "came_again"
-    """An order of its exception items is pending in a later batch."""
+    """The order of an exception item is pending in a later batch."""
     CHANGED = "changed"
-    """A batch that reruns it was opened just now, or a result is to be delivered."""
+    """A rerun of the batch was opened, or a result became undelivered, during the check."""
 
 
 class RetiredFate(NamedTuple):
-    """A batch past its retention: pruned, or why it keeps its items."""
+    """A batch past its retention. If `kept_because` is None, it was pruned."""
 
     batch: RetiredBatch
     kept_because: KeptBecause | None
@@ -39,18 +39,19 @@ async def prune_batches(
     closed_before: datetime,
     on_step: Callable[[RetiredBatch, int], None],
 ) -> AsyncGenerator[RetiredFate, None]:
-    """Prune the batches that were closed before a time, oldest first, each if it still balances.
+    """Prune each batch that was closed before a time and still balances, oldest first.
 
-    May be ended and run again at any time. Claims, plans and totals stay, and each item keeps its payload and outcome.
+    It may be stopped and run again at any time. Claims, plans and totals stay, and each item keeps its payload and
+    outcome.
 
     Args:
         store: holds the batches.
         fund_platform: holds the ledger, with which a batch must balance.
         closed_before: aware.
-        on_step: told of the batch, and how many items each step pruned.
+        on_step: called after each step with the batch and the number of items that the step pruned.
 
     Yields:
-        Each batch, when it is done with.
+        Each batch, once it is pruned or found to keep its items.
     """
     last: RetiredBatch | None = None
     while batches := await store.pruning.fetch_retired_batches(closed_before, last, limits.PRUNE_SLICE_BATCH_COUNT):
@@ -74,7 +75,7 @@ def _waits_for(batch: RetiredBatch) -> KeptBecause | None:
 async def _begin_pruning(
     store: SettlementStore, fund_platform: FundPlatform, batch: RetiredBatch
 ) -> KeptBecause | None:
-    """Mark the batch as being pruned, if it still balances; why not, otherwise."""
+    """Mark the batch as being pruned if it still balances. Otherwise return the reason."""
     kept = await fetch_kept_report(store, batch.batch_id)
     if kept is None:
         return KeptBecause.OUT_OF_BALANCE
@@ -86,6 +87,6 @@ async def _begin_pruning(
         if since_closing.pending.order_count:
             return KeptBecause.CAME_AGAIN
         return None if await store.pruning.begin_pruning(batch.batch_id, since_closing) else KeptBecause.CHANGED
-    # Another run may have begun meanwhile: then items were missed.
+    # If another run began to prune the batch in the meantime, this check missed items.
     kept = await fetch_kept_report(store, batch.batch_id)
     return None if kept and kept.is_being_pruned else KeptBecause.OUT_OF_BALANCE

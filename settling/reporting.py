@@ -1,4 +1,4 @@
-"""A batch's report: summed while the batch is open, read once it is closed, and beside it what came since."""
+"""A batch's report: computed until the batch is closed, then read from the store together with what came since."""
 
 from collections import defaultdict
 
@@ -17,10 +17,10 @@ from settling.balancing import check_balance
 
 
 async def fetch_report(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> BatchReport:
-    """Read a batch's report: of a closed batch the kept one and what came since, of any other its balance check.
+    """Return a batch's report. A closed batch has a kept report and what came since, any other a balance check.
 
-    What came since costs by the batch's exception items alone. Of a batch that is being pruned, it is what had come by
-    then.
+    The cost of what came since depends only on the number of the batch's exception items. If the batch is being pruned,
+    what came since is as of the start of its pruning.
 
     Raises:
         BatchNotFoundError: no batch has this id.
@@ -28,28 +28,28 @@ async def fetch_report(store: SettlementStore, fund_platform: FundPlatform, batc
     kept = await fetch_kept_report(store, batch_id)
     if kept is None:
         report = await check_balance(store, fund_platform, batch_id)
-        # If the batch was closed meanwhile, and pruned, items may have been missed.
+        # If the batch was closed and pruned in the meantime, the check may have missed items.
         kept = await fetch_kept_report(store, batch_id)
         if kept is None:
             return report
     since_closing = kept.since_closing
     if since_closing is None:
         since_closing = await fetch_since_closing(store, fund_platform, batch_id)
-        # If pruning began meanwhile, exception items may have been missed.
+        # If pruning began in the meantime, the sums may have missed exception items.
         kept = await fetch_kept_report(store, batch_id) or kept
         since_closing = kept.since_closing or since_closing
     return kept.report.model_copy(update={"since_closing": since_closing})
 
 
 async def fetch_kept_report(store: SettlementStore, batch_id: str) -> KeptReport | None:
-    """The report that was kept when the batch closed; None if it is not closed, or unknown."""
+    """Return the report that was kept when the batch closed. None if it is not closed or does not exist."""
     return (await store.reports.fetch_kept_reports([batch_id])).get(batch_id)
 
 
 async def fetch_since_closing(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> SinceClosing:
-    """Sum what came of a closed batch's exception items, from their orders' latest items and from the ledger.
+    """Sum the later outcomes of a closed batch's exception items, from their orders' latest items and the ledger.
 
-    In bounded slices, the ledger after the items.
+    It reads in bounded slices, the ledger after the items.
 
     Raises:
         BatchNotFoundError: no batch has this id.
@@ -78,10 +78,10 @@ async def fetch_since_closing(store: SettlementStore, fund_platform: FundPlatfor
 async def _sum_slice(
     store: SettlementStore, fund_platform: FundPlatform, batch_id: str, after_item_no: int
 ) -> list[tuple[LaterItemGroup, ControlTotals]]:
-    """A slice's groups, each with the credits of its orders.
+    """Return a slice's groups, each with the credits of its orders.
 
-    A credit of an order whose latest item is rejected or failed is believed only if it is seen again: the order may
-    have come in and been credited between the look at the items and the look at the ledger.
+    If an order has a credit although its latest item is rejected or failed, the slice is read again, at most
+    `limits.BALANCE_READ_COUNT_MAX` times in all. Between the two reads the order may have come in and been credited.
     """
     found: list[tuple[LaterItemGroup, ControlTotals]] = []
     for _ in range(limits.BALANCE_READ_COUNT_MAX):

@@ -1,4 +1,4 @@
-"""Freezing exception items of an earlier batch into a rerun, slice by slice."""
+"""Freezing the exception items of an earlier batch into a rerun, slice by slice."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,14 +23,14 @@ _MAY_BE_CREDITED = frozenset({ReasonCode.OUTCOME_UNKNOWN, ReasonCode.PAYLOAD_CON
 
 
 class SelectedCounts(NamedTuple):
-    """How many selected items there are to settle again, and how many have come in again since by another way."""
+    """The selected items that are still their orders' latest, and those whose orders have come in again since."""
 
     latest_count: int
     overtaken_count: int
 
 
 async def count_selected(filling: Filling, rerun: RerunSelection) -> SelectedCounts:
-    """Count the exception items that a rerun would take now; reads only.
+    """Count the exception items that a rerun would take now. Reads only.
 
     Raises:
         BatchNotFoundError: the batch does not exist.
@@ -53,23 +53,23 @@ async def freeze_rerun(
 ) -> None:
     """Append the selected exception items to the batch, acknowledge the records that were taken, then freeze it.
 
-    May run again from any place, also at the same time, also while the batch that is rerun still runs: an item is
-    taken by compare-and-set, and only if it is still its order's latest. Items that get their outcome after the look
-    at their slice are not taken; rerun again for these.
+    It may run again from any position, concurrently, and while the earlier batch still runs: an item is taken by
+    compare-and-set, and only if it is still its order's latest. An item that gets its outcome after its slice was read
+    is not taken. Another rerun takes it.
 
     Args:
-        systems: the Order Center has the orders' records, the store holds both batches.
-        opening: the rerun, opened here if it is not there yet.
+        systems: the Order Center has the orders' records. The store holds both batches.
+        opening: the rerun. It is opened here if it does not exist yet.
         calendar: gives business dates.
-        after_item_no: where an earlier attempt got to; -1 for the start.
-        on_slice: told the last item number of each slice that is durable and acknowledged.
+        after_item_no: the last item number of an earlier attempt, or -1 to start from the beginning.
+        on_slice: called with the last item number of each slice once it is durable and acknowledged.
 
     Raises:
-        BatchNotFoundError: the batch that is to be rerun does not exist.
+        BatchNotFoundError: the batch to rerun does not exist.
     """
     if opening.rerun is None:
         raise InvariantViolationError(
-            f"Batch {opening.batch_id} has no selection of items. This is an error in Settle."
+            f"Batch {opening.batch_id} cannot be frozen as a rerun: it selects no items. This is a bug in Settle."
         )
     filling = systems.store.filling
     batch = await filling.open_batch(opening)
@@ -90,7 +90,7 @@ async def freeze_rerun(
 
 
 def is_selected(exception: StoredException, rerun: RerunSelection) -> bool:
-    """Whether a rerun takes this exception item: it is of those asked for, and still its order's latest."""
+    """Return whether a rerun takes this exception item: it matches the selection and is still its order's latest."""
     return (
         exception.is_latest
         and exception.outcome in rerun.outcomes
@@ -99,10 +99,10 @@ def is_selected(exception: StoredException, rerun: RerunSelection) -> bool:
 
 
 async def _take(systems: Systems, batch: Batch, exceptions: list[StoredException]) -> int:
-    """Append a slice's selected items; how many were taken.
+    """Append a slice's selected items and return how many were taken.
 
-    A record is acknowledged if it is what was taken, and no run of another day is to come for it: an order whose
-    after-sale period is not over will be rejected now, and offered when it is.
+    A record is acknowledged if it was frozen here and its after-sale period ended before the batch was opened. An order
+    whose period ends later stays offered for a later batch, since this one rejects it.
     """
     read_afresh = [each.order_id for each in exceptions if each.reason_code != ReasonCode.OUTCOME_UNKNOWN]
     records = {record.order_id: record for record in await _fetch_readable(systems.order_center, read_afresh)}
@@ -120,9 +120,9 @@ async def _take(systems: Systems, batch: Batch, exceptions: list[StoredException
 
 
 async def _fetch_readable(order_center: OrderCenter, order_ids: Sequence[str]) -> Sequence[FetchedRecord]:
-    """Read the orders' records but those that cannot be read, which are looked for by halves.
+    """Read the orders' records, leaving out unreadable ones. It finds these by halving the list.
 
-    An order that failed because of its record is frozen as before; validation isolates it again.
+    An order that failed because of its record is frozen with its old payload. Validation isolates it again.
     """
     with suppress(DataError):
         return await order_center.fetch_records(order_ids)
@@ -134,10 +134,10 @@ async def _fetch_readable(order_center: OrderCenter, order_ids: Sequence[str]) -
 
 
 def _record_to_freeze(exception: StoredException, record: FetchedRecord | None) -> FetchedRecord | None:
-    """The record whose payload is frozen now; none if the earlier item's payload is asked for again.
+    """Return the record whose payload is frozen now, or None to request the earlier item's payload again.
 
-    An order with a payload conflict has a credit. Its record may have been repaired to agree with it; if it gives
-    nothing that could be credited, the frozen payload is asked for again, and answered as before.
+    An order with a payload conflict has a credit. Its record may have been repaired to agree with the credit. If the
+    record has no amount to credit, the earlier payload is requested again and gets the same answer as before.
     """
     if (
         record
@@ -149,7 +149,6 @@ def _record_to_freeze(exception: StoredException, record: FetchedRecord | None) 
 
 
 def _rerun_item(exception: StoredException, record: FetchedRecord | None) -> RerunItem:
-    """What is frozen now."""
     if record:
         due_minor = due_minor_of(record.paid_minor, record.refunded_minor)
         payload = Payload(record.account_id, due_minor, record.currency)

@@ -1,14 +1,14 @@
-"""Doing several pieces of work at the same time."""
+"""Running several pieces of work concurrently."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 
 async def run_side_by_side(works: Iterable[Callable[[], Awaitable[None]]]) -> None:
-    """Run all until they are done. The first error ends the others, and is raised once they have ended.
+    """Run all of them concurrently until they are done. The first error cancels the others and is raised once they end.
 
     Args:
-        works: what to run. One that comes several times takes its next piece from where the others take theirs.
+        works: the functions to run. A function may be given several times, to take its work from a shared source.
     """
     tasks = [asyncio.ensure_future(work()) for work in works]
     try:

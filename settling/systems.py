@@ -9,7 +9,7 @@ from settlement_store.port import SettlementStore
 
 @dataclass(frozen=True)
 class Systems:
-    """The ports of the three systems, as a use case that needs all of them takes them."""
+    """The ports of the three systems, for use cases that need several of them."""
 
     order_center: OrderCenter
     store: SettlementStore

@@ -1,4 +1,4 @@
-"""Taking a turn to send credits under a cap: short waits here, long ones by who asked."""
+"""Taking a turn to send credits under a cap. Short waits happen here, long ones in the caller."""
 
 import asyncio
 import time
@@ -9,31 +9,33 @@ from settlement_store.port.caps import CreditBuckets
 
 
 class TurnLaterError(Exception):
-    """It is not the chunk's turn to send credits soon: nothing was sent; ask again in `wait_s`."""
+    """The chunk's turn to send credits is too far away. Nothing was sent. Ask again in `wait_s`."""
 
     def __init__(self, wait_s: float, *, is_promised: bool) -> None:
-        super().__init__(f"The cap on credits gives this chunk its turn in {wait_s:.1f} s.")
+        super().__init__(
+            f"The cap on credits makes this chunk wait: it has to ask for its turn again in {wait_s:.1f} s."
+        )
         self.wait_s = wait_s
         self.is_promised = is_promised
 
 
 class CreditTurns:
-    """Turns to send credits, under the installation's cap and each batch's own."""
+    """Turns to send credits, under the installation's cap and each batch's own cap."""
 
     def __init__(self, buckets: CreditBuckets, credits_per_s: int | None) -> None:
         self._buckets = buckets
         self._credits_per_s = credits_per_s
 
     async def take(self, batch_id: str, order_count: int, *, is_promised: bool = False) -> None:
-        """Take a turn to send so many credits; returns when it begins: send them at once.
+        """Take a turn to send this many credits, and return when the turn begins. Send the credits immediately.
 
-        Call this directly before each request. Waits `limits.CREDIT_TURN_WAIT_S_MAX` at most, so that an activity
-        slot is not held for long. A turn that was slept through (a process that was suspended) is not used.
+        Call this directly before each request. It waits at most `limits.CREDIT_TURN_WAIT_S_MAX`, to free the activity
+        slot soon. If the turn has passed when the wait ends, because the process was suspended, it takes another turn.
 
         Args:
-            batch_id: whose orders.
-            order_count: how many credits the request has.
-            is_promised: what the `TurnLaterError` said that told the caller to come now.
+            batch_id: the batch of the orders.
+            order_count: the number of credits in the request.
+            is_promised: `is_promised` of the `TurnLaterError` that led to this call. False if there was none.
 
         Raises:
             TurnLaterError: the turn begins later than that.
@@ -54,6 +56,6 @@ class CreditTurns:
 
 
 def _later(turn: CreditTurn) -> TurnLaterError:
-    """Told to come some time before its turn, to be there when it begins."""
+    """Return an error whose `wait_s` ends some time before the turn, to be in time for it."""
     wait_s = max(turn.wait_s - limits.CREDIT_TURN_LEAD_S, limits.CREDIT_TURN_AHEAD_S)
     return TurnLaterError(wait_s, is_promised=turn.is_promised)

@@ -1,4 +1,4 @@
-"""The first step over a chunk: hold its orders against the Order Center's records, and store the rejects."""
+"""A chunk's first step: validate its orders against the Order Center's records, and store the rejects."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from settling.excluding import NO_EXCLUSIONS, exclude
 from settling.failures import calling, describe, over_items
 from settling.systems import Systems
 
-# The announcement was at fault, not the order: the record is still to come in, as it says or when it is overdue.
+# The announcement was wrong, not the order. The record stays unacknowledged and comes in once it is overdue.
 _OFFERED_AGAIN = frozenset(
     {
         ReasonCode.ORDER_UNKNOWN,
@@ -34,13 +34,13 @@ _OFFERED_AGAIN = frozenset(
 
 
 class Judgement(NamedTuple):
-    """The items that are to be rejected, with the reason, and the records that were found."""
+    """The items to reject, with their reasons, and the records that were found."""
 
     rejects: list[tuple[Item, ReasonCode]]
     records: Sequence[FetchedRecord]
 
     def read_versions(self) -> list[RecordVersion]:
-        """The records that are answered for, to be acknowledged in the version that was read."""
+        """Return the record versions to acknowledge: all that were read, except those to be offered again."""
         offered_again = {item.order_id for item, reason in self.rejects if reason in _OFFERED_AGAIN}
         order_ids, *_, versions = columns_of(FetchedRecord, self.records)
         read = Table(RecordVersion, (order_ids, versions))
@@ -48,7 +48,7 @@ class Judgement(NamedTuple):
 
 
 class Validated(NamedTuple):
-    """A validated chunk: its items, its totals so far, and what is pending; None if another attempt validated it."""
+    """A validated chunk with its totals so far. `pending` is None if another attempt validated the chunk."""
 
     items: ItemRange
     totals: OutcomeTotals
@@ -65,22 +65,22 @@ async def validate_chunk(
 ) -> Validated:
     """Validate a planned chunk's orders against the Order Center's records, and store the rejects.
 
-    What counts is the payload that was frozen: a record that has changed since does not agree with it. An item that
-    inherits the unknown is not validated. A chunk that is validated already is left as it is, and its stored totals
-    are returned. Idempotent, and atomic but for the acknowledgement.
+    The frozen payload is validated, so an order whose account, amount or currency has changed since is rejected. An
+    item that inherits the unknown is not validated. If the chunk is validated already, its stored totals are returned
+    and nothing changes. Idempotent, and atomic except for the acknowledgement.
 
     Args:
-        systems: the Order Center has the records, the store the chunk.
+        systems: the Order Center has the records. The store has the chunk.
         key: the chunk.
-        cutoff_at: the after-sale period of an order must have ended before it.
-        acknowledges: whether to tell the Order Center which records were answered for, once the step is stored. A
-            crash in between, or another attempt's step, leaves its orders offered: a later run counts them as
-            duplicates.
-        exclusions: items that are not validated. Those that stand alone are stored with their outcomes, and held items
-            as not attempted, in the same transaction.
+        cutoff_at: the after-sale period of an order must have ended before this time.
+        acknowledges: whether to acknowledge the records to the Order Center once the step is stored. If the process
+            crashes in between, or another attempt stored the step, the orders may be offered again. A later run then
+            counts them as duplicates.
+        exclusions: items that are not validated. The same transaction stores isolated items with their outcomes and
+            held ranges as `NOT_ATTEMPTED`.
 
     Raises:
-        ChunkDataError: the data of items that are not excluded make it fail; nothing was stored.
+        ChunkDataError: the data of items that are not excluded make the step fail. Nothing was stored.
     """
     chunk = await systems.store.chunks.fetch_chunk(*key)
     within = ItemRange(chunk.item_start, chunk.item_end)
@@ -91,13 +91,13 @@ async def validate_chunk(
     judgement = await judge(systems.order_center, items, cutoff_at, within)
     exceptions += [ExceptionItem(item.item_no, Outcome.REJECTED, reason) for item, reason in judgement.rejects]
     stored = await systems.store.chunks.store_validation(*key, exceptions)
-    if acknowledges and stored.is_new:  # who lost may have read a newer record than the one that was judged
+    if acknowledges and stored.is_new:  # the loser may have read a newer record than the winner judged
         await systems.order_center.acknowledge(judgement.read_versions())
     return Validated(within, stored.totals, _without(pending, exceptions) if stored.is_new else None)
 
 
 def items_to_judge(pending: Sequence[Item]) -> Sequence[Item]:
-    """The items that validation judges: not those that inherit the unknown."""
+    """Return the items that validation judges: all except those that inherit the unknown."""
     *_, inherit_unknown = columns_of(Item, pending)
     return [item for item in pending if not item.inherits_unknown] if any(inherit_unknown) else pending
 
@@ -109,10 +109,10 @@ async def judge(
     within: ItemRange,
     unknown_order_pauses_s: Sequence[float] = limits.UNKNOWN_ORDER_PAUSES_S,
 ) -> Judgement:
-    """Read the items' records and judge each by the rules; has no effect.
+    """Read the items' records and judge each item by the rules. This has no effect.
 
     Raises:
-        ChunkDataError: the data of an item of the range `within` make it fail.
+        ChunkDataError: the data of an item in the range `within` make this fail.
         UnavailableError, UnansweredError: the Order Center could not be read.
     """
     _, order_ids, *_ = columns_of(Item, items)
@@ -128,9 +128,9 @@ async def judge(
 async def _fetch_records(
     order_center: OrderCenter, order_ids: Sequence[str], unknown_order_pauses_s: Sequence[float]
 ) -> Sequence[FetchedRecord]:
-    """Read the orders' records; for those that are not known, ask again after each pause.
+    """Read the orders' records. If some are missing, read these again after each pause.
 
-    An order's announcement can outrun the Order Center's own commit.
+    An order's announcement can arrive before the Order Center's own commit.
     """
     records = await order_center.fetch_records(order_ids)
     for pause_s in unknown_order_pauses_s:

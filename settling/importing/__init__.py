@@ -20,9 +20,9 @@ Publish = Callable[[Sequence[OrderRecord]], Awaitable[int]]
 
 
 class ImportResult(BaseModel):
-    """What was imported: each order of the file as the Order Center will announce it; and where the bad rows are.
+    """The result of an import. `orders` and `announced` count each order as the Order Center will announce it.
 
-    `published` are the orders announced on Kafka: those that are overdue, if it was asked for.
+    `published` counts the overdue orders that were announced on Kafka, if the caller asked for that.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,23 +42,22 @@ async def import_file(
     on_progress: OnProgress | None = None,
     publish: Publish | None = None,
 ) -> ImportResult:
-    """Load an order file slice by slice: its bad rows beside it, then missing accounts, then the records.
+    """Load an order file slice by slice: write its bad rows, open missing accounts, then load the records.
 
-    An account is opened in the currency of its first good row. An existing record is replaced, a row that is the
-    same as the stored record changes nothing, so importing a file twice is harmless. Of rows for the same order the
-    first good one is loaded; another one is a bad row, unless it is the same. Memory holds one slice.
+    An account is opened in the currency of its first good row. A row replaces an existing record. If it equals the
+    stored record, nothing changes, so importing a file twice is harmless. If several rows have the same order, the
+    first good one is loaded, and rows that differ from it are bad rows. Memory holds one slice.
 
     Args:
         order_file: the orders.
-        order_center: where the records go.
-        accounts: where missing ones are opened.
-        on_progress: told the number of bytes read so far, after each slice.
-        publish: announces those of a slice's records that are overdue, once they are loaded; tells how many these are.
+        order_center: receives the records.
+        accounts: opens missing accounts.
+        on_progress: called after each slice with the number of bytes read so far.
+        publish: announces the overdue records of a slice once they are loaded, and returns their number.
 
     Raises:
-        OrderFileError: the file cannot be read further, or its bad rows cannot be written; the slices before are
-            loaded.
-        UnavailableError: the order ids cannot be kept in a temporary file.
+        OrderFileError: reading the file or writing its bad rows failed. The earlier slices are loaded.
+        UnavailableError: the order ids cannot be stored in a temporary file.
     """
     order_count = published_count = 0
     announced = ControlTotals()
@@ -79,7 +78,7 @@ async def import_file(
         rejected_file.remove_earlier()
     except OrderFileError as error:
         raise OrderFileError(
-            f"{error} {order_count:,} orders are imported so far; put this right and import the file again."
+            f"{error} {order_count:,} orders were already imported. Fix the problem and import the file again."
         ) from error
     return ImportResult(
         file=str(order_file),

@@ -1,4 +1,4 @@
-"""Which order ids an import has met: on disk, so that memory does not grow with the file."""
+"""The order ids that an import has read. They are on disk to keep memory from growing with the file."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -16,18 +16,18 @@ _FETCH_FIRST_ROW = _SQL.joinpath("fetch_first_row.sql").read_text(encoding="utf-
 
 
 class FirstRows:
-    """The first good row of each order: its line and its digest, in a temporary database."""
+    """The line number and digest of each order's first good row, in a temporary database."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         database.execute(_CREATE_FIRST_ROWS)
 
     def add(self, part: Slice) -> tuple[list[OrderRecord], list[BadRow]]:
-        """Remember the good rows of a slice.
+        """Store the good rows of a slice.
 
         Returns:
-            The records of those that are the first of their order, and those that differ from the first. A row that
-            is the same as the first is in neither.
+            The records of the rows that are the first of their order, and the rows that differ from the first one. A
+            row that equals the first one is in neither list.
         """
         with self._database:
             added_count = self._database.executemany(_ADD_ROW, part.marks).rowcount
@@ -39,14 +39,14 @@ class FirstRows:
             if first_line_no == line_no:
                 first_records.append(record)
             elif first_digest != digest:
-                reason = f"order_id {order_id!r} stands on line {first_line_no} already, in a row that differs."
+                reason = f"order_id {order_id!r} is already on line {first_line_no}, in a row with other values."
                 different_rows.append(BadRow(line_no, line, reason))
         return first_records, different_rows
 
 
 @contextmanager
 def open_first_rows() -> Iterator[FirstRows]:
-    """Open an empty memory of rows; SQLite keeps it in a private temporary file, which ends with the context.
+    """Open an empty `FirstRows`. SQLite keeps it in a private temporary file that is deleted with the context.
 
     Raises:
         UnavailableError: the temporary file cannot be written.
@@ -56,6 +56,6 @@ def open_first_rows() -> Iterator[FirstRows]:
             yield FirstRows(database)
     except sqlite3.Error as error:
         raise UnavailableError(
-            f"The order ids could not be kept in a temporary file: {error}. Make room in the folder for such files "
-            "(TMPDIR) and import the file again."
+            f"The import could not store the order ids in a temporary file: {error}. Free some space in the folder for "
+            "temporary files (TMPDIR) and import the file again."
         ) from error

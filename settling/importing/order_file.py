@@ -1,4 +1,4 @@
-"""An order file, read slice by slice: one line is one row, and a bad one spoils no other."""
+"""Reading an order file slice by slice. One line is one row, and a bad row does not affect others."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -20,24 +20,24 @@ _DIGEST_SIZE_BYTES = 16
 
 
 class OrderFileError(SettleError):
-    """The order file cannot be read or is no order file, or what cannot be loaded cannot be written beside it."""
+    """The order file cannot be read or is not an order file, or its bad rows cannot be written."""
 
 
 class BadRow(NamedTuple):
-    """A row that cannot be loaded; of an over-long line only the beginning."""
+    """A row that cannot be loaded. An over-long line is cut to its beginning."""
 
     line_no: int
     line: bytes
     reason: str
 
 
-# What an import remembers of a good row: (order_id, line_no, digest). Rows whose fields are written in the same way
-# have the same digest. A plain tuple of plain values costs the garbage collector nothing.
+# An import stores (order_id, line_no, digest) of each good row. Rows with the same text in all fields have the same
+# digest. The garbage collector does not track a plain tuple of plain values.
 RowMark = tuple[str, int, bytes]
 
 
 class Slice(NamedTuple):
-    """The next rows, at most `limits.LOAD_ROW_COUNT`; a good one has a record, a mark and a line, at the same place."""
+    """The next rows, at most `limits.LOAD_ROW_COUNT`. A good row has its record, mark and line at the same index."""
 
     records: list[OrderRecord]
     marks: list[RowMark]
@@ -47,13 +47,13 @@ class Slice(NamedTuple):
 
 
 class OrderFile:
-    """A CSV file with the columns of `OrderRecord`, in any order; other columns are not used."""
+    """A CSV file with the columns of `OrderRecord` in any order. Other columns are ignored."""
 
     def __init__(self, path: Path, binary: BinaryIO) -> None:
         """Read the first line.
 
         Raises:
-            OrderFileError: it is not that of an order file.
+            OrderFileError: it is not the first line of an order file.
             OSError: it cannot be read.
         """
         self.path = path
@@ -62,30 +62,32 @@ class OrderFile:
         first_line = binary.readline(limits.ORDER_LINE_BYTES_MAX + 1)
         self._header_bytes = len(first_line)
         if not first_line:
-            raise OrderFileError(f"{self} is no order file: it is empty.")
+            raise OrderFileError(f"{self} is not an order file: it is empty.")
         try:
             header = fields_of(first_line.removeprefix(_BYTE_ORDER_MARK))
         except ValueError as error:
-            raise OrderFileError(f"{self} is no order file: its first line cannot be read, {error}.") from error
+            raise OrderFileError(
+                f"{self} is not an order file: its first line cannot be read, because {error}."
+            ) from error
         self._require_columns(header)
         self._field_count = len(header)
         self._pick = itemgetter(*(header.index(column) for column in COLUMNS))
         self.unused_columns = [column for column in header if column not in COLUMNS]
 
     def __str__(self) -> str:
-        """The file's name for a sentence; one that is no text is shown with replacement characters."""
+        """Return the file's name for use in a sentence."""
         return shown_path(self.path)
 
     def read_slices(self) -> Iterator[Slice]:
-        """Read the rows, each line by itself. Memory holds one slice, and of an over-long line its beginning.
+        """Read the rows line by line. Memory holds one slice, and only the beginning of an over-long line.
 
         Raises:
-            OrderFileError: the file cannot be read further.
+            OrderFileError: reading the file failed.
         """
         try:
             yield from self._slices()
         except OSError as error:
-            raise OrderFileError(f"{self} cannot be read further: {error.strerror}.") from error
+            raise OrderFileError(f"Reading {self} failed: {error.strerror}.") from error
 
     def _slices(self) -> Iterator[Slice]:
         read_bytes = self._header_bytes
@@ -109,7 +111,7 @@ class OrderFile:
     def _add_row(self, part: Slice, line_no: int, line: bytes) -> None:
         fields = fields_of(line)
         if len(fields) != self._field_count:
-            raise ValueError(f"it has {len(fields)} fields, and the first line has {self._field_count}")
+            raise ValueError(f"the line has {len(fields)} fields, but the first line has {self._field_count}")
         picked = self._pick(fields)
         record = record_of(*picked)
         digest = blake2b("\0".join(picked).encode(), digest_size=_DIGEST_SIZE_BYTES).digest()
@@ -118,7 +120,7 @@ class OrderFile:
         part.lines.append(line)
 
     def _skip_rest_of(self, line: bytes) -> int:
-        """Read on to the end of an over-long line in bounded pieces; how many bytes that were."""
+        """Read the rest of an over-long line in bounded pieces. Return the number of bytes read."""
         skipped_bytes = 0
         while len(line) > limits.ORDER_LINE_BYTES_MAX and not line.endswith(b"\n"):
             line = self._binary.readline(limits.ORDER_LINE_BYTES_MAX + 1)
@@ -128,10 +130,14 @@ class OrderFile:
     def _require_columns(self, header: Sequence[str]) -> None:
         missing = [column for column in COLUMNS if column not in header]
         if missing:
-            raise OrderFileError(f"{self} is no order file: its first line lacks the column {', '.join(missing)}.")
+            raise OrderFileError(
+                f"{self} is not an order file: its first line lacks these columns: {', '.join(missing)}."
+            )
         twice = [column for column in COLUMNS if header.count(column) > 1]
         if twice:
-            raise OrderFileError(f"{self} is no order file: its first line has more than one {', '.join(twice)}.")
+            raise OrderFileError(
+                f"{self} is not an order file: its first line repeats these columns: {', '.join(twice)}."
+            )
 
 
 @contextmanager
@@ -139,7 +145,7 @@ def open_order_file(path: Path) -> Iterator[OrderFile]:
     """Open an order file and read its first line.
 
     Raises:
-        OrderFileError: the file cannot be read, or is no order file.
+        OrderFileError: the file cannot be read, or is not an order file.
     """
     try:
         binary = path.open("rb")
@@ -154,7 +160,7 @@ def open_order_file(path: Path) -> Iterator[OrderFile]:
 
 
 def shown_path(path: Path) -> str:
-    """A file's name for a sentence; one that is no text is shown with replacement characters."""
+    """Return a file's name for use in a sentence. Bytes that are not UTF-8 become replacement characters."""
     return os.fsencode(path).decode(errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""One line of an order file becomes a record, or one sentence that says why not."""
+"""Parsing one line of an order file into a record."""
 
 import csv
 from datetime import UTC, datetime
@@ -14,23 +14,23 @@ def fields_of(line: bytes) -> list[str]:
     """Split one line of a CSV file.
 
     Raises:
-        ValueError: it is no line of a CSV file; the message says why.
+        ValueError: the line is not valid CSV. The message says why.
     """
     if len(line) > limits.ORDER_LINE_BYTES_MAX:
-        raise ValueError(f"it is longer than {limits.ORDER_LINE_BYTES_MAX:,} bytes")
+        raise ValueError(f"the line is longer than {limits.ORDER_LINE_BYTES_MAX:,} bytes")
     bare = line.rstrip(b"\r\n")
     if b"\0" in bare or b"\r" in bare:
-        raise ValueError("it has a NUL byte or a carriage return in it")
+        raise ValueError("the line contains a NUL byte or a carriage return")
     try:
         text = bare.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"it is not UTF-8 text at byte {error.start + 1}") from error
+        raise ValueError(f"the line is not valid UTF-8 at byte {error.start + 1}") from error
     if '"' not in text:
-        return text.split(",")  # what the csv module gives then, in a fifth of its time
+        return text.split(",")  # the same result as the csv module, in a fifth of the time
     try:
         return next(csv.reader((text,), strict=True))
     except csv.Error as error:
-        raise ValueError(f"a quote is out of place: {error}") from error
+        raise ValueError(f"the line has a misplaced quote: {error}") from error
 
 
 def record_of(
@@ -43,16 +43,16 @@ def record_of(
     completed_at: str,
     after_sale_ends_at: str,
 ) -> OrderRecord:
-    """Check the fields of a row, given in the order of `OrderRecord`.
+    """Check the fields of a row, in the order of `OrderRecord`, and return its record.
 
     Raises:
-        ValueError: a field cannot be loaded; the message says which and why.
+        ValueError: a field cannot be loaded. The message says which one and why.
     """
     if currency not in limits.ORDER_AMOUNT_MINOR_MAX:
         known = ", ".join(limits.ORDER_AMOUNT_MINOR_MAX)
-        raise ValueError(f"currency {_shown(currency)} is not known; it can be {known}")
+        raise ValueError(f"currency {_shown(currency)} is unknown: it must be one of {known}")
     if status not in STATUSES:
-        raise ValueError(f"status {_shown(status)} is not known; it can be {', '.join(OrderStatus)}")
+        raise ValueError(f"status {_shown(status)} is unknown: it must be one of {', '.join(OrderStatus)}")
     paid, refunded = _amount("paid_minor", paid_minor), _amount("refunded_minor", refunded_minor)
     if refunded > paid:
         raise ValueError(f"refunded_minor {refunded} is more than paid_minor {paid}")
@@ -70,14 +70,16 @@ def record_of(
 
 def _account_id(text: str) -> str:
     if text.startswith(FUNDING_ACCOUNT_PREFIX):
-        raise ValueError(f"account_id {_shown(text)} begins like a funding account")
+        raise ValueError(
+            f"account_id {_shown(text)} begins with {FUNDING_ACCOUNT_PREFIX!r}, which is reserved for funding accounts"
+        )
     return _identifier("account_id", text)
 
 
 def _identifier(column: str, text: str) -> str:
     if not 0 < len(text) <= limits.IDENTIFIER_LENGTH_MAX or not text.isprintable() or text != text.strip():
         raise ValueError(
-            f"{column} {_shown(text)} is no identifier: it should have 1 to "
+            f"{column} {_shown(text)} is not an identifier: it must have 1 to "
             f"{limits.IDENTIFIER_LENGTH_MAX} printable characters and no blank at either end"
         )
     return text
@@ -86,7 +88,7 @@ def _identifier(column: str, text: str) -> str:
 def _amount(column: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= limits.AMOUNT_DIGIT_COUNT_MAX):
         raise ValueError(
-            f"{column} {_shown(text)} is no amount: it should be a whole number of minor units, zero or more, "
+            f"{column} {_shown(text)} is not an amount: it must be a whole number of minor units, zero or more, "
             f"of at most {limits.AMOUNT_DIGIT_COUNT_MAX} digits"
         )
     return int(text)
@@ -100,7 +102,7 @@ def _moment(column: str, text: str) -> datetime:
     except (ValueError, OverflowError):
         pass
     raise ValueError(
-        f"{column} {_shown(text)} is no date and time with a zone; it should look like 2026-11-22T00:00:00Z"
+        f"{column} {_shown(text)} is not a date and time with a zone: it must look like 2026-11-22T00:00:00Z"
     )
 
 

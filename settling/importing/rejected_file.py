@@ -1,4 +1,4 @@
-"""The rows that an import could not load, in a file beside the order file."""
+"""The file beside the order file that holds the rows that an import could not load."""
 
 import csv
 from collections.abc import Sequence
@@ -8,43 +8,43 @@ from settling.importing.order_file import BadRow, OrderFileError, shown_path
 
 COLUMNS = ("line", "reason", "row")
 _FIRST_LINE = ",".join(COLUMNS).encode() + b"\n"
-# People read the rows: no control character may steer their terminal.
+# People read the rows in a terminal, so control characters are escaped.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) != "\t"}
 
 
 def rejected_path_of(path: Path) -> Path:
-    """Where the bad rows of an order file are written: `orders.rejected.csv` for `orders.csv`."""
+    """Return the path for the bad rows of an order file: `orders.rejected.csv` for `orders.csv`."""
     return path.with_name(f"{path.name.removesuffix('.csv')}.rejected.csv")
 
 
 class RejectedFile:
-    """Made at the first bad row, in place of an earlier import's."""
+    """The file of bad rows. It is created at the first bad row and replaces the file of an earlier import."""
 
     def __init__(self, path: Path) -> None:
-        """Look at what is there, before anything is imported.
+        """Check the path before anything is imported.
 
         Raises:
-            OrderFileError: something else than an earlier import's file has the name.
+            OrderFileError: the path exists and is not the file of an earlier import, or cannot be read.
         """
         self.path = path
         self.row_count = 0
         try:
             if path.exists() and not (path.is_file() and _is_ours(path)):
-                raise OrderFileError(f"{self} is where bad rows are written, but it is something else; move it away.")
+                raise OrderFileError(
+                    f"Bad rows cannot be written to {self}: it exists already and no import wrote it. Move it away."
+                )
         except OSError as error:
-            raise OrderFileError(
-                f"{self} is where bad rows are written; it cannot be used: {error.strerror}."
-            ) from error
+            raise OrderFileError(f"Bad rows cannot be written to {self}: {error.strerror}.") from error
 
     def __str__(self) -> str:
-        """The file's name for a sentence."""
+        """Return the file's name for use in a sentence."""
         return shown_path(self.path)
 
     def write(self, rows: Sequence[BadRow]) -> None:
-        """Add rows; the operating system has them when this returns.
+        """Append rows. They are handed to the operating system before this returns.
 
         Raises:
-            OrderFileError: they cannot be written.
+            OrderFileError: the rows cannot be written.
         """
         if not rows:
             return
@@ -55,23 +55,21 @@ class RejectedFile:
                     writer.writerow(COLUMNS)
                 writer.writerows((row.line_no, row.reason, _text_of(row.line)) for row in rows)
         except OSError as error:
-            raise OrderFileError(
-                f"{self} is where bad rows are written; it cannot be used: {error.strerror}."
-            ) from error
+            raise OrderFileError(f"Bad rows cannot be written to {self}: {error.strerror}.") from error
         self.row_count += len(rows)
 
     def remove_earlier(self) -> None:
-        """Remove an earlier import's file, if this import had no bad row.
+        """Remove the file of an earlier import if this import had no bad row.
 
         Raises:
-            OrderFileError: it cannot be removed.
+            OrderFileError: the file cannot be removed.
         """
         if self.row_count:
             return
         try:
             self.path.unlink(missing_ok=True)
         except OSError as error:
-            raise OrderFileError(f"{self} of an earlier import cannot be removed: {error.strerror}.") from error
+            raise OrderFileError(f"{self}, left by an earlier import, cannot be removed: {error.strerror}.") from error
 
 
 def _is_ours(path: Path) -> bool:

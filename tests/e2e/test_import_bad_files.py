@@ -30,20 +30,22 @@ class BadRow(NamedTuple):
 
 
 BAD_ROWS = [
-    BadRow("not a number", row_of("b", "ten"), "paid_minor 'ten' is no amount"),
-    BadRow("negative", row_of("b", "-5"), "paid_minor '-5' is no amount"),
+    BadRow("not a number", row_of("b", "ten"), "paid_minor 'ten' is not an amount"),
+    BadRow("negative", row_of("b", "-5"), "paid_minor '-5' is not an amount"),
     BadRow("refunded over paid", row_of("b", "5", "6"), "refunded_minor 6 is more than paid_minor 5"),
-    BadRow("unknown currency", row_of("b", currency="XXX"), "currency 'XXX' is not known"),
+    BadRow("unknown currency", row_of("b", currency="XXX"), "currency 'XXX' is unknown"),
     BadRow("bad date", row_of("b", moments="2025-13-01T00:00:00Z,2025-01-13T00:00:00Z"), "completed_at '2025-13-01"),
-    BadRow("no zone", row_of("b", moments="2025-01-01T00:00:00,2025-01-13T00:00:00Z"), "no date and time with a zone"),
-    BadRow("another row for an order", row_of("g1", "7"), "order_id 'g1' stands on line 2 already, in a row that dif"),
-    BadRow("invalid UTF-8", b"\xff" + row_of("b"), "it is not UTF-8 text at byte 1"),
-    BadRow("10 MB line", row_of("b" * 10_000_000), "it is longer than 8,192 bytes"),
-    BadRow("too few fields", b"b,A1", "it has 2 fields, and the first line has 8"),
-    BadRow("too many fields", row_of("b") + b",x", "it has 9 fields, and the first line has 8"),
-    BadRow("open quote", b'"' + row_of("b"), "a quote is out of place"),
-    BadRow("stray quote", row_of('"b"x'), "a quote is out of place"),
-    BadRow("NUL bytes", row_of("b\0\0"), "it has a NUL byte"),
+    BadRow(
+        "no zone", row_of("b", moments="2025-01-01T00:00:00,2025-01-13T00:00:00Z"), "not a date and time with a zone"
+    ),
+    BadRow("another row for an order", row_of("g1", "7"), "order_id 'g1' is already on line 2, in a row with other"),
+    BadRow("invalid UTF-8", b"\xff" + row_of("b"), "the line is not valid UTF-8 at byte 1"),
+    BadRow("10 MB line", row_of("b" * 10_000_000), "the line is longer than 8,192 bytes"),
+    BadRow("too few fields", b"b,A1", "the line has 2 fields, but the first line has 8"),
+    BadRow("too many fields", row_of("b") + b",x", "the line has 9 fields, but the first line has 8"),
+    BadRow("open quote", b'"' + row_of("b"), "the line has a misplaced quote"),
+    BadRow("stray quote", row_of('"b"x'), "the line has a misplaced quote"),
+    BadRow("NUL bytes", row_of("b\0\0"), "the line contains a NUL byte"),
 ]
 
 
@@ -56,14 +58,26 @@ class NoOrderFile(NamedTuple):
 
 
 NO_ORDER_FILES = [
-    NoOrderFile("empty", b"", "orders.csv is no order file: it is empty."),
-    NoOrderFile("missing column", HEADER.replace(",status", "").encode() + b"\n", "lacks the column status."),
-    NoOrderFile("no first line", row_of("g1") + b"\n", "orders.csv is no order file: its first line lacks the column"),
-    NoOrderFile("column twice", f"{HEADER},status\n".encode(), "its first line has more than one status."),
-    NoOrderFile("first line no UTF-8", b"\xff\n" + row_of("g1"), "its first line cannot be read, it is not UTF-8"),
-    NoOrderFile("UTF-16", f"{HEADER}\n".encode("utf-16"), "its first line cannot be read, it has a NUL byte"),
-    NoOrderFile("10 MB first line", b"x" * 10_000_000, "its first line cannot be read, it is longer than 8,192 bytes"),
-    NoOrderFile("binary", bytes(range(256)) * 40, "orders.csv is no order file: its first line"),
+    NoOrderFile("empty", b"", "orders.csv is not an order file: it is empty."),
+    NoOrderFile("missing column", HEADER.replace(",status", "").encode() + b"\n", "lacks these columns: status."),
+    NoOrderFile(
+        "no first line", row_of("g1") + b"\n", "orders.csv is not an order file: its first line lacks these columns:"
+    ),
+    NoOrderFile("column twice", f"{HEADER},status\n".encode(), "its first line repeats these columns: status."),
+    NoOrderFile(
+        "first line no UTF-8",
+        b"\xff\n" + row_of("g1"),
+        "its first line cannot be read, because the line is not valid UTF-8",
+    ),
+    NoOrderFile(
+        "UTF-16", f"{HEADER}\n".encode("utf-16"), "its first line cannot be read, because the line contains a NUL byte"
+    ),
+    NoOrderFile(
+        "10 MB first line",
+        b"x" * 10_000_000,
+        "its first line cannot be read, because the line is longer than 8,192 bytes",
+    ),
+    NoOrderFile("binary", bytes(range(256)) * 40, "orders.csv is not an order file: its first line"),
 ]
 
 
@@ -172,7 +186,7 @@ def test_bad_rows_that_cannot_be_written_are_not_passed_over(commands: Commands)
     (commands.directory / "orders.rejected.csv").symlink_to("no-folder/orders.rejected.csv")
     finished = commands.run("import", "orders.csv")
     assert finished.stdout == ""
-    assert_one_sentence(finished, 2, "orders.rejected.csv is where bad rows are written; it cannot be used: No such")
+    assert_one_sentence(finished, 2, "Bad rows cannot be written to orders.rejected.csv: No such file")
     assert stored_order_ids(commands) == []
 
 

@@ -180,8 +180,8 @@ async def test_systems_that_contradict_each_other_are_said_to(commands: Commands
     told = commands.ok("order", "O1").splitlines()
     assert told[:3] == [
         "The systems contradict each other about order O1.",
-        "  settled_without_credit O1: In batch B1 it is settled with 100 minor units of USD for account A1; "
-        "the ledger has no credit credit:O1.",
+        "  settled_without_credit O1: In batch B1 it is settled with 100 minor units of USD for account A1. "
+        "The ledger has no credit credit:O1.",
         "Run: settle audit",
     ]
 
@@ -198,7 +198,7 @@ def test_an_order_that_no_system_knows_is_a_wrong_call(commands: Commands) -> No
     for json_option in ([], ["--json"]):
         finished = commands.run("order", "nobody's", *json_option)
         assert (finished.returncode, finished.stdout) == (2, "")
-        assert finished.stderr.startswith("settle: No system knows order nobody's")
+        assert finished.stderr.startswith("settle: Order nobody's was not found")
 
 
 def test_each_system_is_read_where_it_is(commands: Commands, databases: DatabaseUrls) -> None:

@@ -70,7 +70,7 @@ WRONG_CALLS = [
     invalid(("window", "nowhere", "201"), "N", "Input should be less than or equal to 200"),
     invalid(("window", "nowhere", "wide"), "N", "Input should be a valid integer"),
     Wrong(("rerun", "nowhere", "--reason", "account_closed"), NO_BATCH),
-    Wrong(("order", "nothing"), "settle: No system knows order nothing: neither the Order Center, nor a batch, nor"),
+    Wrong(("order", "nothing"), "settle: Order nothing was not found in the Order Center, in any batch or in the"),
     Wrong(("account", "show", "nobody"), NO_ACCOUNT),
     Wrong(("account", "close", "nobody"), NO_ACCOUNT),
     Wrong(("account", "reopen", "nobody", "--json"), NO_ACCOUNT),

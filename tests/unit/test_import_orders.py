@@ -131,7 +131,7 @@ async def test_of_differing_rows_for_an_order_the_first_good_one_stays(systems: 
     assert (result.orders, result.announced.amount_minor, result.bad_rows) == (2, {"USD": 2800}, 3)
     assert [(line, row) for line, _, row in systems.rejected()] == [(2, rows[0]), (5, rows[3]), (7, rows[5])]
     assert {reason for _, reason, _ in systems.rejected()[1:]} == {
-        "order_id 'o1' stands on line 3 already, in a row that differs."
+        "order_id 'o1' is already on line 3, in a row with other values."
     }
     assert "A2" not in systems.fund_platform.state.account_by_id
 
@@ -142,41 +142,44 @@ async def test_a_row_that_is_repeated_is_harmless_and_counts_once(systems: Syste
 
 
 BAD_ROWS = [
-    (good("b", paid_minor="-1"), "paid_minor '-1' is no amount: it should be a whole number of minor units, zero or"),
-    (good("b", paid_minor="+1"), "paid_minor '+1' is no amount"),
-    (good("b", paid_minor="10.00"), "paid_minor '10.00' is no amount"),
-    (good("b", paid_minor="1_000"), "paid_minor '1_000' is no amount"),
-    (good("b", paid_minor="ten"), "paid_minor 'ten' is no amount"),
-    (good("b", paid_minor="\N{ARABIC-INDIC DIGIT ONE}"), "is no amount"),
-    (good("b", paid_minor=""), "paid_minor '' is no amount"),
-    (good("b", paid_minor="9" * (limits.AMOUNT_DIGIT_COUNT_MAX + 1)), "is no amount"),
-    (good("b", refunded_minor="-1"), "refunded_minor '-1' is no amount"),
+    (good("b", paid_minor="-1"), "paid_minor '-1' is not an amount: it must be a whole number of minor units, zero or"),
+    (good("b", paid_minor="+1"), "paid_minor '+1' is not an amount"),
+    (good("b", paid_minor="10.00"), "paid_minor '10.00' is not an amount"),
+    (good("b", paid_minor="1_000"), "paid_minor '1_000' is not an amount"),
+    (good("b", paid_minor="ten"), "paid_minor 'ten' is not an amount"),
+    (good("b", paid_minor="\N{ARABIC-INDIC DIGIT ONE}"), "is not an amount"),
+    (good("b", paid_minor=""), "paid_minor '' is not an amount"),
+    (good("b", paid_minor="9" * (limits.AMOUNT_DIGIT_COUNT_MAX + 1)), "is not an amount"),
+    (good("b", refunded_minor="-1"), "refunded_minor '-1' is not an amount"),
     (good("b", refunded_minor="1001"), "refunded_minor 1001 is more than paid_minor 1000."),
-    (good("b", currency="XXX"), "currency 'XXX' is not known; it can be CNY, EUR"),
-    (good("b", currency="usd"), "currency 'usd' is not known"),
-    (good("b", status="done"), "status 'done' is not known; it can be completed, unpaid"),
-    (good(""), "order_id '' is no identifier"),
-    (good("o" * 65), "is no identifier: it should have 1 to 64 printable characters"),
-    (good("o\x1b[2J"), r"order_id 'o\x1b[2J' is no identifier"),
-    (good("b", account_id="funding:USD"), "account_id 'funding:USD' begins like a funding account"),
-    (good("b", account_id=" A1"), "account_id ' A1' is no identifier"),
-    (good("b", completed_at="2025-01-06T00:00:00"), "completed_at '2025-01-06T00:00:00' is no date and time with a zo"),
-    (good("b", completed_at="2025-01-06"), "completed_at '2025-01-06' is no date and time with a zone"),
-    (good("b", completed_at="2025-02-30T00:00:00Z"), "completed_at '2025-02-30T00:00:00Z' is no date and time"),
-    (good("b", completed_at="yesterday"), "it should look like 2026-11-22T00:00:00Z"),
-    (good("b", after_sale_ends_at="0001-01-01T00:00:00+14:00"), "after_sale_ends_at '0001-01-01T00:00:00+14:00' is no"),
-    (good("b").replace("USD,", ""), "it has 7 fields, and the first line has 8."),
-    (good("b") + ",", "it has 9 fields, and the first line has 8."),
-    (" ", "it has 1 fields"),
-    (good('"b"x'), "a quote is out of place: "),
-    (good('"b'), "a quote is out of place: "),
+    (good("b", currency="XXX"), "currency 'XXX' is unknown: it must be one of CNY, EUR"),
+    (good("b", currency="usd"), "currency 'usd' is unknown"),
+    (good("b", status="done"), "status 'done' is unknown: it must be one of completed, unpaid"),
+    (good(""), "order_id '' is not an identifier"),
+    (good("o" * 65), "is not an identifier: it must have 1 to 64 printable characters"),
+    (good("o\x1b[2J"), r"order_id 'o\x1b[2J' is not an identifier"),
+    (good("b", account_id="funding:USD"), "account_id 'funding:USD' begins with 'funding:', which is reserved"),
+    (good("b", account_id=" A1"), "account_id ' A1' is not an identifier"),
+    (good("b", completed_at="2025-01-06T00:00:00"), "completed_at '2025-01-06T00:00:00' is not a date and time with a"),
+    (good("b", completed_at="2025-01-06"), "completed_at '2025-01-06' is not a date and time with a zone"),
+    (good("b", completed_at="2025-02-30T00:00:00Z"), "completed_at '2025-02-30T00:00:00Z' is not a date and time"),
+    (good("b", completed_at="yesterday"), "it must look like 2026-11-22T00:00:00Z"),
+    (
+        good("b", after_sale_ends_at="0001-01-01T00:00:00+14:00"),
+        "after_sale_ends_at '0001-01-01T00:00:00+14:00' is not",
+    ),
+    (good("b").replace("USD,", ""), "the line has 7 fields, but the first line has 8."),
+    (good("b") + ",", "the line has 9 fields, but the first line has 8."),
+    (" ", "the line has 1 fields"),
+    (good('"b"x'), "the line has a misplaced quote: "),
+    (good('"b'), "the line has a misplaced quote: "),
     (good("b") + '"', "after_sale_ends_at"),
-    (good("b\0"), "it has a NUL byte or a carriage return in it."),
-    (good("b", status="completed\r"), "it has a NUL byte or a carriage return in it."),
-    (good("b").encode("utf-16"), "it has a NUL byte"),
-    (b"\xff" + good("b").encode(), "it is not UTF-8 text at byte 1."),
-    (good("b").encode() + b"\xe2\x82", f"it is not UTF-8 text at byte {len(good('b')) + 1}."),
-    (good("b", status="x" * limits.ORDER_LINE_BYTES_MAX), "it is longer than 8,192 bytes."),
+    (good("b\0"), "the line contains a NUL byte or a carriage return."),
+    (good("b", status="completed\r"), "the line contains a NUL byte or a carriage return."),
+    (good("b").encode("utf-16"), "the line contains a NUL byte"),
+    (b"\xff" + good("b").encode(), "the line is not valid UTF-8 at byte 1."),
+    (good("b").encode() + b"\xe2\x82", f"the line is not valid UTF-8 at byte {len(good('b')) + 1}."),
+    (good("b", status="x" * limits.ORDER_LINE_BYTES_MAX), "the line is longer than 8,192 bytes."),
 ]
 
 
@@ -226,7 +229,7 @@ async def test_an_over_long_line_is_one_bad_row_and_never_in_memory(systems: Sys
         tracemalloc.stop()
     assert (result.orders, result.bad_rows) == (2, 1)
     [(line, reason, row)] = systems.rejected()
-    assert (line, reason) == (3, "it is longer than 8,192 bytes.")
+    assert (line, reason) == (3, "the line is longer than 8,192 bytes.")
     assert row == r"\x00" * limits.ORDER_LINE_BYTES_MAX
     assert systems.read_bytes == [systems.file.stat().st_size]
 
@@ -263,16 +266,19 @@ async def test_memory_holds_one_slice_however_many_rows_are_bad(
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "is no order file: it is empty."),
-        (b"\n", "is no order file: its first line lacks the column order_id, account_id"),
-        (GOOD_ROW.encode(), "lacks the column order_id"),
-        (HEADER.replace("currency,status,", "").encode(), "its first line lacks the column currency, status."),
-        (HEADER.replace(",", ";").encode(), "lacks the column order_id"),
-        (f"{HEADER},status".encode(), "its first line has more than one status."),
-        (HEADER.encode("utf-16"), "its first line cannot be read, it has a NUL byte"),
-        (b"\xff" + HEADER.encode(), "its first line cannot be read, it is not UTF-8 text at byte 1."),
-        (f'{HEADER},"note'.encode(), "its first line cannot be read, a quote is out of place"),
-        (b"x" * limits.ORDER_LINE_BYTES_MAX * 3, "its first line cannot be read, it is longer than 8,192 bytes."),
+        (b"", "is not an order file: it is empty."),
+        (b"\n", "is not an order file: its first line lacks these columns: order_id, account_id"),
+        (GOOD_ROW.encode(), "lacks these columns: order_id"),
+        (HEADER.replace("currency,status,", "").encode(), "its first line lacks these columns: currency, status."),
+        (HEADER.replace(",", ";").encode(), "lacks these columns: order_id"),
+        (f"{HEADER},status".encode(), "its first line repeats these columns: status."),
+        (HEADER.encode("utf-16"), "its first line cannot be read, because the line contains a NUL byte"),
+        (b"\xff" + HEADER.encode(), "its first line cannot be read, because the line is not valid UTF-8 at byte 1."),
+        (f'{HEADER},"note'.encode(), "its first line cannot be read, because the line has a misplaced quote"),
+        (
+            b"x" * limits.ORDER_LINE_BYTES_MAX * 3,
+            "its first line cannot be read, because the line is longer than 8,192 bytes.",
+        ),
     ],
 )
 async def test_a_file_that_is_no_order_file_says_so_and_loads_nothing(
@@ -282,7 +288,7 @@ async def test_a_file_that_is_no_order_file_says_so_and_loads_nothing(
     systems.file.write_bytes(content + f"\n{GOOD_ROW}\n".encode() if content else b"")
     with pytest.raises(OrderFileError) as raised:
         await systems.load_file()
-    assert str(raised.value).startswith(f"{systems.file} is no order file: ")
+    assert str(raised.value).startswith(f"{systems.file} is not an order file: ")
     assert says in str(raised.value)
     assert await systems.order_ids() == []
     assert len(systems.rejected()) == 1
@@ -323,7 +329,9 @@ async def test_a_file_that_breaks_off_says_how_much_is_imported(
     whole = OrderFile.__init__
     monkeypatch.setattr(OrderFile, "__init__", breaking)
     monkeypatch.setattr(limits, "LOAD_ROW_COUNT", 1)
-    with pytest.raises(OrderFileError, match=r"read further: Input/output error\. 2 orders are imported so far; "):
+    with pytest.raises(
+        OrderFileError, match=r"orders\.csv failed: Input/output error\. 2 orders were already imported\. "
+    ):
         await systems.load(good("o1"), good("o2"), good("o3"))
 
 
@@ -341,7 +349,9 @@ async def test_what_a_person_keeps_under_the_rejected_files_name_is_left_alone(
     systems: Systems, bad_rows: list[str]
 ) -> None:
     systems.rejected_file.write_text(f"{HEADER}\n{good('mine')}\n")
-    with pytest.raises(OrderFileError, match=r"orders\.rejected\.csv is where bad rows are written, but it is someth"):
+    with pytest.raises(
+        OrderFileError, match=r"written to .*orders\.rejected\.csv: it exists already and no import wrote it"
+    ):
         await systems.load(good("g1"), *bad_rows)
     assert await systems.order_ids() == []
     assert "mine" in systems.rejected_file.read_text()
@@ -352,7 +362,7 @@ async def test_bad_rows_that_cannot_be_written_stop_the_import(
 ) -> None:
     monkeypatch.setattr(limits, "LOAD_ROW_COUNT", 2)
     systems.rejected_file.symlink_to(systems.file.parent / "no-folder" / "file")
-    with pytest.raises(OrderFileError, match=r"cannot be used: No such file or directory\. 2 orders are imported so"):
+    with pytest.raises(OrderFileError, match=r"No such file or directory\. 2 orders were already imported"):
         await systems.load(good("g1"), good("g2"), good("g3"), "bad", good("g4"))
     assert await systems.order_ids() == ["g1", "g2"]
 
@@ -366,7 +376,9 @@ def add_all_on_three_pages(file: Path) -> None:
 
 def test_a_full_disk_under_the_temporary_file_is_a_sentence(systems: Systems) -> None:
     systems.file.write_text("\n".join([HEADER, *(good(f"o{n}") for n in range(1000))]))
-    with pytest.raises(UnavailableError, match=r"disk is full\. Make room in the folder for such files \(TMPDIR\)"):
+    with pytest.raises(
+        UnavailableError, match=r"disk is full\. Free some space in the folder for temporary files \(TMPDIR\)"
+    ):
         add_all_on_three_pages(systems.file)
 
 

@@ -223,7 +223,7 @@ async def test_an_order_that_can_be_neither_credited_nor_withdrawn_stays_unknown
 ) -> None:
     fund_platform.credits.withdraws = False
     found = await probe_crediting(validated, fund_platform, 2, 3)
-    detail = "cursed; and its withdrawal: cursed again"
+    detail = "cursed; withdrawing the credit failed too: cursed again"
     assert found == isolated_of(Outcome.HELD, ReasonCode.OUTCOME_UNKNOWN, detail)
     assert await credit_without(validated, fund_platform, found) == (3, {ReasonCode.OUTCOME_UNKNOWN: 1})
 
@@ -298,7 +298,7 @@ async def test_an_order_that_a_platform_cannot_withdraw_is_held(
         raise NotSupportedError("This platform withdraws nothing.")
 
     found = await probe_crediting(validated, replaced(fund_platform, "withdraw_credits", refuse), 2, 3)
-    detail = "cursed; and the Fund Platform cannot withdraw it: This platform withdraws nothing."
+    detail = "cursed; the Fund Platform cannot withdraw the credit: This platform withdraws nothing."
     assert found == isolated_of(Outcome.HELD, ReasonCode.OUTCOME_UNKNOWN, detail)
 
 
@@ -309,7 +309,7 @@ async def test_what_a_fund_platforms_port_does_not_know_is_no_answer_and_isolate
     async def answer_with_a_page(*_: object) -> object:
         raise ValueError("Expecting value: <html>")
 
-    with pytest.raises(UnansweredError, match=r"does not know.*<html>"):
+    with pytest.raises(UnansweredError, match=r"does not define.*<html>"):
         await probe_crediting(validated, replaced(fund_platform, method, answer_with_a_page), 2, 3)
 
 
@@ -319,7 +319,7 @@ async def test_what_an_order_centers_port_does_not_know_is_no_answer_and_isolate
     async def answer_with_a_page(*_: object) -> object:
         raise KeyError("orders")
 
-    with pytest.raises(UnansweredError, match=r"does not know.*orders"):
+    with pytest.raises(UnansweredError, match=r"does not define.*orders"):
         await probe_judging(replaced(order_center, "fetch_records", answer_with_a_page), store, 0, 1)
 
 

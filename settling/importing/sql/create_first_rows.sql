@@ -1,4 +1,4 @@
--- Create the table of the first good row of each order in an order file.
+-- Create the table that holds the first good row of each order in an order file.
 CREATE TABLE first_rows (
     order_id text PRIMARY KEY,
     line integer NOT NULL,

@@ -1,2 +1,2 @@
--- Read where the first row of an order stands, and its digest.
+-- Read the line number and the digest of an order's first row.
 SELECT line, digest FROM first_rows WHERE order_id = ?
