@@ -1,4 +1,4 @@
-"""The use cases as Temporal calls them: payloads, heartbeats, and which failures are final.
+"""The use cases as Temporal activities: payloads, heartbeats, and the choice of final failures.
 
-Every activity may run twice, at once, and after it was thought dead.
+Every activity may run twice, concurrently, and after Temporal considered it dead.
 """

@@ -1,4 +1,4 @@
-"""What an activity attempt does around its work: heartbeat, log how it ended, tell Temporal which errors are final."""
+"""The frame of every activity attempt: heartbeats, a log line for its end, and errors marked as final for Temporal."""
 
 import asyncio
 import logging
@@ -23,41 +23,41 @@ from domain.errors import (
     UnavailableError,
 )
 
-# A `DataError` that nothing isolates is of Settle's own rows: it is tried again until somebody has repaired them.
+# A `DataError` that nothing isolates concerns Settle's own rows. It is retried until somebody repairs them.
 _RETRYABLE = (ChunkUnfinishedError, DataError, TooManyBatchesError, UnansweredError, UnavailableError)
-# Their text says all; any other error is logged with where it came from.
+# The text of these errors is sufficient. Any other error is logged with its traceback.
 _EXPECTED = (SettleError, asyncio.CancelledError)
 
 _log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """The attempt's heartbeat; it repeats its last details."""
+    """The attempt's heartbeat. Each beat repeats the last details."""
 
     def __init__(self) -> None:
         self._details: Sequence[Any] = activity.info().heartbeat_details
 
     @property
     def details_of_last_attempt(self) -> Sequence[Any]:
-        """The last details of an earlier attempt of this activity; empty for the first one."""
+        """The last details of an earlier attempt of this activity. Empty for the first attempt."""
         return activity.info().heartbeat_details
 
     def beat_with(self, *details: Any) -> None:
-        """Heartbeat now, with details for the next attempt."""
+        """Send a heartbeat now, with details for the next attempt."""
         self._details = details
         self.beat()
 
     def beat(self) -> None:
-        """Heartbeat now; a local activity has no one to tell, its workflow task has a timeout instead."""
+        """Send a heartbeat now. A local activity sends none: its workflow task has a timeout instead."""
         if not activity.info().is_local:
             activity.heartbeat(*self._details)
 
 
 @asynccontextmanager
 async def attempt(batch_id: str, chunk_index: int | None = None) -> AsyncIterator[Heartbeat]:
-    """Heartbeat while the body waits for a database, log how it ended, and raise Settle's own final errors as final.
+    """Send heartbeats while the body runs, log how it ended, and raise Settle's own final errors as non-retryable.
 
-    The heartbeat says that the worker lives. A statement that hangs is ended by its own timeouts.
+    The heartbeat only shows that the worker is alive. A statement that hangs is ended by its own timeouts.
 
     Args:
         batch_id: the batch that the attempt works on, for the log.
@@ -72,7 +72,7 @@ async def attempt(batch_id: str, chunk_index: int | None = None) -> AsyncIterato
         is_final = (
             isinstance(error, SettleError)
             and not isinstance(error, _RETRYABLE)
-            and not activity.info().is_local  # the workflow goes on with other activities
+            and not activity.info().is_local  # the workflow continues with other activities
         )
         _log.warning(
             "activity attempt failed",
@@ -94,13 +94,13 @@ async def attempt(batch_id: str, chunk_index: int | None = None) -> AsyncIterato
 
 @contextmanager
 def answered_within(heartbeat: Heartbeat, deadline_s: float) -> Iterator[None]:
-    """Let attempts that get no answer from the Fund Platform be tried again for this long, counted from the first one.
+    """Allow retries without an answer from the Fund Platform for this long, counted from the first such attempt.
 
-    The time is in the heartbeat's details. What fails for another reason in between begins the count anew: then the
-    Fund Platform was not asked, or has answered.
+    The start time is stored in the heartbeat's details. An attempt that fails for another reason restarts the count,
+    because it did not call the Fund Platform or got an answer.
 
     Raises:
-        UnansweredForTooLongError: there was no answer in all that time.
+        UnansweredForTooLongError: there was no answer for that long.
     """
     details = heartbeat.details_of_last_attempt
     unanswered_since_s = details[0] if details else time.time()
@@ -109,7 +109,7 @@ def answered_within(heartbeat: Heartbeat, deadline_s: float) -> Iterator[None]:
     except CreditsUnansweredError as error:
         if time.time() - unanswered_since_s >= deadline_s:
             raise UnansweredForTooLongError(
-                f"Asked again for {deadline_s:,.0f} s without an answer. {error}"
+                f"Settle retried for {deadline_s:,.0f} s without an answer. {error}"
             ) from error
         heartbeat.beat_with(unanswered_since_s)
         raise
@@ -119,12 +119,12 @@ def answered_within(heartbeat: Heartbeat, deadline_s: float) -> Iterator[None]:
 
 
 def _origin(error: BaseException) -> BaseException:
-    """The error that Settle only passes on: a bug that a chunk's items meet."""
+    """Return the cause of a `ChunkDataError`, which is a bug that a chunk's items trigger, or else the error itself."""
     return error.__cause__ if isinstance(error, ChunkDataError) and error.__cause__ else error
 
 
 def _fields(batch_id: str, chunk_index: int | None, started_s: float) -> dict[str, Any]:
-    """What every line about an attempt says of it."""
+    """Return the fields of every log line about an attempt."""
     info = activity.info()
     return {
         "activity": info.activity_type,
@@ -136,7 +136,7 @@ def _fields(batch_id: str, chunk_index: int | None, started_s: float) -> dict[st
 
 
 async def _beat_forever(heartbeat: Heartbeat) -> None:
-    """Beat after each interval: an activity that is over by then asks the server nothing."""
+    """Send a heartbeat after each interval, so an activity that ends within the first interval sends none."""
     while True:
         await asyncio.sleep(limits.HEARTBEAT_INTERVAL_S)
         heartbeat.beat()

@@ -1,4 +1,4 @@
-"""The activities that workflows call; the worker builds them with their dependencies."""
+"""The activities that workflows call. The worker constructs them with their dependencies."""
 
 from datetime import datetime
 
@@ -30,7 +30,7 @@ from settling.turns import CreditTurns, TurnLaterError
 
 
 class SettlementActivities:
-    """Every activity is idempotent and may run twice at once: the stores' compare-and-set decides."""
+    """All activities. Each is idempotent and may run twice concurrently: the stores' compare-and-set decides."""
 
     def __init__(self, systems: Systems, batch_settings: BatchSettings, credits_per_s: int | None = None) -> None:
         self._systems = systems
@@ -39,7 +39,7 @@ class SettlementActivities:
 
     @activity.defn
     async def open_scheduled_batch(self, run: ScheduledRun) -> BatchOpening:
-        """Open the batch of a run of the daily schedule; waits while too many batches are open or running."""
+        """Open the batch of a run of the daily schedule. It is retried while too many batches are open or running."""
         async with attempt(run.batch_id):
             return await opening.open_scheduled_batch(
                 self._systems.store, self._batch_settings, run.batch_id, run.scheduled_at
@@ -47,12 +47,12 @@ class SettlementActivities:
 
     @activity.defn
     async def prepare_batch(self, batch_opening: BatchOpening) -> BatchRunPlan:
-        """Fill the batch with its orders, freeze it and set it running; goes on where an earlier attempt got to.
+        """Fill the batch with its orders, freeze it and set it running. Continue where an earlier attempt stopped.
 
-        A Kafka batch was filled by intake: it is only frozen, unless it is already, and set running.
+        Intake has filled a Kafka batch, so it is only frozen, if it is not frozen yet, and set running.
 
         Returns:
-            The batch's plan, with the thresholds and bounds that the settings give this run of it.
+            The batch's plan, with the thresholds and bounds that the settings define for this run.
         """
         async with attempt(batch_opening.batch_id) as heartbeat:
             if batch_opening.source == BatchSource.KAFKA:
@@ -90,19 +90,19 @@ class SettlementActivities:
 
     @activity.defn
     async def control_batch(self, request: ControlRequest) -> BatchControl:
-        """Store what is asked of a batch; what holds now."""
+        """Store an action on a batch, and return the batch's control state."""
         async with attempt(request.batch_id):
             return await self._systems.store.control.control_batch(request)
 
     @activity.defn
     async def fetch_control(self, batch_id: str) -> BatchControl:
-        """Read what the actions on a batch come to."""
+        """Return the control state that results from the actions on a batch."""
         async with attempt(batch_id):
             return await self._systems.store.control.fetch_control(batch_id)
 
     @activity.defn
     async def settle_chunk(self, ref: ChunkRef) -> CreditingResult:
-        """Validate a chunk's orders, credit them and close it; its control totals, or how long a cap makes it wait."""
+        """Validate and credit a chunk's orders, and close it. Return its totals, or how long a cap makes it wait."""
         async with attempt(ref.batch_id, ref.chunk_index):
             try:
                 totals = await both_steps.settle_chunk(
@@ -119,7 +119,7 @@ class SettlementActivities:
 
     @activity.defn
     async def validate_chunk(self, request: StepRequest) -> OutcomeTotals:
-        """Validate a chunk's orders; what is rejected so far."""
+        """Validate a chunk's orders, and return the totals of the outcomes stored so far."""
         async with attempt(request.batch_id, request.chunk_index):
             validated = await validating.validate_chunk(
                 self._systems,
@@ -132,14 +132,14 @@ class SettlementActivities:
 
     @activity.defn
     async def probe_validation(self, request: ProbeRequest) -> ProbeAnswer:
-        """Try to validate a part of a chunk whose validation fails because of its data; has no effect."""
+        """Probe the validation of a part of a chunk whose data make its validation fail. This has no effect."""
         async with attempt(request.batch_id, request.chunk_index):
             probe = await isolating.probe_validation(self._systems, _key_of(request), request.items, request.cutoff_at)
             return ProbeAnswer(**probe._asdict())
 
     @activity.defn
     async def credit_chunk(self, request: StepRequest) -> CreditingResult:
-        """Credit a chunk's valid orders and close it; its control totals, or how long a cap makes it wait."""
+        """Credit a chunk's valid orders and close it. Return its control totals, or how long a cap makes it wait."""
         async with attempt(request.batch_id, request.chunk_index) as heartbeat:
             try:
                 with answered_within(heartbeat, request.credit_deadline_s):
@@ -156,7 +156,7 @@ class SettlementActivities:
 
     @activity.defn
     async def probe_credits(self, request: ProbeRequest) -> ProbeAnswer:
-        """Credit a part of a chunk whose credits fail because of their data, or tell how long a cap makes it wait."""
+        """Probe the crediting of a part of a chunk. Return whether the part is bad, or how long a cap makes it wait."""
         async with attempt(request.batch_id, request.chunk_index) as heartbeat:
             try:
                 with answered_within(heartbeat, request.credit_deadline_s):
@@ -173,13 +173,13 @@ class SettlementActivities:
 
     @activity.defn
     async def hold_chunk(self, request: HoldRequest) -> OutcomeTotals:
-        """Hold what a failed chunk workflow left without an outcome; the chunk's control totals."""
+        """Hold the items that a failed chunk workflow left without an outcome. Return the chunk's control totals."""
         async with attempt(request.batch_id, request.chunk_index):
             return await self._systems.store.chunks.hold_chunk(*_key_of(request), request.detail)
 
     @activity.defn
     async def hold_remaining_chunks(self, request: HoldRemainingRequest) -> OutcomeTotals:
-        """Hold all chunks of a batch that are not closed; the batch's control totals."""
+        """Hold all chunks of a batch that are not closed. Return the batch's control totals."""
         async with attempt(request.batch_id) as heartbeat:
             return await aborting.hold_remaining_chunks(
                 self._systems.store.chunks, request.batch_id, request.detail, on_slice=heartbeat.beat
@@ -187,13 +187,13 @@ class SettlementActivities:
 
     @activity.defn
     async def fetch_chunk_totals(self, ref: ChunkRef) -> OutcomeTotals:
-        """Read a chunk's control totals; fails, to be tried again, until the chunk is closed."""
+        """Return a chunk's control totals. This fails and is retried until the chunk is closed."""
         async with attempt(ref.batch_id, ref.chunk_index):
             return await self._systems.store.chunks.fetch_chunk_totals(*_key_of(ref))
 
     @activity.defn
     async def close_batch(self, batch_id: str) -> BatchState:
-        """Check the balance of a batch whose chunks are all closed, and give it its final state."""
+        """Check the balance of a batch whose chunks are all closed, and set its final state."""
         async with attempt(batch_id):
             return await balancing.close_batch(self._systems.store, self._systems.fund_platform, batch_id)
 

@@ -136,7 +136,7 @@ async def test_the_fund_platform_is_asked_until_a_deadline_from_the_first_silenc
         with pytest.raises(CreditsUnansweredError):
             await run_attempt(CreditsUnansweredError("No answer."), (since_s,), told)
         assert told[-1] == (since_s,)
-    with pytest.raises(ApplicationError, match="Asked again for 60 s without an answer") as ended:
+    with pytest.raises(ApplicationError, match="retried for 60 s without an answer") as ended:
         await run_attempt(CreditsUnansweredError("No answer."), (time.time() - 61,), told)
     assert (ended.value.type, ended.value.non_retryable) == ("UnansweredForTooLongError", True)
 
