@@ -1,1 +1,1 @@
-"""Durable, deterministic orchestration: no clock, no random, no I/O of its own."""
+"""Durable, deterministic orchestration. Workflow code has no clock, no randomness and no I/O."""

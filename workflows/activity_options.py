@@ -1,7 +1,7 @@
-"""Every timeout and every retry policy of workflows, built from `domain.limits`.
+"""All timeouts and retry policies of workflows, built from `domain.limits`.
 
-Non-retryable errors are raised as such by the activities; everything else is an error of the world (a server
-away, a deadlock, a timeout) and is tried again until the deadline.
+Activities mark their non-retryable errors. Every other error is retried until the deadline. It is usually an
+infrastructure error, such as an unreachable server, a deadlock or a timeout.
 """
 
 from datetime import timedelta
@@ -42,14 +42,14 @@ CHUNK_ACTIVITY = ActivityOptions(
     retry_policy=_WORLD_RETRY,
 )
 
-# Settling a chunk at once is tried once. What fails there, or has no slot in time, is left to the two steps.
+# Settling a chunk in one local activity is tried once. If it fails or gets no slot in time, the two steps follow.
 AT_ONCE = LocalActivityOptions(
     schedule_to_start_timeout=timedelta(seconds=limits.LOCAL_ACTIVITY_QUEUE_S),
     start_to_close_timeout=timedelta(seconds=limits.LOCAL_ACTIVITY_TIMEOUT_S),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
-# Freezing and the balance check go through all of a batch, slice by slice.
+# Freezing and the balance check read a whole batch, slice by slice.
 BATCH_ACTIVITY = ActivityOptions(
     start_to_close_timeout=timedelta(seconds=limits.BATCH_ACTIVITY_TIMEOUT_S),
     schedule_to_close_timeout=timedelta(seconds=limits.ACTIVITY_DEADLINE_S),
@@ -57,13 +57,13 @@ BATCH_ACTIVITY = ActivityOptions(
     retry_policy=_WORLD_RETRY,
 )
 
-# A workflow task of a killed worker is given to another one after this long. Those that take longer settle
-# a chunk at once, and are renewed by the SDK.
+# Temporal gives a killed worker's workflow task to another worker after this time. A task takes longer only if it
+# settles a chunk in a local activity. The SDK then renews it.
 WORKFLOW_TASK_TIMEOUT = timedelta(seconds=limits.WORKFLOW_TASK_TIMEOUT_S)
 
 
 def chunk_read_activity(deadline_s: float) -> ActivityOptions:
-    """Asking for the totals of a chunk whose workflow runs under another parent: again and again, bounded."""
+    """Return the options for polling the totals of a chunk whose workflow runs under another parent."""
     return ActivityOptions(
         start_to_close_timeout=timedelta(seconds=limits.CHUNK_ACTIVITY_TIMEOUT_S),
         schedule_to_close_timeout=timedelta(seconds=deadline_s),

@@ -1,4 +1,4 @@
-"""A batch's workflow from outside: started, the one way in which commands, intake and the sweep do, and asked."""
+"""Starting a batch's workflow, the same way for commands, intake and the sweep, and sending it actions."""
 
 import asyncio
 
@@ -31,13 +31,14 @@ from workflows.settle_batch import SettleBatchWorkflow
 async def start_batch_workflow(
     client: Client, task_queue: str, opening: BatchOpening, *, is_completed: bool = False
 ) -> WorkflowHandle[SettleBatchWorkflow, BatchResult]:
-    """Start the batch's workflow; one that runs or has completed is joined instead. Idempotent.
+    """Start the batch's workflow. If it is running or has completed, return its handle instead. Idempotent.
 
     Args:
-        client: of Temporal.
-        task_queue: the workers'.
+        client: the Temporal client.
+        task_queue: the task queue of the workers.
         opening: the batch.
-        is_completed: its workflow was seen to have completed while the batch is in no final state: then it runs again.
+        is_completed: whether the workflow was seen to have completed although the batch is in no final state. It then
+            runs again.
     """
     workflow_id = batch_workflow_id(opening.batch_id)
     try:
@@ -65,14 +66,14 @@ async def start_batch_workflow(
 async def ask_batch_workflow(
     client: Client, task_queue: str, store: SettlementStore, batch: Batch, request: ControlRequest
 ) -> BatchControl:
-    """Have a batch's workflow store an action and do as it says; started first, if it does not run. Idempotent.
+    """Have a batch's workflow store an action and apply it. Start the workflow if it is not running. Idempotent.
 
     Returns:
-        What holds now.
+        The batch's control state.
 
     Raises:
-        ControlRefusedError: the action makes no sense in the batch's state.
-        UnansweredError: no worker answered in time; the action may still come true.
+        ControlRefusedError: the action is not possible in the batch's state.
+        UnansweredError: no worker answered in time. The action may still take effect.
     """
     opening = stored_opening(batch)
     await start_batch_workflow(client, task_queue, opening)
@@ -81,7 +82,7 @@ async def ask_batch_workflow(
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
-    # The workflow has completed. If its batch is final now, the store refuses; otherwise the workflow must run again.
+    # The workflow has completed. If its batch is in a final state, the store refuses. Otherwise it runs again.
     await store.control.control_batch(request)
     await start_batch_workflow(client, task_queue, opening, is_completed=True)
     return await _send(client, request)
@@ -99,8 +100,8 @@ async def _send(client: Client, request: ControlRequest) -> BatchControl:
         raise ControlRefusedError(cause.message if isinstance(cause, FailureError) else str(cause)) from error
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         raise UnansweredError(
-            f"No worker answered within {limits.CONTROL_ANSWER_TIMEOUT_S} s when batch {request.batch_id} was asked "
-            f"for the action {request.action}. It may still come true. See that a worker runs, and ask again: "
-            "that does no harm.",
+            f"No worker answered within {limits.CONTROL_ANSWER_TIMEOUT_S} s to the action {request.action} on batch "
+            f"{request.batch_id}. The action may still take effect, and repeating it is harmless. Check that a "
+            "worker is running, then repeat the action.",
             NextStep(kind=NextStepKind.START_WORKER),
         ) from error

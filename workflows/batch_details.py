@@ -1,4 +1,4 @@
-"""What an operator reads of a batch in the Temporal web UI (Markdown), from the workflow's state alone."""
+"""The texts about a batch that operators read in the Temporal web UI (Markdown), from the workflow's state alone."""
 
 from datetime import datetime
 
@@ -10,33 +10,33 @@ SETTLING = "settling"
 _CHUNKS_NAMED_MAX = 20
 
 CHUNK_STATIC_DETAILS = (
-    "Validates the orders of one chunk against the Order Center and has the valid ones credited by the Fund "
-    "Platform, each at most once. Terminating it is safe: what it left without an outcome becomes held."
+    "Validates the orders of one chunk against the Order Center, then has the Fund Platform credit the valid ones, "
+    "each at most once. Terminating it is safe: its items without an outcome become held."
 )
 
 _SAFETY = (
-    "The stores guard every step: cancelling or terminating loses and doubles nothing, and a worker soon starts the "
-    "batch again."
+    "Cancelling or terminating it is safe: the stores guard every step, so no order is lost or credited twice, and a "
+    "worker soon starts the batch again."
 )
 
 SCHEDULED_STATIC_SUMMARY = "settle the orders overdue when the daily schedule fires"
 SCHEDULED_STATIC_DETAILS = (
-    "Settles all orders that are overdue at the latest cutoff not after the time that this run was scheduled for. "
-    f"The numbers that finance signs are in the report of the batch that has this workflow's id. {_SAFETY}"
+    "Settles all orders that are overdue at the latest cutoff up to the time that this run was scheduled for. "
+    f"The numbers that finance signs are in the report of the batch with this workflow's id. {_SAFETY}"
 )
 
 
 def static_summary(opening: BatchOpening) -> str:
-    """The batch in a line."""
+    """Return a batch's summary in one line."""
     if opening.rerun:
-        return f"settle again {_items_of(opening.rerun)}"
+        return f"rerun {_items_of(opening.rerun)}"
     if opening.source == BatchSource.KAFKA:
         return "settle orders announced on Kafka"
     return f"settle the orders overdue on {opening.business_date}"
 
 
 def static_details(opening: BatchOpening) -> str:
-    """What this batch is, and what is safe to do with it."""
+    """Return a description of the batch and of what is safe to do with it."""
     return (
         f"{_orders_of(opening)} in chunks of **{opening.chunk_size:,}**, at most **{opening.window}** at a time. "
         f"Source: {opening.source}."
@@ -47,19 +47,19 @@ def static_details(opening: BatchOpening) -> str:
 
 def _orders_of(opening: BatchOpening) -> str:
     if opening.rerun:
-        return f"Settles again {_items_of(opening.rerun)}"
+        return f"Reruns {_items_of(opening.rerun)}"
     if opening.source == BatchSource.KAFKA:
         return "Settles the orders that intake took from Kafka"
     return f"Settles all orders whose after-sale period ended before **{opening.cutoff_at:%Y-%m-%d %H:%M:%S} UTC**"
 
 
 def opening_phase(scheduled_at: datetime) -> str:
-    """What is done until a scheduled batch is open; a run that Temporal had to catch up shows the time it missed."""
+    """Return the phase until a scheduled batch is open. A late run shows the time that it was scheduled for."""
     return f"opening the batch of the run scheduled for {scheduled_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def freezing_phase(opening: BatchOpening) -> str:
-    """What is done until the batch is frozen."""
+    """Return the phase until the batch is frozen."""
     if opening.rerun:
         return f"freezing {_items_of(opening.rerun)}"
     if opening.source == BatchSource.KAFKA:
@@ -74,7 +74,7 @@ def _items_of(rerun: RerunSelection) -> str:
 
 
 def progress_of(phase: str, state: BatchRunState, chunks_in_flight: list[int]) -> BatchRunProgress:
-    """The batch's progress as counts."""
+    """Return the batch's progress as counts."""
     totals = state.totals
     return BatchRunProgress(
         phase=phase,
@@ -90,18 +90,18 @@ def progress_of(phase: str, state: BatchRunState, chunks_in_flight: list[int]) -
 
 
 def settling_phase(control: BatchControl, *, is_run_ending: bool) -> str:
-    """What is done while chunks are settled; a run that ends starts no more of them, and the next one goes on."""
+    """Return the phase while chunks are settled. A run that is ending starts no more chunks. The next run continues."""
     if control.is_paused:
         return "paused"
     if control.is_aborting:
-        return "aborting: what is in flight finishes"
-    return "finishing what is in flight, to go on in a new run" if is_run_ending else SETTLING
+        return "aborting: finishing the chunks in flight"
+    return "finishing the chunks in flight, to continue in a new run" if is_run_ending else SETTLING
 
 
 def current_details(
     phase: str, control: BatchControl, state: BatchRunState, chunks_in_flight: list[int], now: datetime
 ) -> str:
-    """A frozen batch's live details: phase, counts, rate, why it is paused, and what it waits for."""
+    """Return a frozen batch's live details: phase, counts, rate, the reason for a pause, and the chunks in flight."""
     progress = progress_of(phase, state, chunks_in_flight)
     answered = progress.settled + progress.rejected + progress.failed + progress.held
     elapsed_s = max((now - state.started_at).total_seconds(), 1e-3)
@@ -112,10 +112,10 @@ def current_details(
         f"{progress.failed:,} failed, {progress.held:,} held; {answered / elapsed_s:,.0f} orders/s",
     ]
     if control.is_paused or control.is_aborting:
-        what = "Paused, until somebody sends the update `resume` or `abort`" if control.is_paused else "Aborted"
-        lines += ["", f"{what}. Why: {control.reason or 'no reason was given'}"]
+        what = "Paused until somebody sends the update `resume` or `abort`" if control.is_paused else "Aborted"
+        lines += ["", f"{what}. Reason: {control.reason or 'none was given'}"]
     if chunks_in_flight:
         named = ", ".join(str(index) for index in chunks_in_flight[:_CHUNKS_NAMED_MAX])
         more = "" if len(chunks_in_flight) <= _CHUNKS_NAMED_MAX else ", …"
-        lines += ["", f"In flight, and waited for: {len(chunks_in_flight)} (chunk {named}{more})"]
+        lines += ["", f"Waiting for chunks in flight: {len(chunks_in_flight)} (chunk {named}{more})"]
     return "\n".join(lines)

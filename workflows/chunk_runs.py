@@ -1,4 +1,4 @@
-"""Running one chunk's child workflow to its end, whatever that is."""
+"""Running one chunk's child workflow until it ends in any way."""
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
@@ -17,11 +17,11 @@ from workflows.settle_chunk import SettleChunkWorkflow
 
 
 async def run_chunk(chunk: ChunkRun) -> ChunkResult:
-    """Run one chunk's child workflow to its end; a failed or terminated one is an outcome, its items held.
+    """Run one chunk's child workflow until it ends. If it failed or was terminated, hold its remaining items.
 
-    An id that is taken is an answer: the chunk is closed, or the child that has the id is about to close it. If
-    neither comes true in time, the start is tried again: that child may have failed, which frees the id; or it
-    completed, but PostgreSQL is older than Temporal and knows nothing of it, so that it has to run a second time.
+    If the workflow id is taken, the chunk is closed already, or another child is about to close it. If the chunk is not
+    closed in time, the start is retried. That child may have failed, which frees the id. Or it completed, but
+    PostgreSQL was restored to an older state than Temporal and lacks the result, so the child has to run again.
     """
     id_reuse_policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
     for deadline_s in limits.CHUNK_READ_DEADLINES_S:
@@ -53,12 +53,12 @@ async def _run_child(chunk: ChunkRun, id_reuse_policy: WorkflowIDReusePolicy) ->
 
 
 async def _read_totals(chunk: ChunkRun, deadline_s: float) -> OutcomeTotals | None:
-    """The totals of a chunk that another run closes; None if it is not closed by the deadline."""
+    """Return the totals of a chunk that another run closes, or None if it is not closed by the deadline."""
     try:
         return await workflow.execute_activity_method(
             SettlementActivities.fetch_chunk_totals,
             chunk,
-            summary=f"read chunk {chunk.chunk_index}, settled before",
+            summary=f"read the totals of chunk {chunk.chunk_index}",
             **chunk_read_activity(deadline_s),
         )
     except ActivityError:

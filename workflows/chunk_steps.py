@@ -1,9 +1,9 @@
-"""One step over a chunk that was not settled at once (decision 0027).
+"""One step over a chunk that was not settled in one local activity (decision 0027).
 
-It is tried over all items at once or, where their data make it fail, without those that do.
+The step runs over all items together. If the data of some items make it fail, it runs again without them.
 
-The step itself stores all outcomes in one transaction, as ever; probes only find out what it has to leave out. So what
-is known of a chunk stands in its state row, and a chunk that is started again from there loses nothing but probes.
+The step stores all its outcomes in one transaction. Probes only find the items to leave out. The chunk's state row
+therefore has its whole state, and a chunk that is started again loses nothing but its probes.
 """
 
 from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ from workflows.activity_options import CHUNK_ACTIVITY
 
 
 class Step(NamedTuple):
-    """A step over a chunk, and how it is tried on a part of it."""
+    """A step over a chunk, with its activity for the whole chunk and its probe for a part."""
 
     verb: str
     participle: str
@@ -39,7 +39,7 @@ CREDITING = Step("credit", "credited", SettlementActivities.credit_chunk, Settle
 
 
 class ChunkStep:
-    """A chunk's step, bounded in probes and, once it asks for parts of its credits, in time."""
+    """A chunk's step, with a bounded number of probes. After its first data error its credits share one deadline."""
 
     def __init__(self, step: Step, chunk: ChunkRun, probe_count_max: int) -> None:
         self._step = step
@@ -47,31 +47,31 @@ class ChunkStep:
         self._probe_count_max = probe_count_max
         self._exclusions = Exclusions()
         self._failed_at: datetime | None = None
-        self._waited_s = 0.0  # for turns, since then
+        self._waited_s = 0.0  # for turns, since `_failed_at`
         self._error = ""
         self.probe_count = 0
 
     @property
     def pause_reason(self) -> str | None:
-        """Why the batch should pause: more items are bad than could be isolated."""
+        """The reason to pause the batch, if not all bad items could be isolated."""
         if not self._exclusions.held_ranges:
             return None
         held_count = sum(end - start for start, end in self._exclusions.held_ranges)
         isolated_count = len(self._exclusions.isolated)
         return (
             f"Chunk {self._chunk.chunk_index}: {self.probe_count} probes isolated {isolated_count:,} orders that could "
-            f"not be {self._step.participle} because of their data, but not all; up to {held_count:,} others are held. "
-            f"Repair the cause, then resume the batch, and rerun it once it is closed. {self._error}"
+            f"not be {self._step.participle} because of their data, but not all of them. Up to {held_count:,} others "
+            f"are held. Repair the cause, resume the batch, and rerun it once it is closed. {self._error}"
         )
 
     async def run(self) -> OutcomeTotals:
-        """Take the step, over all items or without those that make it fail; the chunk's totals so far.
+        """Run the step over all items, then without those that make it fail. Return the chunk's totals so far.
 
-        A step that goes on failing is probed again, for what had not failed then; in the last round all that is left is
-        held.
+        If the step still fails, another round probes the items that were not found bad before. The last round makes no
+        probes and holds all remaining items.
 
         Raises:
-            ActivityError: it failed for good, by an error that is not of the data.
+            ActivityError: the step failed for good, by another error than a data error.
         """
         isolation: Isolation | None = None
         round_no = 0
@@ -108,12 +108,12 @@ class ChunkStep:
                 return totals
 
     async def _find_bad_items(self, isolation: Isolation) -> None:
-        """Probe parts of the chunk until each bad item stands alone, or no more probes may be made."""
+        """Probe parts of the chunk until every bad item is isolated or the bound of probes is reached."""
         while self.probe_count < self._probe_count_max and (items := isolation.next_probe()):
             self.probe_count += 1
             workflow.set_current_details(
-                f"The chunk could not be {self._step.participle} because of its data. Looking for the orders that are "
-                f"the cause: {self.probe_count} probes, {len(self._exclusions.isolated)} orders found. {self._error}"
+                f"The chunk could not be {self._step.participle} because of its data. Looking for the orders that "
+                f"cause this: {self.probe_count} probes, {len(self._exclusions.isolated)} orders found. {self._error}"
             )
             answer = await self._probe(items)
             isolation.answer(is_bad=answer.is_bad)
@@ -132,9 +132,9 @@ class ChunkStep:
                 return answer
 
     async def _wait_for_turn(self, answer: BaseModel) -> bool:
-        """Wait for a turn under the cap on credits, if the answer says so; whether it did.
+        """Wait for a turn under the cap on credits if the answer asks for it. Return whether it waited.
 
-        Here, where waiting holds no slot of a worker. May continue as new.
+        Waiting in the workflow occupies no activity slot of a worker. This may continue as new.
         """
         if not isinstance(answer, TurnWait):
             return False
@@ -148,26 +148,26 @@ class ChunkStep:
         return True
 
     def _has_probed(self) -> bool:
-        """Whether probes were made, in this step or the one before: what they found is not carried over."""
+        """Return whether this step or the one before made probes. Continuing as new would lose their findings."""
         return self.probe_count > 0 or self._probe_count_max < self._chunk.probe_count_max
 
     def _request_fields(self) -> dict[str, Any]:
-        """The chunk, with the time that is left for credits without an answer."""
+        """Return the chunk's fields, with the time that is left for credits without an answer."""
         passed_s = (workflow.now() - self._failed_at).total_seconds() - self._waited_s if self._failed_at else 0.0
         return self._chunk.model_dump() | {"credit_deadline_s": max(self._chunk.credit_deadline_s - passed_s, 0.0)}
 
 
 def failure_of(error: ActivityError, kind: type[SettleError]) -> ApplicationError | None:
-    """The failure by which an activity ended for good, if it is of this kind."""
+    """Return the failure that ended an activity for good if it is of this kind, otherwise None."""
     cause = error.cause
     return cause if isinstance(cause, ApplicationError) and cause.type == kind.__name__ else None
 
 
 async def hold_chunk(ref: ChunkRef, detail: str) -> OutcomeTotals:
-    """Hold what a chunk has left without an outcome; its control totals."""
+    """Hold a chunk's items that have no outcome. Return its control totals."""
     return await workflow.execute_activity_method(
         SettlementActivities.hold_chunk,
         HoldRequest(**ref.model_dump(), detail=detail),
-        summary=f"hold what is left of chunk {ref.chunk_index}",
+        summary=f"hold the remaining items of chunk {ref.chunk_index}",
         **CHUNK_ACTIVITY,
     )

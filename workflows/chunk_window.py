@@ -1,4 +1,4 @@
-"""The sliding window: a batch's chunks in flight, at most so many at a time."""
+"""The sliding window that bounds a batch's chunks in flight."""
 
 import asyncio
 
@@ -15,10 +15,10 @@ from workflows.operator_control import OperatorControl
 
 
 class ChunkWindow:
-    """A batch's chunks in flight, and how far the batch is. A chunk that ends, however it ends, frees its slot.
+    """A batch's chunks in flight, and the batch's progress. A chunk that ends in any way frees its slot.
 
     Attributes:
-        state: how far the batch is.
+        state: the batch's progress.
     """
 
     def __init__(self, opening: BatchOpening, state: BatchRunState, operator: OperatorControl) -> None:
@@ -33,12 +33,12 @@ class ChunkWindow:
         return sorted(self._in_flight.values())
 
     def is_over(self) -> bool:
-        """Whether no chunk is to be started any more."""
+        """Return whether no more chunks will be started."""
         control = self._operator.control
         return control.is_aborting or (self._is_last_started() and not control.is_paused)
 
     def has_news(self) -> bool:
-        """Whether a chunk has ended, or an action lets one be started or the batch go on."""
+        """Return whether a chunk has ended, a chunk can be started, or the batch can continue or end."""
         if self._in_flight:
             return any(task.done() for task in self._in_flight) or self._has_room()
         return self.is_over() or self._has_room() or workflow.info().is_continue_as_new_suggested()
@@ -51,7 +51,7 @@ class ChunkWindow:
             self._update_state(chunk_index_next=chunk.chunk_index + 1)
 
     def take_results(self) -> str | None:
-        """Add up the chunks that have ended; why the batch should pause, if one of them, or all together, say so."""
+        """Add the results of the chunks that have ended. Return a reason to pause the batch, or None."""
         ended = [task for task in self._in_flight if task.done()]
         results = [task.result() for task in ended]
         for task in ended:
@@ -65,11 +65,11 @@ class ChunkWindow:
         return " ".join(dict.fromkeys(reasons)) or self._passed_threshold()
 
     def close_all(self, totals: OutcomeTotals) -> None:
-        """Take all chunks as closed: what was not started was held."""
+        """Record all chunks as closed. The remaining ones were held."""
         self._update_state(totals=totals, chunk_closed_count=self.state.plan.chunk_count)
 
     def forget_probes(self) -> None:
-        """Give the chunks to come all their probes again: a person has seen what the ones so far were for."""
+        """Reset the count of probes for the coming chunks, since a person has seen the problem so far."""
         self._update_state(probe_count=0)
 
     def _update_state(self, **changes: object) -> None:

@@ -1,4 +1,4 @@
-"""What operators ask of a batch while its workflow runs: each action is stored first, then applied."""
+"""Operator control of a batch while its workflow runs. Each action is stored first, then applied."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from workflows.activity_options import CHUNK_ACTIVITY
 
 
 class OperatorControl:
-    """What the actions on a batch come to so far; PostgreSQL has the last word on each.
+    """The control state that results from the actions on a batch. PostgreSQL decides on each action.
 
     Attributes:
-        control: what holds now.
-        is_open: whether the batch is open; before that an action finds nothing to be stored with.
-        is_closing: whether all its chunks have ended; from then on nothing can be changed any more.
+        control: the current control state.
+        is_open: whether the batch has been opened. Before that, there is no batch to store an action with.
+        is_closing: whether all chunks have ended. From then on, actions change nothing.
     """
 
     def __init__(
@@ -34,24 +34,24 @@ class OperatorControl:
 
     @property
     def running_state(self) -> BatchState:
-        """Whether a batch that is in no final state is shown as running or as paused."""
+        """The state to show for a batch in no final state: running or paused."""
         return BatchState.PAUSED if self.control.is_paused else BatchState.RUNNING
 
     def require_sense(self, action: ControlAction, asked: ControlInput) -> None:
-        """Refuse an action before it is accepted, so that a refusal costs no history.
+        """Refuse an invalid action before it is accepted, to keep refusals out of the workflow's history.
 
         Raises:
-            ControlRefusedError: it makes no sense, or comes too early or too late.
+            ControlRefusedError: the action is not possible, or comes too early or too late.
         """
         request = self._request_of(action, asked)
         after = plan_control(BatchState.RUNNING, self.control, request)
         if not self.is_open:
-            raise refused(request, "the batch is not open yet; ask again in a moment")
+            raise refused(request, "the batch is not open yet; try again in a moment")
         if self.is_closing and after != self.control:
-            raise refused(request, "all its chunks have ended, and it is being closed")
+            raise refused(request, "all its chunks have ended and it is being closed")
 
     async def store_action(self, action: ControlAction, asked: ControlInput) -> BatchControl:
-        """Store an action, and apply it; what holds now.
+        """Store an action and apply it. Return the control state.
 
         Raises:
             ActivityError: the store refused it.
@@ -59,7 +59,7 @@ class OperatorControl:
         return await self._store(self._request_of(action, asked))
 
     async def pause_itself(self, reason: str) -> None:
-        """Pause in the name of Settle, unless the batch is paused or being aborted already."""
+        """Pause on Settle's own behalf, unless the batch is already paused or being aborted."""
         if self.control.is_paused or self.control.is_aborting:
             return
         try:
@@ -67,21 +67,24 @@ class OperatorControl:
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
-            # Refused, if somebody aborted the batch meanwhile.
+            # The store refuses the pause if somebody aborted the batch in the meantime.
             await workflow.wait_condition(workflow.all_handlers_finished)
             if not self.control.is_aborting:
                 raise
 
     async def catch_up(self) -> BatchControl:
-        """Apply what the store knows; what holds now."""
+        """Read the control state from the store and apply it. Return the current one."""
         control = await workflow.execute_activity_method(
-            SettlementActivities.fetch_control, self._batch_id, summary="read what was asked for", **CHUNK_ACTIVITY
+            SettlementActivities.fetch_control,
+            self._batch_id,
+            summary="read the actions on the batch",
+            **CHUNK_ACTIVITY,
         )
         self.apply(control)
         return self.control
 
     def apply(self, control: BatchControl) -> None:
-        """Let this hold from now on, unless later actions are known already."""
+        """Adopt this control state, unless it is older than the current one."""
         if control.action_no <= self.control.action_no:
             return
         is_pause_changed = control.is_paused != self.control.is_paused
@@ -93,13 +96,13 @@ class OperatorControl:
         return ControlRequest(**asked.model_dump(), batch_id=self._batch_id, action=action)
 
     async def _store(self, request: ControlRequest) -> BatchControl:
-        """One at a time: an attempt that is made again must not undo what another action has changed since."""
+        """Store actions one at a time. A repeated attempt must not undo what another action has changed since."""
         async with self._storing:
             while not self.is_closing:
                 control = await workflow.execute_activity_method(
                     SettlementActivities.control_batch,
                     request.model_copy(update={"action_no_seen": self.control.action_no}),
-                    summary=f"{request.action}, asked for by {request.requested_by}",
+                    summary=f"{request.action}, requested by {request.requested_by}",
                     **CHUNK_ACTIVITY,
                 )
                 self.apply(control)

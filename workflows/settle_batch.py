@@ -1,4 +1,4 @@
-"""One batch: open, freeze, settle its chunks, hold what an abort left, check the balance and close."""
+"""The workflow of one batch: open, freeze, settle its chunks, hold what an abort left, check the balance, close."""
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
@@ -31,7 +31,7 @@ from workflows.search_attributes import (
 
 @workflow.defn
 class SettleBatchWorkflow:
-    """Settles one batch. The stores guard every step, so it may be started, reset or repeated at any time."""
+    """Settles one batch. The stores guard every step, so it may be started, reset or run again at any time."""
 
     @workflow.init
     def __init__(self, run: BatchRun) -> None:
@@ -44,7 +44,7 @@ class SettleBatchWorkflow:
 
     @workflow.run
     async def run(self, run: BatchRun) -> BatchResult:
-        """Settle the batch; its final state and control totals."""
+        """Settle the batch. Return its final state and control totals."""
         opening = self._opening = run.opening or await self._open_scheduled()
         self._operator.is_open = True
         state = run.state or await self._freeze(opening)
@@ -56,12 +56,12 @@ class SettleBatchWorkflow:
         return await self._close(opening, chunks)
 
     async def _open_scheduled(self) -> BatchOpening:
-        """Open the batch of the daily schedule's run, as of the time that it was scheduled for, however late it is."""
+        """Open the batch of a run of the daily schedule, for its scheduled time, however late it runs."""
         scheduled_at = workflow.info().typed_search_attributes.get(SCHEDULED_AT)
         if scheduled_at is None:
             raise ApplicationError(
-                "This workflow was started without an opening and not by a schedule, so that it has no cutoff. "
-                "Nothing was done. Batches are started by Settle's own commands or by its schedule.",
+                "This workflow has no cutoff, because it was started without an opening and not by a schedule. It did "
+                "nothing. Start batches with Settle's own commands or its schedule.",
                 non_retryable=True,
             )
         self._begin(batch_details.opening_phase(scheduled_at))
@@ -78,12 +78,12 @@ class SettleBatchWorkflow:
         return opening
 
     async def _freeze(self, opening: BatchOpening) -> BatchRunState:
-        """Freeze the batch's orders and set it running, or paused if it was paused meanwhile."""
+        """Freeze the batch's orders and set it running, or paused if it was paused in the meantime."""
         self._begin(batch_details.freezing_phase(opening))
         plan = await workflow.execute_activity_method(
             SettlementActivities.prepare_batch,
             opening,
-            summary="freeze the orders, set the batch running",
+            summary="freeze the orders and set the batch running",
             **BATCH_ACTIVITY,
         )
         self._operator.apply(plan.control)
@@ -94,15 +94,15 @@ class SettleBatchWorkflow:
         return BatchRunState(plan=plan, started_at=workflow.now())
 
     async def _settle_chunks(self, opening: BatchOpening, chunks: ChunkWindow) -> None:
-        """Start chunks as others end, until none is in flight and none is to be started.
+        """Start chunks as others end, until no chunk is in flight and none remains to be started.
 
-        While the batch is paused it does not end. Before continuing as new the window is drained: the default
-        parent-close policy would terminate a child that is in flight then.
+        A paused batch does not end. Before continuing as new, all chunks in flight must end, because the default
+        parent-close policy would terminate them.
         """
         self._begin(batch_details.SETTLING)
         while True:
             if not chunks.chunks_in_flight:
-                # An action that was accepted holds before the batch ends, or is carried over.
+                # An accepted action takes effect before the batch ends, or is carried over to the next run.
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 if chunks.is_over():
                     return
@@ -119,12 +119,12 @@ class SettleBatchWorkflow:
                 await self._operator.pause_itself(pause_reason)
 
     async def _hold_the_rest(self, opening: BatchOpening, chunks: ChunkWindow) -> None:
-        self._begin("holding what the abort left without an outcome")
+        self._begin("holding the items that the abort left without an outcome")
         why = f": {self._operator.control.reason}" if self._operator.control.reason else "."
         totals = await workflow.execute_activity_method(
             SettlementActivities.hold_remaining_chunks,
             HoldRemainingRequest(batch_id=opening.batch_id, detail=f"The batch was aborted{why}"),
-            summary="hold what the abort left",
+            summary="hold the items that the abort left",
             **BATCH_ACTIVITY,
         )
         chunks.close_all(totals)
@@ -132,7 +132,10 @@ class SettleBatchWorkflow:
     async def _close(self, opening: BatchOpening, chunks: ChunkWindow) -> BatchResult:
         self._begin("checking the balance of the items, the plan and the ledger")
         final_state = await workflow.execute_activity_method(
-            SettlementActivities.close_batch, opening.batch_id, summary="check the balance, close", **BATCH_ACTIVITY
+            SettlementActivities.close_batch,
+            opening.batch_id,
+            summary="check the balance and close the batch",
+            **BATCH_ACTIVITY,
         )
         self._begin(final_state)
         plan, totals = chunks.state.plan, chunks.state.totals
@@ -144,7 +147,7 @@ class SettleBatchWorkflow:
 
     @workflow.query
     def progress(self) -> BatchRunProgress | None:
-        """How far the batch is; None until it is frozen."""
+        """Return the batch's progress, or None until it is frozen."""
         if self._chunks is None:
             return None
         return batch_details.progress_of(self._shown_phase(), self._chunks.state, self._chunks.chunks_in_flight)
@@ -167,13 +170,13 @@ class SettleBatchWorkflow:
                 phase, control, chunks.state, chunks.chunks_in_flight, workflow.now()
             )
         if self._opening and (self._is_scheduled or workflow.info().continued_run_id):
-            # A schedule's static details know no cutoff, and continuing as new leaves them behind.
+            # The static details of a scheduled run have no cutoff, and continuing as new drops static details.
             details = f"{details}\n\n{batch_details.static_details(self._opening)}"
         workflow.set_current_details(details)
 
     def _on_pause_change(self) -> None:
         if self._chunks is None or self._operator.is_closing:
-            return  # freezing shows what holds by then; a batch that is being closed is neither running nor paused
+            return  # `_freeze` shows the state of a batch being frozen; one being closed is neither running nor paused
         if not self._operator.control.is_paused:
             self._chunks.forget_probes()
         workflow.upsert_search_attributes([BATCH_STATE.value_set(self._operator.running_state)])
@@ -181,17 +184,17 @@ class SettleBatchWorkflow:
 
     @workflow.query
     def control(self) -> BatchControl:
-        """What the actions that this workflow knows of come to."""
+        """Return the control state that results from the actions that reached this workflow."""
         return self._operator.control
 
     @workflow.update
     async def catch_up(self) -> BatchControl:
-        """Do as the store says: it knows more if Temporal was put back to an older state. What holds now."""
+        """Apply the store's control state and return it. It is newer if Temporal was restored to an older state."""
         return await self._operator.catch_up()
 
     @workflow.update
     async def pause(self, asked: ControlInput) -> BatchControl:
-        """Start no more chunks, until a person resumes the batch; those in flight finish. What holds now."""
+        """Start no more chunks until a person resumes the batch. Chunks in flight finish. Return the control state."""
         return await self._operator.store_action(ControlAction.PAUSE, asked)
 
     @pause.validator
@@ -200,7 +203,7 @@ class SettleBatchWorkflow:
 
     @workflow.update
     async def resume(self, asked: ControlInput) -> BatchControl:
-        """Go on after a pause; the thresholds are lifted for the rest of the batch. What holds now."""
+        """Continue after a pause, without thresholds for the rest of the batch. Return the control state."""
         return await self._operator.store_action(ControlAction.RESUME, asked)
 
     @resume.validator
@@ -209,7 +212,7 @@ class SettleBatchWorkflow:
 
     @workflow.update
     async def abort(self, asked: ControlInput) -> BatchControl:
-        """Start no more chunks for good; those in flight finish, the rest is held, the batch is closed."""
+        """Start no more chunks. Chunks in flight finish, the rest is held, and the batch is closed."""
         return await self._operator.store_action(ControlAction.ABORT, asked)
 
     @abort.validator
@@ -218,7 +221,7 @@ class SettleBatchWorkflow:
 
     @workflow.update
     async def window(self, asked: WindowInput) -> BatchControl:
-        """Keep as many chunks in flight as are named, from now on. What holds now."""
+        """Set the maximum number of chunks in flight. Return the control state."""
         return await self._operator.store_action(ControlAction.WINDOW, asked)
 
     @window.validator

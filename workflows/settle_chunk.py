@@ -1,4 +1,4 @@
-"""One chunk: validate its orders, then credit those that may be credited."""
+"""The workflow of one chunk: validate its orders, then credit the valid ones."""
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
@@ -13,14 +13,14 @@ from workflows.chunk_steps import CREDITING, TURN_SUMMARY, VALIDATION, ChunkStep
 
 @workflow.defn
 class SettleChunkWorkflow:
-    """Runs a chunk's two steps; each is idempotent, and PostgreSQL decides what is left of it to do."""
+    """Runs a chunk's two steps. Each is idempotent, and PostgreSQL decides what remains to be done."""
 
     @workflow.run
     async def run(self, chunk: ChunkRun) -> ChunkResult:
-        """Validate, then credit; the closed chunk's control totals.
+        """Validate, then credit. Return the closed chunk's control totals.
 
-        Nearly always that succeeds at once, within the workflow's first task. Where it does not, each step is an
-        activity of its own, which Temporal tries again for as long as it takes.
+        Both steps nearly always succeed in one local activity, within the workflow's first task. Otherwise each step
+        is an activity of its own, which Temporal retries until its deadline.
         """
         answer = await _settle_at_once(chunk)
         if answer and not answer.wait_s:
@@ -28,12 +28,14 @@ class SettleChunkWorkflow:
         if answer:
             chunk = chunk.model_copy(update={"is_turn_promised": answer.is_turn_promised})
             await workflow.sleep(answer.wait_s, summary=TURN_SUMMARY)
-        workflow.set_current_details("Validating: are the orders as announced, paid, undisputed, past their period?")
+        workflow.set_current_details(
+            "Validating: the orders must be as announced, paid, undisputed and past their after-sale period."
+        )
         validation = ChunkStep(VALIDATION, chunk, chunk.probe_count_max)
         rejected = await validation.run()
         workflow.set_current_details(
-            f"Validated: {rejected.rejected.order_count:,} rejected. Crediting the others; "
-            "if this takes long, look at the pending activity's last failure."
+            f"Validated: {rejected.rejected.order_count:,} rejected. Crediting the others. "
+            "If this takes long, look at the pending activity's last failure."
         )
         crediting = ChunkStep(CREDITING, chunk, chunk.probe_count_max - validation.probe_count)
         pause_reasons = [validation.pause_reason]
@@ -54,10 +56,10 @@ class SettleChunkWorkflow:
 
 
 async def _settle_at_once(chunk: ChunkRun) -> CreditingResult | None:
-    """Take both steps in one local activity; None if that does not succeed."""
+    """Run both steps in one local activity. Return None if it fails."""
     try:
         return await workflow.execute_local_activity_method(
-            SettlementActivities.settle_chunk, chunk, summary=f"settle chunk {chunk.chunk_index} at once", **AT_ONCE
+            SettlementActivities.settle_chunk, chunk, summary=f"settle chunk {chunk.chunk_index}", **AT_ONCE
         )
     except FailureError as error:  # the SDK wraps only some failures of a local activity in an ActivityError
         if is_cancelled_exception(error) and workflow.cancellation_reason() is not None:
@@ -75,7 +77,6 @@ def _closed(totals: OutcomeTotals, probe_count: int = 0, pause_reason: str | Non
 
 def _unanswered_text(chunk: ChunkRun, totals: OutcomeTotals, detail: str) -> str:
     return (
-        f"Chunk {chunk.chunk_index}: the outcome of its credits is not known, so that {totals.held.order_count:,} "
-        "orders are held. Bring the Fund Platform back, then resume the batch, and rerun it once it is closed. "
-        f"{detail}"
+        f"Chunk {chunk.chunk_index}: the outcome of its credits is unknown, so {totals.held.order_count:,} orders are "
+        f"held. Bring the Fund Platform back, resume the batch, and rerun it once it is closed. {detail}"
     )

@@ -111,7 +111,7 @@ def test_without_a_worker_an_action_is_told_to_be_unanswered(commands: Commands,
     told = commands.run("pause", batch_id)
     assert told.returncode == 3
     assert f"No worker answered within {limits.CONTROL_ANSWER_TIMEOUT_S} s" in told.stderr
-    assert "See that a worker runs, and ask again: that does no harm. Start one with: settle worker" in told.stderr
+    assert "Check that a worker is running, then repeat the action. Start one with: settle worker" in told.stderr
 
 
 def test_text_that_no_reason_can_be_is_a_wrong_call(commands: Commands, batch_id: str) -> None:

@@ -139,7 +139,7 @@ async def test_credits_not_answered_by_the_deadline_are_held_and_the_batch_pause
             return actions[-1].reason if actions else None
 
         reason = await eventually(paused)
-        assert reason.startswith("Chunk 1: the outcome of its credits is not known, so that 50 orders are held.")
+        assert reason.startswith("Chunk 1: the outcome of its credits is unknown, so 50 orders are held.")
         assert "retried for 1 s without an answer" in reason
         assert "the answer was lost" in reason
         await handle.execute_update(SettleBatchWorkflow.resume, ControlInput(requested_by="a test"))

@@ -135,7 +135,7 @@ async def test_a_paused_batch_finishes_what_is_in_flight_and_goes_on_when_resume
         assert (await handle.describe()).typed_search_attributes[BATCH_STATE] == BatchState.PAUSED
         details = await fetch_current_details(client, batch_id)
         assert "**paused**" in details
-        assert f"Why: {ASKED.reason}" in details
+        assert f"Reason: {ASKED.reason}" in details
         assert await systems.store.batches.fetch_backlog_order_count(3_600) == 0
 
         resumed = await resume(handle)

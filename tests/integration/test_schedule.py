@@ -155,7 +155,7 @@ async def test_a_run_settles_the_overdue_orders_as_of_the_time_that_it_was_sched
     assert attributes[SOURCE] == "schedule"
     assert attributes[BUSINESS_DATE] == str(batch.business_date)
     assert await described.static_summary() == "settle the orders overdue when the daily schedule fires"
-    assert "in the report of the batch that has this workflow's id" in (await described.static_details() or "")
+    assert "in the report of the batch with this workflow's id" in (await described.static_details() or "")
     assert f"before **{batch.cutoff_at:%Y-%m-%d %H:%M:%S} UTC** in chunks of **20**" in details
 
 
@@ -282,7 +282,7 @@ async def test_a_workflow_started_by_hand_without_an_opening_fails_with_a_senten
             await handle.result()
     assert isinstance(failed.value.cause, ApplicationError)
     assert failed.value.cause.non_retryable
-    assert "Batches are started by Settle's own commands or by its schedule" in str(failed.value.cause)
+    assert "Start batches with Settle's own commands or its schedule" in str(failed.value.cause)
     assert await systems.store.batches.fetch_batches(1) == []
 
 

@@ -62,8 +62,11 @@ async def test_a_batch_and_its_chunks_say_what_they_are_and_what_every_activity_
             if event.event_type in ACTIVITY_EVENTS and event.user_metadata.HasField("summary")
         ]
 
-    assert await fetch_summaries(batch_id) == ["freeze the orders, set the batch running", "check the balance, close"]
-    assert await fetch_summaries(chunk.id) == ["settle chunk 2 at once"]
+    assert await fetch_summaries(batch_id) == [
+        "freeze the orders and set the batch running",
+        "check the balance and close the batch",
+    ]
+    assert await fetch_summaries(chunk.id) == ["settle chunk 2"]
 
 
 async def test_a_chunk_not_settled_at_once_shows_each_step_and_its_last_failure(
@@ -192,7 +195,7 @@ async def test_a_batch_tells_its_progress_while_it_runs_and_after(
         assert progress.settled + progress.rejected == 40
         details = await fetch_current_details(client, batch_id)
         assert "**settling**: 2 of 3 chunks closed" in details
-        assert "In flight, and waited for: 1 (chunk 2)" in details
+        assert "Waiting for chunks in flight: 1 (chunk 2)" in details
         await gate.open()
         await handle.result()
         progress = await handle.query(SettleBatchWorkflow.progress)
