@@ -1,1 +1,1 @@
-"""The Finance Center's own store: batches, items, claims, chunk states, exception items."""
+"""The Finance Center's own store: batches, items, claims, chunk states and exception items."""

@@ -1,21 +1,21 @@
-"""The Finance Center's own store, the guard of every step. This docstring and those of its parts are the contract.
+"""The port of the Finance Center's own store. This docstring and those of its parts are the contract.
 
-Every method may be called twice, at the same time, and by a process that was thought dead. Each step over a
-chunk ends with a compare-and-set of the chunk's state row in the transaction that writes its rows: the loser
-writes nothing and gets the stored totals.
+Every method may be called twice, concurrently, and by a process that was presumed dead. Each step over a chunk ends
+with a compare-and-set of the chunk's state row, in the transaction that writes the step's rows. The loser writes
+nothing and gets the stored totals.
 
-Every method may fail as follows, by types of `domain.errors`, besides those that it names; an adapter tells its
-driver's errors by them:
+Besides the errors that it names, every method may raise the following errors of `domain.errors`. An adapter translates
+its driver's errors into them:
 
-- `DataError`: the store cannot take these data, or a row cannot be read. It comes again until somebody repairs them;
-  nothing was changed.
-- `UnavailableError`: the store could not be reached, or refused for now; certainly nothing was changed. All that fails
-  in reading, and is not of the data, is this.
-- `UnansweredError`: a method that changes something was cut, or timed out; what was asked may be done. Call again: who
-  has won already gets what is stored.
+- `DataError`: the store cannot accept these data, or cannot read a row. Nothing was changed. The call fails again until
+  somebody repairs the data.
+- `UnavailableError`: the store is unreachable, or refused the call for now. Nothing was changed. Every failed read that
+  is not a data error raises this.
+- `UnansweredError`: a method that changes something was cut off or timed out. The change may have been made. Call the
+  method again: a caller that has already won gets what is stored.
 
-A `ValueError` that a method names tells of a wrong call. What else a call raises is a bug, and counts as unanswered:
-it is never taken for an error of the data.
+A `ValueError` that a method names reports a wrong call. Any other exception is a bug. Callers treat it as unanswered,
+never as a data error.
 """
 
 from typing import Protocol
@@ -33,7 +33,7 @@ from settlement_store.port.reports import Reports
 
 
 class SettlementStore(Protocol):
-    """The store, put together from its parts; a part alone is enough for who needs no more."""
+    """The whole store. A caller that needs only one part takes only that part."""
 
     @property
     def batches(self) -> Batches:
@@ -41,15 +41,15 @@ class SettlementStore(Protocol):
 
     @property
     def filling(self) -> Filling:
-        """How a batch comes to its items."""
+        """Opening, filling and freezing batches."""
 
     @property
     def chunks(self) -> Chunks:
-        """Chunks, their items and what became of them."""
+        """Chunks, their items and their outcomes."""
 
     @property
     def control(self) -> Control:
-        """What operators ask of batches."""
+        """Operator control of batches."""
 
     @property
     def caps(self) -> CreditBuckets:
@@ -57,7 +57,7 @@ class SettlementStore(Protocol):
 
     @property
     def outbox(self) -> Outbox:
-        """Outcomes to deliver."""
+        """Outcomes to deliver to Kafka."""
 
     @property
     def reports(self) -> Reports:
@@ -69,8 +69,8 @@ class SettlementStore(Protocol):
 
     @property
     def orders(self) -> Orders:
-        """What is read of one order."""
+        """One order's items and conflicting offers."""
 
     @property
     def audit(self) -> AuditReads:
-        """What the audit reads of all orders."""
+        """The audit's reads and checks."""

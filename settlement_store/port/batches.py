@@ -13,7 +13,7 @@ class Batches(Protocol):
     """Batches as a whole."""
 
     async def set_running(self, batch_id: str) -> BatchPlan:
-        """Set a frozen batch running and return its plan; a later state is left as it is.
+        """Set a frozen batch running and return its plan. A batch in a later state keeps its state.
 
         Raises:
             BatchNotFoundError: no batch has this id.
@@ -21,15 +21,15 @@ class Batches(Protocol):
         """
 
     async def close_batch(self, report: BatchReport) -> Batch:
-        """Give a running batch its final state and keep its report, in one transaction; a final one stays as it is.
+        """Give a running batch its final state and keep its report, in one transaction. A final batch does not change.
 
-        It becomes closed, aborted if it is being aborted, or out_of_balance if the report is not balanced. The report
-        is kept with this state and the time of the closing. A paused batch is a running one here.
+        The state is out_of_balance if the report is not balanced, else aborted if the batch is being aborted, else
+        closed. The report is kept with this state and the closing time. A paused batch counts as running.
 
         Raises:
             BatchNotFoundError: no batch has this id.
             InvariantViolationError: the batch is not running, a chunk is not closed, or the report is balanced with
-                pending items, which would look settled once they are pruned.
+                pending items, which would count as settled once they are pruned.
         """
 
     async def fetch_batch(self, batch_id: str) -> Batch:
@@ -51,21 +51,21 @@ class Batches(Protocol):
         Cheap enough to ask every second.
 
         Args:
-            active_within_s: a batch that started, or stored a chunk's step, this long ago or longer is stuck.
+            active_within_s: a batch is stuck if it neither started nor stored a chunk's step within this time.
         """
 
     async def fetch_planned_totals(self, batch_id: str) -> ControlTotals:
-        """The control totals fixed at freezing; those of the items so far while the batch is open.
+        """Read the control totals fixed at freezing, or those of the items so far while the batch is open.
 
         Raises:
             BatchNotFoundError: no batch has this id.
         """
 
     async def fetch_reason_counts(self, batch_id: str) -> dict[str, int]:
-        """How many exception items of a batch have each reason code; those that are pruned do not count."""
+        """Count a batch's exception items by reason code; pruned ones do not count."""
 
     async def fetch_progress(self, batch_id: str) -> BatchProgress:
-        """Counts from chunk states and their stored totals, without touching the items.
+        """Count a batch's progress from chunk states and their stored totals, without reading the items.
 
         Raises:
             BatchNotFoundError: no batch has this id.
@@ -73,13 +73,13 @@ class Batches(Protocol):
 
 
 def check_closing_report(report: BatchReport) -> None:
-    """Refuse a report that `close_batch` does not take; every adapter begins with this.
+    """Refuse a report that `close_batch` does not accept; every adapter calls this first.
 
     Raises:
         InvariantViolationError: see `Batches.close_batch`.
     """
     if report.balanced and report.pending.order_count:
         raise InvariantViolationError(
-            f"Batch {report.batch_id} was to be closed as balanced, but {report.pending.order_count} of its items are "
-            "pending. Nothing was written."
+            f"Could not close batch {report.batch_id} as balanced: {report.pending.order_count} of its items are "
+            "pending. Nothing was written. This is a bug in Settle."
         )

@@ -1,7 +1,8 @@
-"""The part of the settlement store that caps credits. This docstring and the method's are the contract.
+"""Caps on credits, a part of the settlement store's contract.
 
-A cap is in orders per second, over all workers. The installation may have one and each batch may; both hold. Credits
-are sent in turns, each for all the orders of one request. It is a token bucket that may go into debt by one turn.
+A cap limits the orders per second that all workers together credit. The installation may have one, and so may each
+batch; both apply. Credits are sent in turns, one turn for all orders of one request. A cap is a token bucket that may
+go into debt by one turn.
 """
 
 from typing import Protocol
@@ -17,17 +18,17 @@ class CreditBuckets(Protocol):
     ) -> CreditTurn:
         """Take a turn to send credits, from the installation's cap and the batch's own, or from neither. Atomic.
 
-        The store's own clock counts, from a moment at which no other turn is being taken. Not idempotent: a turn that
-        was taken and is not used is lost, and delays the others.
+        Time is the store's own clock, read while no other turn is being taken. Not idempotent: a turn that is taken and
+        not used is lost and delays the others.
 
         Args:
-            batch_id: whose orders; its own cap is stored with it.
-            order_count: how many credits the request has.
+            batch_id: the orders' batch; its own cap is stored with it.
+            order_count: the number of credits in the request.
             credits_per_s: the installation's cap; None for none.
-            is_promised: what the answer said that told the caller to come now; False if there was none.
+            is_promised: `is_promised` of the answer to the call before; False on the first call.
 
         Returns:
-            When to send or to ask again; without a cap the turn is taken, and begins now.
+            When to send, or when to ask again. Without a cap the turn is taken and begins now.
 
         Raises:
             BatchNotFoundError: no batch has this id.

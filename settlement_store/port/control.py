@@ -1,4 +1,4 @@
-"""Operator control, a part of the settlement store's contract: what is asked of a batch, and who asked."""
+"""Operator control, a part of the settlement store's contract: actions on a batch and who asked for them."""
 
 from typing import Protocol
 
@@ -9,21 +9,22 @@ class Control(Protocol):
     """Pausing, resuming and aborting batches, and changing their windows."""
 
     async def control_batch(self, request: ControlRequest) -> BatchControl:
-        """Pause, resume or abort a batch, or set its window; an action that changes nothing is not kept. Idempotent.
+        """Pause, resume or abort a batch, or set its window. Idempotent.
 
-        Atomic, under the batch's row lock. The action is kept with who asked for it, when and why. A late attempt, one
-        that comes after an action that its asker did not know of, changes nothing.
+        Atomic, under the batch's row lock. The action is kept with who asked for it, when and why; an action that
+        changes nothing is not kept. A late attempt changes nothing: another action was stored after
+        `request.action_no_seen`.
 
         Returns:
-            What holds now.
+            The batch's control state now.
 
         Raises:
             BatchNotFoundError: no batch has this id.
-            ControlRefusedError: the action makes no sense: the batch is final, or is being aborted.
+            ControlRefusedError: the batch is final or is being aborted, or the request is malformed.
         """
 
     async def fetch_control(self, batch_id: str) -> BatchControl:
-        """Read what the actions on a batch come to.
+        """Read a batch's control state: the combined effect of the actions so far.
 
         Raises:
             BatchNotFoundError: no batch has this id.

@@ -13,25 +13,25 @@ from schemas.wire.batches import BatchOpening
 
 
 class Filling(Protocol):
-    """How a batch comes to its items, and an order to its live item."""
+    """Opening batches, appending items to them, and freezing them."""
 
     async def open_batch(self, opening: BatchOpening) -> Batch:
         """Store a new, empty batch, or return the one that has this id. Idempotent.
 
-        A business date and cutoff that the opening leaves to freezing may be any in the stored batch.
+        If the opening leaves the business date or the cutoff to freezing, the stored batch may have any.
 
         Raises:
             BatchMismatchError: the stored batch has other parameters.
-            BatchPrunedError: it is new, and reruns a batch that is being pruned, or is.
-            TooManyBatchesError: it is new, and `limits.UNCLOSED_BATCH_COUNT_MAX` batches are in no final state.
+            BatchPrunedError: the batch is new and reruns a batch that is pruned or being pruned.
+            TooManyBatchesError: the batch is new, and `limits.UNCLOSED_BATCH_COUNT_MAX` batches are in no final state.
         """
 
     async def append_orders(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
-        """Claim and append those of the orders that no live item holds; count duplicates and conflicts.
+        """Claim and append those of the orders that have no live item; count duplicates and conflicts.
 
-        Atomic, under the batch's row lock. New items get the next item numbers without a gap, in order_id
-        order, and their order's next claim number. Of an order's conflicts with one batch the first one's payload
-        is kept, for `fetch_conflicts_of_order`.
+        Atomic, under the batch's row lock. New items get the next item numbers without a gap, in order_id order, and
+        their order's next claim number. Of an order's conflicting offers to one batch, the first is kept for
+        `fetch_conflicts_of_order`.
 
         Args:
             batch_id: an open batch.
@@ -39,16 +39,16 @@ class Filling(Protocol):
 
         Raises:
             BatchNotFoundError: no batch has this id.
-            BatchNotOpenError: the batch is frozen; nothing was written.
-            ValueError: an order comes twice, or there are too many.
+            BatchNotOpenError: the batch is no longer open; nothing was written.
+            ValueError: an order is given twice, or there are too many.
         """
 
     async def fetch_exceptions(self, batch_id: str, after_item_no: int, item_count_max: int) -> list[StoredException]:
         """Read the next exception items of a batch that are not pruned, in item_no order, by one indexed read.
 
         Args:
-            batch_id: whose items.
-            after_item_no: the last item of the slice before; -1 for the first one.
+            batch_id: the items' batch.
+            after_item_no: the last item number of the previous slice; -1 for the first slice.
             item_count_max: the slice's bound.
 
         Raises:
@@ -58,27 +58,28 @@ class Filling(Protocol):
     async def append_rerun_items(self, batch_id: str, items: Sequence[RerunItem]) -> frozenset[str]:
         """Append orders whose earlier item has an exception outcome, and give their claims to the new items.
 
-        Atomic, under the batch's row lock. An order is taken by compare-and-set: only if the item with the given
-        claim number is still its latest. New items get the next item numbers without a gap, in order_id order, and
-        the next claim number.
+        Atomic, under the batch's row lock. An order is taken by compare-and-set, only if the item with the given claim
+        number is still its latest. New items get the next item numbers without a gap, in order_id order, and the next
+        claim number.
 
         Args:
             batch_id: an open batch.
-            items: each order once, at most `limits.FREEZE_SLICE_ORDER_COUNT`, as `fetch_exceptions` gave them.
+            items: each order once, at most `limits.FREEZE_SLICE_ORDER_COUNT`, made from `fetch_exceptions`.
 
         Returns:
             The orders that were taken.
 
         Raises:
             BatchNotFoundError: no batch has this id.
-            BatchNotOpenError: the batch is frozen; nothing was written.
-            ValueError: an order comes twice, or there are too many.
+            BatchNotOpenError: the batch is no longer open; nothing was written.
+            ValueError: an order is given twice, or there are too many.
         """
 
     async def freeze_batch(self, batch_id: str, calendar: BusinessCalendar) -> None:
-        """Fix the plan of an open batch (control totals, chunks) and freeze it; a frozen one stays as it is.
+        """Fix the plan (control totals, chunks) of an open batch and freeze it. A frozen batch does not change.
 
-        A batch that was opened without a cutoff gets the database's time, and the latest business date for it.
+        A batch that was opened without a cutoff gets the database's time as its cutoff. A batch that was opened without
+        a business date gets the latest one at that time.
 
         Raises:
             BatchNotFoundError: no batch has this id.
@@ -86,30 +87,30 @@ class Filling(Protocol):
 
 
 def is_opened_as(batch: Batch, opening: BatchOpening) -> bool:
-    """Whether a stored batch is the one that the opening asks for; every adapter's `open_batch` asks this."""
+    """Return whether a stored batch is the one that the opening asks for; every adapter's `open_batch` calls this."""
     left_to_freezing = {name for name in ("business_date", "cutoff_at") if getattr(opening, name) is None}
     fields = set(BatchOpening.model_fields) - left_to_freezing
     return batch.model_dump(include=fields) == opening.model_dump(include=fields)
 
 
 def batch_pruned(batch_id: str) -> BatchPrunedError:
-    """The error for a rerun of a batch that is pruned."""
+    """Return the error for a rerun of a pruned batch."""
     return BatchPrunedError(
-        f"Batch {batch_id} is past its retention and was pruned: its items can no longer be rerun. An order that it "
-        "rejected comes in again when its record changes.",
+        f"Batch {batch_id} cannot be rerun: it is past its retention and is pruned or being pruned. An order that it "
+        "rejected is offered again when its record changes.",
         NextStep(kind=NextStepKind.REPAIR_RECORD),
     )
 
 
 def check_offers(order_ids: Sequence[str]) -> None:
-    """Refuse what `append_orders` and `append_rerun_items` do not take; every adapter begins with this.
+    """Refuse offers that `append_orders` and `append_rerun_items` do not accept; every adapter calls this first.
 
     Raises:
         ValueError: see `Filling.append_orders`.
     """
     if len(order_ids) > limits.FREEZE_SLICE_ORDER_COUNT:
         raise ValueError(
-            f"{len(order_ids)} orders were offered at once; at most {limits.FREEZE_SLICE_ORDER_COUNT} can be."
+            f"{len(order_ids)} orders were offered in one call; the limit is {limits.FREEZE_SLICE_ORDER_COUNT}."
         )
     if len(set(order_ids)) < len(order_ids):
-        raise ValueError("An order comes twice in one offer; offer each order once.")
+        raise ValueError("An order was offered twice in one call. Offer each order once.")

@@ -1,4 +1,4 @@
-"""What is read of one order, a part of the settlement store's contract."""
+"""Reads of one order, a part of the settlement store's contract."""
 
 from typing import Protocol
 
@@ -11,11 +11,11 @@ class Orders(Protocol):
     async def fetch_items_of_order(self, order_id: str) -> list[OrderItem]:
         """Read one order's items, oldest first, in one snapshot; the newest `limits.ORDER_LIFE_ROW_COUNT_MAX` of them.
 
-        An item that a claim names and that is not there is left out; `fetch_item_of_order` tells that.
+        An item that the claim names but that does not exist is left out; `fetch_item_of_order` reports it.
         """
 
     async def fetch_conflicts_of_order(self, order_id: str) -> list[ConflictingOffer]:
-        """Read what was offered for one order in conflict with its live item, at most one offer a batch: the first.
+        """Read the offers of one order that conflicted with its live item; of each batch, the first one only.
 
-        In the order in which the batches were opened; the newest `limits.ORDER_LIFE_ROW_COUNT_MAX` of them.
+        They are ordered by the opening of their batches; the newest `limits.ORDER_LIFE_ROW_COUNT_MAX` of them.
         """

@@ -9,7 +9,7 @@ from schemas.wire.reports import SinceClosing
 
 
 class Pruning(Protocol):
-    """Moving the items of old batches away."""
+    """Pruning of batches that are past their retention."""
 
     async def fetch_retired_batches(
         self, closed_before: datetime, after: RetiredBatch | None, batch_count_max: int
@@ -18,31 +18,31 @@ class Pruning(Protocol):
 
         Args:
             closed_before: aware.
-            after: the last batch of the slice before; None for the first one.
+            after: the last batch of the previous slice; None for the first slice.
             batch_count_max: the slice's bound.
         """
 
     async def begin_pruning(self, batch_id: str, since_closing: SinceClosing) -> bool:
-        """Mark a closed or aborted batch: from now on it may be pruned, and no longer be rerun. Idempotent.
+        """Mark a closed or aborted batch as being pruned; it can no longer be rerun. Idempotent.
 
-        What came since its closing is kept with the mark, for it can no longer be read once items are pruned.
+        `since_closing` is kept with the mark, because it can no longer be read once items are pruned.
 
         Returns:
-            Whether the batch is being pruned now; not if a batch that reruns this one is in no final state, or while
-            an outcome of this one is not delivered.
+            Whether the batch is being pruned now. It is not while a batch that reruns it is in no final state, or while
+            one of its outcomes is not delivered.
         """
 
     async def prune_chunks(self, batch_id: str) -> int:
-        """Prune the next chunks of a batch that is being pruned: one bounded transaction.
+        """Prune the next chunks of a batch that is being pruned, in one bounded transaction.
 
-        Its items move to where only the audit and later offers of their orders look, each with its payload and
-        outcome; chunk states and the details of exception items are dropped. Claims, plan and chunk totals stay.
-        At most `limits.PRUNE_STEP_ITEM_COUNT` items, at least one chunk.
+        The items move, each with its payload and outcome, out of the tables that settling works on; the audit and later
+        offers of their orders still find them. Chunk states and the details of exception items are deleted. Claims,
+        plan and chunk totals stay. A call prunes at most `limits.PRUNE_STEP_ITEM_COUNT` items, but at least one chunk.
 
         Returns:
-            How many items were pruned; 0 if none is left.
+            The number of items pruned; 0 if none is left.
 
         Raises:
             BatchNotFoundError: no batch has this id.
-            InvariantViolationError: its pruning was not begun.
+            InvariantViolationError: `begin_pruning` has not marked the batch.
         """

@@ -1,4 +1,4 @@
-"""The settlement store on PostgreSQL, put together from its parts."""
+"""The settlement store on PostgreSQL, assembled from its parts."""
 
 from database.access import Database
 from database.pools import Pool

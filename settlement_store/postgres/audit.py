@@ -1,4 +1,4 @@
-"""What the audit reads of the settlement store on PostgreSQL: latest items, and where the store contradicts itself."""
+"""The audit's reads of the settlement store on PostgreSQL: latest items, and checks of the store against itself."""
 
 from database.access import Database
 from database.pools import Row
@@ -28,36 +28,32 @@ BREAK_KINDS = (
     "closed_with_pending",
     "kept_report_differs",
 )
-# One statement a kind: under READ COMMITTED it is one snapshot, in which every step is done or not begun.
+# One statement for each kind: under READ COMMITTED it sees one snapshot, in which every step is complete or absent.
 _FETCH_BREAKS = tuple(load_query("settlement_store.postgres", f"break_{kind}") for kind in BREAK_KINDS)
 
 
 class PostgresAuditReads:
-    """`AuditReads` on PostgreSQL; see the port for what each method promises."""
+    """`AuditReads` on PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def fetch_offer_counts(self) -> OfferCounts:
-        """See the port."""
         async with self._database.reading() as connection:
             row = await connection.fetchrow(_FETCH_OFFER_COUNTS)
             return OfferCounts(*row) if row else OfferCounts(0, 0, 0)
 
     async def fetch_latest_items(self, after_order_id: str, item_count_max: int) -> list[LatestItem]:
-        """See the port."""
         async with self._database.reading() as connection:
             rows = await connection.fetch(_FETCH_LATEST_ITEMS, after_order_id, item_count_max)
             return [_latest_item_of(row) for row in rows]
 
     async def fetch_item_of_order(self, order_id: str) -> LatestItem | None:
-        """See the port."""
         async with self._database.reading() as connection:
             row = await connection.fetchrow(_FETCH_ITEM_OF_ORDER, order_id)
             return _latest_item_of(row) if row else None
 
     async def fetch_store_breaks(self, break_count_max: int) -> list[Break]:
-        """See the port."""
         async with self._database.reading() as connection:
             return [Break(**row) for query in _FETCH_BREAKS for row in await connection.fetch(query, break_count_max)]
 

@@ -1,4 +1,4 @@
-"""Batches as PostgreSQL holds them: reading and locking their rows."""
+"""Batch rows on PostgreSQL: reading and locking them."""
 
 from database.pools import Connection, Row
 from database.queries import load_query
@@ -12,7 +12,7 @@ _LOCK_BATCH = load_query("settlement_store.postgres", "lock_batch")
 
 
 def batch_of(row: Row) -> Batch:
-    """The batch that a row of `fetch_batch` holds."""
+    """Return the batch in a row of `fetch_batch`."""
     fields = dict(row)
     rerun = (
         RerunSelection(
@@ -27,7 +27,7 @@ def batch_of(row: Row) -> Batch:
 
 
 def batch_not_found(batch_id: str) -> BatchNotFoundError:
-    """The error for an id that no batch has."""
+    """Return the error for an id that no batch has."""
     return BatchNotFoundError(f"There is no batch {batch_id}.", NextStep(kind=NextStepKind.LIST_BATCHES))
 
 
@@ -41,7 +41,7 @@ async def fetch_batch_row(connection: Connection, batch_id: str) -> Row:
 
 
 async def fetch_batch_no(connection: Connection, batch_id: str) -> int:
-    """Read a batch's number, which its rows have in all tables.
+    """Read a batch's number, its key in all tables.
 
     Raises:
         BatchNotFoundError: no batch has this id.
@@ -50,7 +50,7 @@ async def fetch_batch_no(connection: Connection, batch_id: str) -> int:
 
 
 async def lock_batch(connection: Connection, batch_id: str) -> Row:
-    """Lock a batch's row until the transaction ends, and read it.
+    """Lock a batch's row until the transaction ends, and return it.
 
     Raises:
         BatchNotFoundError: no batch has this id.

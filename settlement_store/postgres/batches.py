@@ -32,19 +32,18 @@ _FETCH_BACKLOG_ORDER_COUNT = load_query("settlement_store.postgres", "fetch_back
 
 
 class PostgresBatches:
-    """`Batches` on PostgreSQL; see the port for what each method promises."""
+    """`Batches` on PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def set_running(self, batch_id: str) -> BatchPlan:
-        """See the port."""
         async with self._database.transaction() as connection:
             locked = await lock_batch(connection, batch_id)
             if locked["state"] == BatchState.OPEN:
-                raise BatchNotOpenError(f"Batch {batch_id} is still open; it starts once it is frozen.")
+                raise BatchNotOpenError(f"Batch {batch_id} cannot start: it is still open. Freeze it first.")
             await connection.execute(_SET_BATCH_RUNNING, locked["batch_no"])
-            # In the same transaction: a failure to read would else be told as if nothing had been changed.
+            # In the same transaction: a failed read outside it would raise UnavailableError although the state changed.
             batch = batch_of(await fetch_batch_row(connection, batch_id))
             progress = await _fetch_progress(connection, batch_id)
             planned = await _fetch_planned_totals(connection, batch_id)
@@ -61,7 +60,6 @@ class PostgresBatches:
         )
 
     async def close_batch(self, report: BatchReport) -> Batch:
-        """See the port."""
         check_closing_report(report)
         batch_id = report.batch_id
         async with self._database.transaction() as connection:
@@ -71,43 +69,39 @@ class PostgresBatches:
                 report = report.model_copy(update={"state": batch.state, "closed_at": batch.closed_at})
                 await connection.execute(_KEEP_REPORT, batch_no, report_json_of(report))
         if batch.state not in FINAL_STATES:
-            raise InvariantViolationError(f"Batch {batch_id} is {batch.state} and has chunks that are not closed.")
+            raise InvariantViolationError(
+                f"Could not close batch {batch_id}, which is {batch.state}: it is not running, or one of its chunks is "
+                "not closed. Nothing was written."
+            )
         return batch
 
     async def fetch_batch(self, batch_id: str) -> Batch:
-        """See the port."""
         async with self._database.reading() as connection:
             return batch_of(await fetch_batch_row(connection, batch_id))
 
     async def fetch_batches(self, batch_count_max: int) -> list[Batch]:
-        """See the port."""
         async with self._database.reading() as connection:
             return [batch_of(row) for row in await connection.fetch(_FETCH_BATCHES, batch_count_max)]
 
     async def fetch_unclosed_batches(self) -> list[UnclosedBatch]:
-        """See the port."""
         async with self._database.reading() as connection:
             rows = await connection.fetch(_FETCH_UNCLOSED_BATCHES, limits.UNCLOSED_BATCH_COUNT_MAX)
             return [UnclosedBatch(batch_of(row), row["age_s"], row["action_no"]) for row in rows]
 
     async def fetch_backlog_order_count(self, active_within_s: float) -> int:
-        """See the port."""
         async with self._database.reading() as connection:
             return int(await connection.fetchval(_FETCH_BACKLOG_ORDER_COUNT, timedelta(seconds=active_within_s)))
 
     async def fetch_planned_totals(self, batch_id: str) -> ControlTotals:
-        """See the port."""
         async with self._database.reading() as connection:
             return await _fetch_planned_totals(connection, batch_id)
 
     async def fetch_reason_counts(self, batch_id: str) -> dict[str, int]:
-        """See the port."""
         async with self._database.reading() as connection:
             rows = await connection.fetch(_FETCH_REASON_COUNTS, await fetch_batch_no(connection, batch_id))
             return {row["reason_code"]: row["item_count"] for row in rows}
 
     async def fetch_progress(self, batch_id: str) -> BatchProgress:
-        """See the port."""
         async with self._database.reading() as connection:
             return await _fetch_progress(connection, batch_id)
 

@@ -1,4 +1,4 @@
-"""The cap on credits on PostgreSQL: token buckets that all workers take from."""
+"""Caps on credits on PostgreSQL: token buckets that all workers share."""
 
 from database.access import Database
 from database.queries import load_query
@@ -14,7 +14,7 @@ _INSTALLATION_NO = 0
 
 
 class PostgresCreditBuckets:
-    """`CreditBuckets` on PostgreSQL; see the port for what it promises."""
+    """`CreditBuckets` on PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -22,7 +22,6 @@ class PostgresCreditBuckets:
     async def take_credits(
         self, batch_id: str, order_count: int, credits_per_s: int | None, *, is_promised: bool
     ) -> CreditTurn:
-        """See the port."""
         async with self._database.reading() as connection:
             batch = await fetch_batch_row(connection, batch_id)
         caps = {_INSTALLATION_NO: credits_per_s, batch["batch_no"]: batch["credits_per_s"]}

@@ -1,4 +1,4 @@
-"""Chunks and their items on PostgreSQL: set-based SQL, one transaction a step."""
+"""Chunks and their items on PostgreSQL: set-based SQL, one transaction for each step."""
 
 import json
 from collections.abc import Sequence
@@ -47,18 +47,16 @@ class _LockedChunk(NamedTuple):
 
 
 class PostgresChunks:
-    """`Chunks` on PostgreSQL; see the port for what each method promises."""
+    """`Chunks` on PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def fetch_chunk(self, batch_id: str, chunk_index: int) -> Chunk:
-        """See the port."""
         async with self._database.reading() as connection:
             return (await _read_chunk(connection, _FETCH_CHUNK, batch_id, chunk_index)).chunk
 
     async def fetch_pending_items(self, batch_id: str, chunk: Chunk) -> Sequence[Item]:
-        """See the port."""
         async with self._database.reading() as connection:
             [row] = await connection.fetch(_FETCH_PENDING_ITEMS, batch_id, chunk.item_start, chunk.item_end)
             batch_no, item_nos, order_ids, account_ids, amounts_minor, currencies, claim_nos, inherit_unknown = row
@@ -78,7 +76,6 @@ class PostgresChunks:
     async def store_validation(
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
     ) -> StoredValidation:
-        """See the port."""
         async with self._database.transaction() as connection:
             batch_no, chunk = await _read_chunk(connection, _LOCK_CHUNK, batch_id, chunk_index)
             if chunk.state != ChunkState.PLANNED:
@@ -95,26 +92,24 @@ class PostgresChunks:
     async def store_outcomes(
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
     ) -> OutcomeTotals:
-        """See the port."""
         async with self._database.transaction() as connection:
             batch_no, chunk = await _read_chunk(connection, _LOCK_CHUNK, batch_id, chunk_index)
             if chunk.state == ChunkState.CLOSED:
                 return await _stored_chunk_totals(connection, batch_no, chunk_index)
             if chunk.state == ChunkState.PLANNED:
                 raise InvariantViolationError(
-                    f"Chunk {chunk_index} of batch {batch_id} has outcomes but no stored validation. "
-                    "Nothing was written; look at the chunk's workflow in the Temporal web UI."
+                    f"Could not store the outcomes of chunk {chunk_index} of batch {batch_id}: it has no stored "
+                    "validation. Nothing was written. Look at the chunk's workflow in the Temporal web UI."
                 )
             await _store_exceptions(connection, batch_no, chunk, exceptions)
             totals = await _close_chunk(connection, batch_no, chunk)
             conflict_count = sum(e.reason_code == ReasonCode.PAYLOAD_CONFLICT for e in exceptions)
             if conflict_count:
-                # Last, for the chunks of a batch share its row: it is locked only until the commit that follows.
+                # Last, because all chunks of a batch share its row: it stays locked only until the commit.
                 await connection.execute(_COUNT_CONFLICTS, batch_no, conflict_count)
             return totals
 
     async def hold_chunk(self, batch_id: str, chunk_index: int, detail: str) -> OutcomeTotals:
-        """See the port."""
         async with self._database.transaction() as connection:
             batch_no, chunk = await _read_chunk(connection, _LOCK_CHUNK, batch_id, chunk_index)
             if chunk.state == ChunkState.CLOSED:
@@ -131,17 +126,15 @@ class PostgresChunks:
             return await _close_chunk(connection, batch_no, chunk)
 
     async def fetch_chunk_totals(self, batch_id: str, chunk_index: int) -> OutcomeTotals:
-        """See the port."""
         async with self._database.reading() as connection:
             batch_no, chunk = await _read_chunk(connection, _FETCH_CHUNK, batch_id, chunk_index)
             if chunk.state != ChunkState.CLOSED:
                 raise ChunkUnfinishedError(
-                    f"Chunk {chunk_index} of batch {batch_id} is {chunk.state}: it has no totals yet."
+                    f"Chunk {chunk_index} of batch {batch_id} has no totals yet: it is {chunk.state}, not closed."
                 )
             return await _stored_chunk_totals(connection, batch_no, chunk_index)
 
     async def fetch_item_groups(self, batch_id: str, item_start: int, item_end: int) -> list[ItemGroup]:
-        """See the port."""
         async with self._database.reading() as connection:
             batch = await fetch_batch_row(connection, batch_id)
             rows = await connection.fetch(
@@ -155,14 +148,12 @@ class PostgresChunks:
             ]
 
     async def fetch_unclosed_chunks(self, batch_id: str, after_chunk_index: int, chunk_count_max: int) -> list[int]:
-        """See the port."""
         async with self._database.reading() as connection:
             batch_no = await fetch_batch_no(connection, batch_id)
             rows = await connection.fetch(_FETCH_UNCLOSED_CHUNKS, batch_no, after_chunk_index, chunk_count_max)
             return [row["chunk_index"] for row in rows]
 
     async def fetch_outcome_totals(self, batch_id: str) -> OutcomeTotals:
-        """See the port."""
         async with self._database.reading() as connection:
             rows = await connection.fetch(_FETCH_OUTCOME_TOTALS, await fetch_batch_no(connection, batch_id))
             return outcome_totals_of(tuple(row) for row in rows)
@@ -194,8 +185,8 @@ async def _store_exceptions(
     )
     if status != f"INSERT 0 {len(exceptions)}":
         raise InvariantViolationError(
-            f"Chunk {chunk.chunk_index} was given an outcome for an item that has one already ({status}). "
-            "Nothing was written; this is an error in Settle."
+            f"Could not store {len(exceptions)} exception items of chunk {chunk.chunk_index}: an item has an outcome "
+            f"already ({status}). Nothing was written. This is a bug in Settle."
         )
     released = [exception.item_no for exception in exceptions if exception.outcome in RELEASING_OUTCOMES]
     if released:

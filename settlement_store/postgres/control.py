@@ -1,4 +1,4 @@
-"""Operator control on PostgreSQL: what is asked of a batch."""
+"""Operator control on PostgreSQL: actions on a batch."""
 
 from database.access import Database
 from database.pools import Connection
@@ -16,13 +16,12 @@ _STORE_CONTROL_ACTION = load_query("settlement_store.postgres", "store_control_a
 
 
 class PostgresControl:
-    """`Control` on PostgreSQL; see the port for what each method promises."""
+    """`Control` on PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def control_batch(self, request: ControlRequest) -> BatchControl:
-        """See the port."""
         async with self._database.transaction() as connection:
             locked = await lock_batch(connection, request.batch_id)
             before = await fetch_control_on(connection, request.batch_id)
@@ -44,12 +43,10 @@ class PostgresControl:
             return after
 
     async def fetch_control(self, batch_id: str) -> BatchControl:
-        """See the port."""
         async with self._database.reading() as connection:
             return await fetch_control_on(connection, batch_id)
 
     async def fetch_control_actions(self, batch_id: str) -> list[StoredControlAction]:
-        """See the port."""
         async with self._database.reading() as connection:
             batch_no = await fetch_batch_no(connection, batch_id)
             rows = await connection.fetch(_FETCH_CONTROL_ACTIONS, batch_no, limits.CONTROL_ACTIONS_SHOWN_MAX)
@@ -57,7 +54,7 @@ class PostgresControl:
 
 
 async def fetch_control_on(connection: Connection, batch_id: str) -> BatchControl:
-    """Read what the actions on a batch come to, on a connection at hand.
+    """Read a batch's control state on the caller's connection.
 
     Raises:
         BatchNotFoundError: no batch has this id.

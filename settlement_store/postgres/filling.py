@@ -1,4 +1,4 @@
-"""How a batch is opened, filled and frozen on PostgreSQL."""
+"""Opening, filling and freezing batches on PostgreSQL."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -45,21 +45,20 @@ Appended = TypeVar("Appended")
 
 
 class _ClaimRaceError(InvariantViolationError):
-    """A rival claimed one of the orders between the look and the insert, which is possible only beside others."""
+    """A rival claimed an order between the read and the insert, which only happens while appends run concurrently."""
 
 
 class _ClaimedBeforeError(SettleError):
-    """One of the orders was claimed before, so that the statement for new ones did nothing."""
+    """One of the orders was claimed before; the statement for new orders changed nothing."""
 
 
 class PostgresFilling:
-    """`Filling` on PostgreSQL; see the port for what each method promises."""
+    """`Filling` on PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def open_batch(self, opening: BatchOpening) -> Batch:
-        """See the port."""
         rerun = opening.rerun
         async with self._database.transaction() as connection:
             await connection.execute(_QUEUE_TO_OPEN)
@@ -87,14 +86,13 @@ class PostgresFilling:
                 raise _too_many_batches(opening, unclosed_ids) from error
         if not is_opened_as(batch, opening):
             raise BatchMismatchError(
-                f"Batch {opening.batch_id} exists with another source, business date, cutoff, chunk size, window, "
-                "cap on credits or selection of items. Choose another batch id.",
+                f"Batch {opening.batch_id} was not opened: it exists with another source, business date, cutoff, chunk "
+                "size, window, cap on credits or selection of items. Choose another batch id.",
                 NextStep(kind=NextStepKind.SHOW_BATCH, subject=opening.batch_id),
             )
         return batch
 
     async def append_orders(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
-        """See the port."""
         order_ids, account_ids, amounts_minor, currencies = columns_of(OfferedOrder, orders)
         check_offers(order_ids)
         columns = (
@@ -116,7 +114,7 @@ class PostgresFilling:
             return result
 
         try:
-            # None of the orders was ever claimed, as almost always: half the work.
+            # Almost always none of the orders was ever claimed. This statement then does half the work.
             await self._append_new(batch_id, columns)
         except _ClaimedBeforeError:
             return await self._append(batch_id, append)
@@ -131,7 +129,6 @@ class PostgresFilling:
         _require_open(batch_id, state)
 
     async def append_rerun_items(self, batch_id: str, items: Sequence[RerunItem]) -> frozenset[str]:
-        """See the port."""
         columns = columns_of(RerunItem, items)
         check_offers(columns[0])
 
@@ -148,7 +145,7 @@ class PostgresFilling:
         try:
             return await self._append_once(batch_id, append, queue=_LOCK_APPENDS_BESIDE_OTHERS)
         except _ClaimRaceError:
-            # Rivals could win again and again; alone there is none.
+            # Rivals could win again and again, so the second attempt runs alone.
             return await self._append_once(batch_id, append, queue=_LOCK_APPENDS_ALONE)
 
     async def _append_once(
@@ -157,12 +154,11 @@ class PostgresFilling:
         async with self._database.transaction() as connection:
             batch = await lock_batch(connection, batch_id)
             _require_open(batch_id, batch["state"])
-            # After the batch's row, always: locks in one order never deadlock.
+            # Always after the batch's row: a fixed lock order cannot deadlock.
             await connection.execute(queue)
             return await append(connection, batch)
 
     async def fetch_exceptions(self, batch_id: str, after_item_no: int, item_count_max: int) -> list[StoredException]:
-        """See the port."""
         async with self._database.reading() as connection:
             batch_no = await fetch_batch_no(connection, batch_id)
             rows = await connection.fetch(_FETCH_EXCEPTIONS, batch_no, after_item_no, item_count_max)
@@ -174,7 +170,6 @@ class PostgresFilling:
             ]
 
     async def freeze_batch(self, batch_id: str, calendar: BusinessCalendar) -> None:
-        """See the port."""
         async with self._database.transaction() as connection:
             batch = await lock_batch(connection, batch_id)
             if batch["state"] != BatchState.OPEN:
@@ -205,13 +200,15 @@ def _require_open(batch_id: str, state: str | None) -> None:
 
 
 def _claim_race(batch_id: str) -> _ClaimRaceError:
-    return _ClaimRaceError(f"An order offered to batch {batch_id} was claimed by an append that did not queue.")
+    return _ClaimRaceError(
+        f"Could not append to batch {batch_id}: a concurrent append claimed one of the orders. Nothing was written."
+    )
 
 
 def _too_many_batches(opening: BatchOpening, unclosed_ids: Sequence[str]) -> TooManyBatchesError:
     named = ", ".join(unclosed_ids[: limits.UNCLOSED_BATCHES_NAMED_MAX])
     return TooManyBatchesError(
         f"Batch {opening.batch_id} was not opened: {limits.UNCLOSED_BATCH_COUNT_MAX} batches are open, frozen or "
-        f"running, and more may not be. The oldest: {named}. Find out what they wait for.",
+        f"running, which is the limit. The oldest are {named}. Find out what they wait for.",
         NextStep(kind=NextStepKind.SHOW_BATCH, subject=unclosed_ids[0]),
     )

@@ -1,4 +1,4 @@
-"""What is read of one order from the settlement store on PostgreSQL: its items and its conflicting offers."""
+"""Reads of one order on PostgreSQL: its items and its conflicting offers."""
 
 from database.access import Database
 from database.queries import load_query
@@ -10,19 +10,17 @@ _FETCH_CONFLICTS_OF_ORDER = load_query("settlement_store.postgres", "fetch_confl
 
 
 class PostgresOrders:
-    """`Orders` on PostgreSQL; see the port for what each method promises."""
+    """`Orders` on PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def fetch_items_of_order(self, order_id: str) -> list[OrderItem]:
-        """See the port."""
         async with self._database.reading() as connection:
             rows = await connection.fetch(_FETCH_ITEMS_OF_ORDER, order_id, limits.ORDER_LIFE_ROW_COUNT_MAX)
             return [OrderItem(**row) for row in rows]
 
     async def fetch_conflicts_of_order(self, order_id: str) -> list[ConflictingOffer]:
-        """See the port."""
         async with self._database.reading() as connection:
             rows = await connection.fetch(_FETCH_CONFLICTS_OF_ORDER, order_id, limits.ORDER_LIFE_ROW_COUNT_MAX)
             return [ConflictingOffer(**row) for row in rows]

@@ -1,4 +1,4 @@
-"""The outbox on PostgreSQL: leases of relays, and the outcomes that they deliver."""
+"""The outbox on PostgreSQL: relays' leases, and the outcomes that they deliver."""
 
 from collections.abc import Collection
 
@@ -24,13 +24,12 @@ _DELETE_DELIVERED = load_query("settlement_store.postgres", "delete_delivered")
 
 
 class PostgresOutbox:
-    """`Outbox` on PostgreSQL; see the port for what each method promises."""
+    """`Outbox` on PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def lease_buckets(self, relay_id: str, lease_s: float) -> frozenset[int]:
-        """See the port."""
         async with self._database.transaction() as connection:
             await connection.execute(_QUEUE_TO_LEASE)
             await connection.execute(_RENEW_RELAY, relay_id, lease_s)
@@ -44,12 +43,10 @@ class PostgresOutbox:
         return planned
 
     async def release_buckets(self, relay_id: str) -> None:
-        """See the port."""
         async with self._database.autocommit() as connection:
             await connection.execute(_REMOVE_RELAY, relay_id)
 
     async def fetch_outbox_row(self, buckets: Collection[int]) -> OutboxRow | None:
-        """See the port."""
         async with self._database.reading() as connection:
             row = await connection.fetchrow(_FETCH_OUTBOX_ROW, _bits_of(buckets))
             if row is None:
@@ -59,7 +56,6 @@ class PostgresOutbox:
     async def fetch_outcomes(
         self, row: OutboxRow, buckets: Collection[int], item_start: int, item_end: int
     ) -> list[StoredOutcome]:
-        """See the port."""
         async with self._database.reading() as connection:
             batch_no = await fetch_batch_no(connection, row.batch_id)
             rows = await connection.fetch(
@@ -68,7 +64,6 @@ class PostgresOutbox:
             return [StoredOutcome._make(row)._replace(outcome=OUTCOME_BY_TEXT[row["outcome"]]) for row in rows]
 
     async def mark_delivered(self, relay_id: str, outbox_no: int, buckets: Collection[int]) -> frozenset[int]:
-        """See the port."""
         async with self._database.transaction() as connection:
             marked = await connection.fetchval(_MARK_DELIVERED, outbox_no, _bits_of(buckets), relay_id)
             await connection.execute(_DELETE_DELIVERED, outbox_no, _bits_of(range(RESULT_BUCKET_COUNT)))

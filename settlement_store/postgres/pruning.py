@@ -1,4 +1,4 @@
-"""How batches that are past their retention are pruned on PostgreSQL."""
+"""Pruning on PostgreSQL of batches that are past their retention."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ _START_OF_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 class PostgresPruning:
-    """`Pruning` on PostgreSQL; see the port for what each method promises."""
+    """`Pruning` on PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,31 +32,28 @@ class PostgresPruning:
     async def fetch_retired_batches(
         self, closed_before: datetime, after: RetiredBatch | None, batch_count_max: int
     ) -> Sequence[RetiredBatch]:
-        """See the port."""
         place = (after.closed_at, after.batch_id) if after else (_START_OF_TIME, "")
         async with self._database.reading() as connection:
             rows = await connection.fetch(_FETCH_RETIRED_BATCHES, closed_before, *place, batch_count_max)
             return [RetiredBatch._make(row) for row in rows]
 
     async def begin_pruning(self, batch_id: str, since_closing: SinceClosing) -> bool:
-        """See the port."""
         async with self._database.transaction() as connection:
-            # No batch is opened meanwhile: one that reruns this batch is either seen here, or sees the mark.
+            # No batch can be opened meanwhile: a rerun of this batch either is seen here or sees the mark.
             await connection.execute(_QUEUE_TO_OPEN)
             await connection.execute(_BEGIN_PRUNING, batch_id, since_closing.model_dump_json())
             kept = await connection.fetchrow(_FETCH_KEPT_REPORTS, [batch_id])
             return kept is not None and kept["pruning_began_at"] is not None
 
     async def prune_chunks(self, batch_id: str) -> int:
-        """See the port."""
         async with self._database.transaction() as connection:
             batch = await connection.fetchrow(_LOCK_BATCH_TO_PRUNE, batch_id)
             if batch is None:
                 raise batch_not_found(batch_id)
             if not batch["is_being_pruned"]:
                 raise InvariantViolationError(
-                    f"Batch {batch_id} was to be pruned before its pruning was begun. Nothing was written; this is an "
-                    "error in Settle."
+                    f"Could not prune chunks of batch {batch_id}: it is not marked as being pruned. Nothing was "
+                    "written. This is a bug in Settle."
                 )
             chunk_size, chunk_start = batch["chunk_size"], batch["pruned_chunk_count"]
             chunk_end = chunk_start + max(1, limits.PRUNE_STEP_ITEM_COUNT // chunk_size)

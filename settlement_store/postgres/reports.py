@@ -1,4 +1,4 @@
-"""Reports of closed batches on PostgreSQL: what was kept, and what came since."""
+"""Reports of closed batches on PostgreSQL: kept reports, and what came since."""
 
 from collections.abc import Sequence
 
@@ -18,13 +18,12 @@ _FETCH_RERUN_IDS = load_query("settlement_store.postgres", "fetch_rerun_ids")
 
 
 class PostgresReports:
-    """`Reports` on PostgreSQL; see the port for what each method promises."""
+    """`Reports` on PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def fetch_kept_reports(self, batch_ids: Sequence[str]) -> dict[str, KeptReport]:
-        """See the port."""
         async with self._database.reading() as connection:
             rows = await connection.fetch(_FETCH_KEPT_REPORTS, batch_ids)
             return {row["batch_id"]: _kept_report_of(row) for row in rows}
@@ -32,7 +31,6 @@ class PostgresReports:
     async def fetch_later_item_groups(
         self, batch_id: str, after_item_no: int, item_count_max: int
     ) -> list[LaterItemGroup]:
-        """See the port."""
         async with self._database.reading_by_index() as connection:
             batch_no = await fetch_batch_no(connection, batch_id)
             rows = await connection.fetch(_FETCH_LATER_ITEM_GROUPS, batch_no, after_item_no, item_count_max)
@@ -44,14 +42,13 @@ class PostgresReports:
             ]
 
     async def fetch_rerun_ids(self, batch_id: str, batch_count_max: int) -> list[str]:
-        """See the port."""
         async with self._database.reading() as connection:
             rows = await connection.fetch(_FETCH_RERUN_IDS, batch_id, batch_count_max)
             return [row["batch_id"] for row in rows]
 
 
 def report_json_of(report: BatchReport) -> str:
-    """A report as it is stored: as of its closing."""
+    """Return a report as it is stored: as of the batch's closing."""
     return report.model_dump_json(exclude={"since_closing"})
 
 

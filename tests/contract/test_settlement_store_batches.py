@@ -1,4 +1,4 @@
-"""What the settlement store's port promises of batches as a whole."""
+"""The contract of the settlement store's port for batches as a whole."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -154,16 +154,16 @@ class TestClosing:
         await run_batch(store, orders_of(*ORDER_IDS))
         await store.chunks.hold_chunk("B1", 0, "why")
         await store.chunks.store_validation("B1", 1, [])
-        with pytest.raises(InvariantViolationError, match="chunks that are not closed"):
+        with pytest.raises(InvariantViolationError, match="is not closed"):
             await store.batches.close_batch(report_of_nothing("B1"))
         assert (await store.batches.fetch_batch("B1")).state == BatchState.RUNNING
 
     async def test_a_batch_that_does_not_run_is_not_closed(self, store: SettlementStore) -> None:
         await store.filling.open_batch(opening_of())
-        with pytest.raises(InvariantViolationError, match="chunks that are not closed"):
+        with pytest.raises(InvariantViolationError, match="is not closed"):
             await store.batches.close_batch(report_of_nothing("B1"))
         await store.filling.freeze_batch("B1", CALENDAR)
-        with pytest.raises(InvariantViolationError, match="chunks that are not closed"):
+        with pytest.raises(InvariantViolationError, match="is not closed"):
             await store.batches.close_batch(report_of_nothing("B1"))
         assert (await store.batches.fetch_batch("B1")).state == BatchState.FROZEN
 

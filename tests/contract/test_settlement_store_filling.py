@@ -1,4 +1,4 @@
-"""What the settlement store's port promises of opening and filling batches."""
+"""The contract of the settlement store's port for opening and filling batches."""
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
@@ -131,11 +131,11 @@ class TestAppending:
 
     async def test_too_many_orders_in_one_offer_are_refused(self, store: SettlementStore) -> None:
         batch = await store.filling.open_batch(opening_of())
-        with pytest.raises(ValueError, match="at most"):
+        with pytest.raises(ValueError, match="the limit is"):
             await store.filling.append_orders("B1", orders_of(*map(str, range(limits.FREEZE_SLICE_ORDER_COUNT + 1))))
         assert await store.batches.fetch_batch("B1") == batch
 
-    @not_in_memory("in memory no datum is too bad to be stored")
+    @not_in_memory("in memory all data can be stored")
     async def test_an_order_that_cannot_be_stored_is_told_as_bad_and_none_is_appended(
         self, store: SettlementStore
     ) -> None:

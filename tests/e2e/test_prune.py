@@ -81,7 +81,7 @@ def test_nothing_that_is_said_changes_and_orders_are_not_settled_again(old: Comm
 
     refused = old.run("rerun", old_batch_id(old))
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "was pruned" in refused.stderr
+    assert "is pruned" in refused.stderr
     with psycopg.connect(old.database_url) as connection:
         connection.execute("UPDATE order_center.orders SET version = nextval('order_center.order_versions')")
         connection.execute(

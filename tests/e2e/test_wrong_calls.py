@@ -404,6 +404,6 @@ def test_with_too_many_unclosed_batches_none_is_opened_and_the_oldest_are_named(
     assert_refused(
         finished, 1, f"was not opened: {limits.UNCLOSED_BATCH_COUNT_MAX} batches are open, frozen or running"
     )
-    assert "The oldest: crowd-001, crowd-002, " in finished.stderr
+    assert "The oldest are crowd-001, crowd-002, " in finished.stderr
     assert "Find out what they wait for. See: settle status crowd-001" in finished.stderr
     assert batch_count(crowded) == before

@@ -1,7 +1,8 @@
 -- The Finance Center's batches, items, claims, chunk states and exception items.
 --
--- An item's outcome is not stored on the item: an exception item says rejected, failed or held; an item of a
--- closed chunk without one is settled; any other is pending. So a settled order costs no row and no update.
+-- An item's outcome is not stored on the item. An exception item says rejected, failed or held. An item of a closed
+-- chunk without an exception item is settled. Any other item is pending. A settled order thus costs no row and no
+-- update.
 
 CREATE TABLE batches (
     batch_no integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -21,8 +22,8 @@ CREATE TABLE batches (
     closed_at timestamptz
 ) WITH (fillfactor = 50);
 
--- The plan: control totals, added to with every append and fixed when the batch is frozen. Freezing sums nothing,
--- so that it takes no longer for a hundred million orders than for one.
+-- The plan: control totals, updated by every append and fixed when the batch is frozen. Freezing sums nothing, so it
+-- takes no longer for a hundred million orders than for one.
 CREATE TABLE planned_totals (
     batch_no integer NOT NULL REFERENCES batches,
     currency text COLLATE "C" NOT NULL,
@@ -42,8 +43,8 @@ CREATE TABLE items (
     PRIMARY KEY (batch_no, item_no)
 );
 
--- The order's latest item, and whether its claim is still held. The row survives the claim's release, so that
--- a claim number is never used again.
+-- The order's latest item, and whether its claim is still held. The row survives the claim's release, so a claim number
+-- is never used again.
 CREATE TABLE claims (
     order_id text COLLATE "C" NOT NULL PRIMARY KEY,
     batch_no integer NOT NULL,
@@ -62,8 +63,8 @@ CREATE TABLE chunk_states (
     CHECK (item_start < item_end)
 ) WITH (fillfactor = 50);
 
--- A chunk's control totals, written with its outcomes: those of the rejects when it is validated, all when it is
--- closed. Progress and every step's loser read them; the audit holds the items against them.
+-- A chunk's control totals, written with its outcomes: those of its exceptions when it is validated, all of them when
+-- it is closed. Progress and the loser of a step read them. The audit compares the items with them.
 CREATE TABLE chunk_totals (
     batch_no integer NOT NULL,
     chunk_index integer NOT NULL,
@@ -84,8 +85,8 @@ CREATE TABLE exception_items (
     PRIMARY KEY (batch_no, item_no)
 );
 
--- What became of every item, said in one place. An item's chunk is found by its index, which has an index; a chunk
--- that does not hold the item is not its chunk.
+-- The one definition of every item's outcome. An item's chunk is found by chunk_index, which is indexed; a chunk whose
+-- range does not include the item is not its chunk.
 CREATE VIEW item_outcomes AS
 SELECT
     item.batch_no,

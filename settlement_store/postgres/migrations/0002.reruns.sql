@@ -1,13 +1,13 @@
--- Reruns: batches over exception items of an earlier batch, and where an order's earlier items are.
+-- Reruns: batches over exception items of an earlier batch, and the places of an order's earlier items.
 
 ALTER TABLE batches
     DROP CONSTRAINT batches_source_check,
     ADD CONSTRAINT batches_source_check CHECK (source IN ('schedule', 'manual', 'rerun')),
-    -- Freezing gives them to a batch that is opened without.
+    -- Freezing sets them if the batch was opened without them.
     ALTER COLUMN business_date DROP NOT NULL,
     ALTER COLUMN cutoff_at DROP NOT NULL,
     ADD CONSTRAINT batches_dates_check CHECK (state = 'open' OR (business_date IS NOT NULL AND cutoff_at IS NOT NULL)),
-    -- What a rerun takes: stored, so that a batch can be started again from its row alone.
+    -- The items that a rerun takes, stored so that a batch can be started again from its row alone.
     ADD COLUMN rerun_of text COLLATE "C",
     ADD COLUMN rerun_outcomes text[] COLLATE "C",
     ADD COLUMN rerun_reason_code text COLLATE "C",
@@ -18,11 +18,11 @@ ALTER TABLE batches
 -- New batches are refused while too many are not closed.
 CREATE INDEX batches_unclosed ON batches (batch_no) WHERE state IN ('open', 'frozen', 'running');
 
--- True for an item that reruns one whose credit may exist. Null otherwise: nulls take no room in the row.
+-- True for an item that reruns one whose credit may exist. Null otherwise, because nulls take no space in the row.
 ALTER TABLE items ADD COLUMN inherits_unknown boolean;
 
--- Where an order's earlier items are: a row each time that its claim is taken again or moved. The first item of an
--- order, which is the last one too almost always, costs no row.
+-- The places of an order's earlier items: one row each time its claim is taken again or moved. An order's first item,
+-- which is almost always its only one, costs no row.
 CREATE TABLE earlier_items (
     order_id text COLLATE "C" NOT NULL,
     claim_no integer NOT NULL,

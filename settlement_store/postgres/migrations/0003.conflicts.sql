@@ -1,7 +1,7 @@
--- Conflicts: what was offered for an order while its live item had another payload.
+-- Conflicts: offers of an order whose live item has another payload.
 --
--- They are counted on their batch. Here each is kept for the person who asks what became of the order: the first offer
--- to a batch; a later one to the same batch is only counted.
+-- Their batch counts them. This table keeps an order's first conflicting offer to each batch, for `settle order`. A
+-- later one to the same batch is only counted.
 CREATE TABLE conflicts (
     order_id text COLLATE "C" NOT NULL,
     batch_no integer NOT NULL,

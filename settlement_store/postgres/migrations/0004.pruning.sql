@@ -1,8 +1,8 @@
 -- Pruning: the items of closed batches that are past their retention, moved out of the tables that settling works on.
 --
--- Claims stay, so that no order is ever settled a second time and no claim number is used again; so do plans and
--- chunk totals. A pruned item keeps its payload and its outcome: the audit and a later offer of its order still need
--- them. What goes for good are chunk states, and the details of exception items.
+-- Claims stay, so no order is ever settled a second time and no claim number is used again. Plans and chunk totals stay
+-- too. A pruned item keeps its payload and its outcome, which the audit and a later offer of its order still need. Only
+-- chunk states and the details of exception items are deleted for good.
 
 CREATE TABLE pruned_items (
     order_id text COLLATE "C" NOT NULL,
@@ -18,19 +18,19 @@ CREATE TABLE pruned_items (
     CHECK ((outcome = 'settled') = (reason_code IS NULL))
 );
 
--- The batch's report, kept before its first item is pruned: a batch that has a row here is being pruned or is.
+-- The batch's report, kept before its first item is pruned. A batch that has a row here is pruned or being pruned.
 CREATE TABLE kept_reports (
     batch_no integer NOT NULL PRIMARY KEY REFERENCES batches,
     report text NOT NULL,
     kept_at timestamptz NOT NULL DEFAULT now()
 );
 
--- How far pruning is: chunks are pruned from the first on.
+-- The progress of pruning: chunks are pruned in order, from the first one.
 ALTER TABLE batches ADD COLUMN pruned_chunk_count integer NOT NULL DEFAULT 0;
 ALTER TABLE batches ADD COLUMN pruned_at timestamptz;
 CREATE INDEX batches_unpruned ON batches (closed_at) WHERE state = 'closed' AND pruned_at IS NULL;
 
--- All items, pruned or not; of those that are not, the outcome is not stored here.
+-- All items, pruned or not. The view has the outcomes of pruned items only.
 CREATE VIEW all_items AS
 SELECT
     batch_no, item_no, claim_no, order_id, account_id, amount_minor, currency, inherits_unknown,

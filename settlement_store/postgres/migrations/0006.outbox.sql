@@ -1,21 +1,21 @@
--- The outbox: which steps stored outcomes that are not delivered to Kafka yet, and which relay delivers what.
+-- The outbox: the steps whose outcomes are not delivered to Kafka yet, and the relays that deliver them.
 --
--- A row for each step, not for each order: a settled order still costs no row. What the step stored is read from the
--- items when it is delivered. A row goes when it is delivered.
+-- There is a row for each step, not for each order: a settled order still costs no row. The step's outcomes are read
+-- from the items when they are delivered. A delivered row is deleted.
 CREATE TABLE outbox (
     outbox_no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     batch_no integer NOT NULL,
     item_start integer NOT NULL,
     item_end integer NOT NULL,
     step text COLLATE "C" NOT NULL CHECK (step IN ('validated', 'closed')),
-    -- The time of the transaction: the exception items that it stored have the same.
+    -- The transaction's time, which is also that of the exception items that it stored.
     stored_at timestamptz NOT NULL DEFAULT now(),
-    -- A bit for each of the 16 buckets.
+    -- One bit for each of the 16 buckets.
     delivered_buckets integer NOT NULL DEFAULT 0,
     UNIQUE (batch_no, item_start, step)
 ) WITH (fillfactor = 50);
 
--- Relays are live until this time. Each bucket is leased to one live relay at most.
+-- A relay is live until `live_until`. Each bucket is leased to one live relay at most.
 CREATE TABLE relays (
     relay_id text COLLATE "C" NOT NULL PRIMARY KEY,
     live_until timestamptz NOT NULL

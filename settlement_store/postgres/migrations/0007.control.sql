@@ -1,4 +1,4 @@
--- Operator control: whether a batch is paused or being aborted, and who asked for that, when and why.
+-- Operator control: whether a batch is paused or being aborted, and who asked for it, when and why.
 
 ALTER TABLE batches
     DROP CONSTRAINT batches_state_check,
@@ -9,8 +9,8 @@ ALTER TABLE batches
     ADD COLUMN is_aborting boolean NOT NULL DEFAULT false,
     ADD COLUMN action_no integer NOT NULL DEFAULT 0,
     ADD CONSTRAINT batches_control_check CHECK (NOT (is_paused AND is_aborting)),
-    -- A pause leaves the stored state alone, so that whatever works on running batches works on paused ones too. This is
-    -- the state that people are shown.
+    -- A pause does not change the stored state, so everything that works on running batches works on paused ones too.
+    -- This is the state that users see.
     ADD COLUMN shown_state text GENERATED ALWAYS AS (
         CASE WHEN state = 'running' AND is_paused THEN 'paused' ELSE state END
     ) VIRTUAL;
@@ -19,7 +19,7 @@ ALTER TABLE batches
 DROP INDEX batches_unpruned;
 CREATE INDEX batches_unpruned ON batches (closed_at) WHERE state IN ('closed', 'aborted') AND pruned_at IS NULL;
 
--- A row for each time that an action changed something, numbered from 1 in each batch.
+-- One row for each action that changed something, numbered from 1 in each batch.
 CREATE TABLE control_actions (
     batch_no integer NOT NULL REFERENCES batches,
     action_no integer NOT NULL CHECK (action_no > 0),

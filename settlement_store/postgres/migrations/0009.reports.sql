@@ -1,23 +1,23 @@
--- Reports: each batch's report is kept when the batch is closed, and never changes. What came since is read beside it.
+-- Reports: a batch's report is kept when the batch is closed, and never changes. What came since is read separately.
 
 ALTER TABLE kept_reports
-    -- Once a batch is being pruned, what came since its closing can no longer be read from its items: it is kept, too.
+    -- What came since the closing can no longer be read from a batch's items once it is being pruned. It is kept, too.
     ADD COLUMN since_closing text,
     ADD COLUMN pruning_began_at timestamptz;
 
--- Until now a report was kept only when its batch began to be pruned. What was closed before has none, and cannot get one
--- here: its ledger is in another system.
+-- Until now a report was kept only when its batch's pruning began. Other closed batches have no report, and this
+-- migration cannot make one, because their ledger is in another system.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM batches WHERE state IN ('closed', 'aborted', 'out_of_balance')) THEN
-        RAISE EXCEPTION 'batches were closed by a version that kept no reports; make a new database';
+        RAISE EXCEPTION 'batches were closed by a version that kept no reports; create a new database';
     END IF;
 END
 $$;
 
 CREATE INDEX batches_reruns ON batches (rerun_of) WHERE rerun_of IS NOT NULL;
 
--- An item's outcome, said in one place. Planners put its text where it is called.
+-- The one definition of an item's outcome. The planner inlines it.
 CREATE FUNCTION item_outcome(pruned_outcome text, exception_outcome text, chunk_state text) RETURNS text
     IMMUTABLE PARALLEL SAFE
     RETURN coalesce(pruned_outcome, exception_outcome, CASE WHEN chunk_state = 'closed' THEN 'settled' ELSE 'pending' END);

@@ -1,7 +1,8 @@
--- Lock a batch and, if it is open, claim and append the offered orders, none of which was ever claimed, and add them to its plan and count; fails if one was. Its state.
--- Appends to one batch wait for each other at its row. What can be done before it is locked is done before: the lock asks
--- for the count of what is offered. After the row, always, comes the queue for claims (see lock_appends_beside_others): locks
--- in one order never deadlock.
+-- Lock a batch, return its state and, if it is open, claim and append the offered orders, which were never claimed.
+-- The orders are added to the batch's plan and count. The statement fails if one of them was ever claimed. Appends to
+-- one batch queue at its row. All work that can be done before the lock is done before it: the lock depends on the
+-- count of the offered orders. The queue for claims (see lock_appends_beside_others) always comes after the row: a
+-- fixed lock order cannot deadlock.
 WITH offered AS MATERIALIZED (
     SELECT
         order_id, account_id, amount_minor, currency,

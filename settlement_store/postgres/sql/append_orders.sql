@@ -1,5 +1,6 @@
--- Claim and append the offered orders that no live item holds, add them to the plan, and tell what became of the others.
--- Orders that a rival claims between the look and the insert leave fewer claimed than numbered: the caller then rolls back and tries again, since item numbers must have no gap.
+-- Claim and append the offered orders that have no live item, add them to the plan, and count duplicates and conflicts.
+-- If a rival claims orders between the read and the insert, fewer are claimed than numbered. The caller then rolls back
+-- and tries again, because item numbers must have no gap.
 WITH offered AS MATERIALIZED (
     SELECT order_id, account_id, amount_minor, currency
     FROM unnest(
@@ -25,7 +26,7 @@ WITH offered AS MATERIALIZED (
         WHERE pruned_items.order_id = offered.order_id AND pruned_items.claim_no = claim.claim_no
         OFFSET 0
     ) AS item ON true
-), unanswered AS ( -- a claim is held: its item is pending unless its chunk is closed, and pruned thereafter
+), unanswered AS ( -- the claim is held: its item counts as pending until its chunk is closed; pruned chunks were closed
     SELECT order_id
     FROM live
     LEFT JOIN LATERAL (
@@ -40,7 +41,7 @@ WITH offered AS MATERIALIZED (
     WHERE NOT is_duplicate
         AND is_pruned IS NOT TRUE
         AND (chunk.state = 'closed' AND live.item_no >= item_start AND live.item_no < item_end) IS NOT TRUE
-), conflicting AS ( -- the batch's row is locked, so that no rival stores the same one
+), conflicting AS ( -- the batch's row is locked, so no rival can store the same conflict
     INSERT INTO conflicts (order_id, batch_no, account_id, amount_minor, currency)
     SELECT order_id, $1, account_id, amount_minor, currency FROM live WHERE NOT is_duplicate
     ON CONFLICT (order_id, batch_no) DO NOTHING

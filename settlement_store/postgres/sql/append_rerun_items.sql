@@ -1,6 +1,6 @@
--- Move or take the claims of exception items that are still their orders' latest, and append their orders to the rerun; tell which.
--- The claim number is the compare-and-set: it changes whenever another item takes the claim. Orders that a rival takes
--- between the look and the upsert leave fewer claimed than numbered: the caller then rolls back and tries again.
+-- Move or take the claims of exception items that are still their orders' latest, append the orders, and return them.
+-- The claim number is the compare-and-set: it changes whenever another item takes the claim. If a rival takes orders
+-- between the read and the upsert, fewer are claimed than numbered. The caller then rolls back and tries again.
 WITH offered AS MATERIALIZED (
     SELECT order_id, claim_no, account_id, amount_minor, currency, inherits_unknown
     FROM unnest(

@@ -1,5 +1,5 @@
--- Mark a batch as being pruned, unless it is already, a batch that reruns its items is not closed, or an outcome is not delivered.
--- The outbox is read in the order of an index: to find any row of a batch, scanning all looked cheaper.
+-- Mark a closed or aborted batch as being pruned, unless it already is or has unclosed reruns or undelivered outcomes.
+-- The outbox is read in index order, because the planner preferred a full scan for finding any row of a batch.
 UPDATE kept_reports SET since_closing = $2, pruning_began_at = now()
 FROM batches
 WHERE batches.batch_no = kept_reports.batch_no

@@ -1,11 +1,11 @@
--- A chunk is missing, has another range than its batch's chunk size gives, or should not be there.
+-- Find chunks that are missing, have another range than their batch's chunk size gives, or should not exist.
 SELECT
     'chunk_gap' AS kind,
     format('%s.chunk-%s', batch_id, lpad(chunk_index::text, 6, '0')) AS id,
     format(
-        'The chunk should hold the items %s; it holds %s.',
-        coalesce(due.item_start || ' to ' || due.item_end - 1, 'of none'),
-        coalesce(chunk.item_start || ' to ' || chunk.item_end - 1, 'none')
+        'The chunk should have %s; it has %s.',
+        coalesce('items ' || due.item_start || ' to ' || due.item_end - 1, 'no items'),
+        coalesce('items ' || chunk.item_start || ' to ' || chunk.item_end - 1, 'no items')
     ) AS detail
 FROM (
     SELECT

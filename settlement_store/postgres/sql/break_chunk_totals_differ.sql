@@ -1,9 +1,9 @@
--- A chunk's stored control totals are not the sum of its items' outcomes.
+-- Find chunks whose stored control totals are not the sum of their items' outcomes.
 SELECT
     'chunk_totals_differ' AS kind,
     format('%s.chunk-%s', coalesce(batch_id, batch_no::text), lpad(chunk_index::text, 6, '0')) AS id,
     format(
-        'Its totals say %s orders %s and %s minor units of %s, the items say %s and %s.',
+        'The chunk''s totals have %s %s orders and %s minor units of %s; its items have %s and %s.',
         coalesce(stored.order_count, 0), outcome, coalesce(stored.amount_minor, 0), currency,
         coalesce(summed.order_count, 0), coalesce(summed.amount_minor, 0)
     ) AS detail

@@ -1,9 +1,9 @@
--- An item's order has no claim, or only one with a lower number.
+-- Find items whose order has no claim, or a claim with a lower number.
 SELECT
     'claim_missing' AS kind,
     order_id AS id,
     format(
-        'Item %s of batch %s has claim number %s; the order''s claim has %s.',
+        'Item %s of batch %s has claim number %s; the order''s claim number is %s.',
         item.item_no, coalesce(batch_id, item.batch_no::text), item.claim_no, coalesce(claim.claim_no::text, 'none')
     ) AS detail
 FROM all_items AS item

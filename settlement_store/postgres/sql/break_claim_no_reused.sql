@@ -1,4 +1,4 @@
--- Two items of one order have the same claim number.
+-- Find items of one order that have the same claim number.
 SELECT
     'claim_no_reused' AS kind,
     order_id AS id,

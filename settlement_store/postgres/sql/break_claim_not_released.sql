@@ -1,4 +1,4 @@
--- A claim is held although its item is rejected or failed.
+-- Find claims that are held although their item is rejected or failed.
 SELECT
     'claim_not_released' AS kind,
     order_id AS id,

@@ -1,9 +1,9 @@
--- A claim is released although its item is settled, held or pending.
+-- Find claims that are released although their item is settled, held or pending.
 SELECT
     'claim_released_early' AS kind,
     order_id AS id,
     format(
-        'Item %s of batch %s is %s, but the order''s claim is released: another item could be made of it.',
+        'Item %s of batch %s is %s, but the order''s claim is released: the order could become another item.',
         item_no, coalesce(batch_id, batch_no::text), coalesce(outcome, 'settled or pending')
     ) AS detail
 FROM claims

@@ -1,4 +1,4 @@
--- A batch is final although a chunk of it is not closed.
+-- Find final batches with chunks that are not closed.
 SELECT
     'closed_with_pending' AS kind,
     batch_id AS id,

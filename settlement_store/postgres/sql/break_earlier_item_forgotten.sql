@@ -1,11 +1,11 @@
--- An order's claim has moved on from an item, and nothing says any more where that item is.
+-- Find items that their order's claim has moved on from and whose place is not recorded.
 SELECT
     'earlier_item_forgotten' AS kind,
     item.order_id AS id,
     format(
-        'Item %s of batch %s has claim number %s; the order''s earlier item of that number is %s.',
+        'Item %s of batch %s has claim number %s; the order''s earlier item with that number is %s.',
         item.item_no, coalesce(batch_id, item.batch_no::text), item.claim_no,
-        coalesce('kept as item ' || earlier.item_no || ' of batch number ' || earlier.batch_no, 'not kept')
+        coalesce('recorded as item ' || earlier.item_no || ' of batch number ' || earlier.batch_no, 'not recorded')
     ) AS detail
 FROM all_items AS item
 JOIN claims AS claim ON claim.order_id = item.order_id

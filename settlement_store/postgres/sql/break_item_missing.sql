@@ -1,9 +1,9 @@
--- A batch's items are not as many as were appended, numbered from 0 without a gap.
+-- Find batches whose items are not as many as were appended, or are not numbered from 0 without a gap.
 SELECT
     'item_missing' AS kind,
     coalesce(batch.batch_id, batch_no::text) AS id,
     format(
-        '%s items were appended; %s are there, numbered %s to %s.',
+        '%s items were appended; %s exist, numbered %s to %s.',
         coalesce(batch.item_count, 0), coalesce(item.item_count, 0), item.item_no_min, item.item_no_max
     ) AS detail
 FROM batches AS batch

@@ -1,4 +1,5 @@
--- A closed batch has no kept report, or one that is not that of its state, its plan and its chunks, or contradicts itself; or it is pruned without a mark.
+-- Find closed batches without a report that agrees with state, plan and chunks, and batches that are pruned unmarked.
+-- It also finds reports that contradict themselves.
 WITH closed AS MATERIALIZED (
     SELECT
         batch_no,
@@ -34,13 +35,14 @@ SELECT
     'kept_report_differs' AS kind,
     batch_id AS id,
     CASE
-        WHEN report IS NULL THEN 'The batch is closed, but no report of it is kept.'
+        WHEN report IS NULL THEN 'The batch is closed, but it has no kept report.'
         WHEN is_pruned_unmarked THEN 'Items of the batch are pruned, but it is not marked as being pruned.'
-        WHEN report ->> 'state' <> state THEN format('The kept report says %s, the batch is %s.', report ->> 'state', state)
+        WHEN report ->> 'state' <> state
+            THEN format('The kept report has the state %s, but the batch is %s.', report ->> 'state', state)
         ELSE format(
-            'The kept report says %s orders and %s minor units of %s %s, %s %s and %s.',
+            'The kept report has %s orders and %s minor units of %s as %s; %s %s and %s.',
             coalesce(kept.order_count, 0), coalesce(kept.amount_minor, 0), currency, part,
-            CASE WHEN part = 'ledger' THEN 'its settled and unconfirmed add up to' ELSE 'the plan and the chunks say' END,
+            CASE WHEN part = 'ledger' THEN 'its settled and unconfirmed add up to' ELSE 'the plan and the chunks have' END,
             coalesce(stored.order_count, 0), coalesce(stored.amount_minor, 0)
         )
     END AS detail

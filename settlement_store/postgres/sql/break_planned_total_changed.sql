@@ -1,9 +1,9 @@
--- A batch's stored plan is not the sum of its items.
+-- Find batches whose stored plan is not the sum of their items.
 SELECT
     'planned_total_changed' AS kind,
     coalesce(batch.batch_id, batch_no::text) AS id,
     format(
-        'The plan says %s orders and %s minor units of %s, the items say %s and %s.',
+        'The plan has %s orders and %s minor units of %s; the items have %s and %s.',
         coalesce(plan.order_count, 0), coalesce(plan.amount_minor, 0), currency,
         coalesce(summed.order_count, 0), coalesce(summed.amount_minor, 0)
     ) AS detail

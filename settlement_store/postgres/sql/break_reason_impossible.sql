@@ -1,4 +1,4 @@
--- An item is held without a reason for holding, failed without that of failing, or another one has such a reason.
+-- Find held items without a reason for holding, failed ones without that for failing, and others with such a reason.
 SELECT
     'reason_impossible' AS kind,
     order_id AS id,

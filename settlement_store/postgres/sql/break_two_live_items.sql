@@ -1,4 +1,4 @@
--- An item is settled or pending although its order's claim has moved on to a later one.
+-- Find items that are settled or pending although their order's claim has moved on to a later item.
 SELECT
     'two_live_items' AS kind,
     order_id AS id,

@@ -1,10 +1,10 @@
--- A credit of an order's earlier item may exist, but the next item does not know of it or was judged by a rule; or the reverse.
--- Of a pruned item it is no longer known whether it knew; how it was judged is.
+-- Find items that should inherit the unknown but do not or were judged by a rule, and items that inherit it wrongly.
+-- A pruned item no longer shows whether it inherited the unknown. It still shows how it was judged.
 SELECT
     'unknown_forgotten' AS kind,
     item.order_id AS id,
     format(
-        'Item %s of batch %s %s the unknown and is %s; the item before it is %s for %s.',
+        'Item %s of batch %s %s the unknown and is %s; the order''s previous item is %s for %s.',
         item.item_no, coalesce(batch_id, item.batch_no::text),
         CASE
             WHEN item.pruned_outcome IS NOT NULL THEN 'should inherit'

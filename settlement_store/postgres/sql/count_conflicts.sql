@@ -1,2 +1,2 @@
--- Add orders that the Fund Platform knows with another payload to their batch's conflicts.
+-- Add orders that the Fund Platform credited with another payload to their batch's conflicts.
 UPDATE batches SET conflict_count = conflict_count + $2 WHERE batch_no = $1

@@ -1,5 +1,6 @@
--- Count the items without an outcome in batches that run and are not paused, and that started, or stored a chunk's step, within an interval.
--- One row is read for each chunk; the totals only of those that are validated, which are no more than are in flight. A batch's chunks are named as a range, so that no statistics make scanning the table for each batch look cheap.
+-- Count the items without an outcome in running, unpaused batches that started or stored a step within an interval.
+-- It reads one row for each chunk, and totals only of validated chunks, of which there are no more than are in flight.
+-- A batch's chunks are given as a range: whatever the statistics, scanning the table for each batch never looks cheap.
 SELECT coalesce(sum(batch.item_count - answered.item_count), 0)::bigint
 FROM batches AS batch
 CROSS JOIN LATERAL (

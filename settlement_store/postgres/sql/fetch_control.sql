@@ -1,4 +1,4 @@
--- Read what the control actions on a batch come to.
+-- Read a batch's control state, the combined effect of its actions.
 SELECT
     is_paused,
     is_aborting,

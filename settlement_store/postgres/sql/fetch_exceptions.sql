@@ -1,6 +1,7 @@
 -- Read the next exception items of a batch.
--- The cursor is hidden in sub-selects, so that no statistics make sorting all of them look cheaper than a slice in index
--- order. Each item and its order's claim are looked up by key; joins of the ranges became quadratic where these lacked.
+-- The cursor is hidden in sub-selects: whatever the statistics, sorting all rows never looks cheaper than reading a
+-- slice in index order. Each item and its order's claim are looked up by key; without statistics, joins of the ranges
+-- became quadratic.
 SELECT
     exception.item_no,
     item.order_id,

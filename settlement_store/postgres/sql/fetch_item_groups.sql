@@ -1,6 +1,7 @@
--- Group a range of a batch's items by outcome and currency, and by whether they are their order's latest item; the order ids as one text.
--- Whether there is a later item is looked up by key for each, and almost always finds an empty place: joins of the ranges became quadratic where statistics lacked.
--- The few exceptions are hashed; of the few chunks those that are closed make one set of ranges.
+-- Group a range of a batch's items by outcome, currency and whether they are the latest of their orders.
+-- Order ids are returned as one text. A later item is looked up by key for each item and almost never found; without
+-- statistics, joins of the ranges became quadratic. The few exceptions are hashed. The closed ones of the few chunks
+-- make one set of ranges.
 SELECT
     item_outcome(
         NULL,

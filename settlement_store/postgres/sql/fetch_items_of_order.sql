@@ -1,4 +1,5 @@
--- Read the newest items of one order, oldest first, each with its batch, chunk and exception item by their keys.
+-- Read the newest items of one order, oldest first, each with its batch, chunk and exception item.
+-- All look-ups are by key.
 SELECT
     batch.batch_id,
     batch.source AS batch_source,

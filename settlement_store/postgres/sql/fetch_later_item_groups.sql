@@ -1,6 +1,8 @@
--- Group the next exception items of a batch by where their orders are now: whether a later item has them, that item's outcome, currency and amount; the order ids as one text.
--- The cursor is hidden in sub-selects, so that no statistics make sorting all of them look cheaper than a slice in index order. All else is looked up by key, by index alone (`database.pools.look_up_by_index`).
--- Each latest item's batch, chunk and exception have a look-up of their own: by the view, each item read all chunks of its batch where statistics lacked.
+-- Group the next exception items of a batch by their orders' latest items: later or not, outcome and currency.
+-- Order ids are returned as one text. The cursor is hidden in sub-selects: whatever the statistics, sorting all rows
+-- never looks cheaper than reading a slice in index order. All else is looked up by key, by index alone
+-- (`database.pools.look_up_by_index`). Each latest item's batch, chunk and exception have look-ups of their own:
+-- without statistics, the view read all chunks of its batch for each item.
 SELECT
     claim.claim_no > item.claim_no AS came_again,
     item_outcome(latest.pruned_outcome, latest_exception.outcome, chunk.state) AS outcome,

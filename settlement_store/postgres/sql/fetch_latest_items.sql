@@ -1,6 +1,6 @@
 -- Read the next orders' latest items in order_id order.
--- Each claim's batch, chunk, item and exception are looked up by key; joins would scan these tables where statistics lacked.
--- A chunk is looked up by its index alone, so that items of one chunk share the look.
+-- Each claim's batch, chunk, item and exception are looked up by key; without statistics, joins would scan these
+-- tables. A chunk is looked up by its index alone, which lets items of one chunk share the look-up.
 SELECT
     claim.order_id,
     coalesce(batch_id, '') AS batch_id,

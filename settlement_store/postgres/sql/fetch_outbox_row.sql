@@ -1,4 +1,4 @@
--- Read the first outbox row that is not delivered for all of some buckets, which are given as bits.
+-- Read the first outbox row that is undelivered for at least one of some buckets, which are given as bits.
 SELECT outbox_no, batch_id, item_start, item_end, step, stored_at, ~delivered_buckets & $1::integer AS buckets
 FROM (
     SELECT outbox_no, batch_no, item_start, item_end, step, stored_at, delivered_buckets

@@ -1,5 +1,6 @@
--- Read the outcomes that a step stored for a range of items: its exceptions, known by their time, and if it closed the chunk the settled.
--- Buckets are given as bits. Exceptions' items are looked up one by one: a join of the two ranges became quadratic where statistics lacked.
+-- Read the outcomes that a step stored for a range of items: its exceptions and, if it closed the chunk, the settled.
+-- The exceptions are identified by their time. Buckets are given as bits. Exceptions' items are looked up one by one:
+-- without statistics, a join of the two ranges became quadratic.
 SELECT order_id, account_id, amount_minor, currency, claim_no, outcome, reason_code
 FROM (
     SELECT item_no, order_id, account_id, amount_minor, currency, claim_no, 'settled' AS outcome, NULL AS reason_code

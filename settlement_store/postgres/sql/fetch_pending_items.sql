@@ -1,4 +1,5 @@
--- Read the items of a range that have no stored outcome, as one row of whole columns (`database.columns`); without a batch number if there is no such batch.
+-- Read the items of a range that have no stored outcome, as one row of whole columns (`database.columns`).
+-- The batch number is null if there is no such batch.
 WITH batch AS MATERIALIZED (
     SELECT batch_no FROM batches WHERE batch_id = $1
 )

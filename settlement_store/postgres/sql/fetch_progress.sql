@@ -1,4 +1,4 @@
--- Count a batch's progress from its chunk states and their stored totals, without touching the items.
+-- Count a batch's progress from its chunk states and their stored totals, without reading the items.
 SELECT
     batch.shown_state AS state,
     batch.item_count AS planned,

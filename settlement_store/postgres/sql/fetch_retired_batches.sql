@@ -1,4 +1,5 @@
--- Read the oldest closed or aborted batches that are not pruned: how many of their items are still held, how many batches that rerun them are not closed, and how many outbox rows are not delivered.
+-- Read the oldest closed or aborted batches that are not pruned, with everything that still prevents their pruning.
+-- That is the items still held, the reruns that are not closed, and the outbox rows that are not delivered.
 SELECT
     batch.batch_id,
     batch.closed_at,

@@ -1,4 +1,4 @@
--- Read the oldest batches that are in no final state, and how old each is.
+-- Read the oldest batches in no final state, with their ages.
 SELECT
     batch_no, batch_id, source, shown_state AS state, business_date, cutoff_at, chunk_size, window_size, item_count,
     duplicate_count, conflict_count, opened_at, frozen_at, started_at, closed_at,

@@ -1,4 +1,4 @@
--- Hold the items of a range that have no outcome; one that inherits the unknown stays unknown.
+-- Hold the items of a range that have no outcome; items that inherit the unknown get the reason OUTCOME_UNKNOWN.
 INSERT INTO exception_items (batch_no, item_no, outcome, reason_code, detail)
 SELECT $1, item_no, 'held', CASE WHEN inherits_unknown THEN 'OUTCOME_UNKNOWN' ELSE $4 END, $5
 FROM items

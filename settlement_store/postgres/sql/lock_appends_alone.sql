@@ -1,2 +1,2 @@
--- Let the transaction claim orders while no other one does; waits for those under way and goes before later ones.
+-- Wait until no other transaction claims orders, and make later ones wait until this one ends.
 SELECT pg_advisory_xact_lock(hashtextextended('settle: claims', 0))

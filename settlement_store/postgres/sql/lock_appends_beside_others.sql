@@ -1,2 +1,2 @@
--- Let the transaction claim orders beside others that do so; waits while one does so alone.
+-- Let the transaction claim orders concurrently with others; it waits while one does so alone.
 SELECT pg_advisory_xact_lock_shared(hashtextextended('settle: claims', 0))

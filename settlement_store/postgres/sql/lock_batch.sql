@@ -1,4 +1,4 @@
--- Lock one batch's row and read it, and the time by which the database will stamp what is written to it.
+-- Lock one batch's row and read it, with the time that the database will put on rows written in this transaction.
 SELECT batch_no, state, item_count, chunk_size, now() AS locked_at
 FROM batches
 WHERE batch_id = $1

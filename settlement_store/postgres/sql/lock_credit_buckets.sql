@@ -1,4 +1,4 @@
--- Lock credit buckets in their order and read them, and the time by the database's clock after each was locked.
+-- Lock credit buckets in order and read them, with the database's clock after each was locked.
 WITH locked AS MATERIALIZED (
     SELECT batch_no, free_at, promised_at
     FROM credit_buckets

@@ -1,4 +1,4 @@
--- Mark an outbox row delivered for those of some buckets, given as bits, that a relay still holds.
+-- Mark an outbox row delivered for those of the given buckets, as bits, that the relay still holds.
 WITH held AS (
     SELECT coalesce(bit_or(1 << bucket), 0) & $2::integer AS buckets
     FROM relay_leases JOIN relays USING (relay_id)

@@ -1,4 +1,4 @@
--- Store a new, empty batch unless its id is taken, as many batches as may be are not closed, or what it reruns is pruned.
+-- Store a new, empty batch unless its id exists, too many batches are unclosed, or the batch it reruns is being pruned.
 INSERT INTO batches (
     batch_id, source, state, business_date, cutoff_at, chunk_size, window_size,
     rerun_of, rerun_outcomes, rerun_reason_code, credits_per_s

@@ -1,5 +1,6 @@
--- Move the items of whole chunks out of the tables that settling works on, each with its outcome, and drop their chunk states.
--- Items and exceptions meet by grouping: a join of the two became quadratic where statistics were old. An exception without its item stops here, for its order id is missing.
+-- Move the items of whole chunks with their outcomes out of the tables that settling works on; delete the chunk states.
+-- Items and exceptions meet by grouping: with old statistics, a join of the two became quadratic. An exception without
+-- its item fails here, because it has no order id.
 WITH item AS (
     DELETE FROM items
     WHERE batch_no = $1 AND item_no >= $2 AND item_no < $3

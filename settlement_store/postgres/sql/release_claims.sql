@@ -1,5 +1,6 @@
 -- Release the claims of rejected and failed items.
--- Only the holder of the items' chunk touches their claims: an append that still sees them held leaves them alone.
+-- Only the holder of the chunk's lock changes its items' claims. An append that still sees a claim held leaves it
+-- alone.
 UPDATE claims SET is_held = false
 WHERE order_id = ANY (
         ARRAY(

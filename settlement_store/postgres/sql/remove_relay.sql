@@ -1,2 +1,2 @@
--- Remove a relay, and with it its leases.
+-- Remove a relay together with its leases.
 DELETE FROM relays WHERE relay_id = $1

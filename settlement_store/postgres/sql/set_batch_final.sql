@@ -1,4 +1,4 @@
--- Give a running batch whose chunks are all closed its final state: by whether it is balanced, and whether it was aborted.
+-- Give a running batch whose chunks are all closed its final state, chosen by whether it is balanced and was aborted.
 UPDATE batches SET
     state = CASE WHEN NOT $2::boolean THEN 'out_of_balance' WHEN is_aborting THEN 'aborted' ELSE 'closed' END,
     closed_at = now()

@@ -1,4 +1,4 @@
--- Freeze a batch, and give it the cutoff and the business date that it was opened without.
+-- Freeze a batch, and fill in the cutoff and the business date if it was opened without them.
 UPDATE batches SET
     state = 'frozen',
     frozen_at = now(),

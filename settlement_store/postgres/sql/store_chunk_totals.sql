@@ -1,5 +1,6 @@
 -- Store a closed chunk's control totals, summed from its items: those without an exception are settled.
--- Settled is all less the exceptions: only these are looked up one by one, since a join of the two ranges became quadratic where statistics lacked.
+-- The settled totals are all items less the exceptions. Only exceptions are looked up one by one: without statistics, a
+-- join of the two ranges became quadratic.
 WITH exception AS MATERIALIZED (
     SELECT exception.outcome, item.currency, count(*) AS order_count, sum(item.amount_minor) AS amount_minor
     FROM (

@@ -1,4 +1,4 @@
--- Store the control totals of what a validated chunk rejects.
+-- Store the control totals of the exceptions that validation found in a chunk.
 INSERT INTO chunk_totals (batch_no, chunk_index, outcome, currency, order_count, amount_minor)
 SELECT $1, $2, exception.outcome, item.currency, count(*), sum(item.amount_minor)
 FROM (
