@@ -1,1 +1,1 @@
-"""The Fund Platform: keeps virtual accounts in a double-entry ledger and credits them."""
+"""The Fund Platform: virtual accounts, their credits and a double-entry ledger."""

@@ -1,27 +1,27 @@
-"""What Settle needs of the Fund Platform. This docstring and those of the methods are the contract.
+"""The port of the Fund Platform. This docstring and those of its parts are the contract.
 
-Every method may be called twice, at the same time, and by a process that was thought dead.
+Every method may be called twice, concurrently, and by a process that was presumed dead.
 
-A platform without claim numbers can still stand behind this port if it holds a unique idempotency key: an
-order is then credited at most once all the same (`exists`, `exists_with_different_payload`). What is lost is
-the stored refusal: a request that was refused, delayed on the wire, and let through after the account was
-reopened would be judged anew, so that the credit of a rejected item could come to exist. Audit would name it.
-Nothing can be withdrawn there: `withdraw_credits` raises `NotSupportedError`, so that a bad item is held instead of
-failed.
+A platform without claim numbers can implement this port if it enforces a unique idempotency key. An order is then still
+credited at most once (`exists`, `exists_with_different_payload`), but refusals are not stored. If a request is refused,
+delayed on the network, and arrives again after the account was reopened, the platform judges it anew and may credit a
+rejected item; an audit would report that. Such a platform cannot withdraw credits either: `withdraw_credits` raises
+`NotSupportedError`, and a bad item is held instead of failed.
 
-Every method may fail as follows, by types of `domain.errors`; an adapter tells its driver's errors by them:
+Besides the errors that it names, every method may raise the following errors of `domain.errors`. An adapter translates
+its driver's errors into them:
 
-- `DataError`: the platform cannot take these data, or what it holds of them cannot be read. It says which, where it is
-  known. It comes again until somebody repairs them; nothing was posted, stored or changed. An answer that cannot be
-  read is this only if what it answers is certainly undone.
-- `UnavailableError`: the platform could not be reached, or refused for now; certainly nothing was posted, stored or
-  changed. All that fails in reading, and is not of the data, is this.
-- `UnansweredError`: a method that changes something was cut, or timed out; what was asked may be done. Ask again under
-  the same keys.
-- `NotSupportedError`: the platform cannot do this at all: `withdraw_credits`, or what `proof` reads.
+- `DataError`: the platform cannot accept these data, or cannot read the data that it has stored for them. The message
+  names the data if they are known. Nothing was posted, stored or changed. The call fails again until somebody repairs
+  the data. An unreadable answer raises this only if the call certainly had no effect.
+- `UnavailableError`: the platform is unreachable, or refused the call for now. Nothing was posted, stored or changed.
+  Every failed read that is not a data error raises this.
+- `UnansweredError`: a method that changes something was cut off or timed out. The change may have been made. Call the
+  method again with the same keys.
+- `NotSupportedError`: the platform does not support `withdraw_credits`, or the methods of `proof`.
 
-A `ValueError` that a method names tells of a wrong call. What else a call raises is a bug, and counts as unanswered: it
-is never taken for an error of the data. So it is with an answer that is none, for instance a proxy's page in its place.
+A `ValueError` that a method names reports a wrong call. Any other exception is a bug. Callers treat it as unanswered,
+never as a data error. The same applies to a response that is not an answer, for instance a proxy's error page.
 """
 
 from typing import Protocol
@@ -44,4 +44,4 @@ class FundPlatform(Protocol):
 
     @property
     def proof(self) -> LedgerProof | None:
-        """The ledger, read as a whole; None if the platform offers no such proof."""
+        """Reads and checks of the whole ledger; None if the platform offers no such proof."""

@@ -13,47 +13,48 @@ class Accounts(Protocol):
     """Customers' virtual accounts."""
 
     async def open_accounts(self, openings: Sequence[AccountOpening]) -> None:
-        """Open those accounts that do not exist yet, in one transaction; existing ones stay as they are.
+        """Open the accounts that do not exist yet, in one transaction. Existing accounts do not change.
 
         Args:
             openings: at most `limits.LOAD_ROW_COUNT`.
 
         Raises:
-            ValueError: there are too many, or an account id begins like a funding account's.
+            ValueError: there are too many, or an account id has the prefix of funding accounts.
         """
 
     async def fetch_account(self, account_id: str) -> Account:
         """Read one account.
 
         Raises:
-            AccountNotFoundError: there is none with this id.
+            AccountNotFoundError: no account has this id.
         """
 
     async def close_account(self, account_id: str) -> Account:
-        """Close an account: it takes no more credits. Idempotent.
+        """Close an account: it accepts no more credits. Idempotent.
 
         Raises:
-            AccountNotFoundError: there is none with this id.
+            AccountNotFoundError: no account has this id.
         """
 
     async def reopen_account(self, account_id: str) -> Account:
-        """Open a closed account again. Idempotent; refusals already answered stay answered.
+        """Reopen a closed account. Idempotent. Refusals that were already answered are kept.
 
         Raises:
-            AccountNotFoundError: there is none with this id.
+            AccountNotFoundError: no account has this id.
         """
 
 
 def check_account_openings(openings: Sequence[AccountOpening]) -> None:
-    """Refuse what `open_accounts` does not take; every adapter begins with this.
+    """Refuse openings that `open_accounts` does not accept; every adapter calls this first.
 
     Raises:
         ValueError: see `Accounts.open_accounts`.
     """
     if len(openings) > limits.LOAD_ROW_COUNT:
-        raise ValueError(f"{len(openings)} accounts were to be opened at once; at most {limits.LOAD_ROW_COUNT} can be.")
+        raise ValueError(f"Could not open {len(openings)} accounts in one call; the limit is {limits.LOAD_ROW_COUNT}.")
     for opening in openings:
         if opening.account_id.startswith(FUNDING_ACCOUNT_PREFIX):
             raise ValueError(
-                f"Account {opening.account_id} cannot be opened: {FUNDING_ACCOUNT_PREFIX} is for funding accounts."
+                f"Account {opening.account_id} was not opened: the prefix {FUNDING_ACCOUNT_PREFIX} is for funding "
+                "accounts. Choose another account id."
             )

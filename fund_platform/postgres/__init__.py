@@ -1,4 +1,4 @@
-"""The Fund Platform on PostgreSQL, put together: accounts, answers and a double-entry ledger in tables."""
+"""The Fund Platform on PostgreSQL: accounts, answers and a double-entry ledger in tables."""
 
 from database.access import Database
 from database.pools import Pool

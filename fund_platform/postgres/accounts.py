@@ -1,4 +1,4 @@
-"""Virtual accounts on PostgreSQL. What the methods guarantee stands in `fund_platform.port`."""
+"""Virtual accounts on PostgreSQL."""
 
 from collections.abc import Sequence
 
@@ -22,24 +22,20 @@ class PostgresAccounts:
         self._database = database
 
     async def open_accounts(self, openings: Sequence[AccountOpening]) -> None:
-        """See the port."""
         check_account_openings(openings)
         if openings:
             async with self._database.autocommit() as connection:
                 await connection.execute(_OPEN_ACCOUNTS, *zip(*openings, strict=True))
 
     async def fetch_account(self, account_id: str) -> Account:
-        """See the port."""
         async with self._database.reading() as connection:
             return await _fetch_account(connection, _FETCH_ACCOUNT, account_id)
 
     async def close_account(self, account_id: str) -> Account:
-        """See the port."""
         async with self._database.autocommit() as connection:
             return await _fetch_account(connection, _CLOSE_ACCOUNT, account_id)
 
     async def reopen_account(self, account_id: str) -> Account:
-        """See the port."""
         async with self._database.autocommit() as connection:
             return await _fetch_account(connection, _REOPEN_ACCOUNT, account_id)
 

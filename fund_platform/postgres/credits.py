@@ -1,4 +1,4 @@
-"""Credits on PostgreSQL. What the methods guarantee stands in `fund_platform.port`."""
+"""Credits on PostgreSQL."""
 
 import asyncio
 from collections.abc import Mapping, Sequence, Set
@@ -28,29 +28,26 @@ _FETCH_CREDITS_OF = load_query("fund_platform.postgres", "fetch_credits_of")
 
 
 class _KeyTakenError(SettleError):
-    """A key has an answer or a posting already, which the statement relied on not being there; nothing is done."""
+    """A key already has an answer or a posting that the statement assumes it has not; nothing was changed."""
 
 
 class PostgresCredits:
-    """`Credits` on PostgreSQL: every call is a few statements over all its rows, and commits all of them or none.
+    """`Credits` on PostgreSQL. Each call is a few set-based statements in one transaction.
 
-    What a call creates is one journal entry: a credit posting for each request, a debit posting of the funding account
-    for each currency.
+    A call creates one journal entry with a credit posting for each credited request and a debit posting of the funding
+    account for each currency.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # Calls meet in the accounts that many orders share: each waits for the one before it, and then has to look
-        # again at every row that it changed.
+        # Concurrent calls contend for accounts that many orders share: each waits for the one before it, and must then
+        # re-read every row that the other changed.
         self._crediting = asyncio.Semaphore(limits.CREDIT_CALLS_AT_A_TIME)
 
     async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
-        """See the port.
-
-        One statement does all the work of a call whose requests may all be created. Refusals are stored by one more. A
-        key that was answered before has all that undone, and another statement do the work for all keys; then the
-        answers of such keys are read by one more.
-        """
+        # One statement does all the work if every request can be created; one more stores the refusals. If a key was
+        # answered before, that transaction is rolled back. Another statement then handles all keys, and one more reads
+        # the stored answers.
         check_credit_requests(requests)
         if not requests:
             return {}
@@ -63,15 +60,15 @@ class PostgresCredits:
                 return await self._post_credits(_POST_CREDITS, reference, requests)
             except _KeyTakenError as error:
                 raise InvariantViolationError(
-                    f"The ledger holds a posting that no stored answer knows of, for one of the credits of "
-                    f"{reference}: {error} Nothing was posted; an audit tells more.",
+                    f"Could not post the credits of {reference}: the ledger has a posting without a stored answer for "
+                    f"one of them. {error} Nothing was posted. Run an audit to find the cause.",
                     AUDIT,
                 ) from error
 
     async def _post_credits(
         self, query: str, reference: str, requests: Sequence[CreditRequest]
     ) -> dict[str, CreditResultCode]:
-        # READ COMMITTED is relied on: a statement has to see what was committed while the one before it waited.
+        # READ COMMITTED is required: a statement must see the rows committed while the previous statement waited.
         async with self._database.transaction("read_committed") as connection:
             await look_up_by_index(connection)
             try:
@@ -92,11 +89,10 @@ class PostgresCredits:
     async def withdraw_credits(
         self, reference: str, requests: Sequence[CreditRequest]
     ) -> Mapping[str, CreditResultCode]:
-        """See the port."""
         check_credit_requests(requests)
         if not requests:
             return {}
-        # READ COMMITTED is relied on, as by `post_credits`.
+        # READ COMMITTED is required, as in `post_credits`.
         async with self._database.transaction("read_committed") as connection:
             rows = await connection.fetch(_WITHDRAW_CREDITS, *_text_of(requests))
             answered_before = {row["idempotency_key"] for row in rows}
@@ -107,13 +103,11 @@ class PostgresCredits:
         return answers
 
     async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:
-        """See the port."""
         async with self._database.reading_by_index() as connection:
             rows = await connection.fetch(_FETCH_CREDIT_TOTALS, text_column(idempotency_keys))
             return totals_of((row["currency"], row["order_count"], row["amount_minor"]) for row in rows)
 
     async def fetch_credits_of(self, idempotency_keys: Sequence[str]) -> list[LedgerCredit]:
-        """See the port."""
         async with self._database.reading_by_index() as connection:
             rows = await connection.fetch(_FETCH_CREDITS_OF, idempotency_keys)
             return [LedgerCredit(*row) for row in rows]
@@ -123,8 +117,8 @@ async def _require_no_posting(connection: Connection, reference: str, withdrawn_
     await look_up_by_index(connection)
     if await connection.fetch(_FETCH_CREDIT_TOTALS, text_column(list(withdrawn_keys))):
         raise InvariantViolationError(
-            f"The ledger holds a posting that no stored answer knows of, for one of the credits of {reference} that "
-            "were to be withdrawn. Nothing was withdrawn; an audit tells more.",
+            f"Could not withdraw the credits of {reference}: the ledger has a posting without a stored answer for one "
+            "of them. Nothing was withdrawn. Run an audit to find the cause.",
             AUDIT,
         )
 
@@ -132,19 +126,19 @@ async def _require_no_posting(connection: Connection, reference: str, withdrawn_
 async def _fetch_answers(
     connection: Connection, requests: Sequence[CreditRequest], keys: Set[str]
 ) -> dict[str, CreditResultCode]:
-    """Answer the requests with these keys from what is stored; the keys are locked, so it can no longer change."""
+    """Return the stored answers to the requests with these keys, which are locked and can no longer change."""
     rows = await connection.fetch(_FETCH_ANSWERS, *_text_of(_with_keys(requests, keys)))
     if len(rows) != len(keys):
         raise InvariantViolationError(
-            f"{len(keys) - len(rows)} keys were answered before but have no stored answer. Nothing was posted; "
-            "an audit tells more.",
+            f"{len(keys) - len(rows)} keys were answered before, but their answers are missing. Nothing was posted. "
+            "Run an audit to find the cause.",
             AUDIT,
         )
     return {row["idempotency_key"]: CreditResultCode(row["result_code"]) for row in rows}
 
 
 def _text_of(requests: Sequence[CreditRequest]) -> tuple[str, str, str, str, str]:
-    """The columns of at least one request, as statements take them."""
+    """Return the columns of at least one request, encoded as the statements' arguments."""
     keys, claim_nos, account_ids, amounts_minor, currencies = columns_of(CreditRequest, requests)
     return (
         text_column(keys),

@@ -1,4 +1,4 @@
-"""The ledger's own proof on PostgreSQL. What the methods guarantee stands in `fund_platform.port`."""
+"""The ledger's own proof on PostgreSQL."""
 
 from database.access import Database
 from database.pools import Row
@@ -19,13 +19,11 @@ class PostgresLedgerProof:
         self._database = database
 
     async def fetch_credits(self, after_key: str, credit_count_max: int) -> list[LedgerCredit]:
-        """See the port."""
         async with self._database.reading() as connection:
             rows = await connection.fetch(_FETCH_CREDITS, after_key, credit_count_max)
             return [LedgerCredit(*row) for row in rows]
 
     async def fetch_credit_life(self, idempotency_key: str) -> CreditLife:
-        """See the port."""
         async with self._database.reading() as connection:
             rows = await connection.fetch(_FETCH_CREDIT_LIFE, idempotency_key)
             return CreditLife(
@@ -34,7 +32,6 @@ class PostgresLedgerProof:
             )
 
     async def fetch_ledger_breaks(self, break_count_max: int) -> list[Break]:
-        """See the port."""
         async with self._database.reading() as connection:
             rows = await connection.fetch(_FETCH_LEDGER_BREAKS, break_count_max)
             return [Break(**row) for row in rows]

@@ -1,4 +1,4 @@
-"""What the Fund Platform's port promises, of the one in memory and of the one on PostgreSQL."""
+"""The contract of the Fund Platform's port, for the adapter in memory and the one on PostgreSQL."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -299,7 +299,7 @@ async def test_a_malformed_call_has_no_effect_at_all(
     assert await post(fund_platform, request_of("good")) == [CREATED]
 
 
-@not_in_memory("in memory no datum is too bad to be stored")
+@not_in_memory("in memory all data can be stored")
 async def test_a_credit_that_cannot_be_stored_is_told_as_bad_and_none_is_posted(fund_platform: FundPlatform) -> None:
     requests = [request_of("good"), request_of("bad\0")]
     for ask in (fund_platform.credits.post_credits, fund_platform.credits.withdraw_credits):
@@ -391,7 +391,7 @@ async def test_a_call_that_creates_nothing_leaves_no_journal_entry(fund_platform
 
 @pytest.fixture
 def lose_answers(request: pytest.FixtureRequest, fund_platform: FundPlatform) -> Callable[[], Awaitable[None]]:
-    """Takes all stored answers away behind the port's back."""
+    """Return a function that deletes all stored answers, bypassing the port."""
 
     async def lose() -> None:
         if isinstance(fund_platform, MemoryFundPlatform):
@@ -408,7 +408,7 @@ async def test_nothing_is_posted_or_withdrawn_where_a_posting_has_no_answer(
     await post(fund_platform, request_of("k"))
     await lose_answers()
     for ask in (fund_platform.credits.post_credits, fund_platform.credits.withdraw_credits):
-        with pytest.raises(InvariantViolationError, match="no stored answer knows of"):
+        with pytest.raises(InvariantViolationError, match="a posting without a stored answer"):
             await ask("a test", [request_of("good"), request_of("k")])
     assert (await proof_of(fund_platform).fetch_credit_life("good")) == CreditLife(answer=None, postings=[])
     assert await fetch_balances(fund_platform) == {"alice": 100, "bob": 0, "eve": 0}

@@ -35,7 +35,7 @@ async def test_an_entry_or_posting_is_never_changed_or_removed(
 ) -> None:
     verb = change.split(maxsplit=1)[0]
     with pytest.raises(
-        asyncpg.RestrictViolationError, match=f"^The ledger is append-only: {verb} on {table} is refused; a correction"
+        asyncpg.RestrictViolationError, match=f"^The ledger is append-only: {verb} on {table} was refused"
     ):
         await pool.execute(change.format(table))
     assert await pool.fetchval(f"SELECT count(*) FROM {table}") > 0

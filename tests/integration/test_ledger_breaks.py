@@ -94,22 +94,22 @@ PLANTED = {
     ),
     "an answer with another amount": (
         "UPDATE credit_answers SET amount_minor = 99 WHERE idempotency_key = 'k1'",
-        [("posting_differs_from_answer", "k1", "The answer says 99 USD to alice, the posting 100 USD to alice.")],
+        [("posting_differs_from_answer", "k1", "The answer says 99 USD to alice; the posting says 100 USD to alice.")],
     ),
     "an answer with another account": (
         "UPDATE credit_answers SET account_id = 'bob' WHERE idempotency_key = 'k1'",
-        [("posting_differs_from_answer", "k1", "The answer says 100 USD to bob, the posting 100 USD to alice.")],
+        [("posting_differs_from_answer", "k1", "The answer says 100 USD to bob; the posting says 100 USD to alice.")],
     ),
     "an answer with another currency": (
         "UPDATE credit_answers SET currency = 'EUR' WHERE idempotency_key = 'k1'",
-        [("posting_differs_from_answer", "k1", "The answer says 100 EUR to alice, the posting 100 USD to alice.")],
+        [("posting_differs_from_answer", "k1", "The answer says 100 EUR to alice; the posting says 100 USD to alice.")],
     ),
     "a key paid twice": (
         """DROP INDEX postings_by_key;
         INSERT INTO journal_entries VALUES (9, 'planted');
         INSERT INTO postings VALUES (9, 'alice', 100, 'USD', 'k1'), (9, 'funding:USD', -100, 'USD', NULL);
         UPDATE accounts SET balance_minor = 200 WHERE account_id = 'alice'""",
-        [("duplicate_credit", "k1", "The key has 2 postings, of 200 minor units in all.")],
+        [("duplicate_credit", "k1", "The key has 2 postings that sum to 200 minor units.")],
     ),
 }
 

@@ -1,6 +1,6 @@
 -- The Fund Platform's accounts, its answers per idempotency key, and its double-entry ledger.
 
--- Room is left on each page so that balance updates stay on it (HOT); neither balance nor state is indexed.
+-- Each page has free space to keep balance updates on it (HOT). Neither balance nor closed_at is indexed.
 CREATE TABLE accounts (
     account_id text COLLATE "C" NOT NULL PRIMARY KEY,
     currency text COLLATE "C" NOT NULL,
@@ -9,8 +9,8 @@ CREATE TABLE accounts (
     CHECK (account_id NOT LIKE 'funding:%')
 ) WITH (fillfactor = 70);
 
--- The answer given under the highest claim number seen for a key. A refusal may be replaced by the answer to
--- a higher claim number; `created` is for ever.
+-- The answer given under the highest claim number seen for a key. The answer to a higher claim number may replace a
+-- refusal. `created` is never replaced.
 CREATE TABLE credit_answers (
     idempotency_key text COLLATE "C" NOT NULL PRIMARY KEY,
     claim_no integer NOT NULL,
@@ -31,9 +31,9 @@ CREATE TABLE journal_entries (
     posted_at timestamptz NOT NULL DEFAULT now()
 );
 
--- A positive amount credits the account, a negative one debits it. A customer's credit carries its order's
--- key; the funding account's debit has none. The funding account keeps no stored balance, so no row is there to
--- queue for: its balance is the sum of its postings.
+-- A positive amount credits the account, a negative one debits it. A customer's credit has its order's key; the funding
+-- account's debit has none. A funding account's balance is the sum of its postings. It is not stored, because all calls
+-- would queue for that one row.
 CREATE TABLE postings (
     entry_id bigint NOT NULL,
     account_id text COLLATE "C" NOT NULL,
@@ -44,13 +44,13 @@ CREATE TABLE postings (
     CHECK ((idempotency_key IS NULL) = (account_id LIKE 'funding:%'))
 );
 
--- The ledger's own guard against paying twice, whatever `credit_answers` says.
+-- The ledger's own protection against paying twice, independent of `credit_answers`.
 CREATE UNIQUE INDEX postings_by_key ON postings (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX postings_of_funding ON postings (account_id, entry_id) WHERE idempotency_key IS NULL;
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'The ledger is append-only: % on % is refused; a correction is a new journal entry.', TG_OP, TG_TABLE_NAME
+    RAISE EXCEPTION 'The ledger is append-only: % on % was refused. Correct it by a new journal entry.', TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation';
 END
 $$;

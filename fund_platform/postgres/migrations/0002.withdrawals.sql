@@ -1,6 +1,7 @@
--- A request can be withdrawn for good: one more refusal, stored under its key and claim number.
+-- A request can be withdrawn for good. That is another refusal, stored under its key and claim number.
 
--- Not validated, since that would scan all answers under a lock: those that are there obey the narrower check before.
+-- The check is not validated, because that would scan all answers under a lock. Existing answers satisfied the narrower
+-- check.
 ALTER TABLE credit_answers
     DROP CONSTRAINT credit_answers_result_code_check,
     ADD CONSTRAINT credit_answers_result_code_check CHECK (

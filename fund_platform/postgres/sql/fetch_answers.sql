@@ -1,4 +1,5 @@
--- Answer requests from what is stored under their keys; run as a statement of its own, whose snapshot sees the rival calls that the posting waited for.
+-- Answer requests from the answers stored under their keys.
+-- It is a statement of its own: its snapshot must see the rival calls that the posting waited for.
 SELECT
     request.idempotency_key,
     CASE

@@ -1,4 +1,4 @@
--- Read a key's stored answer and its postings with their entries: a row for each posting, or one without any.
+-- Read a key's stored answer and its postings with their entries: a row for each posting, or one row if there is none.
 SELECT
     stored.result_code,
     stored.claim_no,

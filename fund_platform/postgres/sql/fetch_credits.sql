@@ -1,7 +1,7 @@
--- Read the next slice of credits in key order, one row per key however many postings it has.
--- The key stands in a subquery so that the planner does not see its value: beyond the keys of old statistics it would
--- expect no rows, and read and sort all of them for each slice.
--- A credit whose entry is missing is still read, as posted at the epoch: the break is named elsewhere.
+-- Read the next slice of credits in key order, one row for each key however many postings it has.
+-- The key is in a sub-select, which hides its value from the planner. For keys beyond old statistics, the planner would
+-- expect no rows, and would read and sort all of them for each slice. A credit whose entry is missing is read with the
+-- epoch as its time; `fetch_ledger_breaks` reports the break.
 SELECT
     credit.idempotency_key,
     credit.account_id,

@@ -1,6 +1,7 @@
--- Read the credits of these keys, one row per key however many postings it has. Run with look-ups by index alone (`database.pools.look_up_by_index`).
--- The keys are hidden in a sub-select from the planner, which would estimate each.
--- A credit whose entry is missing is still read, as posted at the epoch: the break is named elsewhere.
+-- Read the credits of these keys, one row for each key however many postings it has.
+-- It runs with look-ups by index alone (`database.pools.look_up_by_index`). The keys are hidden in a sub-select from
+-- the planner, which would estimate each of them. A credit whose entry is missing is read with the epoch as its time;
+-- `fetch_ledger_breaks` reports the break.
 SELECT
     credit.idempotency_key,
     credit.account_id,

@@ -1,6 +1,6 @@
--- Name what contradicts itself in the ledger, at most $1 of each kind, all in one snapshot.
--- Each kind is a materialized query, which is planned for all its rows: planned for the first $1 rows, which hardly ever
--- exist, the planner chose nested scans that took hours where a hash join takes a second.
+-- Find the contradictions in the ledger, at most $1 of each kind, all in one snapshot.
+-- Each kind is a materialized query, which is planned for all its rows. Planned for the first $1 rows, which hardly
+-- ever exist, the planner chose nested scans that took hours where a hash join takes a second.
 WITH unbalanced_entry AS MATERIALIZED (
     SELECT
         entry_id::text AS id,
@@ -70,7 +70,7 @@ WITH unbalanced_entry AS MATERIALIZED (
     SELECT
         idempotency_key AS id,
         format(
-            'The answer says %s %s to %s, the posting %s %s to %s.',
+            'The answer says %s %s to %s; the posting says %s %s to %s.',
             stored.amount_minor, stored.currency, stored.account_id,
             posting.amount_minor, posting.currency, posting.account_id
         ) AS detail
@@ -81,7 +81,7 @@ WITH unbalanced_entry AS MATERIALIZED (
 ), duplicate_credit AS MATERIALIZED (
     SELECT
         idempotency_key AS id,
-        format('The key has %s postings, of %s minor units in all.', count(*), sum(amount_minor)) AS detail
+        format('The key has %s postings that sum to %s minor units.', count(*), sum(amount_minor)) AS detail
     FROM postings
     WHERE idempotency_key IS NOT NULL
     GROUP BY idempotency_key

@@ -1,13 +1,17 @@
--- Answer requests whose key is new or was refused under a lower claim number, credit what may be created as one journal entry, and return the requests that this did not create.
--- A returned result code is a refusal, whose answer is still to be stored as such; or null: the key was answered before.
+-- Answer requests with keys that are new or refused under a lower claim number, and credit those that may be created.
+-- The credits are one journal entry. The statement returns the requests that it did not create, each with a result
+-- code. The code is a refusal, which the caller still has to store as the answer, or null if the key was answered
+-- before.
 --
--- Every lock is taken in one order: keys in key order, then accounts in account order; so calls over the same rows wait
--- and never deadlock. That keys come first the data enforce: what is due to accounts is the sum of what all keys
--- answered. Accounts come last because many calls share the hot ones: they are held for the postings and the commit only.
--- They are not looked at before: what credits an account finds out, in its newest version, whether it may.
+-- All locks are taken in one order, keys in key order and then accounts in account order, so calls over the same rows
+-- wait for each other and cannot deadlock. The data enforce that keys come first: the amount due to an account is the
+-- sum over all keys answered. Accounts come last because many calls share the hot ones, which are then locked only for
+-- the postings and the commit. Accounts are not read beforehand: the update that credits an account checks its newest
+-- version.
 --
--- Run with look-ups by index alone (`database.pools.look_up_by_index`): then accounts are locked in the order of what is due,
--- whatever the planner believes of the table. At 10,000 credits over 200,000 accounts it chose a scan of all accounts.
+-- It runs with look-ups by index alone (`database.pools.look_up_by_index`). Accounts are then locked in the order of
+-- the amounts due, whatever the planner assumes about the table. For 10,000 credits over 200,000 accounts it chose a
+-- scan of all accounts.
 WITH offered AS MATERIALIZED (
     SELECT *
     FROM unnest(

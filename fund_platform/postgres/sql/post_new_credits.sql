@@ -1,5 +1,6 @@
--- Answer requests whose keys were never answered, credit what may be created as one journal entry, and return the refusals, whose answers are still to be stored; fails if a key was answered before.
--- What is returned, why locks are taken in this order, and which plan this needs: see post_credits, which costs a fifth more.
+-- Answer requests whose keys were never answered, credit those that may be created, and return the refusals.
+-- The credits are one journal entry. The caller still has to store the refusals as answers. The statement fails if a
+-- key was answered before. For its result, lock order and plan see post_credits, which costs a fifth more.
 WITH offered AS MATERIALIZED (
     SELECT *
     FROM unnest(

@@ -1,5 +1,6 @@
--- Store these refusals as the answers under their keys; keys are locked already, in this transaction.
--- Few rows: a chunk's refused credits. An upsert, because it finds them by the index; what it would insert is there.
+-- Store these refusals as the answers under their keys, which this transaction has already locked.
+-- The rows are few: a chunk's refused credits. An upsert finds them by the index; its insert never happens, because the
+-- rows exist.
 INSERT INTO credit_answers (idempotency_key, claim_no, result_code, account_id, amount_minor, currency)
 SELECT idempotency_key, claim_no, result_code, account_id, amount_minor, currency
 FROM unnest(

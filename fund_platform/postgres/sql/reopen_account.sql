@@ -1,4 +1,4 @@
--- Open a closed account again.
+-- Reopen a closed account.
 UPDATE accounts SET closed_at = NULL
 WHERE account_id = $1
 RETURNING account_id, currency, balance_minor, closed_at

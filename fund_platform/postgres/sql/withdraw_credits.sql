@@ -1,5 +1,5 @@
--- Refuse requests for good whose key is new or was refused under a lower claim number, and return the keys of the others: these were answered before.
--- Keys are locked in key order, as post_credits does.
+-- Refuse for good requests whose key is new or was refused under a lower claim number, and return the other keys.
+-- The other keys were answered before. Keys are locked in key order, as in post_credits.
 WITH request AS MATERIALIZED (
     SELECT *
     FROM unnest(

@@ -1,4 +1,4 @@
-"""Credits in memory. What the methods guarantee stands in `fund_platform.port.credits`."""
+"""Credits in memory."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,6 @@ class MemoryCredits:
         self.state = state
 
     async def post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
-        """See the port."""
         check_credit_requests(requests)
         to_create = [r for r in requests if not self._is_answered(r) and self._judge(r) is CreditResultCode.CREATED]
         self._require_no_posting(reference, to_create)
@@ -32,30 +31,27 @@ class MemoryCredits:
     async def withdraw_credits(
         self, reference: str, requests: Sequence[CreditRequest]
     ) -> Mapping[str, CreditResultCode]:
-        """See the port."""
         check_credit_requests(requests)
         self._require_no_posting(reference, [request for request in requests if not self._is_answered(request)])
         return self._answer(requests, lambda _: CreditResultCode.WITHDRAWN)
 
     async def fetch_credit_totals(self, idempotency_keys: Sequence[str]) -> ControlTotals:
-        """See the port."""
         wanted = set(idempotency_keys)
         return totals_of((p.currency, 1, p.amount_minor) for p in self.state.postings if p.idempotency_key in wanted)
 
     async def fetch_credits_of(self, idempotency_keys: Sequence[str]) -> list[LedgerCredit]:
-        """See the port."""
         by_key = self.state.postings_by_key()
         return [self.state.credit_of(key, by_key[key]) for key in set(idempotency_keys) & by_key.keys()]
 
     def _require_no_posting(self, reference: str, unanswered: Sequence[CreditRequest]) -> None:
         posted_keys = self.state.postings_by_key().keys()
         if any(request.idempotency_key in posted_keys for request in unanswered):
-            raise InvariantViolationError(f"A posting that no stored answer knows of is among those of {reference}.")
+            raise InvariantViolationError(f"The ledger has a posting without a stored answer for one of {reference}.")
 
     def _answer(
         self, requests: Sequence[CreditRequest], judge: Callable[[CreditRequest], CreditResultCode]
     ) -> dict[str, CreditResultCode]:
-        """Answer from what is stored, or judge and store that: keys that are new or refused under a lower claim."""
+        """Return stored answers; judge and store keys that are new or refused under a lower claim number."""
         answers: dict[str, CreditResultCode] = {}
         for request in requests:
             key = request.idempotency_key
