@@ -1,1 +1,1 @@
-"""The Order Center: knows orders, finds the overdue ones."""
+"""The Order Center: orders, and which of them are overdue."""

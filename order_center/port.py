@@ -1,18 +1,19 @@
-"""What Settle needs of the Order Center. This docstring and those of the methods are the contract.
+"""The port of the Order Center. This docstring and those of the methods are the contract.
 
-Every method may be called twice, at the same time, and by a process that was thought dead.
+Every method may be called twice, concurrently, and by a process that was presumed dead.
 
-Every method may fail as follows, by types of `domain.errors`; an adapter tells its driver's errors by them:
+Besides the errors that it names, every method may raise the following errors of `domain.errors`. An adapter translates
+its driver's errors into them:
 
-- `DataError`: the Order Center cannot take these data, or a record cannot be read, for instance an amount that is no
-  number or a time that is none. It says which, where it is known. It comes again until somebody repairs the records;
-  nothing was changed. Reading fewer orders at a time finds the records at fault.
-- `UnavailableError`: the Order Center could not be reached, or refused for now; certainly nothing was changed. All
-  that fails in reading, and is not of the data, is this.
-- `UnansweredError`: `load_records` or `acknowledge` was cut; what was asked may be done. Call again.
+- `DataError`: the Order Center cannot accept these data, or cannot read a record, for instance because an amount is not
+  a number or a time is not valid. The message names the records if they are known. Nothing was changed. The call fails
+  again until somebody repairs the records. To find the bad ones, read fewer orders in a call.
+- `UnavailableError`: the Order Center is unreachable, or refused the call for now. Nothing was changed. Every failed
+  read that is not a data error raises this.
+- `UnansweredError`: `load_records` or `acknowledge` was cut off. The change may have been made. Call the method again.
 
-A `ValueError` that a method names tells of a wrong call. What else a call raises is a bug, and counts as unanswered:
-it is never taken for an error of the data.
+A `ValueError` that a method names reports a wrong call. Any other exception is a bug. Callers treat it as unanswered,
+never as a data error.
 """
 
 from collections.abc import Sequence
@@ -25,19 +26,19 @@ from schemas.orders import FetchedRecord, OrderRecord, OverdueCursor, OverdueSli
 
 
 class OrderCenter(Protocol):
-    """Orders, and which of them are overdue and not yet acknowledged."""
+    """Orders, and which of them are overdue and unacknowledged."""
 
     async def load_records(self, records: Sequence[OrderRecord]) -> None:
-        """Store records; an existing one is replaced, in one transaction.
+        """Store records, replacing existing ones, in one transaction. Idempotent.
 
-        A new or really changed record gets a new version and is offered (again) once overdue. A record that
-        is the same as the stored one changes nothing, so loading twice is harmless.
+        A new or changed record gets a new version and is offered (again) once it is overdue. A record that equals the
+        stored one changes nothing.
 
         Args:
             records: at most `limits.LOAD_ROW_COUNT`, each order once.
 
         Raises:
-            ValueError: there are too many, or an order comes twice.
+            ValueError: there are too many, or an order is given twice.
         """
 
     async def fetch_overdue_slice(
@@ -45,28 +46,32 @@ class OrderCenter(Protocol):
     ) -> OverdueSlice:
         """Read the next unacknowledged orders with `after_sale_ends_at < cutoff_at`, of any status.
 
-        Slices follow each other in the order of (`after_sale_ends_at`, `order_id`), beginning after the cursor (None:
-        from the start); within a slice the orders come in any order. One indexed read of a slice. `amount_minor` is
-        paid less refunded and may be zero or less.
+        Slices are ordered by (`after_sale_ends_at`, `order_id`); orders within a slice are in any order. One indexed
+        read for each slice. `amount_minor` is paid less refunded and may be zero or less.
+
+        Args:
+            cutoff_at: aware.
+            after: the cursor of the previous slice; None for the first slice.
+            order_count_max: the slice's bound.
         """
 
     async def acknowledge(self, versions: Sequence[RecordVersion]) -> None:
-        """Offer these no more; a record changed since keeps being offered. Idempotent."""
+        """Stop offering these versions of orders. A record changed since is still offered. Idempotent."""
 
     async def fetch_records(self, order_ids: Sequence[str]) -> Sequence[FetchedRecord]:
-        """Read the records of these orders, in any order, by one indexed read; unknown ids are left out."""
+        """Read the records of these orders, in any order, by one indexed read. Unknown ids are left out."""
 
     async def fetch_order(self, order_id: str) -> CurrentRecord | None:
-        """Read one order's record and whether it is unacknowledged, in one snapshot; None for an unknown order."""
+        """Read one order's record and whether it is unacknowledged, in one snapshot. None for an unknown order."""
 
 
 def check_records(records: Sequence[OrderRecord]) -> None:
-    """Refuse what `load_records` does not take; every adapter begins with this.
+    """Refuse records that `load_records` does not accept; every adapter calls this first.
 
     Raises:
         ValueError: see `OrderCenter.load_records`.
     """
     if len(records) > limits.LOAD_ROW_COUNT:
-        raise ValueError(f"{len(records)} records were to be loaded at once; at most {limits.LOAD_ROW_COUNT} can be.")
+        raise ValueError(f"Could not load {len(records)} records in one call; the limit is {limits.LOAD_ROW_COUNT}.")
     if len({record.order_id for record in records}) < len(records):
-        raise ValueError("An order comes twice among the records to load; give its last record only.")
+        raise ValueError("An order was given twice among the records to load. Give only its last record.")

@@ -1,4 +1,4 @@
-"""The Order Center on PostgreSQL. What the methods guarantee stands in `order_center.port`."""
+"""The Order Center on PostgreSQL."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,13 +27,12 @@ _FETCH_ORDER = load_query("order_center.postgres", "fetch_order")
 
 
 class PostgresOrderCenter:
-    """Orders in a table, the unacknowledged ones also in a narrow list. A call does all or nothing."""
+    """Orders in a table, the unacknowledged ones also in a narrow list. Every call is atomic."""
 
     def __init__(self, pool: Pool) -> None:
         self._database = Database(pool, "The Order Center's database")
 
     async def load_records(self, records: Sequence[OrderRecord]) -> None:
-        """See `OrderCenter.load_records`."""
         check_records(records)
         if records:
             async with self._database.autocommit() as connection:
@@ -42,7 +41,6 @@ class PostgresOrderCenter:
     async def fetch_overdue_slice(
         self, cutoff_at: datetime, after: OverdueCursor | None, order_count_max: int
     ) -> OverdueSlice:
-        """See `OrderCenter.fetch_overdue_slice`."""
         ends_at, order_id = after or (None, None)
         async with self._database.reading_by_index() as connection:
             [row] = await connection.fetch(_FETCH_OVERDUE_SLICE, cutoff_at, ends_at, order_id, order_count_max)
@@ -58,7 +56,6 @@ class PostgresOrderCenter:
             return OverdueSlice(Table(OverdueOrder, columns), end)
 
     async def acknowledge(self, versions: Sequence[RecordVersion]) -> None:
-        """See `OrderCenter.acknowledge`."""
         if versions:
             order_ids, read_versions = columns_of(RecordVersion, versions)
             columns = text_column(order_ids), integer_column(read_versions)
@@ -67,7 +64,6 @@ class PostgresOrderCenter:
                 await connection.execute(_ACKNOWLEDGE, *columns)
 
     async def fetch_records(self, order_ids: Sequence[str]) -> Sequence[FetchedRecord]:
-        """See `OrderCenter.fetch_records`."""
         async with self._database.reading_by_index() as connection:
             [row] = await connection.fetch(_FETCH_RECORDS, text_column(order_ids))
             found_ids, account_ids, paid_minor, refunded_minor, currencies, statuses, after_sale_ends, versions = row
@@ -84,7 +80,6 @@ class PostgresOrderCenter:
             return Table(FetchedRecord, columns)
 
     async def fetch_order(self, order_id: str) -> CurrentRecord | None:
-        """See `OrderCenter.fetch_order`."""
         async with self._database.reading() as connection:
             row = await connection.fetchrow(_FETCH_ORDER, order_id)
             return CurrentRecord(**row) if row else None

@@ -1,4 +1,4 @@
-"""What the Order Center's port promises, of the one in memory and of the one on PostgreSQL."""
+"""The contract of the Order Center's port, for the adapter in memory and the one on PostgreSQL."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -153,7 +153,9 @@ async def test_an_acknowledgement_never_covers_a_later_change(order_center: Orde
     await order_center.load_records([record_of("a")])
     [old] = await fetch_all(order_center)
     await order_center.load_records([record_of("a", paid_minor=2000)])
-    await order_center.load_records([record_of("a")])  # back to what it was: still a change since it was read
+    await order_center.load_records(
+        [record_of("a")]
+    )  # the old content again, which is still a change since it was read
     await order_center.acknowledge([RecordVersion(old.order_id, old.version)])
     [new] = await fetch_all(order_center)
     assert new.version != old.version
@@ -204,14 +206,14 @@ async def test_one_order_is_read_with_its_record_and_whether_it_is_still_offered
 
 
 async def test_too_many_records_or_an_order_twice_are_refused_and_nothing_is_loaded(order_center: OrderCenter) -> None:
-    with pytest.raises(ValueError, match="An order comes twice"):
+    with pytest.raises(ValueError, match="An order was given twice"):
         await order_center.load_records([record_of("a"), record_of("b"), record_of("a", paid_minor=2000)])
-    with pytest.raises(ValueError, match="at most 5000"):
+    with pytest.raises(ValueError, match="the limit is 5000"):
         await order_center.load_records([record_of(f"o{n}") for n in range(limits.LOAD_ROW_COUNT + 1)])
     assert await fetch_all(order_center) == []
 
 
-@not_in_memory("in memory no datum is too bad to be stored")
+@not_in_memory("in memory all data can be stored")
 async def test_a_record_that_cannot_be_stored_is_told_as_bad_and_none_is_loaded(order_center: OrderCenter) -> None:
     with pytest.raises(DataError):
         await order_center.load_records([record_of("a"), record_of("b", account_id="A\0")])

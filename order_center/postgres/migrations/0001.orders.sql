@@ -1,10 +1,10 @@
--- The Order Center's records, and the list of those not yet acknowledged.
+-- The Order Center's records, and the list of the unacknowledged ones.
 --
--- Acknowledging deletes from a narrow list instead of updating the wide record: no new row version, no new
--- index entry.
+-- Acknowledging deletes from a narrow list instead of updating the wide record. It thus makes no new row version and no
+-- new index entry.
 
--- Versions come from a sequence, not from the stored version plus one: they are never given twice to an order,
--- not even to one that is removed and loaded again, so an old acknowledgement can never cover a new record.
+-- Versions come from a sequence, not from the stored version plus one. An order never gets a version twice, even if it
+-- is removed and loaded again, so an old acknowledgement can never cover a new record.
 CREATE SEQUENCE order_versions;
 
 CREATE TABLE orders (

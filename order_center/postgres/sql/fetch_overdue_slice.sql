@@ -1,8 +1,9 @@
--- Read the next slice of the unacknowledged list up to the cutoff, each order with its record, as one row of whole columns (`database.columns`), and the place of the last.
--- Run with look-ups by index alone (`database.pools.look_up_by_index`): the records are read in one sweep of theirs.
--- Payload and version are of the same row of orders, so they belong together whatever the list says of the order.
--- The list is cut before it meets the cutoff, and the cursor is hidden in sub-selects, so that no statistics, fresh or
--- stale, make sorting the whole list look cheaper than reading a slice in index order.
+-- Read the next slice of the unacknowledged list up to the cutoff, each order with its record, and the slice's end.
+-- The result is one row of whole columns (`database.columns`). The statement runs with look-ups by index alone
+-- (`database.pools.look_up_by_index`) and reads the records in one sweep of their index. Payload and version are from
+-- the same row of orders, so they match whatever the list says about the order. The list is cut before the cutoff is
+-- applied, and the cursor is hidden in sub-selects: whatever the statistics, fresh or stale, sorting the whole list
+-- never looks cheaper than reading a slice in index order.
 WITH listed AS MATERIALIZED (
     SELECT order_id, after_sale_ends_at
     FROM (

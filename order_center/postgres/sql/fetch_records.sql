@@ -1,6 +1,6 @@
 -- Read the records of these orders, as one row of whole columns (`database.columns`).
--- Run with look-ups by index alone (`database.pools.look_up_by_index`). The ids are hidden in a sub-select from the
--- planner, which would estimate each.
+-- It runs with look-ups by index alone (`database.pools.look_up_by_index`). The ids are hidden in a sub-select from the
+-- planner, which would estimate each of them.
 SELECT
     string_agg(order_id, E'\x1f') AS order_ids,
     string_agg(account_id, E'\x1f') AS account_ids,

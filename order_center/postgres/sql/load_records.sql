@@ -1,5 +1,6 @@
--- Store the records that are new or differ from the stored ones, each with a new version, and list just those as not acknowledged.
--- Both tables are written in order_id order, orders first, so that two loads of the same orders wait and never deadlock.
+-- Store the records that are new or differ from the stored ones, with new versions, and list them as unacknowledged.
+-- Both tables are written in order_id order, orders first, so concurrent loads of the same orders wait for each other
+-- and cannot deadlock.
 WITH loaded AS (
     INSERT INTO orders AS stored (
         order_id, account_id, paid_minor, refunded_minor, currency, status, completed_at, after_sale_ends_at, version
