@@ -1,1 +1,1 @@
-"""The ports in memory, for unit tests and the simulator; the contract suites hold them to the real ones."""
+"""The ports in memory, for unit tests and the simulator; they pass the same contract tests as the real adapters."""

@@ -1,11 +1,12 @@
-"""The Order Center in memory, for tests. What the methods guarantee stands in `order_center.port`.
+"""The Order Center in memory, for tests.
 
-What it does not hold of the contract:
+It does not fulfil these parts of the contract:
 
-- Every method runs to its end without awaiting, so none sees another's half, waits for a lock or meets a deadlock.
-- It is never away, answers always, and takes whatever Python holds: no `UnavailableError`, `UnansweredError` or
-  `DataError` comes from it.
-- No read has an index, nor a bound on what it touches.
+- Every method runs to its end without awaiting, so no method sees another's half-done work, waits for a lock or
+  deadlocks.
+- It is always reachable, always answers, and accepts every value that Python can hold. It raises no
+  `UnavailableError`, `UnansweredError` or `DataError`.
+- No read uses an index or has a bound on the rows that it reads.
 """
 
 from collections.abc import Sequence
@@ -35,7 +36,6 @@ class MemoryOrderCenter:
         self._new_versions = count(1)
 
     async def load_records(self, records: Sequence[OrderRecord]) -> None:
-        """See `OrderCenter.load_records`."""
         check_records(records)
         for record in records:
             if self._records.get(record.order_id) != record:
@@ -46,7 +46,6 @@ class MemoryOrderCenter:
     async def fetch_overdue_slice(
         self, cutoff_at: datetime, after: OverdueCursor | None, order_count_max: int
     ) -> OverdueSlice:
-        """See `OrderCenter.fetch_overdue_slice`."""
         overdue = sorted(
             (record.after_sale_ends_at, order_id)
             for order_id in self._unacknowledged_order_ids
@@ -56,17 +55,14 @@ class MemoryOrderCenter:
         return OverdueSlice([self._offer(order_id) for _, order_id in beyond], beyond[-1] if beyond else None)
 
     async def acknowledge(self, versions: Sequence[RecordVersion]) -> None:
-        """See `OrderCenter.acknowledge`."""
         for order_id, version in versions:
             if self._versions.get(order_id) == version:
                 self._unacknowledged_order_ids.discard(order_id)
 
     async def fetch_records(self, order_ids: Sequence[str]) -> list[FetchedRecord]:
-        """See `OrderCenter.fetch_records`."""
         return [self._transaction_of(order_id) for order_id in order_ids if order_id in self._records]
 
     async def fetch_order(self, order_id: str) -> CurrentRecord | None:
-        """See `OrderCenter.fetch_order`."""
         record = self._records.get(order_id)
         if record is None:
             return None

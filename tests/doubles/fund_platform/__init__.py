@@ -1,12 +1,12 @@
-"""The Fund Platform in memory, put together from its parts. What they guarantee stands in `fund_platform.port`.
+"""The Fund Platform in memory, assembled from its parts.
 
-What it does not hold of the contract:
+It does not fulfil these parts of the contract:
 
-- Every method runs to its end without awaiting, so none sees another's half. Rivals take turns here: they never wait
-  for a lock, meet in a deadlock or read from an old snapshot.
-- It is never away, answers always, and takes whatever Python holds: no `UnavailableError`, `UnansweredError` or
-  `DataError` comes from it.
-- Whoever has its state may change the ledger: no rule makes it append-only.
+- Every method runs to its end without awaiting, so no method sees another's half-done work. Rivals take turns: they
+  never wait for a lock, deadlock or read from an old snapshot.
+- It is always reachable, always answers, and accepts every value that Python can hold. It raises no
+  `UnavailableError`, `UnansweredError` or `DataError`.
+- The ledger is not append-only: any code with access to the state can change it.
 """
 
 from tests.doubles.fund_platform.accounts import MemoryAccounts
@@ -16,9 +16,9 @@ from tests.doubles.fund_platform.proof import MemoryLedgerProof
 
 
 class MemoryFundPlatform:
-    """`FundPlatform` in memory: all parts share one state, which tests may look into and break.
+    """`FundPlatform` in memory: all parts share one state, which tests may read and corrupt.
 
-    A test that meddles puts its own part in the place of one, made over the same `state`.
+    A test can replace a part by its own, made over the same `state`.
     """
 
     def __init__(self) -> None:

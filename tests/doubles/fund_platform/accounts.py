@@ -1,4 +1,4 @@
-"""Virtual accounts in memory. What the methods guarantee stands in `fund_platform.port.accounts`."""
+"""Virtual accounts in memory."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,23 +16,19 @@ class MemoryAccounts:
         self.state = state
 
     async def open_accounts(self, openings: Sequence[AccountOpening]) -> None:
-        """See the port."""
         check_account_openings(openings)
         for account_id, currency in openings:
             account = Account(account_id=account_id, currency=currency, balance_minor=0, closed_at=None)
             self.state.account_by_id.setdefault(account_id, account)
 
     async def fetch_account(self, account_id: str) -> Account:
-        """See the port."""
         if account_id not in self.state.account_by_id:
             raise AccountNotFoundError(f"The Fund Platform has no account {account_id}. Check its id.")
         return self.state.account_by_id[account_id]
 
     async def close_account(self, account_id: str) -> Account:
-        """See the port."""
         account = await self.fetch_account(account_id)
         return self.state.set_account(account, closed_at=account.closed_at or datetime.now(UTC))
 
     async def reopen_account(self, account_id: str) -> Account:
-        """See the port."""
         return self.state.set_account(await self.fetch_account(account_id), closed_at=None)

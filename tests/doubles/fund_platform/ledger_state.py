@@ -1,4 +1,4 @@
-"""What the Fund Platform in memory consists of: one state that all its parts share."""
+"""The state of the Fund Platform in memory, which all its parts share."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,21 +11,21 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class StoredAnswer(NamedTuple):
-    """The answer to the request with the highest claim number seen for a key; only `created` or a refusal."""
+    """The answer to the request with the highest claim number seen for a key: `created` or a refusal."""
 
     request: CreditRequest
     code: CreditResultCode
 
 
 class JournalEntry(NamedTuple):
-    """What a set of postings is for."""
+    """The purpose and time of a set of postings."""
 
     reference: str
     posted_at: datetime
 
 
 class Posting(NamedTuple):
-    """One line of the ledger; a funding account's has no key."""
+    """One line of the ledger; a funding account's line has no key."""
 
     entry_id: int
     account_id: str
@@ -44,12 +44,12 @@ class FundPlatformState:
         self.postings: list[Posting] = []
 
     def set_account(self, account: Account, **changes: object) -> Account:
-        """Change an account; as it is then."""
+        """Change an account and return it."""
         self.account_by_id[account.account_id] = account.model_copy(update=changes)
         return self.account_by_id[account.account_id]
 
     def postings_by_key(self) -> dict[str, list[Posting]]:
-        """The postings that credit customers."""
+        """Return the postings that credit customers, by key."""
         by_key: defaultdict[str, list[Posting]] = defaultdict(list)
         for posting in self.postings:
             if posting.idempotency_key is not None:
@@ -57,7 +57,7 @@ class FundPlatformState:
         return by_key
 
     def credit_of(self, key: str, postings: Sequence[Posting]) -> LedgerCredit:
-        """A key's postings as one credit."""
+        """Combine a key's postings into one credit."""
         entry = self.entries.get(min(posting.entry_id for posting in postings))
         return LedgerCredit(
             idempotency_key=key,

@@ -1,4 +1,4 @@
-"""The ledger's own proof in memory. What the methods guarantee stands in `fund_platform.port.proof`."""
+"""The ledger's own proof in memory."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,13 +18,11 @@ class MemoryLedgerProof:
         self.state = state
 
     async def fetch_credits(self, after_key: str, credit_count_max: int) -> list[LedgerCredit]:
-        """See the port."""
         by_key = self.state.postings_by_key()
         keys = islice((key for key in sorted(by_key) if key > after_key), credit_count_max)
         return [self.state.credit_of(key, by_key[key]) for key in keys]
 
     async def fetch_credit_life(self, idempotency_key: str) -> CreditLife:
-        """See the port."""
         stored = self.state.answers.get(idempotency_key)
         postings = self.state.postings_by_key().get(idempotency_key, [])
         return CreditLife(
@@ -33,7 +31,6 @@ class MemoryLedgerProof:
         )
 
     async def fetch_ledger_breaks(self, break_count_max: int) -> list[Break]:
-        """See the port."""
         checks = (self._entry_breaks, self._balance_breaks, self._posting_breaks, self._answer_breaks)
         by_kind: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
         for check in checks:

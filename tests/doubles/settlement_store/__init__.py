@@ -1,17 +1,17 @@
-"""The settlement store in memory, put together from its parts. What they guarantee stands in `settlement_store.port`.
+"""The settlement store in memory, assembled from its parts.
 
-What it does not hold of the contract:
+It does not fulfil these parts of the contract:
 
-- Every method runs to its end without awaiting, so none sees another's half. Rivals take turns here: they never wait
-  for a lock, meet in a deadlock or read from an old snapshot.
-- Everything is told from the items, and nothing is stored twice. So nothing can contradict anything else, and
-  `fetch_store_breaks` has nothing to look for; nor is an item ever missing that a claim names.
-- Items that are pruned stay where they are, behind a mark that the reads of live items do not pass.
-- It is never away, answers always, and takes whatever Python holds: no `UnavailableError`, `UnansweredError` or
-  `DataError` comes from it.
-- No read has an index, nor a bound on what it touches.
+- Every method runs to its end without awaiting, so no method sees another's half-done work. Rivals take turns: they
+  never wait for a lock, deadlock or read from an old snapshot.
+- Everything is derived from the items, and nothing is stored twice. Nothing can contradict anything else, so
+  `fetch_store_breaks` returns no breaks. The item that a claim names is never missing.
+- Pruned items stay where they are, below a mark that reads of live items skip.
+- It is always reachable, always answers, and accepts every value that Python can hold. It raises no
+  `UnavailableError`, `UnansweredError` or `DataError`.
+- No read uses an index or has a bound on the rows that it reads.
 
-`tests.contract.adapters.not_in_memory` marks the tests of the contract that it cannot pass for that.
+`tests.contract.adapters.not_in_memory` marks the contract tests that it therefore cannot pass.
 """
 
 from tests.doubles.settlement_store.audit import MemoryAuditReads
@@ -30,7 +30,7 @@ from tests.doubles.settlement_store.store_state import StoreState
 class MemorySettlementStore:
     """`SettlementStore` in memory: all parts share one state.
 
-    A test that meddles puts its own part in the place of one, made over the same `state`.
+    A test can replace a part by its own, made over the same `state`.
     """
 
     def __init__(self) -> None:

@@ -1,17 +1,16 @@
-"""What the audit reads, in memory. What the methods guarantee stands in `settlement_store.port.audit`."""
+"""The audit's reads, in memory."""
 
 from schemas.audit import Break, LatestItem, OfferCounts
 from tests.doubles.settlement_store.store_state import StoreState
 
 
 class MemoryAuditReads:
-    """`AuditReads` in memory; it has no break to tell, as the package says."""
+    """`AuditReads` in memory. No item is ever missing."""
 
     def __init__(self, state: StoreState) -> None:
         self.state = state
 
     async def fetch_offer_counts(self) -> OfferCounts:
-        """See the port."""
         batches = self.state.batches.values()
         return OfferCounts(
             sum(batch.item_count for batch in batches),
@@ -20,16 +19,14 @@ class MemoryAuditReads:
         )
 
     async def fetch_latest_items(self, after_order_id: str, item_count_max: int) -> list[LatestItem]:
-        """See the port; no item is missing here."""
         order_ids = sorted(order_id for order_id in self.state.claims if order_id > after_order_id)
         return [self._latest_item(order_id) for order_id in order_ids[:item_count_max]]
 
     async def fetch_item_of_order(self, order_id: str) -> LatestItem | None:
-        """See the port; no item is missing here."""
         return self._latest_item(order_id) if order_id in self.state.claims else None
 
     async def fetch_store_breaks(self, break_count_max: int) -> list[Break]:  # noqa: ARG002 (the port's)
-        """None: everything is told from the items, so nothing can contradict them."""
+        """Return no breaks: everything is derived from the items, so nothing can contradict them."""
         return []
 
     def _latest_item(self, order_id: str) -> LatestItem:

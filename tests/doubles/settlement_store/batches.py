@@ -1,4 +1,4 @@
-"""Batches as a whole, in memory. What the methods guarantee stands in `settlement_store.port.batches`."""
+"""Batches as a whole, in memory."""
 
 from collections import Counter
 from datetime import timedelta
@@ -24,10 +24,9 @@ class MemoryBatches:
         self.state = state
 
     async def set_running(self, batch_id: str) -> BatchPlan:
-        """See the port."""
         batch = self.state.batch_of(batch_id)
         if batch.state == BatchState.OPEN:
-            raise BatchNotOpenError(f"Batch {batch_id} is still open; it starts once it is frozen.")
+            raise BatchNotOpenError(f"Batch {batch_id} cannot start: it is still open.")
         if batch.state == BatchState.FROZEN:
             self.state.set_batch(batch_id, state=self.state.running_state(batch_id), started_at=now())
         return BatchPlan(
@@ -42,7 +41,6 @@ class MemoryBatches:
         )
 
     async def close_batch(self, report: BatchReport) -> Batch:
-        """See the port."""
         check_closing_report(report)
         batch_id = report.batch_id
         batch, contents = self.state.batch_of(batch_id), self.state.contents_of(batch_id)
@@ -50,7 +48,9 @@ class MemoryBatches:
             return batch
         is_under_way = batch.state in (BatchState.RUNNING, BatchState.PAUSED)
         if not is_under_way or any(chunk.state != ChunkState.CLOSED for chunk in contents.chunks):
-            raise InvariantViolationError(f"Batch {batch_id} is {batch.state} and has chunks that are not closed.")
+            raise InvariantViolationError(
+                f"Could not close batch {batch_id}: it is not running, or a chunk is not closed."
+            )
         closed = BatchState.ABORTED if self.state.control_of(batch_id).is_aborting else BatchState.CLOSED
         state = closed if report.balanced else BatchState.OUT_OF_BALANCE
         batch = self.state.set_batch(batch_id, state=state, closed_at=now())
@@ -59,15 +59,12 @@ class MemoryBatches:
         return batch
 
     async def fetch_batch(self, batch_id: str) -> Batch:
-        """See the port."""
         return self.state.batch_of(batch_id)
 
     async def fetch_batches(self, batch_count_max: int) -> list[Batch]:
-        """See the port."""
         return list(reversed(self.state.batches.values()))[:batch_count_max]
 
     async def fetch_unclosed_batches(self) -> list[UnclosedBatch]:
-        """See the port."""
         unclosed = [batch for batch in self.state.batches.values() if batch.state not in FINAL_STATES]
         return [
             UnclosedBatch(
@@ -77,7 +74,6 @@ class MemoryBatches:
         ]
 
     async def fetch_backlog_order_count(self, active_within_s: float) -> int:
-        """See the port."""
         active_since = now() - timedelta(seconds=active_within_s)
         count = 0
         for batch in self.state.batches.values():
@@ -88,16 +84,13 @@ class MemoryBatches:
         return count
 
     async def fetch_planned_totals(self, batch_id: str) -> ControlTotals:
-        """See the port."""
         return totals_of((item.currency, 1, item.amount_minor) for item in self.state.contents_of(batch_id).items)
 
     async def fetch_reason_counts(self, batch_id: str) -> dict[str, int]:
-        """See the port."""
         exceptions = self.state.contents_of(batch_id).live_exceptions
         return dict(sorted(Counter(str(exception.reason_code) for exception in exceptions).items()))
 
     async def fetch_progress(self, batch_id: str) -> BatchProgress:
-        """See the port."""
         batch, contents = self.state.batch_of(batch_id), self.state.contents_of(batch_id)
         counts = Counter(contents.outcome_of(item.item_no) for item in contents.items)
         return BatchProgress(

@@ -1,4 +1,4 @@
-"""The cap on credits in memory. What the method guarantees stands in `settlement_store.port.caps`."""
+"""Caps on credits in memory."""
 
 import time
 
@@ -18,7 +18,6 @@ class MemoryCreditBuckets:
     async def take_credits(
         self, batch_id: str, order_count: int, credits_per_s: int | None, *, is_promised: bool
     ) -> CreditTurn:
-        """See the port."""
         caps = {_INSTALLATION_ID: credits_per_s, batch_id: self.state.batch_of(batch_id).credits_per_s}
         cap_by_id = {each: cap for each, cap in caps.items() if cap}
         if not cap_by_id:

@@ -1,4 +1,4 @@
-"""Chunks and their items, in memory. What the methods guarantee stands in `settlement_store.port.chunks`."""
+"""Chunks and their items, in memory."""
 
 from collections.abc import Sequence
 
@@ -19,17 +19,15 @@ _ALL_BUCKETS = frozenset(range(RESULT_BUCKET_COUNT))
 
 
 class MemoryChunks:
-    """`Chunks` in memory; `find_chunk` and `store_step` are for tests that break a step."""
+    """`Chunks` in memory. `find_chunk` and `store_step` are public for tests that break a step."""
 
     def __init__(self, state: StoreState) -> None:
         self.state = state
 
     async def fetch_chunk(self, batch_id: str, chunk_index: int) -> Chunk:
-        """See the port."""
         return self.find_chunk(batch_id, chunk_index)[1]
 
     async def fetch_pending_items(self, batch_id: str, chunk: Chunk) -> list[Item]:
-        """See the port."""
         contents = self.state.contents_of(batch_id)
         items = contents.live_items(chunk.item_start, chunk.item_end)
         return [item for item in items if item.item_no not in contents.exceptions]
@@ -37,7 +35,6 @@ class MemoryChunks:
     async def store_validation(
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
     ) -> StoredValidation:
-        """See the port."""
         contents, chunk = self.find_chunk(batch_id, chunk_index)
         is_new = chunk.state == ChunkState.PLANNED
         if is_new:
@@ -47,7 +44,6 @@ class MemoryChunks:
     async def store_outcomes(
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
     ) -> OutcomeTotals:
-        """See the port."""
         contents, chunk = self.find_chunk(batch_id, chunk_index)
         if chunk.state == ChunkState.PLANNED:
             raise InvariantViolationError(f"Chunk {chunk_index} of batch {batch_id} has no stored validation.")
@@ -59,7 +55,6 @@ class MemoryChunks:
         return contents.totals_of(chunk)
 
     async def hold_chunk(self, batch_id: str, chunk_index: int, detail: str) -> OutcomeTotals:
-        """See the port."""
         contents, chunk = self.find_chunk(batch_id, chunk_index)
         if chunk.state != ChunkState.CLOSED:
             is_planned = chunk.state == ChunkState.PLANNED
@@ -77,14 +72,14 @@ class MemoryChunks:
         return contents.totals_of(chunk)
 
     async def fetch_chunk_totals(self, batch_id: str, chunk_index: int) -> OutcomeTotals:
-        """See the port."""
         contents, chunk = self.find_chunk(batch_id, chunk_index)
         if chunk.state != ChunkState.CLOSED:
-            raise ChunkUnfinishedError(f"Chunk {chunk_index} of batch {batch_id} is {chunk.state}.")
+            raise ChunkUnfinishedError(
+                f"Chunk {chunk_index} of batch {batch_id} has no totals yet: it is {chunk.state}, not closed."
+            )
         return contents.totals_of(chunk)
 
     async def fetch_item_groups(self, batch_id: str, item_start: int, item_end: int) -> list[ItemGroup]:
-        """See the port."""
         contents = self.state.contents_of(batch_id)
         groups: dict[tuple[ItemOutcome, str, bool], list[Item]] = {}
         for item in contents.live_items(item_start, item_end):
@@ -96,17 +91,15 @@ class MemoryChunks:
         ]
 
     async def fetch_unclosed_chunks(self, batch_id: str, after_chunk_index: int, chunk_count_max: int) -> list[int]:
-        """See the port."""
         following = self.state.contents_of(batch_id).chunks[after_chunk_index + 1 :]
         return [chunk.chunk_index for chunk in following if chunk.state != ChunkState.CLOSED][:chunk_count_max]
 
     async def fetch_outcome_totals(self, batch_id: str) -> OutcomeTotals:
-        """See the port."""
         contents = self.state.contents_of(batch_id)
         return sum_outcome_totals(contents.totals_of(chunk) for chunk in contents.chunks)
 
     def find_chunk(self, batch_id: str, chunk_index: int) -> tuple[Contents, Chunk]:
-        """A chunk, and what its batch consists of.
+        """Return a chunk and its batch's contents.
 
         Raises:
             BatchNotFoundError: there is no such chunk.
@@ -119,7 +112,7 @@ class MemoryChunks:
         return contents, contents.chunks[chunk_index]
 
     def store_step(self, batch_id: str, chunk: Chunk, state: ChunkState, exceptions: Sequence[ExceptionItem]) -> None:
-        """Store exceptions, release the claims that they free, move the chunk on, and store its outbox row."""
+        """Store exceptions, release their claims, move the chunk to its next state, and store the outbox row."""
         check_exceptions(chunk, exceptions)
         contents, stored_at = self.state.contents_of(batch_id), now()
         new = {exception.item_no: exception for exception in exceptions}

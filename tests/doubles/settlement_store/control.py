@@ -1,4 +1,4 @@
-"""Operator control in memory. What the methods guarantee stands in `settlement_store.port.control`."""
+"""Operator control in memory."""
 
 from domain import limits
 from domain.batch_control import plan_control
@@ -14,7 +14,6 @@ class MemoryControl:
         self.state = state
 
     async def control_batch(self, request: ControlRequest) -> BatchControl:
-        """See the port."""
         batch_id = request.batch_id
         batch, before = self.state.batch_of(batch_id), self.state.control_of(batch_id)
         after = plan_control(batch.state, before, request)
@@ -29,10 +28,8 @@ class MemoryControl:
         return after
 
     async def fetch_control(self, batch_id: str) -> BatchControl:
-        """See the port."""
         return self.state.control_of(batch_id)
 
     async def fetch_control_actions(self, batch_id: str) -> list[StoredControlAction]:
-        """See the port."""
         actions = self.state.control_actions[self.state.batch_of(batch_id).batch_id]
         return actions[-limits.CONTROL_ACTIONS_SHOWN_MAX :]

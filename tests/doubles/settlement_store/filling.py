@@ -1,4 +1,4 @@
-"""How a batch comes to its items, in memory. What the methods guarantee stands in `settlement_store.port.filling`."""
+"""Opening, filling and freezing batches, in memory."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,6 @@ class MemoryFilling:
         self.state = state
 
     async def open_batch(self, opening: BatchOpening) -> Batch:
-        """See the port."""
         if opening.batch_id not in self.state.batches:
             self._require_room(opening)
             self.state.batches[opening.batch_id] = Batch(
@@ -44,7 +43,6 @@ class MemoryFilling:
         return batch
 
     async def append_orders(self, batch_id: str, orders: Sequence[OfferedOrder]) -> AppendResult:
-        """See the port."""
         check_offers([order.order_id for order in orders])
         batch = self._get_open(batch_id)
         claimed_count = duplicate_count = 0
@@ -69,7 +67,6 @@ class MemoryFilling:
         return AppendResult(claimed_count, duplicate_count, tuple(conflict_order_ids), tuple(unanswered))
 
     async def fetch_exceptions(self, batch_id: str, after_item_no: int, item_count_max: int) -> list[StoredException]:
-        """See the port."""
         contents = self.state.contents_of(batch_id)
         following = [exception for exception in contents.live_exceptions if exception.item_no > after_item_no]
         return [
@@ -78,7 +75,6 @@ class MemoryFilling:
         ]
 
     async def append_rerun_items(self, batch_id: str, items: Sequence[RerunItem]) -> frozenset[str]:
-        """See the port."""
         check_offers([item.order_id for item in items])
         batch = self._get_open(batch_id)
         taken = [item for item in sorted(items) if self.state.claims[item.order_id].claim_no == item.claim_no]
@@ -89,7 +85,6 @@ class MemoryFilling:
         return frozenset(item.order_id for item in taken)
 
     async def freeze_batch(self, batch_id: str, calendar: BusinessCalendar) -> None:
-        """See the port."""
         batch, contents = self.state.batch_of(batch_id), self.state.contents_of(batch_id)
         if batch.state != BatchState.OPEN:
             return
@@ -110,7 +105,7 @@ class MemoryFilling:
             raise batch_pruned(opening.rerun.batch_id)
         unclosed_count = sum(batch.state not in FINAL_STATES for batch in self.state.batches.values())
         if unclosed_count >= limits.UNCLOSED_BATCH_COUNT_MAX:
-            raise TooManyBatchesError(f"Batch {opening.batch_id} was not opened: too many are not closed.")
+            raise TooManyBatchesError(f"Batch {opening.batch_id} was not opened: too many batches are unclosed.")
 
     def _get_open(self, batch_id: str) -> Batch:
         batch = self.state.batch_of(batch_id)

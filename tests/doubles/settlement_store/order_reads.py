@@ -1,4 +1,4 @@
-"""What is read of one order, in memory. What the methods guarantee stands in `settlement_store.port.orders`."""
+"""Reads of one order, in memory."""
 
 from domain import limits
 from schemas.batches import Batch
@@ -14,7 +14,6 @@ class MemoryOrders:
         self.state = state
 
     async def fetch_items_of_order(self, order_id: str) -> list[OrderItem]:
-        """See the port."""
         items = [
             _item_of_order(self.state.batch_of(batch_id), contents, item)
             for batch_id, contents in self.state.contents.items()
@@ -24,7 +23,6 @@ class MemoryOrders:
         return sorted(items, key=lambda item: item.claim_no)[-limits.ORDER_LIFE_ROW_COUNT_MAX :]
 
     async def fetch_conflicts_of_order(self, order_id: str) -> list[ConflictingOffer]:
-        """See the port."""
         found = [self.state.conflicts.get((order_id, batch_id)) for batch_id in self.state.batches]
         return [conflict for conflict in found if conflict][-limits.ORDER_LIFE_ROW_COUNT_MAX :]
 

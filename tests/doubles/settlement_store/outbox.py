@@ -1,4 +1,4 @@
-"""The outbox in memory. What the methods guarantee stands in `settlement_store.port.outbox`."""
+"""The outbox in memory."""
 
 import time
 from collections.abc import Collection
@@ -19,7 +19,6 @@ class MemoryOutbox:
         self.state = state
 
     async def lease_buckets(self, relay_id: str, lease_s: float) -> frozenset[int]:
-        """See the port."""
         leases = self.state.leases
         self.state.live_until_s[relay_id] = time.monotonic() + lease_s
         leases.setdefault(relay_id, frozenset())
@@ -29,18 +28,15 @@ class MemoryOutbox:
         return leases[relay_id]
 
     async def release_buckets(self, relay_id: str) -> None:
-        """See the port."""
         self.state.leases.pop(relay_id, None)
 
     async def fetch_outbox_row(self, buckets: Collection[int]) -> OutboxRow | None:
-        """See the port."""
         rows = (row._replace(buckets=row.buckets & frozenset(buckets)) for row in self.state.outbox.values())
         return next((row for row in rows if row.buckets), None)
 
     async def fetch_outcomes(
         self, row: OutboxRow, buckets: Collection[int], item_start: int, item_end: int
     ) -> list[StoredOutcome]:
-        """See the port."""
         contents = self.state.contents_of(row.batch_id)
         return [
             StoredOutcome(
@@ -54,7 +50,6 @@ class MemoryOutbox:
         ]
 
     async def mark_delivered(self, relay_id: str, outbox_no: int, buckets: Collection[int]) -> frozenset[int]:
-        """See the port."""
         row = self.state.outbox.get(outbox_no)
         if row is None or not self._is_live(relay_id):
             return frozenset()

@@ -1,7 +1,4 @@
-"""Pruning in memory: what is pruned stays where it is, behind a mark that the reads of live items do not pass.
-
-What the methods guarantee stands in `settlement_store.port.pruning`.
-"""
+"""Pruning in memory: pruned items stay where they are, below a mark that reads of live items skip."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,7 +23,6 @@ class MemoryPruning:
     async def fetch_retired_batches(
         self, closed_before: datetime, after: RetiredBatch | None, batch_count_max: int
     ) -> Sequence[RetiredBatch]:
-        """See the port."""
         retired = sorted(
             (
                 self._retired(batch, batch.closed_at)
@@ -42,7 +38,6 @@ class MemoryPruning:
         return [each for each in retired if place is None or (each.closed_at, each.batch_id) > place][:batch_count_max]
 
     async def begin_pruning(self, batch_id: str, since_closing: SinceClosing) -> bool:
-        """See the port."""
         batch = self.state.batches.get(batch_id)
         waits = self._unclosed_rerun_count(batch_id) or self._undelivered_count(batch_id)
         if batch and batch.state in _PRUNABLE and not waits and not self.state.is_being_pruned(batch_id):
@@ -51,10 +46,11 @@ class MemoryPruning:
         return self.state.is_being_pruned(batch_id)
 
     async def prune_chunks(self, batch_id: str) -> int:
-        """See the port."""
         contents = self.state.contents_of(batch_id)
         if not self.state.is_being_pruned(batch_id):
-            raise InvariantViolationError(f"Batch {batch_id} was to be pruned before its pruning was begun.")
+            raise InvariantViolationError(
+                f"Could not prune chunks of batch {batch_id}: it is not marked as being pruned."
+            )
         item_start = contents.pruned_item_count
         step = max(1, limits.PRUNE_STEP_ITEM_COUNT // contents.chunk_size) * contents.chunk_size
         contents.pruned_item_count = min(item_start + step, len(contents.items))

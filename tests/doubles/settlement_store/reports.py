@@ -1,4 +1,4 @@
-"""Reports of closed batches, in memory. What the methods guarantee stands in `settlement_store.port.reports`."""
+"""Reports of closed batches, in memory."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,11 @@ class MemoryReports:
         self.state = state
 
     async def fetch_kept_reports(self, batch_ids: Sequence[str]) -> dict[str, KeptReport]:
-        """See the port."""
         return {each: self.state.kept_reports[each] for each in batch_ids if each in self.state.kept_reports}
 
     async def fetch_later_item_groups(
         self, batch_id: str, after_item_no: int, item_count_max: int
     ) -> list[LaterItemGroup]:
-        """See the port."""
         contents = self.state.contents_of(batch_id)
         following = [each.item_no for each in contents.live_exceptions if each.item_no > after_item_no]
         groups: dict[tuple[bool, ItemOutcome, str], list[tuple[int, Item]]] = {}
@@ -43,7 +41,6 @@ class MemoryReports:
         ]
 
     async def fetch_rerun_ids(self, batch_id: str, batch_count_max: int) -> list[str]:
-        """See the port."""
         newest_first = reversed(self.state.batches.values())
         reruns = [each.batch_id for each in newest_first if each.rerun and each.rerun.batch_id == batch_id]
         return reruns[:batch_count_max]

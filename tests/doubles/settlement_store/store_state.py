@@ -1,4 +1,4 @@
-"""What the settlement store in memory consists of: one state that all its parts share."""
+"""The state of the settlement store in memory, which all its parts share."""
 
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ class Claim(NamedTuple):
 
 
 class Contents:
-    """What a batch consists of."""
+    """A batch's items, chunks and exceptions."""
 
     def __init__(self, chunk_size: int) -> None:
         self.chunk_size = chunk_size
@@ -42,22 +42,22 @@ class Contents:
 
     @property
     def live_exceptions(self) -> list[ExceptionItem]:
-        """The exception items that are not pruned, in item_no order."""
+        """Return the exception items that are not pruned, in item_no order."""
         return [each for item_no, each in sorted(self.exceptions.items()) if item_no >= self.pruned_item_count]
 
     def live_items(self, item_start: int, item_end: int) -> list[Item]:
-        """The items of a range that are not pruned."""
+        """Return the items of a range that are not pruned."""
         return self.items[max(item_start, self.pruned_item_count) : item_end]
 
     def outcome_of(self, item_no: int) -> ItemOutcome:
-        """An item's outcome, or pending."""
+        """Return an item's outcome, or pending."""
         if item_no in self.exceptions:
             return self.exceptions[item_no].outcome
         is_closed = self.chunks and self.chunks[item_no // self.chunk_size].state == ChunkState.CLOSED
         return Outcome.SETTLED if is_closed else PENDING
 
     def totals_of(self, chunk: Chunk) -> OutcomeTotals:
-        """The totals of the outcomes that a chunk has so far."""
+        """Return the totals of the outcomes that a chunk has so far."""
         return outcome_totals_of(
             (outcome, item.currency, 1, item.amount_minor)
             for item in self.items[chunk.item_start : chunk.item_end]
@@ -66,9 +66,9 @@ class Contents:
 
 
 class StoreState:
-    """Everything that the store knows, for its parts and for tests that look into it or break it.
+    """All of the store's data, for its parts and for tests that read or corrupt them.
 
-    A batch is stored in the state that it shows: a running one that was asked to pause is paused.
+    A batch is stored in the state that users see: a running batch that was asked to pause is paused.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class StoreState:
         self.controls: dict[str, BatchControl] = {}
         self.control_actions: defaultdict[str, list[StoredControlAction]] = defaultdict(list)
         self.credit_buckets: dict[str, CreditBucket] = {}
-        self.outbox: dict[int, OutboxRow] = {}  # each with the buckets that are not delivered
+        self.outbox: dict[int, OutboxRow] = {}  # each with its undelivered buckets
         self.outbox_no_last = 0
         self.leases: dict[str, frozenset[int]] = {}
         self.live_until_s: dict[str, float] = {}
@@ -87,7 +87,7 @@ class StoreState:
         self.pruned_batch_ids: set[str] = set()
 
     def batch_of(self, batch_id: str) -> Batch:
-        """A batch.
+        """Return a batch.
 
         Raises:
             BatchNotFoundError: no batch has this id.
@@ -97,7 +97,7 @@ class StoreState:
         return self.batches[batch_id]
 
     def contents_of(self, batch_id: str) -> Contents:
-        """What a batch consists of.
+        """Return a batch's contents.
 
         Raises:
             BatchNotFoundError: no batch has this id.
@@ -105,7 +105,7 @@ class StoreState:
         return self.contents[self.batch_of(batch_id).batch_id]
 
     def control_of(self, batch_id: str) -> BatchControl:
-        """What the actions on a batch come to.
+        """Return a batch's control state.
 
         Raises:
             BatchNotFoundError: no batch has this id.
@@ -113,24 +113,24 @@ class StoreState:
         return self.controls.get(batch_id) or BatchControl(window=self.batch_of(batch_id).window)
 
     def is_being_pruned(self, batch_id: str) -> bool:
-        """Whether a batch's pruning was begun."""
+        """Return whether a batch is marked as being pruned."""
         kept = self.kept_reports.get(batch_id)
         return kept is not None and kept.is_being_pruned
 
     def running_state(self, batch_id: str) -> BatchState:
-        """The state that a running batch shows."""
+        """Return the state that users see of a running batch."""
         return BatchState.PAUSED if self.control_of(batch_id).is_paused else BatchState.RUNNING
 
     def set_batch(self, batch_id: str, **changes: object) -> Batch:
-        """Change a batch; as it is then."""
+        """Change a batch and return it."""
         self.batches[batch_id] = self.batches[batch_id].model_copy(update=changes)
         return self.batches[batch_id]
 
     def is_latest(self, item: Item) -> bool:
-        """Whether an item is its order's latest."""
+        """Return whether an item is its order's latest."""
         return self.claims[item.order_id].claim_no == item.claim_no
 
 
 def now() -> datetime:
-    """The store's own time, which is this process's."""
+    """Return the store's own time, which is this process's."""
     return datetime.now(UTC)
