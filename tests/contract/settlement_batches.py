@@ -54,7 +54,7 @@ def held(item_no: int) -> ExceptionItem:
 
 
 async def run_batch(store: SettlementStore, orders: list[OfferedOrder], **changes: Any) -> str:
-    """A running batch of these orders."""
+    """Make a running batch of these orders."""
     opening = opening_of(**changes)
     await store.filling.open_batch(opening)
     await store.filling.append_orders(opening.batch_id, orders)
@@ -64,7 +64,7 @@ async def run_batch(store: SettlementStore, orders: list[OfferedOrder], **change
 
 
 async def run_chunk(store: SettlementStore, orders: list[OfferedOrder], **changes: Any) -> str:
-    """A running batch of one chunk."""
+    """Make a running batch of one chunk."""
     return await run_batch(store, orders, chunk_size=100, **changes)
 
 
@@ -75,7 +75,7 @@ async def settle(
     rejects: list[ExceptionItem] | None = None,
     exceptions: list[ExceptionItem] | None = None,
 ) -> str:
-    """A batch of one closed chunk."""
+    """Make a batch of one closed chunk."""
     await run_chunk(store, orders_of(*order_ids), batch_id=batch_id)
     await store.chunks.store_validation(batch_id, 0, rejects or [])
     await store.chunks.store_outcomes(batch_id, 0, exceptions or [])
@@ -83,19 +83,19 @@ async def settle(
 
 
 async def close_batch(store: SettlementStore, batch_id: str, *, balanced: bool = True) -> Batch:
-    """Close a batch with its own report, as if the ledger agreed, or not."""
+    """Close a batch with its own report, as if the ledger agreed or did not."""
     return await store.batches.close_batch(await closing_report_of(store, batch_id, balanced=balanced))
 
 
 async def closing_report_of(store: SettlementStore, batch_id: str, *, balanced: bool = True) -> BatchReport:
-    """The report that a batch is closed by, as if the ledger agreed, or not."""
+    """Return the report for closing a batch, as if the ledger agreed or did not."""
     report = await check_balance(store, MemoryFundPlatform(), batch_id)
     ledger = report.settled if balanced else report.ledger
     return report.model_copy(update={"balanced": balanced, "ledger": ledger})
 
 
 def report_of_nothing(batch_id: str, **changes: Any) -> BatchReport:
-    """A report of a batch without items."""
+    """Return a report of a batch without items."""
     nothing = ControlTotals()
     report = BatchReport(
         batch_id=batch_id,
@@ -123,7 +123,7 @@ def report_of_nothing(batch_id: str, **changes: Any) -> BatchReport:
 
 
 async def items_of(store: SettlementStore, batch_id: str) -> Sequence[Item]:
-    """All items of a batch none of which has an outcome."""
+    """Return all items of a batch that has no outcome yet."""
     item_count = (await store.batches.fetch_batch(batch_id)).item_count
     return await store.chunks.fetch_pending_items(batch_id, Chunk(0, 0, item_count, ChunkState.PLANNED))
 
@@ -134,7 +134,7 @@ async def outcomes_of(store: SettlementStore) -> dict[str, tuple[str, str | None
 
 
 async def everything_of(store: SettlementStore, batch_id: str) -> tuple[object, ...]:
-    """All that a lost step could have changed."""
+    """Return everything that a lost step could have changed."""
     return (
         await store.batches.fetch_batch(batch_id),
         await store.batches.fetch_progress(batch_id),
@@ -145,7 +145,7 @@ async def everything_of(store: SettlementStore, batch_id: str) -> tuple[object, 
 
 
 async def deliver_all(store: SettlementStore) -> list[StoredOutcome]:
-    """Deliver all that is in the outbox, as the one relay; the outcomes, in the order of their rows."""
+    """Deliver the whole outbox as the only relay, and return the outcomes in the order of their rows."""
     buckets = await store.outbox.lease_buckets("the-one-relay", 60)
     delivered = []
     while row := await store.outbox.fetch_outbox_row(buckets):

@@ -1,4 +1,4 @@
-"""Every method of every part of a port is called by a contract test, for the double as for the real adapter."""
+"""Contract tests call every method of every part of a port, on the double and on the real adapter."""
 
 import ast
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from order_center.port import OrderCenter
 from settlement_store.port import SettlementStore
 from tests.contract.adapters import ADAPTERS, not_in_memory
 
-# By the fixtures that give a test the adapter that it is to meet.
+# By the name of the fixture that gives a test its adapter.
 PORTS: dict[str, type] = {"store": SettlementStore, "fund_platform": FundPlatform, "order_center": OrderCenter}
 MODULES = {path.stem: ast.parse(path.read_text()) for path in Path(__file__).parent.glob("*.py")}
 
@@ -21,7 +21,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Definition(NamedTuple):
-    """What a name of a module of the suite stands for."""
+    """The definition of a name in a module of the suite."""
 
     module: str
     node: ast.AST
@@ -32,7 +32,7 @@ def public_members_of(cls: type) -> dict[str, object]:
 
 
 def calls_of_port(fixture: str, port: type) -> set[str]:
-    """The calls that a port promises, as they end in the source: `part.method`, or `fixture.method` without parts."""
+    """Return the calls of a port as they end in the source: `part.method`, or `fixture.method` if it has no parts."""
     calls = set()
     for name, member in public_members_of(port).items():
         if isinstance(member, property):
@@ -45,7 +45,7 @@ def calls_of_port(fixture: str, port: type) -> set[str]:
 
 
 def definitions_of(module: str) -> dict[str, Definition]:
-    """What the names of a module stand for, those imported from others of the suite too."""
+    """Return the definitions of a module's names, including names imported from other modules of the suite."""
     found = {}
     for node in MODULES[module].body:
         match node:
@@ -60,9 +60,9 @@ def definitions_of(module: str) -> dict[str, Definition]:
 
 
 def calls_in(definition: Definition, seen: set[ast.AST]) -> Iterator[str]:
-    """The ends of the attributes that a definition names, itself or by what it uses of the suite.
+    """Yield the ends of the attributes that a definition uses, directly or through other definitions of the suite.
 
-    A part that an adapter may lack is had by a function (`proof_of(fund_platform).fetch_credits`).
+    A function returns a part that an adapter may lack (`proof_of(fund_platform).fetch_credits`).
     """
     if definition.node in seen:
         return
@@ -79,7 +79,7 @@ def calls_in(definition: Definition, seen: set[ast.AST]) -> Iterator[str]:
 
 
 def adapters_of(test: Function) -> set[str]:
-    """The adapters that a test runs on; none if it takes no adapter from a fixture."""
+    """Return the adapters that a test runs on; none if no fixture gives it an adapter."""
     if not {argument.arg for argument in test.args.args} & PORTS.keys():
         return set()
     used = {node.id for decorator in test.decorator_list for node in ast.walk(decorator) if isinstance(node, ast.Name)}
@@ -95,5 +95,5 @@ def test_each_method_of_a_port_is_called_by_a_contract_test_of_the_adapter(fixtu
             if isinstance(node, Function) and node.name.startswith("test_") and adapter in adapters_of(node):
                 called.update(calls_in(Definition(module, node), set()))
     promised = calls_of_port(fixture, PORTS[fixture])
-    assert promised, "the port promises nothing"
+    assert promised, "the port has no methods"
     assert sorted(promised - called) == []

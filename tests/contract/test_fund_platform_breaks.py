@@ -31,7 +31,7 @@ def pay_twice(platform: MemoryFundPlatform) -> None:
     replace_account(platform, balance_minor=200)
 
 
-# The planted breaks of the one on PostgreSQL are in tests/integration/test_ledger_breaks.py.
+# tests/integration/test_ledger_breaks.py plants breaks in the one on PostgreSQL.
 PLANTED: dict[str, tuple[Callable[[MemoryFundPlatform], object], set[tuple[str, str]]]] = {
     "a posting removed": (
         lambda platform: platform.state.postings.pop(0),

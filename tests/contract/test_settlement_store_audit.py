@@ -1,4 +1,4 @@
-"""What the settlement store's port promises the audit where something is wrong with what is stored."""
+"""The contract of the settlement store's port for the audit of corrupted data."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ from tests.contract.adapters import not_in_memory
 from tests.contract.settlement_batches import ORDER_IDS, outcomes_of, settle
 
 
-@not_in_memory("in memory no item is ever missing that a claim names")
+@not_in_memory("in memory the item that a claim names is never missing")
 async def test_an_order_whose_item_is_gone_is_told_as_missing_and_no_item_is_told_of_it(
     store: SettlementStore, store_pool: Pool
 ) -> None:
@@ -23,7 +23,7 @@ async def test_an_order_whose_item_is_gone_is_told_as_missing_and_no_item_is_tol
     assert await store.orders.fetch_items_of_order("O1") == []
 
 
-@not_in_memory("in memory everything is told from the items, so nothing can contradict them")
+@not_in_memory("in memory everything is derived from the items, so nothing can contradict them")
 async def test_what_contradicts_the_items_is_a_break_bounded_by_kind(store: SettlementStore, store_pool: Pool) -> None:
     await settle(store, ORDER_IDS, "B1")
     assert await store.audit.fetch_store_breaks(2) == []

@@ -1,4 +1,4 @@
-"""What the settlement store's port promises of chunks and their steps."""
+"""The contract of the settlement store's port for chunks and their steps."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -164,7 +164,7 @@ WINS_AFTER = {(first, second) for first in ("validation", "other validation") fo
 
 
 async def prepare(store: SettlementStore, first: str) -> None:
-    """A running chunk, at the state that the step needs."""
+    """Make a running chunk in the state that the step needs."""
     await run_chunk(store, orders_of(*ORDER_IDS))
     if first in ("outcomes", "other outcomes"):
         await store.chunks.store_validation("B1", 0, [rejected(0)])

@@ -1,4 +1,4 @@
-"""What the settlement store's port promises of operator control."""
+"""The contract of the settlement store's port for operator control."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -40,7 +40,7 @@ async def actions_of(store: SettlementStore) -> list[tuple[int, ControlAction, i
 
 
 async def states_of(store: SettlementStore) -> set[BatchState]:
-    """A batch's state by every way that shows it."""
+    """Return a batch's state from every method that returns it."""
     return {
         (await store.batches.fetch_batch("B1")).state,
         (await store.batches.fetch_batches(1))[0].state,

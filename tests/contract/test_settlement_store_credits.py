@@ -1,4 +1,4 @@
-"""What the settlement store's port promises of turns to send credits."""
+"""The contract of the settlement store's port for turns to send credits."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import opening_of
 
 NOW = CreditTurn(is_taken=True, wait_s=0)
-# A chunk takes hours, and so a test takes next to nothing of it, on a busy machine too.
+# A chunk takes hours at this cap, so a test's own run time is negligible, even on a busy machine.
 SLOW = 1
 CHUNK = 10_000
 

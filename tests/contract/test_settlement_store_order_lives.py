@@ -1,4 +1,4 @@
-"""What the settlement store's port promises of one order's life, of the one in memory and of the one on PostgreSQL."""
+"""The contract of the settlement store's port for one order's life."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -25,7 +25,7 @@ def brief(item: OrderItem) -> tuple[str, int, str, ReasonCode | None]:
 
 
 async def rerun(store: SettlementStore, order_id: str, claim_no: int) -> None:
-    """A running rerun R1 of an order whose credit may exist."""
+    """Make a running rerun R1 of an order whose credit may exist."""
     selection = RerunSelection(batch_id="B1", outcomes=(Outcome.HELD,))
     opening = opening_of("R1", source=BatchSource.RERUN, business_date=None, cutoff_at=None, rerun=selection)
     await store.filling.open_batch(opening)

@@ -1,4 +1,4 @@
-"""What the port promises of the outbox and of relays' leases, of the store in memory and of the one on PostgreSQL."""
+"""The contract of the settlement store's port for the outbox and relays' leases."""
 
 import asyncio
 from collections import Counter
@@ -46,7 +46,7 @@ async def read_outcomes(store: SettlementStore, row: OutboxRow) -> dict[str, tup
 
 
 async def lose_lease(store: SettlementStore, relay_id: str) -> None:
-    """Let a relay's lease expire, and another one take all its buckets."""
+    """Let a relay's lease expire, and let another relay take all its buckets."""
     await store.outbox.lease_buckets(relay_id, SHORT_LEASE_S)
 
     async def is_taken() -> bool:

@@ -1,4 +1,4 @@
-"""What the settlement store's port promises of pruning, of the one in memory and of the one on PostgreSQL."""
+"""The contract of the settlement store's port for pruning."""
 
 import asyncio
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ async def close(store: SettlementStore, batch_id: str) -> str:
 
 
 async def settle_in_chunks(store: SettlementStore) -> str:
-    """A closed batch of eight orders in chunks of three: O0 and O4 rejected, the others settled."""
+    """Make a closed batch of eight orders in chunks of three: O0 and O4 rejected, the others settled."""
     await run_batch(store, orders_of(*ORDER_IDS), batch_id="B1")
     for chunk_index, rejects in enumerate([[rejected(0)], [rejected(4)], []]):
         await store.chunks.store_validation("B1", chunk_index, rejects)
@@ -67,7 +67,7 @@ async def begin_pruning(store: SettlementStore, batch_id: str) -> bool:
 
 
 async def prune(store: SettlementStore, batch_id: str) -> list[int]:
-    """Prune a batch; how many items each step pruned."""
+    """Prune a batch and return how many items each step pruned."""
     assert await begin_pruning(store, batch_id)
     counts = []
     while count := await store.pruning.prune_chunks(batch_id):
@@ -76,7 +76,7 @@ async def prune(store: SettlementStore, batch_id: str) -> list[int]:
 
 
 async def life_of(store: SettlementStore, order_id: str) -> list[OrderItem]:
-    """An order's items, but for what pruning drops."""
+    """Return an order's items without the fields that pruning deletes."""
     items = await store.orders.fetch_items_of_order(order_id)
     return [item.model_copy(update={"detail": None, "stored_at": None}) for item in items]
 
@@ -166,7 +166,7 @@ async def test_of_a_pruned_exception_item_the_reason_stays_and_the_detail_does_n
     assert after == before.model_copy(update={"detail": None, "stored_at": None})
 
 
-@not_in_memory("in memory what is pruned stays where it is")
+@not_in_memory("in memory pruned items stay where they are")
 async def test_nothing_of_a_pruned_batch_is_left_where_settling_looks(store: SettlementStore, store_pool: Pool) -> None:
     await settle_in_chunks(store)
     await settle(store, ["O9"], "B2")

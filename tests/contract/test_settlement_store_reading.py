@@ -1,4 +1,4 @@
-"""What the settlement store's port promises of what is read of items."""
+"""The contract of the settlement store's port for reads of items."""
 
 from domain.control_totals import totals_of
 from schemas.audit import LatestItem

@@ -1,4 +1,4 @@
-"""What the settlement store's port promises of reports, of the one in memory and of the one on PostgreSQL."""
+"""The contract of the settlement store's port for reports."""
 
 import asyncio
 
@@ -30,7 +30,7 @@ ORDER_IDS = [f"O{n}" for n in range(6)]
 
 
 async def groups_of(store: SettlementStore, after_item_no: int = -1, count: int = 100) -> set[LaterItemGroup]:
-    """The groups of B1, each with its order ids in order."""
+    """Return the groups of B1, each with its order ids sorted."""
     found = await store.reports.fetch_later_item_groups("B1", after_item_no, count)
     groups = [group._replace(order_ids=tuple(sorted(group.order_ids))) for group in found]
     assert len({group[:3] for group in groups}) == len(groups)

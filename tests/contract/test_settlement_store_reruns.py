@@ -1,4 +1,4 @@
-"""What the settlement store's port promises of reruns, of the one in memory and of the one on PostgreSQL."""
+"""The contract of the settlement store's port for reruns."""
 
 import asyncio
 from datetime import UTC, date, datetime, time, timedelta
@@ -41,7 +41,7 @@ def rerun_opening(batch_id: str = "R1", **changes: Any) -> BatchOpening:
 
 
 def again(exception: StoredException, **changes: Any) -> RerunItem:
-    """What is to be settled again, as it was frozen."""
+    """Return the rerun item of an exception, with its frozen payload."""
     item = RerunItem(
         exception.order_id,
         exception.claim_no,
@@ -58,7 +58,7 @@ async def exceptions_of(store: SettlementStore, batch_id: str = "B1") -> list[St
 
 
 async def settle_with_exceptions(store: SettlementStore) -> list[StoredException]:
-    """A closed chunk of O0 settled, O1 rejected at validation, O2 rejected, O3 failed, O4 held; its exceptions."""
+    """Close a chunk with O0 settled, O1 rejected at validation, O2 rejected, O3 failed and O4 held."""
     rejects = [ExceptionItem(0, Outcome.REJECTED, ReasonCode.ORDER_DISPUTED)]
     await settle(store, [f"O{n}" for n in range(5)], "B1", rejects, EXCEPTIONS)
     return await exceptions_of(store)
@@ -156,7 +156,7 @@ async def test_freezing_gives_a_rerun_the_time_as_its_cutoff_and_the_business_da
     opened = await store.filling.open_batch(rerun_opening())
     assert (opened.cutoff_at, opened.business_date) == (None, None)
     before = datetime.now(UTC)
-    # A cutoff one minute ahead of now: the latest business date is yesterday's.
+    # The cutoff is one minute ahead, so the latest business date is yesterday.
     soon = (before + timedelta(minutes=1)).time()
     calendar = BusinessCalendar(time(soon.hour, soon.minute, soon.second), ZoneInfo("UTC"))
     await store.filling.freeze_batch("R1", calendar)

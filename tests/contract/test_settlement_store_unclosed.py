@@ -1,4 +1,4 @@
-"""What the settlement store's port promises of batches in no final state: which there are, and what is left in them."""
+"""The contract of the settlement store's port for batches in no final state and their remaining work."""
 
 import asyncio
 import time
@@ -108,7 +108,7 @@ class TestBacklog:
             return await store.batches.fetch_backlog_order_count(STUCK_S) == 0
 
         async def counts() -> int:
-            """Of what was stored since `before_s`; what was before it was stuck already."""
+            """Count only what was stored since `before_s`; everything earlier was stuck already."""
             return await store.batches.fetch_backlog_order_count(time.monotonic() - before_s + STUCK_S / 2)
 
         before_s = time.monotonic()
