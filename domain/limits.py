@@ -69,7 +69,7 @@ FAILED_PERCENT_MAX_DEFAULT = 1
 FAILED_COUNT_MAX_DEFAULT = 100
 FAIRNESS_KEY_BYTES_MAX = 64  # Temporal's limit
 
-# Isolating poison orders. See docs/decisions/0020.
+# Isolating poison orders. See decision 0020.
 ISOLATION_ROUND_COUNT_MAX = 3  # of a step that keeps failing
 HISTORY_EVENTS_PER_ACTIVITY = 6  # its own three and the three of the next workflow task
 HISTORY_EVENT_COUNT_MAX = 10_000
@@ -222,7 +222,7 @@ _require(
 WORKER_ACTIVITY_POLL_COUNT = 2  # a worker that freezes may hold one task per poll
 _require("there are no more activity polls than slots", WORKER_ACTIVITY_POLL_COUNT <= WORKER_ACTIVITY_SLOT_COUNT)
 WORKER_GRACEFUL_SHUTDOWN_S = 10
-TEMPORAL_PING_INTERVAL_S = 1  # to notice when it comes back. See docs/decisions/0003
+TEMPORAL_PING_INTERVAL_S = 1  # to notice when it comes back. See decision 0003
 TEMPORAL_PING_TIMEOUT_S = 2
 TEMPORAL_PING_MISS_COUNT = 2  # in a row; then Temporal is unreachable
 
@@ -243,7 +243,7 @@ _require("the opener of a batch can start it before the sweep does", TEMPORAL_RP
 SWEEP_FAILED_PAUSE_S = 600  # a failed workflow may fail again; this leaves a person time to look
 _require("not every sweep restarts a failed workflow", SWEEP_INTERVAL_S < SWEEP_FAILED_PAUSE_S)
 
-# The daily schedule. See docs/decisions/0011.
+# The daily schedule. See decision 0011.
 SCHEDULE_CATCHUP_WINDOW_S = 24 * 3600  # a run missed for longer is skipped; the next one takes its orders
 _require("a missed run can be caught up until the next one", SCHEDULE_CATCHUP_WINDOW_S >= 24 * 3600)
 SCHEDULE_CHECKED_DAY_COUNT = 3_653  # ten years, in which every business date must have a run

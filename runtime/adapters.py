@@ -97,7 +97,7 @@ async def require_migrated(settings: Settings) -> list[str]:
     """Require that no schema is older than this version of Settle.
 
     Returns:
-        A warning for each schema that is newer. This version may work on it (see docs/decisions/0010).
+        A warning for each schema that is newer. This version may work on it (see decision 0010).
 
     Raises:
         UnavailableError: migrations are missing, or a database is unreachable.

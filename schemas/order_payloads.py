@@ -1,6 +1,6 @@
 """An order's payload: the account to credit, the amount and the currency.
 
-Rows of which a chunk has thousands have these three among their columns (docs/decisions/0006). `domain.order_payloads`
+Rows of which a chunk has thousands have these three among their columns (decision 0026). `domain.order_payloads`
 reads them as one value.
 """
 
