@@ -74,7 +74,7 @@ def test_every_room_has_its_layer_and_is_shipped() -> None:
     layers = [layer for each in TOOLS["importlinter"]["contracts"][:1] for layer in each["layers"]]
     rooms = {room for layer in layers for room in layer.split(" | ")}
     assert rooms | {"local_stack"} == set(PACKAGES)
-    assert {f"{room}*" for room in PACKAGES} == set(TOOLS["setuptools"]["packages"]["find"]["include"])
+    assert set(TOOLS["hatch"]["build"]["targets"]["wheel"]["only-include"]) == set(PACKAGES)
     shipped = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert shipped - {"bench", "tests"} == set(PACKAGES)
 
@@ -125,6 +125,16 @@ def test_the_domain_has_no_clock_and_no_input_or_output() -> None:
         return (imports_of(tree) & IO_MODULES) | (set(names_of(tree)) & CLOCKS)
 
     assert offenders(sources_of("domain"), impure) == {}
+
+
+def test_no_room_starts_a_python_interpreter() -> None:
+    """A child would not find the rooms of an installation (`starters/launcher.py`)."""
+
+    def starting(path: Path) -> set[str]:
+        tree = ast.parse(path.read_text())
+        return (imports_of(tree) & {"multiprocessing"}) | (set(names_of(tree)) & {"executable", "ProcessPoolExecutor"})
+
+    assert offenders(sources_of(*PACKAGES), starting) == {}
 
 
 def test_workflow_code_neither_waits_nor_asks_outside_of_temporal() -> None:

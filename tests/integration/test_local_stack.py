@@ -495,8 +495,7 @@ def command_as_normal_user(home: Path) -> Command:
     copy_tree(site_packages, packages)
     copy_tree(Path(sys.prefix, "bin"), home / "venv" / "bin")
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-    for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]:
-        name = pattern.removesuffix("*")
+    for name in project["tool"]["importlinter"]["root_packages"]:
         copy_tree(REPOSITORY / name, home / "repository" / name)
     return prepare(python, packages, home / "repository")
 
