@@ -7,7 +7,7 @@ SEEDS ?= 100
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock check format test test-kafka test-simulator simulate chaos demo incident bench bench-kill bench-intake up down
+.PHONY: help setup lock check format test test-kafka test-simulator simulate chaos demo incident bench bench-kill bench-intake wheel up down
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -66,6 +66,10 @@ bench-kill: .venv/.ready ## measure: what a killed worker costs
 
 bench-intake: .venv/.ready ## measure: from topic to durable items, beside the bare bound; needs Java 17 and Maven
 	$(BIN)/python -m bench.intake_speed
+
+wheel: .venv/.ready ## build dist/settle-*.whl, and check without Docker that the image's files and packages are enough
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist .
+	$(BIN)/pytest tests/e2e/test_image.py
 
 up: .venv/.ready ## the embedded stack in the background
 	$(BIN)/settle stack up

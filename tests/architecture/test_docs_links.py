@@ -35,7 +35,7 @@ CODE = re.compile(r"`([^`\n]+)`")
 BLOCK = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"[\w.-]+(/[\w.-]+)*/?")
 FILE_SUFFIXES = (".py", ".sql", ".md", ".toml", ".lock", "/")
-FOLDERS_MADE_LATER = {".venv/", ".settle/"}
+FOLDERS_MADE_LATER = {".venv/", ".settle/", "dist/"}
 # Said of these by Temporal's own documentation; each is set to a value that its profile must then hold.
 TEMPORAL_VARIABLES = {
     "TEMPORAL_ADDRESS": "host.example:7233",

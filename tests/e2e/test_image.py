@@ -1,6 +1,7 @@
 """What the Dockerfile puts into the image is enough: its packages, and the checkout's files that are sent to Docker."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,25 +16,33 @@ from starters.cli import build_app
 from tests.e2e.conftest import Commands
 
 ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
 TIMEOUT_S = 180
 MIGRATED = ["order_center: up to date", "fund_platform: up to date", "settlement: up to date"]
 
 
-def install_checkout(site: Path, build: Path) -> None:
-    """As the Dockerfile does it."""
+def copy_context(build: Path) -> None:
+    """Copy the files that are sent to Docker."""
     for name in re.findall(r"(?m)^!(.+)$", (ROOT / ".dockerignore").read_text()):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, build / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, build / name)
-    options = "--quiet --no-deps --no-build-isolation --no-index --no-cache-dir --target"
-    subprocess.run([sys.executable, "-m", "pip", "install", *options.split(), site, build], check=True)
 
 
-def link_packages(site: Path) -> None:
-    """Those of the image, as they are installed here; what is for another system is not."""
-    lock = (ROOT / "requirements-runtime.lock").read_text()
+def install_checkout(site: Path, build: Path) -> None:
+    """Run the last of the Dockerfile's commands."""
+    *_, command = re.findall(r"(?m)^RUN python (-m pip install .+)$", DOCKERFILE)
+    options = ["--quiet", "--no-cache-dir", "--target", str(site)]
+    subprocess.run([sys.executable, *shlex.split(command), *options], cwd=build, check=True)
+
+
+def link_packages(site: Path, build: Path) -> None:
+    """Link the image's packages from where they are installed here, except those for another system."""
+    [lock_file] = re.findall(r"(?m)^RUN python -m pip install --require-hashes --requirement (\S+)$", DOCKERFILE)
+    assert f"\nCOPY {lock_file} .\n" in DOCKERFILE
+    lock = (build / lock_file).read_text()
     for name, marker in re.findall(r"(?m)^([a-z0-9.-]+)==\S+( ;.*)? \\$", lock):
         if "win32" in marker:
             continue
@@ -47,15 +56,17 @@ def link_packages(site: Path) -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The image's site-packages."""
     directory = tmp_path_factory.mktemp("image")
-    (directory / "build").mkdir()
-    install_checkout(directory / "site", directory / "build")
-    link_packages(directory / "site")
+    build = directory / "build"
+    build.mkdir()
+    copy_context(build)
+    install_checkout(directory / "site", build)
+    link_packages(directory / "site", build)
     return directory / "site"
 
 
 def run_in_image(site: Path, commands: Commands, *arguments: str) -> str:
     """Run `settle` with the standard library and the image's packages alone."""
-    main = f"import sys; sys.path.append({str(site)!r}); from starters.cli import main; main()"
+    main = f"import sys; sys.path.append({str(site)!r}); from settle import main; main()"
     finished = subprocess.run(
         [sys.executable, "-I", "-S", "-c", main, *arguments],
         env=commands.environment,
