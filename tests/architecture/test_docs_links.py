@@ -163,7 +163,7 @@ def test_the_rooms_are_those_that_import_linter_holds() -> None:
     [contract] = [each for each in linter["contracts"] if each["name"] == "Higher rooms import lower ones only"]
     assert "\n".join(["```text", *contract["layers"], "```"]) in ARCHITECTURE.read_text()
     rooms = {row[0].strip("`/") for row in rows_of(ARCHITECTURE, "Rooms")}
-    assert rooms == {*linter["root_packages"], "bench", "tests"}
+    assert rooms == {*linter["root_packages"], "bench", "tests", "tools"}
 
 
 def test_every_kind_of_test_is_described() -> None:
