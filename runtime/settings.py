@@ -58,7 +58,7 @@ class Settings(BaseSettings):
         time,
         Field(
             description="Local time of day at which the daily schedule starts a batch, in the same time zone. "
-            "`settle schedule apply` puts a change into force."
+            "Apply the schedule again to put a change into force."
         ),
     ] = time(6, 0)
     chunk_size: Annotated[int, Field(ge=1, le=limits.CHUNK_SIZE_MAX, description="Orders in a chunk.")] = (
@@ -110,7 +110,7 @@ class Settings(BaseSettings):
         ),
     ] = limits.CREDIT_DEADLINE_DEFAULT_S
     retention_days: Annotated[
-        int, Field(ge=1, description="Days for which a closed batch keeps its items before `settle prune` moves them.")
+        int, Field(ge=1, description="Days for which a closed batch keeps its items before pruning moves them.")
     ] = limits.RETENTION_DAYS_DEFAULT
     batch_stuck_s: Annotated[
         float,
@@ -138,7 +138,7 @@ class Settings(BaseSettings):
         str,
         Field(
             max_length=100,
-            description="Name of one `settle intake` in its consumer group; by default the host's name. "
+            description="Name of one intake in its consumer group; by default the host's name. "
             "Several intakes on one host need a name each. Two of one name keep expelling each other: no order is "
             "lost, but intake slows down and reads orders twice.",
         ),
@@ -195,7 +195,7 @@ class Settings(BaseSettings):
         Field(
             ge=1,
             le=_PORT_MAX,
-            description="Port on which `settle worker`, `settle intake` and `settle relay` answer `GET /livez` and "
+            description="Port on which a worker, an intake or a relay answers `GET /livez` and "
             "`GET /readyz`. By default none is opened.",
         ),
     ] = None

@@ -76,7 +76,7 @@ def test_every_room_has_its_layer_and_is_shipped() -> None:
     assert rooms | {"local_stack"} == set(PACKAGES)
     assert set(TOOLS["hatch"]["build"]["targets"]["wheel"]["only-include"]) == set(PACKAGES)
     shipped = {path.parent.name for path in ROOT.glob("*/__init__.py")}
-    assert shipped - {"bench", "tests"} == set(PACKAGES)
+    assert shipped - {"bench", "tests", "tools"} == set(PACKAGES)
 
 
 def test_a_file_holds_one_thing() -> None:
