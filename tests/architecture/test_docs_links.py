@@ -3,26 +3,23 @@
 import ast
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from temporalio.envconfig import ClientConfigProfile
-from typer.core import TyperGroup
-from typer.main import get_command
 
 from domain import limits
 from runtime.settings import Settings
 from schemas.chunks import ChunkState
 from schemas.ledger import CreditResultCode
 from schemas.wire.batches import BatchState
-from schemas.wire.reasons import REASON_SENTENCES, Outcome, ReasonCode
-from starters.cli import build_app
+from schemas.wire.reasons import Outcome, ReasonCode
 from tests.unit.test_order_rules import DOCUMENTED_ORDER
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
 GLOSSARY = ROOT / "docs/glossary.md"
+CODES = ROOT / "docs/reference/codes.md"
+SETTINGS = ROOT / "docs/reference/settings.md"
 ARCHITECTURE = ROOT / "docs/explanation/architecture.md"
 TIMEOUTS = ROOT / "docs/explanation/timeouts.md"
 DECISIONS = ROOT / "docs/explanation/decisions"
@@ -79,16 +76,6 @@ def rows_of(path: Path, heading: str) -> list[list[str]]:
 def sections_of(path: Path, heading: str) -> str:
     """The text below a heading, up to the next one."""
     return path.read_text().split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
-
-
-def commands_of(group: TyperGroup, *before: str) -> Iterator[tuple[str, set[str]]]:
-    """Every command by its full name, with its options."""
-    for name, command in group.commands.items():
-        if isinstance(command, TyperGroup):
-            yield from commands_of(command, *before, name)
-        else:
-            options = {option for parameter in command.params for option in parameter.opts if option.startswith("-")}
-            yield " ".join((*before, name)), options
 
 
 @pytest.mark.parametrize("path", DOCS, ids=name_of)
@@ -172,17 +159,11 @@ def test_every_kind_of_test_is_described() -> None:
     assert folders == {f"tests/{marker}/" for marker in markers}
 
 
-def test_every_reason_code_is_in_the_glossary_with_its_sentence() -> None:
-    rows = rows_of(GLOSSARY, "Reason codes")
-    assert {row[0].strip("`"): row[1] for row in rows} == dict(REASON_SENTENCES)
-    assert [row[0].strip("`") for row in rows] == list(ReasonCode)
-
-
 def test_the_rules_are_in_the_glossary_in_their_order() -> None:
     told = re.findall(r"^(\d+)\. `(\w+)`", sections_of(GLOSSARY, "The order of the rules"), re.MULTILINE)
     in_turn = [ReasonCode.ORDER_UNKNOWN, *DOCUMENTED_ORDER]
     assert told == [(str(number), reason_code) for number, reason_code in enumerate(in_turn, 1)]
-    given_by = {row[0].strip("`"): row[3] for row in rows_of(GLOSSARY, "Reason codes")}
+    given_by = {row[0].strip("`"): row[3] for row in rows_of(CODES, "Reason codes")}
     assert [given_by[reason_code] for reason_code in in_turn] == [f"rule {number}" for number, _ in told]
 
 
@@ -204,15 +185,6 @@ def test_every_value_is_in_the_glossary_in_its_order(heading: str, values: type[
     assert [row[0].strip("`") for row in rows_of(GLOSSARY, heading)] == list(values)
 
 
-def test_every_setting_is_in_the_readme_with_its_default() -> None:
-    rows = rows_of(README, "Settings")
-    told = {variable: row[1] for row in rows for variable in re.findall("`((?:SETTLE|KAFKA)_\\w+)`", row[0])}
-    assert set(told) == set(VARIABLES)
-    for variable, field in VARIABLES.items():
-        if field.default is not None and str(field.default).strip("*"):
-            assert told[variable] == f"`{field.default}`", variable
-
-
 @pytest.mark.parametrize("path", DOCS, ids=name_of)
 def test_no_variable_is_documented_that_does_not_exist(path: Path) -> None:
     known = set(VARIABLES) | set(TEMPORAL_VARIABLES) | TEMPORAL_FILE_VARIABLES | set(vars(limits))
@@ -220,7 +192,7 @@ def test_no_variable_is_documented_that_does_not_exist(path: Path) -> None:
 
 
 def test_temporals_own_variables_are_read(tmp_path: Path) -> None:
-    documented = set(re.findall(r"`(TEMPORAL_[A-Z_]+)`", README.read_text()))
+    documented = set(re.findall(r"`(TEMPORAL_[A-Z_]+)`", SETTINGS.read_text()))
     assert documented == set(TEMPORAL_VARIABLES) | TEMPORAL_FILE_VARIABLES
     file = tmp_path / "temporal.toml"
     file.write_text('[profile.other]\naddress = "other.example:7233"\n')
@@ -230,20 +202,6 @@ def test_temporals_own_variables_are_read(tmp_path: Path) -> None:
         assert value in str(found) or name == "TEMPORAL_TLS", name
     chosen = {"TEMPORAL_CONFIG_FILE": str(file), "TEMPORAL_PROFILE": "other"}
     assert ClientConfigProfile.load(override_env_vars=chosen).address == "other.example:7233"
-
-
-def test_every_command_is_in_the_readme_with_all_its_options() -> None:
-    group = get_command(build_app())
-    assert isinstance(group, TyperGroup)
-    commands = dict(commands_of(group, "settle"))
-    told = []
-    for row in rows_of(README, "Every day"):
-        code = CODE.findall(" ".join(row))
-        names = [name for name in commands if any(re.match(rf"{name}\b", text) for text in code)]
-        options = set(re.findall(r"--[a-z-]+", " ".join(code)))
-        assert options == set().union(*(commands[name] for name in names)), row
-        told += names
-    assert sorted(told) == sorted(commands)
 
 
 def test_the_timeouts_are_those_of_the_code() -> None:
