@@ -22,14 +22,17 @@ SENTENCE_WORD_COUNT_MAX = 40
 # Code, comments, targets of links and rows of tables are no prose.
 _NOT_PROSE = re.compile(r"^ *```.*?^ *```$|<!--.*?-->|`[^`\n]+`|\]\([^)\s]*\)|^\|.*?$", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^(#+ .*)$", re.MULTILINE)
-_SENTENCE = re.compile(r"[A-Z][^.?!:|]*(?:[.](?=\S)[^.?!:|]*)*[.?!:]")
+# A paragraph, a heading or an item of a list, and a sentence in it.
+_BLOCK = re.compile(r"(?:(?!\n\s*(?:\n|[-#>]|\d+\.)).)+", re.DOTALL)
+_SENTENCE = re.compile(r"[A-Z].*?[.?!:](?=\s|$)", re.DOTALL)
 
 
 def _long_sentences(text: str, check: Check) -> Iterator[CheckResult]:
-    for sentence in _SENTENCE.finditer(re.sub(r"\n(?=\s*\n|\s*[-#>\d])", ".", text)):
-        word_count = len(sentence[0].split())
-        if word_count > SENTENCE_WORD_COUNT_MAX:
-            yield CheckResult(check.path, check.message.format(word_count), sentence.span(), None)
+    for block in _BLOCK.finditer(text):
+        for sentence in _SENTENCE.finditer(text, block.start(), block.end()):
+            word_count = len(sentence[0].split())
+            if word_count > SENTENCE_WORD_COUNT_MAX:
+                yield CheckResult(check.path, check.message.format(word_count), sentence.span(), None)
 
 
 def _term(name: str, message: str, *terms: str) -> Check:
@@ -38,7 +41,7 @@ def _term(name: str, message: str, *terms: str) -> Check:
 
 STYLE = (
     Check(
-        types.ExistenceSimple(r"(?:^|[.:] )(?:Who|Whoever|What|That which)\b[^.?!]*\."),
+        types.ExistenceSimple(r"(?:^|[.:] )(?:Who|Whoever|What(?! came since)|That which)\b[^.?!]*\."),
         engine=Fancy(RegexOptions(case_insensitive=False, multi_line=True)),
         path="settle.headless",
         message="Name the thing instead of building the sentence on a bare who or what: '{}'",

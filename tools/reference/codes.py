@@ -6,7 +6,7 @@ from starters.exit_codes import EXIT_CODE_SENTENCES
 from tools.reference.markdown import page, table
 
 _EXIT_CODES = """
-The same for every command. What is bad (1) depends on the command:
+The codes are the same for every command. The command decides what counts as bad (1):
 
 - `settle run --wait` and `settle rerun --wait`: an order failed or is held, the batch is paused, aborted or out of
   balance, or its workflow failed. Rejected orders alone give 0.
