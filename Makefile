@@ -6,8 +6,11 @@ ROUNDS ?= 20
 SEEDS ?= 100
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
+# MkDocs Material says at each build that it ends in May 2027. Its successor reads the same mkdocs.yml (decision 0008).
+export NO_MKDOCS_2_WARNING := 1
+
 .DEFAULT_GOAL := help
-.PHONY: help setup lock check format test test-kafka test-simulator simulate chaos demo incident bench bench-kill bench-intake wheel up down
+.PHONY: help setup lock check format test test-kafka test-simulator simulate chaos demo incident bench bench-kill bench-intake docs reference pictures wheel up down
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -24,14 +27,18 @@ setup: .venv/.ready ## make .venv from the lock file
 lock: .venv/.ready ## resolve the dependencies again, those of the image to the same versions
 	$(BIN)/uv pip compile pyproject.toml --extra build --extra local --extra dev $(LOCK) --upgrade \
 	  --output-file requirements.lock
+	$(BIN)/uv pip compile requirements-pictures.in $(LOCK) --constraint requirements.lock --no-annotate --upgrade \
+	  --output-file requirements-pictures.lock
 	$(BIN)/uv pip compile pyproject.toml --extra build $(LOCK) --constraint requirements.lock --no-annotate \
 	  --output-file requirements-runtime.lock
 
-check: .venv/.ready ## format, lint, types, import rules
+check: .venv/.ready ## format, lint, types, import rules, prose, and the site of the docs with its links
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.prose
+	$(BIN)/mkdocs build --quiet
 
 format: .venv/.ready ## format and apply the safe fixes
 	$(BIN)/ruff format .
@@ -66,6 +73,16 @@ bench-kill: .venv/.ready ## measure: what a killed worker costs
 
 bench-intake: .venv/.ready ## measure: from topic to durable items, beside the bare bound; needs Java 17 and Maven
 	$(BIN)/python -m bench.intake_speed
+
+docs: .venv/.ready ## build the docs as a site in build/site/
+	$(BIN)/mkdocs build
+
+reference: .venv/.ready ## write docs/reference/ anew from the code
+	$(BIN)/python -m tools.reference
+
+pictures: docs ## make the pictures of README and docs anew; needs Chromium
+	$(BIN)/uv pip install --quiet --require-hashes --requirement requirements-pictures.lock
+	$(BIN)/python -m tools.pictures
 
 wheel: .venv/.ready ## build dist/settle-*.whl, and check without Docker that the image's files and packages are enough
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist .

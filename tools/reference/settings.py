@@ -36,8 +36,8 @@ all of them:
 
 def settings_page() -> str:
     """Return the page."""
-    rows = ([f"`{name}`", _default_of(field), _range_of(field), field.description or ""] for name, field in _settings())
-    return page("Settings", _INTRODUCTION, table(["variable", "default", "values", "means"], rows), _TEMPORAL)
+    rows = ([f"`{name}`", field.description or "", _default_of(field), _range_of(field)] for name, field in _settings())
+    return page("Settings", _INTRODUCTION, table(["variable", "means", "default", "values"], rows), _TEMPORAL)
 
 
 def _settings() -> Iterator[tuple[str, FieldInfo]]:
