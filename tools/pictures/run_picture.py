@@ -69,4 +69,5 @@ def _picture_web_ui(chromium: Browser, settings: Settings) -> bytes:
         page.goto(f"{settings.temporal_ui_url}/namespaces/default/workflows/{_BATCH_ID}")
         page.get_by_text("User Metadata").first.click()
         page.frame_locator("iframe").get_by_text("planned").first.wait_for()  # Markdown is in frames of its own
-        return page.screenshot()
+        picture: bytes = page.screenshot()
+    return picture
