@@ -1,1 +1,1 @@
-"""What a person or a schedule runs: one module for each command, tied together by `cli`."""
+"""The commands of `settle`, a module for each command or group of commands. `cli` assembles them."""

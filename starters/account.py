@@ -1,4 +1,4 @@
-"""`settle account show | close | reopen ACCOUNT`: the Fund Platform's accounts."""
+"""`settle account show | close | reopen ACCOUNT`: show and change accounts of the Fund Platform."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -10,9 +10,9 @@ from runtime.adapters import open_fund_platform
 from schemas.ledger import Account
 from starters.console import JsonOption, load_ready_settings, out, print_json, require_id, run_command
 
-AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.", callback=require_id)]
+AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Account id.", callback=require_id)]
 
-app = typer.Typer(help="The embedded Fund Platform's accounts.", no_args_is_help=True)
+app = typer.Typer(help="Show, close and reopen accounts of the embedded Fund Platform.", no_args_is_help=True)
 
 
 @app.command()
@@ -23,13 +23,19 @@ def show(account_id: AccountArgument, *, as_json: JsonOption = False) -> None:
 
 @app.command()
 def close(account_id: AccountArgument, *, as_json: JsonOption = False) -> None:
-    """Close an account: it takes no more credits. Closing twice is harmless."""
+    """Close an account.
+
+    A closed account takes no more credits. Closing it again changes nothing.
+    """
     _print_account(_run(lambda fund_platform: fund_platform.accounts.close_account(account_id)), as_json=as_json)
 
 
 @app.command()
 def reopen(account_id: AccountArgument, *, as_json: JsonOption = False) -> None:
-    """Open a closed account again. The orders rejected meanwhile stay rejected."""
+    """Reopen a closed account.
+
+    Orders that were rejected while it was closed stay rejected until their batches are rerun.
+    """
     _print_account(_run(lambda fund_platform: fund_platform.accounts.reopen_account(account_id)), as_json=as_json)
 
 

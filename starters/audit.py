@@ -1,4 +1,4 @@
-"""`settle audit`: every order held against the ledger, and both systems against themselves."""
+"""`settle audit`: check every order against the ledger, and each system against itself."""
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -15,7 +15,10 @@ from starters.exit_codes import EXIT_BAD_OUTCOME
 def audit_command(
     as_json: JsonOption = False,
 ) -> None:
-    """Check every order against the ledger, and both against themselves; exits with 1 if anything breaks."""
+    """Check every order against the ledger, and each system against itself.
+
+    Prints the breaks that it finds, at most 1,000, and exits with 1 if there is any.
+    """
     report = run_command(_audit())
     if as_json:
         print_json(report)
@@ -34,21 +37,23 @@ async def _audit() -> AuditReport:
         item_count = (await store.audit.fetch_offer_counts()).item_count
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-            # Some orders have several items, so the end may come before the bar is full.
+            # Some orders have several items, so the audit may end before the bar is full.
             bar = progress.add_task("orders", total=item_count)
             return await audit(store, fund_platform, on_slice=lambda order_count: progress.advance(bar, order_count))
 
 
 def _print_audit(report: AuditReport) -> None:
-    """Print the audit's totals, and a line for each break."""
-    typer.echo(f"Audit of {report.orders:,} orders, each counted once, by its latest item")
+    """Print the audit's totals and a line for each break."""
+    typer.echo(f"Audit of {report.orders:,} orders, each counted once by its latest item")
     print_totals({name: getattr(report, name) for name in TOTALS}, always=("settled", "ledger"))
     pending = (
-        f"; the oldest batch with pending orders is of {report.oldest_pending_at}" if report.oldest_pending_at else ""
+        f"; the oldest batch with pending orders was opened at {report.oldest_pending_at}"
+        if report.oldest_pending_at
+        else ""
     )
     typer.echo(f"{report.duplicates:,} duplicates, {report.conflicts:,} conflicts{pending}.")
     for part in report.not_looked_at:
-        typer.echo(f"Not looked at: {part}.")
-    typer.echo("clean: no breaks" if report.ok else f"NOT CLEAN: {len(report.breaks):,} breaks")
+        typer.echo(f"Not checked: {part}.")
+    typer.echo("clean: no breaks" if report.ok else f"NOT CLEAN, breaks: {len(report.breaks):,}")
     for each in report.breaks:
         typer.echo(f"  {each.kind} {each.id}: {each.detail}")

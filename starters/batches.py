@@ -1,4 +1,4 @@
-"""`settle batches`, `settle status BATCH`, `settle watch BATCH`: list, one, live."""
+"""`settle batches`, `settle status BATCH`, `settle watch BATCH`: list batches, show one, follow one."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ from starters.report import exception_count_of
 
 
 class BatchList(BaseModel):
-    """The newest batches, newest first, and the reports of those that are closed, as of their closing."""
+    """The newest batches, newest first, with the reports that the closed ones were closed by."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,7 +29,7 @@ class BatchList(BaseModel):
 
 
 class BatchStatus(BaseModel):
-    """A batch and how far it is, or was at its closing, what holds for it, and the actions on it, oldest first."""
+    """A batch, its progress (of a closed batch at its closing), its control and the actions on it, oldest first."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,7 +40,7 @@ class BatchStatus(BaseModel):
 
 
 def batches(as_json: JsonOption = False) -> None:
-    """List the newest batches."""
+    """List the newest batches, newest first."""
     found = run_command(_fetch_batches())
     if as_json:
         print_json(found)
@@ -64,7 +64,7 @@ def batches(as_json: JsonOption = False) -> None:
 
 
 def status(batch_id: BatchArgument, as_json: JsonOption = False) -> None:
-    """Show one batch and how far it is."""
+    """Show one batch: its state, progress, settings and operator actions."""
     found = run_command(_fetch_status(batch_id))
     if as_json:
         print_json(found)
@@ -80,9 +80,9 @@ def status(batch_id: BatchArgument, as_json: JsonOption = False) -> None:
         action = f"{each.action} {each.window}" if each.window else each.action
         typer.echo(f"{each.stored_at:%Y-%m-%d %H:%M:%S} UTC: {action}, by {each.requested_by}: {each.reason or '-'}")
     if found.control.is_paused:
-        typer.echo(f"Go on with: settle resume {batch.batch_id}, or give it up with: settle abort {batch.batch_id}")
+        typer.echo(f"Resume it with: settle resume {batch.batch_id}, or abort it with: settle abort {batch.batch_id}")
     elif found.control.is_aborting and batch.state not in FINAL_STATES:
-        typer.echo("It is being aborted: what is in flight finishes, the rest is held.")
+        typer.echo("It is being aborted: chunks in flight finish, and all other items are held.")
 
 
 def _cap_of(batch: Batch) -> str:
@@ -91,12 +91,15 @@ def _cap_of(batch: Batch) -> str:
 
 def _dates_of(batch: Batch) -> str:
     if not batch.cutoff_at:
-        return "its cutoff and business date come with its freezing"
+        return "cutoff and business date are not set until it is frozen"
     return f"business date {batch.business_date}, cutoff {batch.cutoff_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def watch(batch_id: BatchArgument) -> None:
-    """Follow a batch with a live progress bar until it is over."""
+    """Follow a batch with a live progress bar until it reaches a final state.
+
+    Interrupting this command does not affect the batch.
+    """
     progress = run_command(_watch(batch_id))
     typer.echo(f"{batch_id} is {progress.state}: {_counts(progress)}.")
 
@@ -140,7 +143,7 @@ async def _watch(batch_id: str) -> BatchProgress:
 
 
 def settlement_progress_bar() -> Progress:
-    """A bar of orders that have an outcome."""
+    """Return a bar that counts the orders that have an outcome."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
@@ -152,7 +155,7 @@ def settlement_progress_bar() -> Progress:
 
 
 async def follow_batch(store: SettlementStore, batch_id: str, bar: Progress) -> BatchProgress:
-    """Move the bar along until the batch is final; the last progress."""
+    """Update the bar until the batch is in a final state, and return the last progress."""
     task_id = bar.add_task(batch_id, total=None, exceptions=0)
     while True:
         progress = await store.batches.fetch_progress(batch_id)

@@ -1,4 +1,4 @@
-"""`settle`: the commands, tied together."""
+"""The console script `settle`, assembled from the commands."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from importlib import import_module
 
 import typer
 
-# By name, where in this room a command or a group of them is.
+# By name, the place of a command or a group of commands in this room.
 COMMANDS = {
     "stack": "stack.app",
     "migrate": "migrate.migrate",
@@ -36,10 +36,10 @@ COMMANDS = {
 
 
 def build_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
-    """The app with some of the commands, whose modules are imported now."""
+    """Build the app with some of the commands, and import their modules."""
     app = typer.Typer(
         name="settle",
-        help="Settle overdue orders durably: every credit paid once, proved by control totals.",
+        help="Settle orders after their after-sale period: each credit is paid once, proved by control totals.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
@@ -55,16 +55,16 @@ def build_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
 
 
 def _be_a_group() -> None:
-    """Typer would take an app with one command for that command."""
+    """Make the app a group: Typer would run an app with one command as that command."""
 
 
 def main() -> None:
-    """The console script.
+    """Run the console script.
 
-    It imports no command but the one that is called: importing all of them takes longer than most take to run.
+    It imports only the command that is called: importing all of them takes longer than most of them run.
 
-    It leaves without finalizing the interpreter: a native thread of the Temporal SDK that is just returning to
-    Python then would abort the process (PyGILState_Release), and with it the exit code.
+    It exits without finalizing the interpreter. A native thread of the Temporal SDK that returns to Python during
+    finalization would abort the process (PyGILState_Release) and lose the exit code.
     """
     app = build_app([name for name in sys.argv[1:2] if name in COMMANDS] or COMMANDS)
     try:

@@ -1,4 +1,4 @@
-"""What all commands share at the terminal: running, failing with a sentence, printing."""
+"""Shared by all commands: run their work, report an error in one sentence, print results."""
 
 import asyncio
 import logging
@@ -36,15 +36,15 @@ err = Console(stderr=True)
 
 
 class _CommandLoop(asyncio.SelectorEventLoop):
-    """Leaves its threads alone at the end: one that looks up a host's name may not come back for long."""
+    """An event loop that does not wait for its threads at the end: looking up a host name may block one for long."""
 
     async def shutdown_default_executor(self) -> None:
-        """Wait for nothing; the process is about to end."""
+        """Return immediately; the process is about to end."""
 
 
 def run_command(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Run a command's work; an error becomes a sentence on stderr and the exit code that the docs promise."""
-    # What Kafka's client logs is for processes that have a log; a command says it in its own sentence.
+    """Run a command's work. An error becomes one sentence on stderr and the documented exit code."""
+    # Keeps the Kafka client's log off a command's stderr, which gets one sentence. Processes have their own handlers.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
         with asyncio.Runner(loop_factory=_CommandLoop) as runner:
@@ -52,7 +52,7 @@ def run_command(coroutine: Coroutine[Any, Any, Result]) -> Result:
     except SettleError as error:
         raise fail(word_error(error), _exit_code_of(error)) from error
     except Exception as error:
-        # Imported only now: it needs the clients of Temporal and Kafka, which take longer than most commands.
+        # Imported late: it imports the clients of Temporal and Kafka, which takes longer than most commands run.
         from starters.failures import describe_unreachable
 
         sentence = describe_unreachable(error)
@@ -69,11 +69,11 @@ def _exit_code_of(error: SettleError) -> int:
 
 
 async def load_ready_settings() -> Settings:
-    """Read the settings of a command that works on the databases.
+    """Load the settings for a command that uses the databases, which must be migrated.
 
     Raises:
         SettingsError: a setting is malformed.
-        UnavailableError: a database is not set, not reachable, or not migrated.
+        UnavailableError: a database is not set, unreachable or not migrated.
     """
     settings = load_settings()
     for notice in await require_migrated(settings):
@@ -82,34 +82,34 @@ async def load_ready_settings() -> Settings:
 
 
 def print_notice(sentence: str) -> None:
-    """Print a sentence on stderr, where it is in no way of `--json`."""
+    """Print a sentence on stderr, to keep stdout pure for `--json`."""
     typer.echo(f"settle: {sentence}", err=True)
 
 
 def fail(sentence: str, exit_code: int) -> typer.Exit:
-    """Print a sentence on stderr; raise what is returned."""
+    """Print a sentence on stderr and return the exception to raise."""
     print_notice(sentence)
     return typer.Exit(exit_code)
 
 
 def require_id(text: str) -> str:
-    """Refuse what no id can be: PostgreSQL takes no text that is not UTF-8, a terminal obeys control characters.
+    """Reject text that cannot be an id: PostgreSQL stores only UTF-8, and terminals obey control characters.
 
     Raises:
-        typer.Exit: the text is no id; it is told, with what cannot be printed escaped.
+        typer.Exit: the text cannot be an id. The message shows it with unprintable characters escaped.
     """
     if not 0 < len(text) <= _ID_LENGTH_MAX or not text.isprintable():
         raise fail(
-            f"{text[:_ID_LENGTH_MAX]!r} cannot be an id: ids have 1 to {_ID_LENGTH_MAX} characters, all of them "
-            "printable. Copy it again.",
+            f"{text[:_ID_LENGTH_MAX]!r} cannot be an id: an id has 1 to {_ID_LENGTH_MAX} printable characters. "
+            "Copy the id again.",
             EXIT_WRONG_CALL,
         )
     return text
 
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 BatchArgument = Annotated[
-    str, typer.Argument(metavar="BATCH", help="The batch's id; see: settle batches", callback=require_id)
+    str, typer.Argument(metavar="BATCH", help="Batch id, as listed by: settle batches", callback=require_id)
 ]
 
 
@@ -119,17 +119,17 @@ def print_json(model: BaseModel) -> None:
 
 
 def print_whole(table: Table) -> None:
-    """Print a table as wide as it is, whatever the terminal: an id or an amount that is cut is worth nothing."""
+    """Print a table at its full width on any terminal: an id or an amount that is cut is useless."""
     width = Measurement.get(out, out.options.update(max_width=_LINE_LENGTH_MAX), table).maximum
     Console(width=width).print(table)
 
 
 def print_totals(totals: Mapping[str, ControlTotals], *, always: Container[str]) -> None:
-    """Print control totals as finance reads them, a row for each currency.
+    """Print control totals, a row for each currency.
 
     Args:
-        totals: by name; one that is zero throughout is named in a line, not in a column.
-        always: the names that have a column even then.
+        totals: by name. One that is zero in all currencies is named in a line and has no column.
+        always: names that have a column even if they are zero.
     """
     shown = {name: total for name, total in totals.items() if total.order_count or name in always}
     currencies = sorted({currency for total in totals.values() for currency in total.order_count_by_currency})

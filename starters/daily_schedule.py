@@ -1,4 +1,4 @@
-"""The daily schedule in Temporal: what it is made of, and what is asked of it."""
+"""The daily schedule in Temporal: its definition and the operations on it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -39,15 +39,15 @@ from workflows.batch_details import SCHEDULED_STATIC_DETAILS, SCHEDULED_STATIC_S
 from workflows.search_attributes import scheduled_search_attributes
 from workflows.settle_batch import SettleBatchWorkflow
 
-# A paused or slow batch must not cost the next days theirs, as Temporal's default (SKIP) would: claims keep every
-# order to one of the batches that run at a time.
+# A paused or slow batch must not stop the batches of the next days, as it would with Temporal's default (SKIP).
+# Claims keep each order in one of the batches that run concurrently.
 _POLICY = SchedulePolicy(
     overlap=ScheduleOverlapPolicy.ALLOW_ALL, catchup_window=timedelta(seconds=limits.SCHEDULE_CATCHUP_WINDOW_S)
 )
 
 
 class ScheduledFire(BaseModel):
-    """A run to come, and the batch that it will open."""
+    """A future run and the batch that it will open."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,7 +59,7 @@ class ScheduledFire(BaseModel):
 
 
 class DailySchedule(BaseModel):
-    """The schedule as Temporal has it; `run_time_local` is None if a person gave it other times in the web UI."""
+    """The schedule in Temporal. `run_time_local` is None if a person gave it other times in the web UI."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -72,10 +72,13 @@ class DailySchedule(BaseModel):
 
 
 async def apply_schedule(client: Client, settings: Settings, today: date) -> bool:
-    """Create the schedule, or bring the one that is there up to date; a pause of it stays. True if it was created.
+    """Create the schedule, or update the existing one and keep its pause.
+
+    Returns:
+        True if it was created.
 
     Raises:
-        WrongCallError: its time would leave out a business date, or its batches could not be named.
+        WrongCallError: the run time would leave out a business date, or the task queue cannot begin batch ids.
     """
     schedule_id = daily_schedule_id(settings.task_queue)
     _require_batch_names(settings, schedule_id)
@@ -90,16 +93,16 @@ async def apply_schedule(client: Client, settings: Settings, today: date) -> boo
     except ScheduleAlreadyRunningError:
         await client.get_schedule_handle(schedule_id).update(updated)
         return False
-    # A new schedule catches up what it misses only from when the server first worked on it: this waits for that.
+    # A new schedule catches up only on runs missed after the server first processed it. This call waits for that.
     await handle.describe()
     return True
 
 
 async def fetch_schedule(client: Client, settings: Settings) -> DailySchedule:
-    """Read the schedule, with the next runs and what their batches will be by these settings.
+    """Read the schedule and its next runs, with the batches that these settings give them.
 
     Raises:
-        WrongCallError: there is none.
+        WrongCallError: there is no schedule.
     """
     description = await _describe(client, settings)
     spec = description.schedule.spec
@@ -117,9 +120,12 @@ async def fetch_schedule(client: Client, settings: Settings) -> DailySchedule:
 
 
 async def trigger_schedule(client: Client, settings: Settings) -> str | None:
-    """Start a run now, paused or not; its batch id, or None if Temporal does not tell it in time.
+    """Start a run now, even if the schedule is paused.
 
-    A second trigger within the same second is none: the batch id, and so the workflow, is taken.
+    A second trigger within the same second starts nothing: its batch id, and so its workflow id, is taken.
+
+    Returns:
+        The batch id, or None if Temporal does not report it in time.
 
     Raises:
         WrongCallError: there is no schedule.
@@ -139,10 +145,10 @@ async def trigger_schedule(client: Client, settings: Settings) -> str | None:
 
 
 async def delete_schedule(client: Client, settings: Settings) -> None:
-    """Delete the schedule; the batches that it has started go on.
+    """Delete the schedule. The batches that it has started continue.
 
     Raises:
-        WrongCallError: there is none.
+        WrongCallError: there is no schedule.
     """
     with _required(client, settings) as handle:
         await handle.delete()
@@ -155,7 +161,7 @@ def _schedule(settings: Settings, schedule_id: str, state: ScheduleState) -> Sch
         id=schedule_id,  # Temporal appends the scheduled time: see scheduled_batch_id
         task_queue=settings.task_queue,
         task_timeout=WORKFLOW_TASK_TIMEOUT,
-        priority=Priority(fairness_key=fairness_key(schedule_id)),  # all scheduled batches take one turn
+        priority=Priority(fairness_key=fairness_key(schedule_id)),  # all scheduled batches share one fairness key
         typed_search_attributes=scheduled_search_attributes(),
         static_summary=SCHEDULED_STATIC_SUMMARY,
         static_details=SCHEDULED_STATIC_DETAILS,
@@ -203,9 +209,9 @@ def _recent_batch_ids(description: ScheduleDescription) -> set[str]:
 def _require_batch_names(settings: Settings, schedule_id: str) -> None:
     if not is_batch_id(scheduled_batch_id(schedule_id, datetime.now(UTC))):
         raise WrongCallError(
-            f"The task queue {settings.task_queue!r} cannot begin the ids of a schedule's batches: use letters, "
-            f"digits, dots, dashes and underscores, and at most {limits.BATCH_ID_LENGTH_MAX} in a whole id. "
-            "Nothing was changed; set SETTLE_TASK_QUEUE."
+            f"The task queue {settings.task_queue!r} cannot begin the ids of a schedule's batches. Use letters, "
+            f"digits, dots, dashes and underscores, at most {limits.BATCH_ID_LENGTH_MAX} in a whole id. "
+            "Nothing was changed. Set SETTLE_TASK_QUEUE to another name."
         )
 
 

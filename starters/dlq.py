@@ -1,4 +1,4 @@
-"""`settle dlq`: the dead-letter topic, listed and sent again."""
+"""`settle dlq list | replay`: list dead letters, and send them to intake again."""
 
 import re
 from collections.abc import Iterable
@@ -18,14 +18,16 @@ from runtime.settings import load_settings
 from starters.console import JsonOption, fail, print_json, print_whole, run_command
 from starters.exit_codes import EXIT_BAD_OUTCOME
 
-app = typer.Typer(help="The dead-letter topic: what could not be taken in from Kafka.", no_args_is_help=True)
+app = typer.Typer(
+    help="List the dead letters, which intake could not take in, and send them again.", no_args_is_help=True
+)
 
 _VALUE_SHOWN_MAX = 60
 _PLACE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
 
 
 class DeadLetterView(BaseModel):
-    """A dead letter as it is listed; `value` is text, with what is not UTF-8 replaced."""
+    """A dead letter as it is listed. `value` is text; bytes that are not UTF-8 are replaced."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,7 +47,10 @@ class DeadLetterView(BaseModel):
 
 
 class DeadLetterList(BaseModel):
-    """The newest dead letters of each partition, by the time of their records; `left_out` older ones are not listed."""
+    """The newest dead letters of each partition, ordered by the time of their original records.
+
+    `left_out` is the number of older ones that are not listed.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,13 +62,15 @@ class DeadLetterList(BaseModel):
 def _place_of(text: str) -> tuple[int, int]:
     match = _PLACE.fullmatch(text)
     if not match:
-        raise WrongCallError(f"{text!r} names no dead letter: give PARTITION:OFFSET, as shown by: settle dlq list")
+        raise WrongCallError(
+            f"{text!r} does not name a dead letter. Give PARTITION:OFFSET as shown by: settle dlq list"
+        )
     return int(match[1]), int(match[2])
 
 
 @app.command("list")
 def list_dead_letters(as_json: JsonOption = False) -> None:
-    """List what could not be taken in from Kafka, and why."""
+    """List the newest dead letters, and why intake could not take them in."""
     found = run_command(_list())
     if as_json:
         print_json(found)
@@ -85,13 +92,14 @@ def list_dead_letters(as_json: JsonOption = False) -> None:
             "yes" if letter.is_sent_again else "",
         )
     print_whole(table)
-    typer.echo("An order's life: settle order ORDER_ID. To send one again: settle dlq replay --offset PARTITION:OFFSET")
+    typer.echo("Show an order's life with: settle order ORDER_ID")
+    typer.echo("Send a dead letter again with: settle dlq replay --offset PARTITION:OFFSET")
     if found.left_out:
-        typer.echo(f"{found.left_out:,} older ones are not listed.")
+        typer.echo(f"Older dead letters that are not listed: {found.left_out:,}.")
 
 
 def _shown(text: str) -> Text:
-    """What others wrote, as it stands: no markup of this table's, and nothing that a terminal obeys."""
+    """Return foreign text as it is: not read as markup, and with the characters that a terminal obeys escaped."""
     return Text("".join(each if each.isprintable() else repr(each)[1:-1] for each in text))
 
 
@@ -99,20 +107,21 @@ def _shown(text: str) -> Text:
 def replay_dead_letters(
     offsets: Annotated[
         list[str] | None,
-        typer.Option("--offset", metavar="PARTITION:OFFSET", help="Only this dead letter; can be given again."),
+        typer.Option("--offset", metavar="PARTITION:OFFSET", help="Send only this dead letter. May be repeated."),
     ] = None,
 ) -> None:
-    """Send dead letters to intake again: all that were not yet, or only those that are named.
+    """Send dead letters to intake again: all that were not sent again yet, or those given with --offset.
 
-    Repair the cause first: what is still bad becomes a dead letter again. What came in meanwhile is a duplicate.
+    Repair the cause first: an event that still cannot be taken in becomes a dead letter again.
+    If the order came in meanwhile, the event counts as a duplicate.
     """
     sent_count, cut = run_command(_replay(offsets or []))
-    typer.echo(f"Sent again: {sent_count:,} dead letters.")
+    typer.echo(f"Dead letters sent again: {sent_count:,}.")
     if cut:
         named = ", ".join(cut[: limits.UNCLOSED_BATCHES_NAMED_MAX])
         raise fail(
-            f"{len(cut):,} were not kept whole, since they are too large, and were left out: {named}. "
-            "Their events have to be sent again by their producer.",
+            f"Dead letters not sent, since they were too large to be kept whole: {len(cut):,} ({named}). "
+            "Have their producer send these events again.",
             EXIT_BAD_OUTCOME,
         )
 
@@ -138,7 +147,7 @@ def _view(letter: DeadLetter, span: Span) -> DeadLetterView:
 
 
 async def _replay(offsets: list[str]) -> tuple[int, list[str]]:
-    """Send slice by slice; how many were sent, and the places of those that could not be."""
+    """Send slice by slice. Return how many were sent, and the places of those that could not be."""
     places = [_place_of(text) for text in offsets]
     settings = load_settings()
     sent_count = 0

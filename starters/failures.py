@@ -1,13 +1,13 @@
-"""What a command says when Temporal or Kafka went away, or refused, in the middle of its work.
+"""Sentences for errors of the Temporal and Kafka clients in the middle of a command's work.
 
-What ports raise says it all itself.
+Errors that ports raise have a full message of their own.
 """
 
 from aiokafka.errors import KafkaError
 from temporalio.service import RPCError, RPCStatusCode
 
-_WAIT = "Nothing is lost; run the command again once it is back."
-_ADVICE = "Check its namespace and credentials, and bring it up to date with: settle migrate"
+_WAIT = "Nothing is lost. Run the command again when the server is reachable."
+_ADVICE = "Check the namespace and the credentials, and run: settle migrate"
 _ADVICE_BY_STATUS = {
     RPCStatusCode.UNAVAILABLE: _WAIT,
     RPCStatusCode.DEADLINE_EXCEEDED: _WAIT,
@@ -16,12 +16,12 @@ _ADVICE_BY_STATUS = {
 
 
 def describe_unreachable(error: Exception) -> str:
-    """A sentence about a server that could not answer; empty if the error is no server's."""
+    """Return a sentence about a server that did not answer or refused; empty for any other error."""
     if isinstance(error, RPCError):
         advice = _ADVICE_BY_STATUS.get(error.status, _ADVICE)
         return f"Temporal answered {error.status.name}: {error.message}. {advice}"
-    # Waiting for Kafka ends by asyncio's own error.
+    # Bounded waits for Kafka end with asyncio's own error.
     if isinstance(error, (KafkaError, TimeoutError)):
         reason = " ".join(str(error).split()) or type(error).__name__
-        return f"A server could not answer: {reason}. {_WAIT}"
+        return f"A server did not answer: {reason}. {_WAIT}"
     return ""

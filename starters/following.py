@@ -1,4 +1,4 @@
-"""What every command that starts a batch does: start its workflow, say where to look, wait for its end."""
+"""Shared by the commands that start a batch: start its workflow, print where to watch it, wait for its end."""
 
 import asyncio
 
@@ -22,10 +22,10 @@ BatchHandle = WorkflowHandle[SettleBatchWorkflow, BatchResult]
 
 
 async def start_and_follow(settings: Settings, client: Client, opening: BatchOpening, *, wait: bool) -> None:
-    """Start an opened batch, say where to look and, if asked to, wait for its end and print its report.
+    """Start an opened batch and print where to watch it. With `wait`, wait for its end and print its report.
 
     Raises:
-        typer.Exit: the batch has ended, and its outcome is bad.
+        typer.Exit: the batch is paused, or it has ended and its outcome is bad.
     """
     handle = await start_batch_workflow(client, settings.task_queue, opening)
     typer.echo(f"Watch it with: settle watch {opening.batch_id}")
@@ -36,12 +36,12 @@ async def start_and_follow(settings: Settings, client: Client, opening: BatchOpe
 
 
 def workflow_url(settings: Settings, client: Client, batch_id: str) -> str:
-    """The batch's page in the Temporal web UI."""
+    """Return the URL of the batch's page in the Temporal web UI."""
     return f"{settings.temporal_ui_url}/namespaces/{client.namespace}/workflows/{batch_workflow_id(batch_id)}"
 
 
 async def _wait(settings: Settings, handle: BatchHandle, batch_id: str) -> None:
-    """Wait for the batch's end, or for a pause: it may last until a person has seen to it.
+    """Wait until the batch ends or pauses. A pause may last until a person resumes the batch.
 
     Raises:
         typer.Exit: the batch is paused, or its outcome is bad.
@@ -57,7 +57,8 @@ async def _wait(settings: Settings, handle: BatchHandle, batch_id: str) -> None:
         ended.result()
     except WorkflowFailureError as error:
         raise fail(
-            f"Batch {batch_id} did not end well: {error.cause}. Nothing is lost; look at its workflow in the web UI.",
+            f"The workflow of batch {batch_id} did not complete: {error.cause}. "
+            "Nothing is lost. Look at the workflow in the web UI.",
             EXIT_BAD_OUTCOME,
         ) from error
     await print_outcome(settings, batch_id)
@@ -74,8 +75,8 @@ async def _describe_pause(settings: Settings, batch_id: str) -> str:
     async with open_settlement_store(settings) as store:
         reason = (await store.control.fetch_control(batch_id)).reason
     return (
-        f"Batch {batch_id} is paused: {reason or 'no reason was given.'} Who paused it: settle status {batch_id}; go "
-        f"on with: settle resume {batch_id}"
+        f"Batch {batch_id} is paused: {reason or 'no reason was given.'} See who paused it with: settle status "
+        f"{batch_id}. Resume it with: settle resume {batch_id}"
     )
 
 
@@ -83,7 +84,7 @@ async def print_outcome(settings: Settings, batch_id: str) -> None:
     """Print the report of a batch that has ended.
 
     Raises:
-        typer.Exit: its outcome is bad.
+        typer.Exit: the outcome is bad.
     """
     async with open_settlement_store(settings) as store:
         report = (await store.reports.fetch_kept_reports([batch_id]))[batch_id].report

@@ -1,4 +1,4 @@
-"""`settle import`: an order file into the Order Center, and missing accounts into the Fund Platform."""
+"""`settle import`: load an order file into the Order Center, and open missing accounts in the Fund Platform."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -24,22 +24,29 @@ _NAMED_COLUMN_COUNT = 10
 
 
 def import_orders(
-    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="The orders, as `settle sample` writes them.")],
-    publish: Annotated[bool, typer.Option("--publish", help="Announce the overdue ones on Kafka.")] = False,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.csv", help="Order file, in the format that settle sample writes.")
+    ],
+    publish: Annotated[bool, typer.Option("--publish", help="Announce the overdue orders on Kafka.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Load orders into the Order Center and open missing accounts; an existing record is replaced."""
+    """Load an order file into the Order Center, and open missing accounts in the Fund Platform.
+
+    An existing record of an order is replaced.
+    If there are bad rows, they are written to FILE.rejected.csv with the reason, the others are loaded, and the exit
+    code is 1.
+    """
     result = run_command(_import(file, publishes=publish, shows_progress=err.is_terminal and not as_json))
     if as_json:
         print_json(result)
     else:
         typer.echo(f"Imported {result.orders:,} orders from {result.file}.")
     if publish and not as_json:
-        typer.echo(f"Announced the overdue ones: {result.published:,} orders.")
+        typer.echo(f"Announced {result.published:,} overdue orders on Kafka.")
     if result.bad_rows:
         raise fail(
-            f"Bad rows in {result.file}: {result.bad_rows:,}, beside {result.orders:,} orders that were imported. "
-            f"{result.rejected_file} has each with its line and the reason; correct them and import them again.",
+            f"Bad rows in {result.file}: {result.bad_rows:,}; orders imported: {result.orders:,}. "
+            f"{result.rejected_file} has each bad row with its line and the reason. Correct and import them again.",
             EXIT_BAD_OUTCOME,
         )
 

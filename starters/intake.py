@@ -1,4 +1,4 @@
-"""`settle intake`: take orders in from Kafka until told to stop."""
+"""`settle intake`: take orders in from Kafka until a signal stops it."""
 
 import asyncio
 
@@ -10,9 +10,9 @@ from workers.intake import serve_intake
 
 
 def intake() -> None:
-    """Take overdue orders in from Kafka until SIGINT or SIGTERM, and start the batches that they fill.
+    """Take overdue orders in from Kafka and start the batches that they fill, until SIGINT or SIGTERM.
 
-    It logs on stderr, one JSON object a line; at a terminal plain text.
+    Logs go to stderr, one JSON object a line; at a terminal as plain text.
     """
     run_process(_serve, {"Kafka": require_topics})
 

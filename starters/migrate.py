@@ -1,4 +1,4 @@
-"""`settle migrate`: databases, search attributes and topics up to date."""
+"""`settle migrate`: bring databases, search attributes and topics up to date."""
 
 from datetime import timedelta
 
@@ -19,14 +19,17 @@ from workflows.search_attributes import ALL_KEYS
 
 
 def migrate() -> None:
-    """Bring the three databases, Temporal's search attributes and Kafka's topics up to date. Twice is harmless."""
+    """Bring the three databases, Temporal's search attributes and Kafka's topics up to date.
+
+    Running it again changes nothing.
+    """
     run_command(_migrate())
 
 
 async def _migrate() -> None:
     settings = load_settings()
     client = await connect_temporal(settings)
-    # Before the databases: if a server is away, nothing is changed.
+    # Before the databases: if Kafka is unreachable, nothing has been changed.
     created = await create_topics(settings) if settings.kafka_bootstrap_servers else None
     for schema, (applied, before) in (await migrate_databases(settings)).items():
         typer.echo(f"{schema}: {_describe(applied, before)}")
@@ -50,7 +53,7 @@ def _describe_topics(created: list[str] | None) -> str:
 
 
 async def add_search_attributes(client: Client) -> None:
-    """Register Settle's search attributes in the client's namespace; those that are there stay. Idempotent."""
+    """Register Settle's search attributes in the client's namespace. Existing ones are kept. Idempotent."""
     request = AddSearchAttributesRequest(
         namespace=client.namespace,
         search_attributes={key.name: IndexedValueType.ValueType(int(key.indexed_value_type)) for key in ALL_KEYS},

@@ -1,4 +1,4 @@
-"""What to do next, as commands to type."""
+"""Next steps, worded as commands of `settle`."""
 
 from types import MappingProxyType
 
@@ -21,10 +21,10 @@ _SENTENCES = MappingProxyType(
 
 
 def word_next_step(step: NextStep) -> str:
-    """The command that takes a step, in a sentence."""
+    """Return the command that takes a step, in a sentence."""
     return _SENTENCES[step.kind].format(subject=step.subject)
 
 
 def word_error(error: SettleError) -> str:
-    """An error's message, and the command that helps, if one does."""
+    """Return an error's message, followed by the command that helps, if there is one."""
     return f"{error} {word_next_step(error.next_step)}" if error.next_step else str(error)

@@ -1,4 +1,4 @@
-"""`settle pause | resume | abort BATCH`, `settle window BATCH N`: an operator's hand on a batch."""
+"""`settle pause | resume | abort BATCH`, `settle window BATCH N`: operator control of a batch."""
 
 import getpass
 import os
@@ -16,59 +16,70 @@ from schemas.wire.control import BatchControl, ControlAction, ControlRequest
 from starters.console import BatchArgument, load_ready_settings, run_command
 from workflows.batch_client import ask_batch_workflow, start_batch_workflow
 
-ReasonOption = Annotated[str | None, typer.Option(help="Why; it is kept, and shown by: settle status")]
+ReasonOption = Annotated[str | None, typer.Option(help="Reason, stored with the action and shown by: settle status")]
 
 
 class _Change(NamedTuple):
-    """What held before an action, and what holds after it."""
+    """A batch's control before an action and after it."""
 
     before: BatchControl
     after: BatchControl
 
     @property
     def again(self) -> str:
-        """What to add to a sentence about what held already."""
-        return " already" if self.before.action_no == self.after.action_no else ""
+        """Return the word to insert into a sentence about what held before the action."""
+        return "already " if self.before.action_no == self.after.action_no else ""
 
 
 def pause(batch_id: BatchArgument, reason: ReasonOption = None) -> None:
-    """Pause a batch: no more chunks are started; those in flight finish. Nothing is lost."""
+    """Pause a batch: chunks in flight finish, and no more are started.
+
+    Nothing is lost. Continue with: settle resume BATCH
+    """
     change = run_command(_ask(_request_of(batch_id, ControlAction.PAUSE, reason)))
     typer.echo(
-        f"Batch {batch_id} is paused{change.again}: what is in flight finishes, and no more is started. "
-        f"Go on with: settle resume {batch_id}"
+        f"Batch {batch_id} is {change.again}paused: chunks in flight finish, and no more are started. "
+        f"Resume it with: settle resume {batch_id}"
     )
 
 
 def resume(batch_id: BatchArgument, reason: ReasonOption = None) -> None:
-    """Go on with a paused batch, or start one again that no workflow runs. Its thresholds are lifted."""
+    """Resume a paused batch, or start the workflow of a batch that has none.
+
+    Resuming lifts the batch's thresholds: it continues however many orders are rejected or fail.
+    """
     change = run_command(_ask(_request_of(batch_id, ControlAction.RESUME, reason)))
     if change.again:
-        typer.echo(f"Batch {batch_id} was not paused; its workflow runs.")
+        typer.echo(f"Batch {batch_id} was not paused; its workflow is running.")
     else:
-        typer.echo(f"Batch {batch_id} goes on, whatever is rejected or fails. Follow it with: settle watch {batch_id}")
+        typer.echo(
+            f"Batch {batch_id} continues, however many orders are rejected or fail. "
+            f"Watch it with: settle watch {batch_id}"
+        )
 
 
 def abort(batch_id: BatchArgument, reason: ReasonOption = None) -> None:
-    """Give a batch up: what is in flight finishes, the rest is held, the batch is closed. Cannot be taken back.
+    """Abort a batch: chunks in flight finish, all other items are held, and the batch ends as aborted.
 
-    What is held can be settled later: settle rerun BATCH.
+    This cannot be undone. Settle the held items later with: settle rerun BATCH
     """
     change = run_command(_ask(_request_of(batch_id, ControlAction.ABORT, reason)))
     typer.echo(
-        f"Batch {batch_id} is being aborted{change.again}: what is in flight finishes, the rest is held, and the batch "
-        f"is closed. Once it is, settle the rest with: settle rerun {batch_id}"
+        f"Batch {batch_id} is {change.again}being aborted: chunks in flight finish, and all other items are held. "
+        f"When it has ended, settle the held items with: settle rerun {batch_id}"
     )
 
 
 def window(
     batch_id: BatchArgument,
-    count: Annotated[int, typer.Argument(metavar="N", min=1, max=limits.WINDOW_MAX, help="Chunks at a time.")],
+    count: Annotated[
+        int, typer.Argument(metavar="N", min=1, max=limits.WINDOW_MAX, help="Maximum number of chunks in flight.")
+    ],
     reason: ReasonOption = None,
 ) -> None:
-    """Let a batch have N chunks in flight from now on."""
+    """Set how many chunks a batch may have in flight from now on."""
     change = run_command(_ask(_request_of(batch_id, ControlAction.WINDOW, reason, window=count)))
-    typer.echo(f"Batch {batch_id} has up to {count} chunks in flight{change.again}.")
+    typer.echo(f"Batch {batch_id} {change.again}has up to {count} chunks in flight.")
 
 
 def _request_of(batch_id: str, action: ControlAction, reason: str | None, window: int | None = None) -> ControlRequest:
@@ -76,7 +87,7 @@ def _request_of(batch_id: str, action: ControlAction, reason: str | None, window
 
 
 def _person() -> str:
-    """Who calls, as far as the operating system knows."""
+    """Return the caller's operating-system user name and host name."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

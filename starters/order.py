@@ -1,4 +1,4 @@
-"""`settle order ORDER_ID`: the whole life of one order, from all three systems ("why was I not paid?")."""
+"""`settle order ORDER_ID`: show the whole life of one order in all three systems ("why was I not paid?")."""
 
 import textwrap
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from starters.console import JsonOption, load_ready_settings, out, print_json, r
 from starters.next_steps import word_next_step
 
 OrderArgument = Annotated[
-    str, typer.Argument(metavar="ORDER_ID", help="The order's id in the Order Center.", callback=require_id)
+    str, typer.Argument(metavar="ORDER_ID", help="Order id in the Order Center.", callback=require_id)
 ]
 
 Rows = Sequence[tuple[str, str]]
@@ -33,7 +33,10 @@ _NAME_WIDTH = 12
 
 
 def order(order_id: OrderArgument, as_json: JsonOption = False) -> None:
-    """Show one order's whole life: its record, its items and their outcomes, conflicting offers, and its credit."""
+    """Show the whole life of one order: its record, items, outcomes, conflicting offers and credit.
+
+    The first line says what became of the order.
+    """
     life = run_command(_fetch_order_life(order_id))
     if as_json:
         print_json(life)
@@ -60,11 +63,13 @@ def _print_order_life(life: OrderLife) -> None:
         _print_section("Conflicting offer", _conflict_rows(conflict))
     _print_section(f"Fund Platform, {credit_key(life.order_id)}", _credit_rows(life.credit, life.credit_not_looked_at))
     if limits.ORDER_LIFE_ROW_COUNT_MAX in (len(life.items), len(life.conflicts)):
-        typer.echo(f"\nAt most the newest {limits.ORDER_LIFE_ROW_COUNT_MAX} items and conflicting offers are shown.")
+        typer.echo(
+            f"\nAt most {limits.ORDER_LIFE_ROW_COUNT_MAX} items and conflicting offers are shown, the newest ones."
+        )
 
 
 def _print_section(title: str, rows: Rows) -> None:
-    """Print what fits a terminal and can be copied: an id is never broken, nor filled up with blanks."""
+    """Print rows that fit a terminal and can be copied: an id is never broken or padded."""
     typer.echo(f"\n{title}")
     for name, value in rows:
         lines = textwrap.wrap(
@@ -81,7 +86,7 @@ def _print_section(title: str, rows: Rows) -> None:
 def _record_rows(record: CurrentRecord | None, error: str | None) -> Rows:
     if record is None:
         return [("record", f"cannot be read: {error}" if error else "none")]
-    version = "not acknowledged, so that it is offered" if record.is_offered else "acknowledged"
+    version = "not acknowledged, so it is offered" if record.is_offered else "acknowledged"
     return [
         ("due", describe_payload(record)),
         ("paid", f"{record.paid_minor:,}, of which {record.refunded_minor:,} refunded"),
@@ -96,7 +101,7 @@ def _item_rows(item: OrderItem) -> Rows:
     chunk = "no chunk yet" if item.chunk_index is None else f"chunk {item.chunk_index}"
     rows = [
         ("batch", f"{item.batch_id} ({item.batch_state})"),
-        ("source", f"{item.batch_source}, business date {item.business_date or 'comes with its freezing'}"),
+        ("source", f"{item.batch_source}, business date {item.business_date or 'not set until it is frozen'}"),
         ("place", f"item {item.item_no}, {chunk}, claim number {item.claim_no}"),
         ("frozen", describe_payload(item)),
     ]
@@ -127,7 +132,7 @@ def _credit_rows(credit: CreditLife, not_looked_at: str | None) -> Rows:
         if posting.entry_id is not None:
             at = f" at {_time_text(posting.posted_at)}" if posting.posted_at else ", which is missing"
             rows.append(("entry", f"{posting.entry_id}{at}{f' for {posting.reference}' if posting.reference else ''}"))
-    rows = rows or [("answer", "none; no posting")]
+    rows = rows or [("answer", "none, and no posting")]
     return [*rows, ("not shown", not_looked_at)] if not_looked_at else rows
 
 

@@ -1,4 +1,4 @@
-"""What the long-running commands share: the log, settings on migrated databases, the end by a signal."""
+"""Shared by the long-running commands: the log, settings on migrated databases, stopping by a signal."""
 
 import asyncio
 import logging
@@ -20,11 +20,14 @@ Serve: TypeAlias = Callable[[Settings, asyncio.Event], Coroutine[Any, Any, None]
 
 
 def run_process(serve: Serve, needs: Mapping[str, Callable[[Settings], Awaitable[object]]]) -> None:
-    """Serve until SIGINT or SIGTERM sets the event. Logs go to stderr, one JSON object a line; plain at a terminal.
+    """Serve until SIGINT or SIGTERM sets the event.
+
+    Logs go to stderr, one JSON object a line; at a terminal as plain text.
 
     Args:
         serve: the process's work.
-        needs: by its name, how to see that what the process needs answers, beside the databases; for readiness.
+        needs: by name, the readiness checks of what the process needs besides the databases. A check raises if it
+            gets no answer.
     """
     configure_logs()
     collect_garbage_seldom()

@@ -1,4 +1,4 @@
-"""`settle prune`: move the items of batches that are past their retention out of the tables that settling works on."""
+"""`settle prune`: move the items of batches past their retention out of the tables that settling works on."""
 
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -15,16 +15,18 @@ from starters.exit_codes import EXIT_BAD_OUTCOME
 
 
 def prune() -> None:
-    """Prune the closed batches that are older than SETTLE_RETENTION_DAYS; may be ended and run again at any time.
+    """Prune batches that were closed more than SETTLE_RETENTION_DAYS ago.
 
-    Audit and exactly-once go on as before: claims, plans and totals stay, and each item keeps its payload and outcome.
+    Their items are moved out of the tables that settling works on.
+    Audits and exactly-once are not affected: claims, plans and totals stay, each item keeps its payload and outcome.
+    The command can be killed and run again at any time. It exits with 1 if a batch is out of balance.
     """
     if run_command(_prune()):
         raise typer.Exit(EXIT_BAD_OUTCOME)
 
 
 async def _prune() -> int:
-    """Prune all that may be pruned; how many batches are not in balance."""
+    """Prune all batches that may be pruned, and return how many are out of balance."""
     settings = await load_ready_settings()
     closed_before = datetime.now(UTC) - timedelta(days=settings.retention_days)
     item_count = out_of_balance_count = 0
@@ -54,15 +56,15 @@ def _describe(batch: RetiredBatch, kept_because: KeptBecause | None) -> str:
         case None:
             return f"Batch {batch.batch_id}, closed {batch.closed_at:%Y-%m-%d}: {batch.item_count:,} items pruned."
         case KeptBecause.HELD:
-            why = f"{batch.held_count:,} of them are held and wait for a person; see: settle rerun {batch.batch_id}"
+            why = f"some are held and wait for a person ({batch.held_count:,}). Run: settle rerun {batch.batch_id}"
         case KeptBecause.RERUN_UNCLOSED:
             why = "a batch that reruns some of them is not closed yet."
         case KeptBecause.UNDELIVERED:
-            why = "its results are not delivered yet; run: settle relay"
+            why = "its results are not all delivered yet. Run: settle relay"
         case KeptBecause.OUT_OF_BALANCE:
-            why = "it does not balance any more; run: settle audit"
+            why = "it no longer balances. Run: settle audit"
         case KeptBecause.CAME_AGAIN:
-            why = "orders of some of them came in again, and are pending in a later batch."
+            why = "the orders of some of them came in again and are pending in a later batch."
         case KeptBecause.CHANGED:
-            why = "a rerun of it was opened just now, or a result is to be delivered; run this again later."
+            why = "a rerun of it was just opened, or a result is not delivered yet. Run settle prune again later."
     return f"Batch {batch.batch_id} keeps its items: {why}"

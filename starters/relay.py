@@ -1,4 +1,4 @@
-"""`settle relay`: deliver results to Kafka until told to stop."""
+"""`settle relay`: deliver results to Kafka until a signal stops it."""
 
 import asyncio
 import logging
@@ -17,15 +17,16 @@ _log = logging.getLogger(__name__)
 
 
 def relay() -> None:
-    """Deliver an event for every outcome to Kafka, until SIGINT or SIGTERM; start as many as you like.
+    """Deliver an event for every outcome to Kafka, until SIGINT or SIGTERM.
 
-    It logs on stderr, one JSON object a line; at a terminal plain text.
+    Several relays share the work.
+    Logs go to stderr, one JSON object a line; at a terminal as plain text.
     """
     run_process(_serve, {"Kafka": require_topics})
 
 
 async def _serve(settings: Settings, stop: asyncio.Event) -> None:
-    await require_topics(settings)  # a wrong address is told now; later the relay waits for brokers that are away
+    await require_topics(settings)  # fails at a wrong address; later the relay waits for unreachable brokers
     topic = ResultTopic(settings.topics.results, partial(open_producer, settings, idempotent=True))
     relay_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     async with open_settlement_store(settings) as store:

@@ -1,4 +1,4 @@
-"""`settle report BATCH`: the balance check of one batch."""
+"""`settle report BATCH`: show the balance check of one batch."""
 
 from collections.abc import Mapping
 
@@ -21,9 +21,10 @@ def report(
     batch_id: BatchArgument,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the balance check of one batch: stored plan, items and ledger, in count and amount per currency.
+    """Show the balance check of one batch: plan, items and ledger, in count and amount per currency.
 
-    A closed batch's was kept at its closing and never changes. What came since of its exception items stands below it.
+    A closed batch's report was kept at its closing and never changes.
+    What came since of its exception items is printed below it.
     """
     found = run_command(_report(batch_id))
     if as_json:
@@ -33,7 +34,7 @@ def report(
 
 
 async def fetch_report_of(settings: Settings, batch_id: str) -> BatchReport:
-    """Read one batch's report."""
+    """Fetch one batch's report."""
     async with (
         open_settlement_store(settings, statement_timeout_s=limits.REPORT_STATEMENT_TIMEOUT_S) as store,
         open_fund_platform(settings, statement_timeout_s=limits.REPORT_STATEMENT_TIMEOUT_S) as fund_platform,
@@ -46,19 +47,19 @@ async def _report(batch_id: str) -> BatchReport:
 
 
 def print_reasons(reasons: Mapping[str, int]) -> None:
-    """Print how many items have each reason code, and what it means."""
+    """Print how many items have each reason code, and the code's sentence."""
     for reason, item_count in reasons.items():
         typer.echo(f"{item_count:>9,}  {reason}: {REASON_SENTENCES[ReasonCode(reason)]}")
 
 
 def exception_count_of(found: BatchReport) -> int:
-    """How many of a batch's items need a person, or did at its closing."""
+    """Return how many of a batch's items need a person, or did at its closing."""
     return found.rejected.order_count + found.failed.order_count + found.held.order_count
 
 
 def print_report(found: BatchReport) -> None:
     """Print the report and its verdict."""
-    business_date = found.business_date or "comes with its freezing"
+    business_date = found.business_date or "not set until it is frozen"
     typer.echo(f"Batch {found.batch_id} is {found.state}; business date {business_date}, {found.chunks:,} chunks")
     if found.rerun_of:
         typer.echo(f"It reruns items of batch {found.rerun_of}")
@@ -76,14 +77,14 @@ def _print_since_closing(found: BatchReport, since: SinceClosing) -> None:
     came_again_count = sum(getattr(since, name).order_count for name in (*Outcome, PENDING))
     if exception_count == 0:
         return
-    by = "By now"
+    when = "so far"
     if since.pruned_at:
-        by = f"By {since.pruned_at:%Y-%m-%d %H:%M:%S} UTC, when it began to be pruned,"
-    typer.echo(f"{by} {came_again_count:,} of its {exception_count:,} exception items came in again.")
+        when = f"before its pruning began at {since.pruned_at:%Y-%m-%d %H:%M:%S} UTC"
+    typer.echo(f"Exception items that came in again {when}: {came_again_count:,} of {exception_count:,}")
     if came_again_count == 0 and since.ledger == found.unconfirmed:
         return
     if since.rerun_batch_ids:
         typer.echo(f"It was rerun by {', '.join(since.rerun_batch_ids)}")
     print_totals({name: getattr(since, name) for name in _TOTALS_SINCE}, always=("settled", "ledger"))
     verdict = "Balanced" if since.balanced else "OUT OF BALANCE"
-    typer.echo(f"{verdict}: ledger = settled + unconfirmed. They take the place of the report's unconfirmed.")
+    typer.echo(f"{verdict}: ledger = settled + unconfirmed. These totals replace the report's unconfirmed.")

@@ -1,4 +1,4 @@
-"""`settle rerun BATCH`: a new batch over exception items of an earlier one ("data repair")."""
+"""`settle rerun BATCH`: settle exception items of an earlier batch in a new one ("data repair")."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -23,7 +23,7 @@ def _outcomes_of(text: str) -> tuple[Outcome, ...]:
     outcomes = tuple(word.strip() for word in text.split(","))
     if not set(outcomes) <= set(EXCEPTION_OUTCOMES):
         raise typer.BadParameter(
-            f"{text!r} should be one or more of {', '.join(EXCEPTION_OUTCOMES)}, with commas between them.",
+            f"{text!r} is not valid. Give one or more of {', '.join(EXCEPTION_OUTCOMES)}, separated by commas.",
             param_hint="'--outcome'",
         )
     return tuple(outcome for outcome in EXCEPTION_OUTCOMES if outcome in outcomes)
@@ -34,24 +34,26 @@ def _reason_of(text: str) -> ReasonCode:
         return ReasonCode(text.upper())
     except ValueError as error:
         raise typer.BadParameter(
-            f"{text!r} is no reason code. A batch's own are listed by: settle report BATCH"
+            f"{text!r} is not a reason code. See the batch's reason codes with: settle report BATCH"
         ) from error
 
 
 def rerun(
     batch_id: BatchArgument,
     outcomes: Annotated[
-        str, typer.Option("--outcome", metavar="OUTCOMES", help="Only items with one of these outcomes.")
+        str, typer.Option("--outcome", metavar="OUTCOMES", help="Rerun only items with these outcomes.")
     ] = ",".join(EXCEPTION_OUTCOMES),
     reason: Annotated[
-        ReasonCode | None, typer.Option(parser=_reason_of, metavar="CODE", help="Only items with this reason code.")
+        ReasonCode | None,
+        typer.Option(parser=_reason_of, metavar="CODE", help="Rerun only items with this reason code."),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; exit 1 if the outcome is bad.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end. Exit with 1 if the outcome is bad.")] = False,
 ) -> None:
-    """Settle again what a batch rejected, failed or held: repair the cause first, then run this.
+    """Settle a batch's rejected, failed and held items again, in a new batch.
 
-    Rejected and failed orders, and held ones that were not attempted, are read afresh and validated again. A held
-    order whose credit may exist is asked for again as it was. Nothing to rerun: says so, opens none.
+    Repair the cause first. If there is nothing to rerun, no batch is opened.
+    Rejected and failed orders, and held ones that were not attempted, are read and validated again.
+    A held order whose credit may exist is not validated: its credit is requested again under the same key.
     """
     selection = RerunSelection(batch_id=batch_id, outcomes=_outcomes_of(outcomes), reason_code=reason)
     run_command(_rerun(selection, wait=wait))
@@ -73,11 +75,13 @@ async def _rerun(selection: RerunSelection, *, wait: bool) -> None:
         opening = plan_rerun_opening(settings.batch_settings, datetime.now(UTC), selection)
         await store.filling.open_batch(opening)
     typer.echo(
-        f"Batch {opening.batch_id}: {found.latest_count:,} {_named(selection)} items of batch {batch.batch_id}, again."
+        f"Batch {opening.batch_id} reruns {found.latest_count:,} {_named(selection)} items of batch {batch.batch_id}."
     )
     _print_overtaken(found)
     if batch.state not in FINAL_STATES:
-        typer.echo(f"Batch {batch.batch_id} is {batch.state}: what it rejects or holds later needs another rerun.")
+        typer.echo(
+            f"Batch {batch.batch_id} is {batch.state}: what it rejects, fails or holds later needs another rerun."
+        )
     await start_and_follow(settings, client, opening, wait=wait)
 
 
@@ -88,4 +92,6 @@ def _named(selection: RerunSelection) -> str:
 
 def _print_overtaken(found: SelectedCounts) -> None:
     if found.overtaken_count:
-        typer.echo(f"{found.overtaken_count:,} more have come in again since, in a later batch; see: settle order")
+        typer.echo(
+            f"Not rerun, since they came in again in a later batch: {found.overtaken_count:,}. See: settle order"
+        )

@@ -1,4 +1,4 @@
-"""`settle sample`: a realistic order file, and beside it what settling it must give."""
+"""`settle sample`: write a realistic order file, and beside it the outcome that settling it must give."""
 
 import csv
 import random
@@ -24,7 +24,7 @@ DEFAULT_BAD_RATE = 0.02
 
 
 class ExpectedOutcome(BaseModel):
-    """What a sample must give once it is settled; rejected orders count with their announced amount."""
+    """The outcome that settling a sample must give. Rejected orders count with their announced amount."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,7 +35,7 @@ class ExpectedOutcome(BaseModel):
 
 
 class _Tally:
-    """Adds up what the orders written so far must give, in a few counters whatever their number."""
+    """The expected outcome of the orders written so far, in a few counters however many orders there are."""
 
     def __init__(self) -> None:
         self._order_counts: Counter[tuple[Outcome, str]] = Counter()
@@ -62,23 +62,23 @@ class _Tally:
 
 
 def expected_path_of(path: Path) -> Path:
-    """Where what a sample must give is written: `orders.expected.json` for `orders.csv`."""
+    """Return the path of a sample's expected outcome: `orders.expected.json` for `orders.csv`."""
     return path.with_suffix(".expected.json")
 
 
 def write_sample(path: Path, order_count: int, seed: int, bad_rate: float) -> ExpectedOutcome:
-    """Write an order file and its `.expected.json`, replacing what is there; the same call gives the same bytes.
+    """Write an order file and its `.expected.json`, replacing existing files. The same arguments give the same bytes.
 
-    Orders are written as they are made, so memory does not grow with their number. Exactly
-    `round(order_count * bad_rate)` orders are bad, spread evenly over `starters.sample_orders.BAD_REASONS`: the reasons
-    that a file can give rise to. An import opens accounts and every order is overdue, so no order is
-    ACCOUNT_NOT_FOUND, ACCOUNT_CLOSED or AFTER_SALE_NOT_OVER; and the file is the record itself, so none is
-    ORDER_UNKNOWN, ACCOUNT_DIFFERS, AMOUNT_DIFFERS or CURRENCY_DIFFERS.
+    Orders are written one by one, so memory does not grow with their number. Exactly `round(order_count * bad_rate)`
+    orders are bad, spread evenly over `starters.sample_orders.BAD_REASONS`, the reasons that a file can cause. An
+    import opens accounts and every order is overdue, so no order is ACCOUNT_NOT_FOUND, ACCOUNT_CLOSED or
+    AFTER_SALE_NOT_OVER. The file becomes the record itself, so none is ORDER_UNKNOWN, ACCOUNT_DIFFERS, AMOUNT_DIFFERS
+    or CURRENCY_DIFFERS.
 
     Args:
         path: the CSV file to write.
-        order_count: how many orders.
-        seed: gives the orders; other seeds give other order ids, and accounts of the same currency.
+        order_count: the number of orders.
+        seed: gives the orders. Other seeds give other order ids, and the same currency for an account.
         bad_rate: the share of bad orders, 0 to 1.
 
     Raises:
@@ -99,25 +99,25 @@ def write_sample(path: Path, order_count: int, seed: int, bad_rate: float) -> Ex
 
 
 def sample(
-    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="Where to write the orders; replaced if it exists.")],
-    orders: Annotated[int, typer.Option("--orders", min=1, max=limits.BATCH_ORDER_COUNT_MAX, help="How many orders.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="File to write; an existing one is replaced.")],
+    orders: Annotated[int, typer.Option("--orders", min=1, max=limits.BATCH_ORDER_COUNT_MAX, help="Number of orders.")],
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="The same seed gives the same file.")] = (
         DEFAULT_SEED
     ),
     bad_rate: Annotated[
-        float, typer.Option("--bad-rate", min=0, max=1, help="The share of orders that must be rejected.")
+        float, typer.Option("--bad-rate", min=0, max=1, help="Share of orders that must be rejected.")
     ] = DEFAULT_BAD_RATE,
 ) -> None:
-    """Write a realistic order file, and FILE.expected.json: the totals and reasons that settling it must give."""
+    """Write a realistic order file, and FILE.expected.json with the totals and reasons that settling it must give."""
     try:
         expected = write_sample(file, orders, seed, bad_rate)
     except OSError as error:
         path = typer.format_filename(error.filename or file)
         raise fail(
-            f"{path!r} could not be written: {error.strerror}. Name a file in a folder where you may write.",
+            f"{path!r} could not be written: {error.strerror}. Name a file in a folder that you may write to.",
             EXIT_WRONG_CALL,
         ) from error
     typer.echo(
         f"Wrote {expected.orders:,} orders to {file}, {expected.rejected.order_count:,} of them bad, "
-        f"and what they must give to {expected_path_of(file)}."
+        f"and the expected outcome to {expected_path_of(file)}."
     )

@@ -1,7 +1,7 @@
-"""A realistic day of orders, good and bad: pure, all randomness comes from the generator handed in.
+"""Realistic orders, good and bad. Pure: all randomness comes from the generator that is passed in.
 
-Every order is overdue for any run after March 2025. What an account is kept in depends on its number alone, so
-samples of different seeds can be imported together.
+Every order is overdue for any run after March 2025. An account's currency depends only on its number, so samples of
+different seeds can be imported together.
 """
 
 import random
@@ -13,32 +13,33 @@ from domain.limits import ORDER_AMOUNT_MINOR_MAX
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.wire.reasons import ReasonCode
 
-# Fixed days in the past: the same seed gives the same bytes, and the orders are overdue whenever they are imported.
+# Fixed dates in the past: the same seed gives the same bytes, and the orders are overdue whenever they are imported.
 FIRST_COMPLETED_AT = datetime(2025, 1, 6, tzinfo=UTC)
 COMPLETION_SPAN_S = 28 * 86_400
 COMPLETION_JITTER_S = 3 * 86_400  # orders are not completed in the order in which they were placed
 AFTER_SALE_DAYS = (7, 14, 15, 30)
 
-# Hot accounts (marketplace sellers, say) take a fixed share each; 48 % goes to customers who come back, the more
-# often the lower their number; the rest to customers who buy once.
+# Each hot account (such as a marketplace seller) has a fixed share of the orders. Returning customers have 48 %: the
+# lower an account's number, the more orders it has. The rest goes to customers who buy once.
 HOT_ACCOUNT_SHARES = (0.05, 0.03, 0.02, 0.02)
 RETURNING_SHARE = 0.48
 RETURNING_ACCOUNT_NO = 1_000
 ONE_TIME_ACCOUNT_NO = 1_000_000_000
 ORDERS_PER_RETURNING_ACCOUNT = 5
-RETURNING_SKEW = 50  # the higher, the flatter the head of the distribution: the first takes 0.2 % of all orders
+RETURNING_SKEW = 50  # the higher, the flatter the head of the distribution: the first has 0.2 % of all orders
 
-# An account's currency is the one at its number's place here.
+# An account's number gives its place here, which is its currency.
 CURRENCIES = 8 * ("USD",) + 4 * ("EUR",) + 3 * ("CNY",) + 2 * ("GBP",) + 2 * ("PTS",) + ("JPY",)
-CURRENCY_STRIDE = 7  # shares no factor with the number of places, so neighbours differ and every place is met
+CURRENCY_STRIDE = 7  # shares no factor with the number of places, so neighbours differ and every place is used
 
 MEDIAN_PAID_MINOR = {"CNY": 128_00, "EUR": 32_00, "GBP": 28_00, "JPY": 4_200, "PTS": 900, "USD": 35_00}
 PAID_SIGMA = 0.9
 REFUND_RATE = 0.12
 
-# What a file can make happen, in turn. The account of an ACCOUNT_CURRENCY_DIFFERS is that of an order before it,
-# so it comes last. ORDER_UNKNOWN and the announcement's *_DIFFERS need an announcement of its own, AFTER_SALE_NOT_OVER
-# an order that is not overdue, ACCOUNT_NOT_FOUND and ACCOUNT_CLOSED an account that the import did not open.
+# The reasons that a file can cause, used in turn. ACCOUNT_CURRENCY_DIFFERS comes last: its order takes the account of
+# an order before it. The others cannot come from a file: ORDER_UNKNOWN and the announcement's *_DIFFERS need an
+# announcement, AFTER_SALE_NOT_OVER needs an order that is not overdue, and ACCOUNT_NOT_FOUND and ACCOUNT_CLOSED need an
+# account that the import did not open.
 BAD_REASONS = (
     ReasonCode.ORDER_CANCELLED,
     ReasonCode.ORDER_UNPAID,
@@ -52,7 +53,7 @@ BAD_REASONS = (
 
 
 class SampleOrder(NamedTuple):
-    """An order's record and why it must be rejected; None for one that must be settled."""
+    """An order's record and why it must be rejected, or None if it must be settled."""
 
     record: OrderRecord
     reason_code: ReasonCode | None
@@ -61,16 +62,16 @@ class SampleOrder(NamedTuple):
 def plan_sample_orders(
     order_count: int, bad_count: int, order_id_prefix: str, rng: random.Random
 ) -> Iterator[SampleOrder]:
-    """Make orders one by one, `bad_count` of them bad, spread evenly over `BAD_REASONS` and at random over the file.
+    """Yield orders, `bad_count` of them bad, spread evenly over `BAD_REASONS` and at random over the file.
 
-    The first order of every account is in the account's currency, so an import that opens accounts as it meets
-    them opens all of them rightly.
+    The first order of every account is in the account's currency. An import, which opens an account in the currency of
+    its first order, therefore opens each in the right one.
 
     Args:
-        order_count: how many.
+        order_count: the number of orders.
         bad_count: how many of them are bad; at most `order_count`.
-        order_id_prefix: what every order id starts with.
-        rng: where all randomness comes from.
+        order_id_prefix: the start of every order id.
+        rng: the source of all randomness.
     """
     bad_left = bad_count
     account_no_before = 0
@@ -78,7 +79,7 @@ def plan_sample_orders(
         order_id = f"{order_id_prefix}{order_no:09d}"
         completed_at = _completed_at(order_no, order_count, rng)
         account_no = _draw_account_no(order_no, order_count, rng)
-        # Knuth's selection sampling: exactly bad_count, without remembering their places.
+        # Knuth's selection sampling: exactly bad_count, without storing their places.
         if rng.random() * (order_count - order_no) >= bad_left:
             yield SampleOrder(_good_record(order_id, account_no, currency_of(account_no), completed_at, rng), None)
         else:
@@ -94,7 +95,7 @@ def plan_sample_orders(
 
 
 def currency_of(account_no: int) -> str:
-    """The currency that an account is kept in."""
+    """Return the currency of an account."""
     return CURRENCIES[account_no * CURRENCY_STRIDE % len(CURRENCIES)]
 
 
@@ -135,7 +136,7 @@ def _good_record(
 
 
 def _spoil(record: OrderRecord, reason_code: ReasonCode, rng: random.Random) -> OrderRecord:
-    """A good record, changed so that the reason is the first one that applies."""
+    """Return a good record changed to make this reason the first one that applies."""
     match reason_code:
         case ReasonCode.ORDER_CANCELLED:
             refunded_minor = rng.choice((0, record.paid_minor))
@@ -154,4 +155,4 @@ def _spoil(record: OrderRecord, reason_code: ReasonCode, rng: random.Random) -> 
             limit_minor = ORDER_AMOUNT_MINOR_MAX[record.currency]
             return record._replace(paid_minor=limit_minor + rng.randint(1, limit_minor), refunded_minor=0)
         case _:
-            raise ValueError(f"No record can be changed so that it gives {reason_code}.")
+            raise ValueError(f"No change of a record gives {reason_code}.")

@@ -1,4 +1,4 @@
-"""`settle stack`: the embedded stack in the background."""
+"""`settle stack up | down | status`: run the embedded stack in the background."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,9 @@ from starters.console import JsonOption, fail
 EXIT_PART_DOWN = 1
 EXIT_STACK_FAILED = 3
 
-app = typer.Typer(help="The embedded stack: Temporal, PostgreSQL and a Kafka broker.", no_args_is_help=True)
+app = typer.Typer(
+    help="Run the embedded stack: Temporal, PostgreSQL and a Kafka broker, for development.", no_args_is_help=True
+)
 
 
 def _require_text(directory: Path) -> Path:
@@ -22,7 +24,7 @@ def _require_text(directory: Path) -> Path:
         str(directory).encode()
     except UnicodeEncodeError as error:
         raise typer.BadParameter(
-            f"{typer.format_filename(directory)!r} is not UTF-8 text; PostgreSQL needs a folder whose path is."
+            f"{typer.format_filename(directory)!r} is not UTF-8 text. PostgreSQL needs a folder with a UTF-8 path."
         ) from error
     return directory
 
@@ -33,7 +35,7 @@ Directory = Annotated[
         "--dir",
         envvar="SETTLE_STACK_DIR",
         metavar="DIR",
-        help="Where the stack keeps its state, logs and addresses.",
+        help="Folder of the stack's state, logs and addresses.",
         callback=_require_text,
     ),
 ]
@@ -41,7 +43,10 @@ Directory = Annotated[
 
 @app.command()
 def up(directory: Directory = DEFAULT_STACK_DIR) -> None:
-    """Start the stack and print where it is; what runs already is kept."""
+    """Start the embedded stack and print its addresses.
+
+    Servers that are already running are kept.
+    """
     from local_stack import LocalStack
 
     with _told_in_a_sentence():
@@ -55,7 +60,10 @@ def up(directory: Directory = DEFAULT_STACK_DIR) -> None:
 
 @app.command()
 def down(directory: Directory = DEFAULT_STACK_DIR) -> None:
-    """Stop the stack; Temporal and PostgreSQL keep their state for the next start."""
+    """Stop the embedded stack.
+
+    Temporal and PostgreSQL keep their state for the next start. The Kafka broker keeps nothing.
+    """
     from local_stack import LocalStack
 
     with _told_in_a_sentence():
@@ -67,7 +75,10 @@ def status(
     directory: Directory = DEFAULT_STACK_DIR,
     as_json: JsonOption = False,
 ) -> None:
-    """Show each part of the stack; exits with 1 unless all of them run."""
+    """Show each part of the embedded stack.
+
+    Exits with 1 unless all parts are running.
+    """
     from local_stack import LocalStack
 
     with _told_in_a_sentence():

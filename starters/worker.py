@@ -1,4 +1,4 @@
-"""`settle worker`: run workflows and activities until told to stop."""
+"""`settle worker`: run workflows and activities until a signal stops it."""
 
 import asyncio
 import logging
@@ -14,9 +14,10 @@ _log = logging.getLogger(__name__)
 
 
 def worker() -> None:
-    """Run a worker until SIGINT or SIGTERM; running activities get a grace period to finish.
+    """Run a worker, which executes workflows and activities, until SIGINT or SIGTERM.
 
-    It logs on stderr, one JSON object a line; at a terminal plain text.
+    On a signal, running activities get a grace period to finish.
+    Logs go to stderr, one JSON object a line; at a terminal as plain text.
     """
     run_process(_serve, {"Temporal": connect_temporal})
 

@@ -31,8 +31,8 @@ def test_an_operators_day_pause_window_resume_abort_and_rerun(commands: Commands
             connection.execute("LOCK TABLE fund_platform.credit_answers IN SHARE MODE")
             commands.ok("run", "--batch-id", batch_id, "--chunk-size", "2", "--window", "1")
             told = commands.ok("pause", batch_id, "--reason", "a repair")
-            assert told.startswith(f"Batch {batch_id} is paused: what is in flight finishes, and no more is started.")
-            assert f"Batch {batch_id} is paused already" in commands.ok("pause", batch_id)
+            assert told.startswith(f"Batch {batch_id} is paused: chunks in flight finish, and no more are started.")
+            assert f"Batch {batch_id} is already paused" in commands.ok("pause", batch_id)
             assert status_of(commands, batch_id)["batch"]["state"] == "paused"
             told = commands.ok("status", batch_id)
             assert f"{batch_id} is paused: " in told
@@ -44,13 +44,15 @@ def test_an_operators_day_pause_window_resume_abort_and_rerun(commands: Commands
             assert f"settle: Batch {batch_id} is paused: a repair" in waited.stderr
 
             assert "has up to 3 chunks in flight." in commands.ok("window", batch_id, "3")
-            assert "has up to 3 chunks in flight already." in commands.ok("window", batch_id, "3")
+            assert "already has up to 3 chunks in flight." in commands.ok("window", batch_id, "3")
             assert status_of(commands, batch_id)["control"]["window"] == 3
-            assert f"Batch {batch_id} goes on" in commands.ok("resume", batch_id)
+            assert f"Batch {batch_id} continues" in commands.ok("resume", batch_id)
             assert "was not paused" in commands.ok("resume", batch_id)
             commands.ok("pause", batch_id)
             told = commands.ok("abort", batch_id, "--reason", "enough")
-            assert told.startswith(f"Batch {batch_id} is being aborted: what is in flight finishes, the rest is held")
+            assert told.startswith(
+                f"Batch {batch_id} is being aborted: chunks in flight finish, and all other items are held"
+            )
         waited = commands.run("run", "--batch-id", batch_id, "--wait")
         assert waited.returncode == 1
         assert f"Batch {batch_id} is aborted" in waited.stdout
@@ -96,7 +98,7 @@ async def test_a_dead_batch_is_started_by_resume(commands: Commands, batch_id: s
         )
     with commands.worker():
         told = commands.ok("resume", batch_id)
-        assert ("goes on" if is_paused else "its workflow runs") in told
+        assert ("continues" if is_paused else "its workflow is running") in told
 
         async def is_closed() -> bool:
             return bool(status_of(commands, batch_id)["batch"]["state"] == "closed")

@@ -80,8 +80,8 @@ async def test_a_dead_letter_is_listed_with_its_place_and_sent_again_once(
         shown = kafka_commands.ok("dlq", "list")
         assert f"{kafka_settings.topics.overdue} 2:1 [1]" in shown
 
-        assert kafka_commands.ok("dlq", "replay") == "Sent again: 2 dead letters.\n"
-        assert kafka_commands.ok("dlq", "replay").startswith("Sent again: ")
+        assert kafka_commands.ok("dlq", "replay") == "Dead letters sent again: 2.\n"
+        assert kafka_commands.ok("dlq", "replay").startswith("Dead letters sent again: ")
 
         async def came_back() -> bool:
             await until_taken_in(kafka_settings)
@@ -98,9 +98,9 @@ async def test_one_dead_letter_is_sent_again_by_its_place(kafka_commands: Comman
     await plant(kafka_settings, [b"{", b"[]"])
     letters = await listed(kafka_commands)
     place = f"{letters[0]['partition']}:{letters[0]['offset']}"
-    assert kafka_commands.ok("dlq", "replay", "--offset", place) == "Sent again: 1 dead letters.\n"
-    assert kafka_commands.ok("dlq", "replay") == "Sent again: 2 dead letters.\n"
-    assert kafka_commands.ok("dlq", "replay") == "Sent again: 0 dead letters.\n"
+    assert kafka_commands.ok("dlq", "replay", "--offset", place) == "Dead letters sent again: 1.\n"
+    assert kafka_commands.ok("dlq", "replay") == "Dead letters sent again: 2.\n"
+    assert kafka_commands.ok("dlq", "replay") == "Dead letters sent again: 0.\n"
 
 
 async def test_what_was_not_kept_whole_is_not_sent_again_and_is_told(
@@ -109,8 +109,8 @@ async def test_what_was_not_kept_whole_is_not_sent_again_and_is_told(
     await plant(kafka_settings, [b"x" * (limits.DEAD_LETTER_BYTES_MAX + 1), b"{"])
     finished = kafka_commands.run("dlq", "replay")
     assert finished.returncode == 1
-    assert finished.stdout == "Sent again: 1 dead letters.\n"
-    assert "1 were not kept whole, since they are too large, and were left out: " in finished.stderr
+    assert finished.stdout == "Dead letters sent again: 1.\n"
+    assert "Dead letters not sent, since they were too large to be kept whole: 1 (" in finished.stderr
 
 
 async def test_what_a_dead_letter_says_is_shown_and_not_obeyed(
@@ -127,7 +127,7 @@ async def test_what_a_dead_letter_says_is_shown_and_not_obeyed(
     [
         ("0:99", "has no dead letter 0:99. List them with: settle dlq list"),
         ("99:0", "has no dead letter 99:0. List them with: settle dlq list"),
-        ("seven", "'seven' names no dead letter: give PARTITION:OFFSET"),
+        ("seven", "'seven' does not name a dead letter. Give PARTITION:OFFSET"),
     ],
 )
 async def test_a_place_without_a_dead_letter_is_told(kafka_commands: Commands, offset: str, sentence: str) -> None:

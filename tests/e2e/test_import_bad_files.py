@@ -116,7 +116,7 @@ def test_a_bad_row_is_put_beside_the_file_and_the_others_are_imported(commands: 
     assert_one_sentence(
         finished,
         1,
-        "Bad rows in orders.csv: 1, beside 2 orders that were imported. orders.rejected.csv has each with its line",
+        "Bad rows in orders.csv: 1; orders imported: 2. orders.rejected.csv has each bad row with its line",
     )
     [(line, reason)] = rejected(commands)
     assert line == 3
@@ -127,7 +127,7 @@ def test_a_bad_row_is_put_beside_the_file_and_the_others_are_imported(commands: 
 def test_all_bad_rows_at_once_are_told_in_one_json_object(commands: Commands) -> None:
     write(commands, lines_of(row_of("g1"), *(bad.row for bad in BAD_ROWS), row_of("g1"), row_of("g2")))
     finished = commands.run("import", "orders.csv", "--json")
-    assert_one_sentence(finished, 1, f"Bad rows in orders.csv: {len(BAD_ROWS)}, beside 2 orders")
+    assert_one_sentence(finished, 1, f"Bad rows in orders.csv: {len(BAD_ROWS)}; orders imported: 2.")
     assert json.loads(finished.stdout) == {
         "file": "orders.csv",
         "orders": 2,

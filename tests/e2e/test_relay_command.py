@@ -129,7 +129,7 @@ async def test_a_batch_is_pruned_once_its_results_are_delivered(
         connection.execute("UPDATE settlement.batches SET closed_at = closed_at - interval '2 days'")
     relays.environment["SETTLE_RETENTION_DAYS"] = "1"
     told = relays.ok("prune")
-    assert "Batch B1 keeps its items: its results are not delivered yet; run: settle relay\n" in told
+    assert "Batch B1 keeps its items: its results are not all delivered yet. Run: settle relay\n" in told
     assert "Pruned 0 items" in told
     with relays.running("relay"):
         await eventually(lambda: is_delivered(store.outbox))

@@ -102,7 +102,7 @@ def test_schedule_delete(commands: Commands) -> None:
     commands.ok("schedule", "apply")
     told = commands.ok("schedule", "delete")
     assert "test_schedule_delete-daily is deleted" in told
-    assert "go on" in told
+    assert "continue. List them with" in told
     for command in ("show", "trigger", "delete"):
         assert_refused(commands.run("schedule", command), "no schedule test_schedule_delete-daily", "schedule apply")
 

@@ -24,7 +24,7 @@ PASSWORD = "hunter2"  # noqa: S105 (the embedded PostgreSQL asks for none)
 NO_UTF8 = b"id-\xff".decode("utf-8", "surrogateescape")
 CLEARS_SCREEN = "id\x1b[2J"
 TOO_LONG = "x" * (limits.BATCH_ID_LENGTH_MAX + 1)
-NO_ID = "cannot be an id: ids have 1 to 100 characters, all of them printable. Copy it again."
+NO_ID = "cannot be an id: an id has 1 to 100 printable characters. Copy the id again."
 NO_BATCH_ID = "cannot name a batch: use up to 100 letters, digits, dots, colons, dashes and underscores, beginning with"
 NO_BATCH = "settle: There is no batch nowhere. List the batches with: settle batches"
 NO_ACCOUNT = "settle: The Fund Platform has no account nobody. Check its id."
@@ -32,7 +32,7 @@ NO_SCHEDULE = (
     "settle: There is no schedule wrong-calls-daily in Temporal's namespace default. "
     "Create it with: settle schedule apply"
 )
-OUTCOMES = "should be one or more of failed, rejected, held, with commas between them."
+OUTCOMES = "is not valid. Give one or more of failed, rejected, held, separated by commas."
 BY_ID = [
     *(("pause",), ("resume",), ("abort",), ("status",), ("watch",), ("report",), ("rerun",), ("order",)),
     *(("account", "show"), ("account", "close"), ("account", "reopen")),
@@ -107,17 +107,17 @@ WRONG_CALLS = [
     invalid(("run", "--window", "-1"), "--window", "Input should be greater than or equal to 1"),
     invalid(("run", "--window", "201"), "--window", "Input should be less than or equal to 200"),
     invalid(("run", "--credits-per-s", "0"), "--credits-per-s", "Input should be greater than or equal to 1"),
-    invalid(("run", "--business-date", "tomorrow"), "--business-date", "'tomorrow' is no date; give a year, month"),
-    invalid(("run", "--business-date", "2026-02-30"), "--business-date", "'2026-02-30' is no date; give a year,"),
-    invalid(("run", "--business-date", ""), "--business-date", "'' is no date; give a year, month and day such as"),
-    Wrong(("run", "--business-date", "2999-01-01"), "settle: Business date 2999-01-01 has not reached its cutoff yet."),
+    invalid(("run", "--business-date", "tomorrow"), "--business-date", "'tomorrow' is not a date. Give a year, month"),
+    invalid(("run", "--business-date", "2026-02-30"), "--business-date", "'2026-02-30' is not a date. Give a year,"),
+    invalid(("run", "--business-date", ""), "--business-date", "'' is not a date. Give a year, month and day, such"),
+    Wrong(("run", "--business-date", "2999-01-01"), "settle: Business date 2999-01-01 has not reached its cutoff yet;"),
     Wrong(("run", "--business-date", "1969-12-31"), "settle: Business date 1969-12-31 is before the year 1970."),
     Wrong(("run", "--business-date", "0001-01-01"), "settle: Business date 0001-01-01 is before the year 1970."),
     invalid(("rerun", "nowhere", "--outcome", "settled"), "--outcome", f"'settled' {OUTCOMES}"),
     invalid(("rerun", "nowhere", "--outcome", "held,"), "--outcome", f"'held,' {OUTCOMES}"),
     invalid(("rerun", "nowhere", "--outcome", ""), "--outcome", f"'' {OUTCOMES}"),
-    invalid(("rerun", "nowhere", "--reason", "POOR"), "--reason", "'POOR' is no reason code. A batch's own are"),
-    invalid(("rerun", "nowhere", "--reason", ""), "--reason", "'' is no reason code. A batch's own are listed by:"),
+    invalid(("rerun", "nowhere", "--reason", "POOR"), "--reason", "'POOR' is not a reason code. See the batch's"),
+    invalid(("rerun", "nowhere", "--reason", ""), "--reason", "'' is not a reason code. See the batch's reason codes"),
     invalid(("sample", "o.csv", "--orders", "0"), "--orders", "Input should be greater than or equal to 1"),
     invalid(("sample", "o.csv", "--orders", "100000001"), "--orders", "Input should be less than or equal to 100000"),
     invalid(("sample", "o.csv", "--orders", "9", "--bad-rate", "1.1"), "--bad-rate", "Input should be less than or"),
@@ -128,9 +128,9 @@ WRONG_CALLS = [
     Wrong(("sample", ".", "--orders", "9"), "settle: '.' could not be written: Is a directory. Name a file in a"),
     Wrong(("sample", "\x1b[2J/o.csv", "--orders", "9"), "settle: '\\x1b[2J/o.csv' could not be written: No such file"),
     Wrong(
-        ("stack", "status", "--dir", NO_UTF8), "'id-\N{REPLACEMENT CHARACTER}' is not UTF-8 text; PostgreSQL needs a"
+        ("stack", "status", "--dir", NO_UTF8), "'id-\N{REPLACEMENT CHARACTER}' is not UTF-8 text. PostgreSQL needs a"
     ),
-    Wrong(("stack", "down", "--dir", NO_UTF8), "'id-\N{REPLACEMENT CHARACTER}' is not UTF-8 text; PostgreSQL needs a"),
+    Wrong(("stack", "down", "--dir", NO_UTF8), "'id-\N{REPLACEMENT CHARACTER}' is not UTF-8 text. PostgreSQL needs a"),
     # Settings
     *(
         Wrong(command, "settle: No Kafka broker is set and no embedded stack runs here. Set KAFKA_BOOTSTRAP_SERVERS")
@@ -138,7 +138,7 @@ WRONG_CALLS = [
     ),
     Wrong(
         ("dlq", "replay", "--offset", "7"),
-        "settle: '7' names no dead letter: give PARTITION:OFFSET, as shown by: settle dlq list",
+        "settle: '7' does not name a dead letter. Give PARTITION:OFFSET as shown by: settle dlq list",
     ),
     Wrong(
         ("intake",),
