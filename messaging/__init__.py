@@ -1,1 +1,1 @@
-"""Orders in and results out by Kafka: pure decoding, and loops that commit only what is durable."""
+"""Orders in and results out through Kafka: pure decoding, and loops that commit only what is durable."""

@@ -1,4 +1,4 @@
-"""Announcing overdue orders on Kafka, as the Order Center does: one event an order, under the order's key."""
+"""Announce overdue orders on Kafka, as the Order Center does: one event an order, with the order's id as key."""
 
 import asyncio
 import uuid
@@ -17,15 +17,15 @@ _EVENT_NAMESPACE = uuid.UUID("6b0b0f5e-8d3e-5d5a-9a52-0d8f1a3c7e11")
 
 
 def plan_events(records: Iterable[OrderRecord], overdue_at: datetime) -> list[OverdueEvent]:
-    """The events of records whose after-sale period is over, of any status; the same record gives the same event."""
+    """Return the events of records whose after-sale period is over, of any status. Equal records give equal events."""
     return [_event_of(record) for record in records if record.after_sale_ends_at < overdue_at]
 
 
 async def announce(producer: AIOKafkaProducer, topic: str, events: Iterable[OverdueEvent]) -> None:
-    """Send events; all are acknowledged on return. Not atomic: after an error some may be there.
+    """Send events. On return all are acknowledged. Not atomic: after an error some may have been sent.
 
     Raises:
-        KafkaError: one was refused.
+        KafkaError: an event was refused.
         TimeoutError: not all were acknowledged in time.
     """
     async with asyncio.timeout(limits.KAFKA_SEND_TIMEOUT_S):

@@ -1,4 +1,4 @@
-"""The dead-letter topic: what could not be taken in, with all that is needed to look into it and to send it again."""
+"""The dead-letter topic: records that intake could not take in, with all that is needed to examine and resend them."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,14 +19,14 @@ _TIMESTAMP = "dlq-original-timestamp-ms"
 _GROUP = "dlq-consumer-group"
 _ELEMENT = "dlq-element-index"
 _VALUE_BYTES = "dlq-original-value-bytes"
-_NUMBER_LENGTH_MAX = 19  # digits of a number of 64 bits
-_HEADER_OVERHEAD_BYTES = 10  # two lengths, of at most 5 bytes: many headers take their room even if they are empty
+_NUMBER_LENGTH_MAX = 19  # digits of a 64-bit number
+_HEADER_OVERHEAD_BYTES = 10  # two lengths of at most 5 bytes each: even empty headers take space
 
 
 class DeadLetter(NamedTuple):
-    """A dead-lettered record, or element of a bulk event, as it is read from the dead-letter topic.
+    """A dead-lettered record, or element of a bulk event, as read from the dead-letter topic.
 
-    `value` is the record's, or the element's own JSON; of `value_bytes` bytes, of which the first are kept.
+    `value` is the record's value or the element's own JSON. It had `value_bytes` bytes, of which the first are kept.
     """
 
     partition: int
@@ -51,7 +51,7 @@ class DeadLetter(NamedTuple):
 
 
 class DeadLetterTopic:
-    """Writes dead letters; what is written is acknowledged by all replicas."""
+    """Writes dead letters, which all replicas acknowledge."""
 
     def __init__(self, producer: AIOKafkaProducer, topic: str, consumer_group: str) -> None:
         self._producer = producer
@@ -59,12 +59,12 @@ class DeadLetterTopic:
         self._consumer_group = consumer_group
 
     async def send(self, poisoned: Sequence[tuple[ConsumerRecord, Poison]]) -> None:
-        """Write the poison of records, each with the headers that say where it came from and why.
+        """Write the poison of records, with headers that give its origin and the error.
 
-        Not atomic: what is sent again after an error stands there twice.
+        Not atomic: a dead letter that is sent again after an error may be there twice.
 
         Raises:
-            KafkaError: one was refused, or not all were acknowledged in time.
+            KafkaError: a dead letter was refused, or not all were acknowledged in time.
         """
         try:
             async with asyncio.timeout(limits.KAFKA_SEND_TIMEOUT_S):
@@ -96,7 +96,7 @@ class DeadLetterTopic:
 
 
 def dead_letter_of(record: ConsumerRecord) -> DeadLetter:
-    """Read a record of the dead-letter topic; what another program wrote there comes with what its headers say."""
+    """Parse a record of the dead-letter topic. Headers that are missing or malformed give empty text, -1 or None."""
     headers = header_values(record.headers)
 
     def number(name: str, otherwise: int) -> int:
@@ -122,12 +122,12 @@ def dead_letter_of(record: ConsumerRecord) -> DeadLetter:
 
 
 def header_values(headers: Iterable[tuple[str, bytes | None]]) -> Mapping[str, bytes]:
-    """Headers by lower-case name; of one that comes twice the last."""
+    """Return headers by lower-case name. Of a repeated one the last counts."""
     return {name.lower(): value or b"" for name, value in headers}
 
 
 def _key_of(record: ConsumerRecord) -> bytes | None:
-    """The record's key, cut; an empty one for a record that has neither key nor value, which the client refuses."""
+    """Return the record's key, cut; an empty one if it has neither key nor value, since the client refuses that."""
     if record.key is None:
         return b"" if record.value is None else None
     key: bytes = record.key[: limits.DEAD_LETTER_KEY_BYTES_MAX]
@@ -141,5 +141,5 @@ def _kept(headers: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
 
 
 def _original(headers: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
-    """A record's own headers: those of an earlier stay on the dead-letter topic are left out."""
+    """Return a record's own headers, without those of an earlier stay on the dead-letter topic."""
     return [(name, value) for name, value in headers if not name.startswith("dlq-")]

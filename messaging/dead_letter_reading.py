@@ -1,4 +1,4 @@
-"""Reading the dead-letter topic, and sending dead letters again."""
+"""Read the dead-letter topic, and send dead letters again."""
 
 import asyncio
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ _REPLAYED_FROM = "dlq-replayed-from"
 
 
 class Span(NamedTuple):
-    """A partition's offsets: `start` (inclusive) to `end` (exclusive); all before `replayed_end` were sent again."""
+    """A partition's offsets: `start` (inclusive) to `end` (exclusive). All before `replayed_end` were sent again."""
 
     start: int
     replayed_end: int
@@ -21,7 +21,7 @@ class Span(NamedTuple):
 
 
 class DeadLetterReader:
-    """Reads the dead-letter topic without joining its group; the group remembers how far it was sent again."""
+    """Reads the dead-letter topic without joining its group, whose committed offsets say how far it was sent again."""
 
     def __init__(self, consumer: AIOKafkaConsumer, topic: str, partitions: Iterable[int]) -> None:
         self._consumer = consumer
@@ -29,11 +29,11 @@ class DeadLetterReader:
         self._partitions = [TopicPartition(topic, number) for number in sorted(partitions)]
 
     async def fetch_spans(self) -> dict[int, Span]:
-        """What each partition holds now, by its number.
+        """Return what each partition holds now, by its number.
 
         Raises:
-            KafkaError: the brokers cannot be read.
-            TimeoutError: they do not answer in time.
+            KafkaError: the brokers could not be read from.
+            TimeoutError: the brokers did not answer in time.
         """
         partitions = self._partitions
         async with asyncio.timeout(limits.KAFKA_SEND_TIMEOUT_S):
@@ -46,11 +46,11 @@ class DeadLetterReader:
         }
 
     async def read(self, partition: int, start: int, end: int) -> list[DeadLetter]:
-        """Read the dead letters from one offset up to another, which must be within the partition's span.
+        """Read the dead letters from `start` (inclusive) to `end` (exclusive), both within the partition's span.
 
         Raises:
-            KafkaError: the brokers cannot be read.
-            TimeoutError: they do not answer in time.
+            KafkaError: the brokers could not be read from.
+            TimeoutError: the brokers did not answer in time.
         """
         place = TopicPartition(self._topic, partition)
         letters: list[DeadLetter] = []
@@ -64,20 +64,20 @@ class DeadLetterReader:
         return letters
 
     async def commit_replayed(self, partition: int, end: int) -> None:
-        """Remember that all before this offset was sent again.
+        """Store that all dead letters before this offset were sent again.
 
         Raises:
-            KafkaError: the brokers refused.
-            TimeoutError: they do not answer in time.
+            KafkaError: the brokers refused the commit.
+            TimeoutError: the brokers did not answer in time.
         """
         async with asyncio.timeout(limits.KAFKA_COMMIT_TIMEOUT_S):
             await self._consumer.commit({TopicPartition(self._topic, partition): end})
 
 
 async def fetch_end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
-    """The offset after a partition's last record, as its fetches tell it; the partition must be assigned.
+    """Return the offset after a partition's last record, as its fetches report it. The partition must be assigned.
 
-    Not by asking for the latest offset: the embedded broker tells it wrong after records that were sent together.
+    The latest offset is not used: the embedded broker reports it wrongly after records that were sent together.
     """
     while True:
         end: int | None = consumer.highwater(partition)
@@ -87,12 +87,12 @@ async def fetch_end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> in
 
 
 async def send_again(producer: AIOKafkaProducer, topic: str, letters: Iterable[DeadLetter]) -> None:
-    """Send dead letters to a topic, with their own keys and headers; all are acknowledged on return.
+    """Send dead letters to a topic, with their own keys and headers. On return all are acknowledged.
 
-    An element of a bulk event is sent without a key: the bulk event's is not its order.
+    An element of a bulk event is sent without a key: the bulk event's key is not its order's.
 
     Raises:
-        KafkaError: one was refused.
+        KafkaError: a dead letter was refused.
         TimeoutError: not all were acknowledged in time.
     """
     async with asyncio.timeout(limits.KAFKA_SEND_TIMEOUT_S):
@@ -110,5 +110,5 @@ async def send_again(producer: AIOKafkaProducer, topic: str, letters: Iterable[D
 
 def _key_of(letter: DeadLetter) -> bytes | None:
     if letter.value is None:
-        return letter.key or b""  # the client refuses a record with neither
+        return letter.key or b""  # the client refuses a record with neither key nor value
     return letter.key if letter.element_index is None else None

@@ -1,4 +1,4 @@
-"""A Kafka record becomes offers of orders, or poison with one sentence that says why. Pure."""
+"""Decode a Kafka record into offers of orders, or into poison with a sentence that says why. Pure."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -35,7 +35,7 @@ class PoisonClass(StrEnum):
 
 
 class PoisonError(SettleError):
-    """What was sent is no event; the only error that decoding raises."""
+    """The data are not an event. The only error that decoding raises."""
 
     def __init__(self, poison_class: PoisonClass, message: str) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class PoisonError(SettleError):
 
 
 class Poison(NamedTuple):
-    """A bad element of a bulk event, with its index from 0 and its own JSON; a whole record has neither."""
+    """A bad record, or a bad element of a bulk event, which has an index from 0 and its own JSON."""
 
     poison_class: PoisonClass
     message: str
@@ -52,14 +52,14 @@ class Poison(NamedTuple):
 
 
 class Announcement(NamedTuple):
-    """One order that a record announces; the index is that of its element in a bulk event."""
+    """One order that a record announces, with the index of its element in a bulk event."""
 
     order: OfferedOrder
     element_index: int | None = None
 
 
 class Refusal(NamedTuple):
-    """An announcement that was decoded well and cannot be taken in."""
+    """An announcement that was decoded and cannot be taken in."""
 
     announcement: Announcement
     poison_class: PoisonClass
@@ -67,19 +67,19 @@ class Refusal(NamedTuple):
 
 
 class DecodedRecord(NamedTuple):
-    """All that a record comes to: each element is an announcement or poison."""
+    """The parts of a record: each element is an announcement or poison."""
 
     announcements: list[Announcement]
     poisons: list[Poison]
 
 
 def decode_record(key: bytes | None, value: bytes | None, headers: Mapping[str, bytes]) -> DecodedRecord:
-    """Decode a record of `orders.overdue`: one event, or a bulk event; raises nothing.
+    """Decode a record of `orders.overdue`, which is one event or a bulk event. Raises nothing.
 
     Args:
-        key: the order id, if the record has a key and is one event; that of a bulk event says nothing.
+        key: the order id, if the record has a key and is one event. A bulk event's key is ignored.
         value: JSON.
-        headers: by lower-case name; those of CloudEvents' binary mode are understood, none is needed.
+        headers: by lower-case name. Those of CloudEvents' binary mode are understood; none is required.
     """
     try:
         return _decode(key, value, headers)
@@ -88,17 +88,17 @@ def decode_record(key: bytes | None, value: bytes | None, headers: Mapping[str, 
 
 
 def conflict_of(announcement: Announcement) -> Refusal:
-    """The refusal of an announcement whose order is live with another payload."""
+    """Return the refusal of an announcement whose order is live with another payload."""
     order_id = announcement.order.order_id
     return Refusal(
         announcement,
         PoisonClass.CONFLICT,
-        f"Order {order_id} is settled or about to be with another account, amount or currency.",
+        f"Order {order_id} is already pending, settled or held with another account, amount or currency.",
     )
 
 
 def store_refusal_of(announcement: Announcement, reason: str) -> Refusal:
-    """The refusal of an announcement whose order the settlement store cannot take."""
+    """Return the refusal of an announcement whose order the settlement store cannot take."""
     return Refusal(
         announcement,
         PoisonClass.STORE_REFUSED,
@@ -107,8 +107,8 @@ def store_refusal_of(announcement: Announcement, reason: str) -> Refusal:
 
 
 def poisons_of(value: bytes, refusals: Sequence[Refusal]) -> list[Poison]:
-    """The poison that the refused announcements of one record are."""
-    # Read once: a bulk event can be refused with all its elements.
+    """Return the poison of one record's refused announcements."""
+    # Parsed once: all elements of a bulk event may be refused.
     elements = from_json(value) if any(each.announcement.element_index is not None for each in refusals) else []
     return [
         Poison(poison_class, message, index, None if index is None else _text_of(elements[index]))
@@ -119,11 +119,11 @@ def poisons_of(value: bytes, refusals: Sequence[Refusal]) -> list[Poison]:
 def _decode(key: bytes | None, value: bytes | None, headers: Mapping[str, bytes]) -> DecodedRecord:
     _require_json(headers)
     if not value or not (content := value.lstrip()):
-        raise PoisonError(PoisonClass.NO_VALUE, "The record has no value; send an event as JSON.")
+        raise PoisonError(PoisonClass.NO_VALUE, "The record has no value. Send an event as JSON.")
     if len(value) > limits.RECORD_BYTES_MAX:
         raise PoisonError(
             PoisonClass.TOO_LARGE,
-            f"The value has {len(value):,} bytes; at most {limits.RECORD_BYTES_MAX:,} can be. Split the bulk event.",
+            f"The value has {len(value):,} bytes; the limit is {limits.RECORD_BYTES_MAX:,}. Split the bulk event.",
         )
     if content.startswith(_ARRAY):
         return _decode_bulk(value)
@@ -131,7 +131,7 @@ def _decode(key: bytes | None, value: bytes | None, headers: Mapping[str, bytes]
     if key is not None and key != order.order_id.encode():
         raise PoisonError(
             PoisonClass.KEY_DIFFERS,
-            f"The key {_shown(key)} is not the event's order_id {order.order_id!r}; events of one order need one key.",
+            f"The key {_shown(key)} differs from the event's order_id {order.order_id!r}. Use the order_id as key.",
         )
     return DecodedRecord([Announcement(order)], [])
 
@@ -140,7 +140,7 @@ def decode_event(value: bytes) -> OfferedOrder:
     """Decode one event.
 
     Raises:
-        PoisonError: it is none.
+        PoisonError: the value is not a valid event.
     """
     try:
         return _offer(OverdueEvent.model_validate_json(value, strict=True))
@@ -149,7 +149,7 @@ def decode_event(value: bytes) -> OfferedOrder:
 
 
 def _decode_bulk(value: bytes) -> DecodedRecord:
-    """All elements at once; one by one only if one of them is bad."""
+    """Decode all elements in one call, and one by one only if one of them is bad."""
     try:
         events = _BULK_EVENT.validate_json(value, strict=True)
     except ValidationError:
@@ -163,12 +163,12 @@ def _decode_elements(value: bytes) -> DecodedRecord:
     except ValueError as error:
         raise PoisonError(PoisonClass.NOT_JSON, f"The value is not JSON: {error}.") from error
     if not elements:
-        raise PoisonError(PoisonClass.INVALID_EVENT, "The bulk event has no element.")
+        raise PoisonError(PoisonClass.INVALID_EVENT, "The bulk event has no elements.")
     if len(elements) > limits.BULK_EVENT_ELEMENT_COUNT_MAX:
         raise PoisonError(
             PoisonClass.TOO_LARGE,
-            f"The bulk event has {len(elements):,} elements, not all of them events; "
-            f"at most {limits.BULK_EVENT_ELEMENT_COUNT_MAX:,} are looked at one by one.",
+            f"The bulk event has {len(elements):,} elements, and not all of them are events. "
+            f"At most {limits.BULK_EVENT_ELEMENT_COUNT_MAX:,} are decoded one by one. Split the bulk event.",
         )
     decoded = DecodedRecord([], [])
     for index, element in enumerate(elements):
@@ -181,14 +181,16 @@ def _decode_elements(value: bytes) -> DecodedRecord:
 
 
 def _text_of(element: object) -> bytes:
-    """An element as JSON; what is no JSON, NaN for one, stays what it was, so that its fate does too."""
+    """Return an element as JSON. Values that JSON lacks, such as NaN, are kept, so it is still bad if sent again."""
     return to_json(element, inf_nan_mode="constants")
 
 
 def _require_json(headers: Mapping[str, bytes]) -> None:
     version = headers.get("ce_specversion")
     if version is not None and version != _CLOUDEVENTS_VERSION:
-        raise PoisonError(PoisonClass.UNKNOWN_HEADERS, f"CloudEvents version {_shown(version)} is not known; 1.0 is.")
+        raise PoisonError(
+            PoisonClass.UNKNOWN_HEADERS, f"CloudEvents version {_shown(version)} is not supported. Send 1.0."
+        )
     content_type = headers.get("content-type")
     if content_type is None:
         return
@@ -196,7 +198,7 @@ def _require_json(headers: Mapping[str, bytes]) -> None:
     if media_type not in _JSON_TYPES:
         raise PoisonError(
             PoisonClass.UNKNOWN_HEADERS,
-            f"Content type {_shown(content_type)} is not read: send application/json, with CloudEvents in binary mode.",
+            f"Content type {_shown(content_type)} is not supported. Send application/json (CloudEvents: binary mode).",
         )
 
 

@@ -1,14 +1,14 @@
-"""Names of headers that are not UTF-8, as clients that are not Java's can send them.
+"""Header names that are not UTF-8, which clients other than Java's can send.
 
-aiokafka reads a header's name as UTF-8 and raises at others: at each poll anew, so that one such record would end every
-consumer of its partition. Here such a name is read with its bad bytes replaced; the record has the fate of its value.
+aiokafka decodes a header's name as UTF-8 and raises at any other, at every poll: one such record would end every
+consumer of its partition. Here such a name is read with its bad bytes replaced, and the record is judged by its value.
 
-For that a part of aiokafka is replaced that is not public, and what is written here holds for aiokafka 0.14.0 alone.
-Its public means would lose good records. It reads a batch of records from its beginning, wherever the position is, so
-`seek` gets no further than the bad record until it is past the whole batch. And a poll that raises has moved past
-records of other partitions, which it drops.
+This replaces a private part of aiokafka and is written for aiokafka 0.14.0 alone. The public API would lose good
+records: aiokafka reads a batch of records from its beginning, wherever the position is, so `seek` does not get past the
+bad record until it is past the whole batch. And a poll that raises has moved past records of other partitions, which it
+drops.
 
-This can go with the first aiokafka whose readers (`_read_msg` of `aiokafka.record`, in Python and in Cython) do not
+Remove this with the first aiokafka whose readers (`_read_msg` of `aiokafka.record`, in Python and in Cython) do not
 decode names strictly. Up to 0.14.0 all do; no issue or pull request about it was found there.
 """
 
@@ -22,12 +22,12 @@ from aiokafka.record.memory_records import _MemoryRecordsPy
 
 
 def read_any_header_name() -> None:
-    """Have all consumers of this process read such names. Idempotent."""
+    """Make all consumers of this process read such names. Idempotent."""
     fetcher.MemoryRecords = _Records
 
 
 class _Records(_MemoryRecordsPy):  # type: ignore[misc]
-    """The batches of records of a fetch, read by the client's fast reader as far as it can."""
+    """The batches of records of a fetch, read by the client's fast reader as far as it gets."""
 
     def next_batch(self) -> Any:
         raw = self._next_slice
@@ -49,12 +49,12 @@ class _Batch:
             for record in self._batch:
                 yield record
                 offset_read = record.offset
-        except (UnicodeDecodeError, CorruptRecordException):  # the second is the slow reader's, where it reads all
+        except (UnicodeDecodeError, CorruptRecordException):  # the slow reader's error, where there is no fast one
             yield from (record for record in _LenientBatch(self._raw) if record.offset > offset_read)
 
 
 class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
-    """The client's slow reader, on bytes that decode whatever they are."""
+    """The client's slow reader, on bytes that always decode."""
 
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()

@@ -1,9 +1,9 @@
-"""Intake: poll -> decode -> store -> commit, one after the other, so that the consumer group gives back-pressure.
+"""Intake: poll -> decode -> store -> commit, one after the other, which gives back-pressure to the consumer group.
 
-What is polled is stored (as an item, a counted duplicate or a counted conflict) or on the dead-letter topic before its
-offset is committed. A step that fails is tried again, with the partitions paused and the membership kept, until it
-succeeds or the process ends; then its records come again, and are counted as duplicates. Orders that the settlement
-store cannot take, whatever else is well, are found by halves: they are dead-lettered, and the others are taken in.
+A polled record is stored (as an item, a counted duplicate or a counted conflict) or on the dead-letter topic before its
+offset is committed. A failed step is retried until it succeeds or the process ends. Meanwhile the partitions are paused
+and the membership is kept. If the process ends, its records are read again and counted as duplicates. Orders whose data
+the settlement store refuses are found by bisection and dead-lettered; the others are taken in.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 
 class PressureSettings(NamedTuple):
-    """Between which marks of orders without an outcome intake pauses and resumes; stuck batches do not count."""
+    """The numbers of orders without an outcome at which intake pauses and resumes. Stuck batches do not count."""
 
     high_water: int
     low_water: int
@@ -59,17 +59,17 @@ class PressureSettings(NamedTuple):
 
 
 class Filling(Protocol):
-    """The batch that orders are taken into, as intake needs it; `settling.intake_filling` has it."""
+    """The batch that orders are taken into, as intake uses it. `settling.intake_filling` implements it."""
 
     @property
     def due_in_s(self) -> float:
-        """When the open batch has to be frozen; infinity if there is none."""
+        """The seconds until the open batch has to be frozen; infinity if there is none."""
 
     async def append(self, orders: Sequence[OfferedOrder]) -> AppendedOffers:
-        """Append the first of the orders, as many as the batch has room for; atomic.
+        """Append the first of the orders, as many as the batch has room for. Atomic.
 
         Raises:
-            OffersRefusedError: the data of at least one of the orders are at fault.
+            OffersRefusedError: the store cannot take the data of at least one of the orders.
             TooManyBatchesError: no batch is open, and none can be opened now.
         """
 
@@ -81,11 +81,11 @@ class Filling(Protocol):
 
 
 class _StoppedError(Exception):
-    """The process was told to end while records were in hand."""
+    """The process was asked to stop while records were in hand."""
 
 
 class Intake:
-    """Takes records in until told to stop."""
+    """Takes records in until it is stopped."""
 
     def __init__(
         self,
@@ -105,10 +105,10 @@ class Intake:
         self._polled_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Take records in until `stop` is set; then the open batch is frozen and started, and all is committed.
+        """Take records in until `stop` is set. Then freeze and start the open batch, and commit all.
 
         Raises:
-            KafkaError: the consumer cannot go on; nothing is lost, run another.
+            KafkaError: the consumer cannot continue. Nothing is lost; run another.
         """
         try:
             while not stop.is_set():
@@ -121,7 +121,7 @@ class Intake:
                 await self._regulate(stop)
             await self._until_done(self._filling.freeze, stop)
         except _StoppedError:
-            _log.warning("stopped with records in hand; they are not committed and come again")
+            _log.warning("stopped with records in hand; they are not committed and will be read again")
         await self._source.commit()
 
     async def _take(self, polled: Polled, stop: asyncio.Event) -> None:
@@ -142,13 +142,13 @@ class Intake:
             _log.warning("records were dead-lettered", extra=_describe(poisoned))
 
     async def _append(self, offers: Sequence[Announced], stop: asyncio.Event) -> list[Refused]:
-        """Store offers, each order once; those in conflict come back, and those that the store cannot take.
+        """Store offers, in which each order occurs once. Return the conflicts, and those that the store cannot take.
 
         Raises:
             _StoppedError: `stop` is set, and an append has failed or was refused.
         """
         refusal_by_id: dict[str, Callable[[Announcement], Refusal]] = {}
-        # Groups to append, the first one last; one that is refused is cut in halves, until an order stands alone.
+        # Groups to append, the next one last. A refused one is cut in halves until an order stands alone.
         groups: list[Sequence[OfferedOrder]] = [[announcement.order for _, announcement in offers]]
         while groups:
             orders = groups.pop()
@@ -170,7 +170,7 @@ class Intake:
         ]
 
     async def _after_refusal(self, stop: asyncio.Event) -> None:
-        """Poll every now and then between refusals: however many there are, the membership is kept.
+        """Poll now and then between refusals, to keep the membership however many there are.
 
         Raises:
             _StoppedError: `stop` is set.
@@ -182,7 +182,7 @@ class Intake:
             self._polled_s = time.monotonic()
 
     async def _regulate(self, stop: asyncio.Event) -> None:
-        """Pause over the high-water mark, resume under the low one; look once in `limits.INTAKE_PRESSURE_LOOK_S`."""
+        """Pause over the high-water mark, resume under the low one. Look once in `limits.INTAKE_PRESSURE_LOOK_S`."""
         if time.monotonic() < self._look_at_s:
             return
         pending = await self._until_done(
@@ -199,13 +199,13 @@ class Intake:
             _log.info("intake resumes", extra={"pending": pending})
 
     async def _until_done(self, step: Callable[[], Awaitable[Done]], stop: asyncio.Event) -> Done:
-        """Try a step until it succeeds, with growing pauses in which no records are given out.
+        """Retry a step until it succeeds, with growing pauses in which no records are read.
 
-        What nobody foresaw is tried again, too: whatever it is, the records are there. So are data at fault that are no
-        offer's: somebody has to repair them.
+        Unexpected errors are retried too: the records still have to be taken in. So are data errors that no offer
+        causes: somebody has to repair the data.
 
         Raises:
-            SettleError: it is none that trying again helps against.
+            SettleError: a retry does not help against this error.
             _StoppedError: `stop` is set, and the step has failed.
         """
         pause_s = limits.INTAKE_RETRY_INITIAL_S
@@ -214,14 +214,14 @@ class Intake:
                 done = await step()
             except RETRIED_ERRORS as error:
                 _log.warning(
-                    "intake waits, and tries again",
+                    "intake waits and retries",
                     extra={"error": str(error) or type(error).__name__, "pause_s": pause_s},
                 )
             except Exception as error:
                 if isinstance(error, SettleError) and not isinstance(error, DataError):
                     raise
                 _log.exception(
-                    "intake met an error that trying again may not help against; look into it. It tries again",
+                    "intake met an unexpected error and retries; look into it, a retry may not help",
                     extra={"error": str(error) or type(error).__name__, "pause_s": pause_s},
                 )
             else:
@@ -235,9 +235,9 @@ class Intake:
 
 
 async def _decode(records: Iterable[ConsumerRecord]) -> AsyncIterator[tuple[list[Announced], list[Poisoned]]]:
-    """Decode one record after the other, and let the heartbeat through every now and then.
+    """Decode one record after the other, and let the heartbeat run now and then.
 
-    Gives out what it has when that is an append's worth, so that memory holds no more, whatever a poll came to.
+    Yields what it has whenever that is enough for an append. This bounds memory however much a poll returned.
     """
     announced: list[Announced] = []
     poisoned: list[Poisoned] = []
@@ -256,9 +256,9 @@ async def _decode(records: Iterable[ConsumerRecord]) -> AsyncIterator[tuple[list
 
 
 def _still_to_append(orders: Sequence[OfferedOrder], refused_count: int) -> list[Sequence[OfferedOrder]]:
-    """What to append next, in turn, after the first of the orders were refused together: their halves, then the rest.
+    """Return what to append next, after the first orders were refused together: their halves, then the rest.
 
-    One that was refused alone is out.
+    An order that was refused alone is left out.
     """
     half = refused_count // 2
     parts = [orders[:half], orders[half:refused_count] if half else [], orders[refused_count:]]
@@ -266,7 +266,7 @@ def _still_to_append(orders: Sequence[OfferedOrder], refused_count: int) -> list
 
 
 def rounds_of(announced: Iterable[Announced]) -> list[list[Announced]]:
-    """Split announcements so that each order comes once in a round, its announcements in their order."""
+    """Split announcements into rounds with each order once. An order's announcements keep their sequence."""
     rounds: list[list[Announced]] = []
     seen_count: dict[str, int] = {}
     for each in announced:
@@ -280,7 +280,7 @@ def rounds_of(announced: Iterable[Announced]) -> list[list[Announced]]:
 
 
 def _poison_of(refused: Iterable[Refused]) -> list[Poisoned]:
-    """The poison of refused announcements, record by record."""
+    """Return the poison of refused announcements, record by record."""
     by_record: dict[int, tuple[ConsumerRecord, list[Refusal]]] = {}
     for record, refusal in refused:
         by_record.setdefault(id(record), (record, []))[1].append(refusal)

@@ -1,4 +1,4 @@
-"""Where records come from: one member of a consumer group, that commits only what it is told is durable."""
+"""The source of records: one member of a consumer group, which commits only what was marked as durable."""
 
 import asyncio
 import logging
@@ -16,30 +16,30 @@ _log = logging.getLogger(__name__)
 
 
 class Polled(NamedTuple):
-    """Records in the order of their partitions, and the assignment under which they were given out."""
+    """Records in the order of their partitions, and the assignment under which they were read."""
 
     records: list[ConsumerRecord]
     assignment_no: int
 
 
 class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
-    """A started consumer. Polls one at a time, and never cancels a poll: that would unhinge its clock.
+    """A started consumer. It polls once at a time and never cancels a poll, which would upset the client's clock.
 
-    While it is paused it goes on polling, so that it keeps its membership for as long as it takes, also over
-    `max_poll_interval_ms`; and what a rebalance gives it meanwhile is paused too.
+    While paused it continues to poll. It thereby keeps its membership for any time, even beyond
+    `max_poll_interval_ms`. Partitions that a rebalance assigns meanwhile are paused too.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer, topic: str) -> None:
         self._consumer = consumer
         self._topic = topic
         self._polling: asyncio.Task[Polled] | None = None
-        self._kept: list[Polled] = []  # what a poll under way gave out although it was paused: one at most, then none
+        self._kept: list[Polled] = []  # of a poll that was under way when it was paused: at most one
         self._durable: dict[TopicPartition, int] = {}
         self._assignment_no = 0
         self._is_paused = False
 
     async def start(self) -> None:
-        """Connect, and begin to join the group; polls wait until it has its partitions.
+        """Connect, and begin to join the group. Polls wait until partitions are assigned.
 
         Raises:
             KafkaError: the brokers could not be reached in time.
@@ -49,37 +49,37 @@ class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._consumer.start()
         except TimeoutError as error:
             raise KafkaConnectionError(f"no answer within {limits.KAFKA_CONNECT_TIMEOUT_S:g} s") from error
-        # Not before the start, which would then wait for the partitions without end.
+        # After the start, which would otherwise wait for the partitions without a bound.
         self._consumer.subscribe([self._topic], listener=self)
 
     async def stop(self) -> None:
-        """Leave the brokers, in a bounded time; a static member's place is kept for it until its session ends."""
+        """Disconnect in a bounded time. A static member keeps its place until its session ends."""
         if self._polling:
             self._polling.cancel()
             await asyncio.gather(self._polling, return_exceptions=True)
-        # However it ends, another consumer takes its place.
+        # The result does not matter: another consumer takes its place.
         await stop_in_time(self._consumer)
 
     @property
     def is_paused(self) -> bool:
-        """Whether it gives out no records for now."""
+        """Whether polls return no records for now."""
         return self._is_paused
 
     def pause(self) -> None:
-        """Give out no records, and keep the membership."""
+        """Stop returning records, and keep the membership."""
         self._is_paused = True
         self._consumer.pause(*self._consumer.assignment())
 
     def resume(self) -> None:
-        """Give out records again."""
+        """Return records again."""
         self._is_paused = False
         self._consumer.resume(*self._consumer.assignment())
 
     async def poll(self, timeout_s: float) -> Polled | None:
-        """Wait for the next records, at most `limits.INTAKE_RECORD_COUNT_MAX`; None if none come in time.
+        """Return the next records, at most `limits.INTAKE_RECORD_COUNT_MAX`, or None if none arrive in time.
 
         Raises:
-            KafkaError: the consumer cannot go on; stop it and start another.
+            KafkaError: the consumer cannot continue. Stop it and start another.
         """
         if self._kept:
             return self._kept.pop(0)
@@ -93,7 +93,7 @@ class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
         return polled if polled.records else None
 
     async def wait(self, seconds: float) -> None:
-        """Wait with records in hand: paused, and polling on. Records of a poll under way are kept for the next one."""
+        """Pause and wait with records in hand, polling on. Records of a poll under way are kept for the next `poll`."""
         deadline_s = time.monotonic() + seconds
         self.pause()
         while (left_s := deadline_s - time.monotonic()) > 0:
@@ -109,15 +109,15 @@ class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
                     self._kept.append(polled)
 
     def mark_durable(self, polled: Polled) -> None:
-        """Let the records' offsets be committed, unless their partitions may have gone to another member since."""
+        """Allow the records' offsets to be committed, unless their partitions may belong to another member by now."""
         if polled.assignment_no == self._assignment_no:
             for record in polled.records:
                 self._durable[TopicPartition(record.topic, record.partition)] = record.offset + 1
 
     async def commit(self) -> None:
-        """Commit what is durable, in a bounded time. What fails stays to be committed with the next call.
+        """Commit the durable offsets in a bounded time. After a failure the next call commits them.
 
-        Losing a commit loses nothing: the records come again, and are counted as duplicates.
+        A lost commit loses no data: the records are read again and counted as duplicates.
         """
         offsets = dict(self._durable)
         if not offsets:
@@ -133,25 +133,25 @@ class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
             self._forget(offsets)
         except (KafkaError, OSError) as error:
             reason = str(error) or f"no answer within {limits.KAFKA_COMMIT_TIMEOUT_S:g} s"
-            _log.warning("offsets were not committed; tried again", extra={"error": reason})
+            _log.warning("offsets were not committed; the next commit retries", extra={"error": reason})
         else:
             self._forget(offsets)
 
     def on_partitions_revoked(self, _revoked: Iterable[TopicPartition]) -> None:
-        """What was durable before may be another member's to commit now, and further on already."""
+        """Drop the durable offsets: another member may own the partitions now, and be further on."""
         self._assignment_no += 1
         self._durable.clear()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Called before anything is fetched from the new partitions."""
+        """Pause the new partitions if the source is paused. Called before anything is fetched from them."""
         if self._is_paused:
             self._consumer.pause(*assigned)
         _log.info("partitions assigned", extra={"partitions": sorted(each.partition for each in assigned)})
 
     async def _get(self) -> Polled:
-        """Get what is there, step by step, so that bulk events take no more memory than single ones."""
+        """Read what is available, step by step: bulk events then take no more memory than single ones."""
         records = await self._get_some(limits.INTAKE_POLL_S, limits.INTAKE_RECORD_COUNT_MAX)
-        # Should the assignment change meanwhile, what is in hand is taken in all the same, but not committed.
+        # If the assignment changes meanwhile, these records are still taken in, but not committed.
         assignment_no = self._assignment_no
         more = records
         left_bytes = limits.INTAKE_POLL_BYTES_MAX

@@ -1,4 +1,4 @@
-"""Results out: deliver what the outbox holds to Kafka, at least once, and mark it when all of it is acknowledged."""
+"""Relay: deliver the outbox's results to Kafka at least once, and mark a row when all of it is acknowledged."""
 
 import asyncio
 import logging
@@ -16,25 +16,25 @@ from messaging.result_events import result_record
 from schemas.outbox import OutboxRow, StoredOutcome
 from settlement_store.port.outbox import Outbox
 
-# Their text says all; any other error is logged with where it came from.
+# Their text is enough. Any other error is logged with its traceback.
 _EXPECTED = (SettleError, TimeoutError, KafkaError)
 
 _log = logging.getLogger(__name__)
 
 
 class ResultTopic(NamedTuple):
-    """Where results go; the context's producer has a record acknowledged by all replicas."""
+    """The topic of results. The context's producer has every record acknowledged by all replicas."""
 
     name: str
     open_producer: Callable[[], AbstractAsyncContextManager[AIOKafkaProducer]]
 
 
 async def run_relay(outbox: Outbox, topic: ResultTopic, relay_id: str, stop: asyncio.Event) -> None:
-    """Deliver results until `stop` is set, then give the leases back.
+    """Deliver results until `stop` is set, then release the leases.
 
-    What fails is logged, and tried again after a pause that grows to a bound: while Kafka or the store is away it
-    waits, and goes on when they are back. Killed or stopped at any point, what it did not mark is delivered again.
-    An order's outcomes are sent in their order; what is sent again may come after a later one.
+    A failure is logged and retried after a pause that grows to a bound. While Kafka or the store is unreachable, the
+    relay waits. If it is killed or stopped at any point, what it did not mark is delivered again. An order's outcomes
+    are sent in their order; one that is sent again may arrive after a later one.
     """
     delivering = asyncio.create_task(_Relay(outbox, topic, relay_id, stop).run())
     try:
@@ -47,11 +47,11 @@ async def run_relay(outbox: Outbox, topic: ResultTopic, relay_id: str, stop: asy
         async with asyncio.timeout(limits.DATABASE_CONNECT_TIMEOUT_S):
             await outbox.release_buckets(relay_id)
     except Exception as error:  # noqa: BLE001 (whatever it is, the leases expire)
-        _log.warning("relay could not give its leases back; they expire", extra={"error": _text_of(error)})
+        _log.warning("relay could not release its leases; they expire", extra={"error": _text_of(error)})
 
 
 class _Relay:
-    """Goes on until it is told to stop, whatever fails."""
+    """A loop that delivers until it is stopped, whatever fails."""
 
     def __init__(self, outbox: Outbox, topic: ResultTopic, relay_id: str, stop: asyncio.Event) -> None:
         self._outbox = outbox
@@ -69,7 +69,7 @@ class _Relay:
                 await self._pause_after(error)
 
     async def _deliver_with(self, delivery: "_Delivery") -> None:
-        """Deliver until told to stop, or until the producer has to be replaced: that error is raised."""
+        """Deliver until stopped. An error after which the producer has to be replaced is raised."""
         while not self._stop.is_set():
             try:
                 is_idle = not await delivery.deliver_next()
@@ -84,7 +84,7 @@ class _Relay:
 
     async def _pause_after(self, error: Exception) -> None:
         _log.warning(
-            "relay could not go on and tries again",
+            "relay met an error and retries",
             exc_info=not isinstance(error, _EXPECTED),
             extra={"error": _text_of(error), "pause_s": self._pause_s},
         )
@@ -100,7 +100,7 @@ class _Relay:
 
 
 class _Delivery:
-    """What one relay does with one producer."""
+    """The deliveries of one relay with one producer."""
 
     def __init__(self, outbox: Outbox, producer: AIOKafkaProducer, topic: str, relay_id: str) -> None:
         self._outbox = outbox
@@ -111,7 +111,7 @@ class _Delivery:
         self._renew_at_s = 0.0
 
     async def deliver_next(self) -> bool:
-        """Deliver the outbox's next row for the buckets that this relay holds; whether there was one."""
+        """Deliver the outbox's next row for the buckets that this relay holds. Return whether there was one."""
         row = await self._outbox.fetch_outbox_row(await self._hold())
         if row is None:
             return False
@@ -124,7 +124,7 @@ class _Delivery:
             await self._hold()
         marked = await self._outbox.mark_delivered(self._relay_id, row.outbox_no, row.buckets)
         if marked != row.buckets:
-            self._renew_at_s = 0  # some are lost: learn now which, or they would be sent again and again
+            self._renew_at_s = 0  # some are lost: find out which, not to send them again and again
         _log.info(
             "results delivered",
             extra={
@@ -138,14 +138,14 @@ class _Delivery:
         return True
 
     async def _hold(self) -> frozenset[int]:
-        """The buckets that this relay holds, renewed when it is time."""
+        """Return the buckets that this relay holds, with their leases renewed when due."""
         if time.monotonic() >= self._renew_at_s:
             self._held = await self._outbox.lease_buckets(self._relay_id, limits.RELAY_LEASE_S)
             self._renew_at_s = time.monotonic() + limits.RELAY_RENEW_INTERVAL_S
         return self._held
 
     async def _send(self, row: OutboxRow, outcomes: Sequence[StoredOutcome]) -> None:
-        """Send a slice's events, and wait until each one is acknowledged; the leases are kept meanwhile."""
+        """Send a slice's events and wait until all are acknowledged, keeping the leases meanwhile."""
         acknowledgements: list[asyncio.Future[object]] = []
         try:
             for outcome in outcomes:
@@ -156,7 +156,9 @@ class _Delivery:
             while waiting:
                 _, waiting = await asyncio.wait(waiting, timeout=limits.RELAY_RENEW_INTERVAL_S)
                 if waiting:
-                    _log.warning("Kafka acknowledges nothing; waiting for it", extra={"event_count": len(waiting)})
+                    _log.warning(
+                        "Kafka has not acknowledged some events; waiting for it", extra={"event_count": len(waiting)}
+                    )
                     await self._hold()
             await asyncio.gather(*acknowledgements)
         finally:
@@ -165,7 +167,7 @@ class _Delivery:
 
 
 def _is_the_end_of_a_producer(error: Exception) -> bool:
-    """Whether the producer refuses all records from now on; others it sends when the brokers are back."""
+    """Whether the producer refuses all records from now on. After other errors it sends when brokers are reachable."""
     return isinstance(error, KafkaError) and not error.retriable and not isinstance(error, KafkaTimeoutError)
 
 

@@ -1,4 +1,4 @@
-"""An outcome becomes an event on `settlement.results`: pure."""
+"""Turn an outcome into an event on `settlement.results`. Pure."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ _CLOUD_EVENT = (
 
 
 class ResultRecord(NamedTuple):
-    """What is sent: CloudEvents 1.0 in binary mode. The order's id is the key, so that its events stay in order."""
+    """A Kafka record: CloudEvents 1.0 in binary mode. Its key, the order's id, keeps the order's events in order."""
 
     key: bytes
     value: bytes
@@ -24,7 +24,7 @@ class ResultRecord(NamedTuple):
 
 
 def result_record(row: OutboxRow, outcome: StoredOutcome) -> ResultRecord:
-    """The record that tells an outcome; the same each time that it is delivered."""
+    """Return the record of an outcome. It is the same each time that it is delivered."""
     event = SettlementResult(
         event_id=result_event_id(outcome.order_id, outcome.claim_no),
         order_id=outcome.order_id,

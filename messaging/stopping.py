@@ -1,4 +1,4 @@
-"""Stopping a Kafka client in a bounded time."""
+"""Stop a Kafka client in a bounded time."""
 
 import asyncio
 from typing import Any
@@ -7,14 +7,15 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from domain import limits
 
-_left: set[asyncio.Future[Any]] = set()  # the event loop alone would not keep them
+_left: set[asyncio.Future[Any]] = set()  # the event loop has no strong references to them
 
 
 async def stop_in_time(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
-    """Stop a client; one that waits for a silent broker is left after `limits.KAFKA_STOP_TIMEOUT_S`. Raises nothing.
+    """Stop a client, but wait at most `limits.KAFKA_STOP_TIMEOUT_S` for a silent broker. Raises nothing.
 
-    What is left ends by itself: when its request times out, or, an idempotent producer with records in hand, when the
-    broker is back. If its connections were closed instead, a producer's tasks would stay for as long as the process.
+    After the timeout the client still ends: when its request times out, or when the broker is reachable again if it is
+    an idempotent producer with records in hand. If its connections were closed instead, a producer's tasks would live
+    as long as the process.
     """
     stopping = asyncio.gather(client.stop(), return_exceptions=True)
     _left.add(stopping)

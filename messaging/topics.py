@@ -1,4 +1,4 @@
-"""Topics and consumer groups: their names are part of the contract with other systems."""
+"""The names of topics and consumer groups, which are part of the contract with other systems."""
 
 from typing import NamedTuple
 
@@ -14,12 +14,12 @@ class Topics(NamedTuple):
 
     @property
     def all(self) -> tuple[str, ...]:
-        """The topics."""
+        """The names of all topics."""
         return (self.overdue, self.dead_letters, self.results)
 
 
 def topics_of(prefix: str) -> Topics:
-    """The names with a prefix, so that several installations can share a cluster."""
+    """Return the names with a prefix, which lets several installations share a cluster."""
     return Topics(
         overdue=f"{prefix}orders.overdue",
         dead_letters=f"{prefix}orders.overdue.dlq",

@@ -152,7 +152,7 @@ async def test_at_the_bound_on_unclosed_batches_intake_waits_until_one_is_closed
         await asyncio.sleep(MAX_POLL_INTERVAL_S + 1)
         batches = await systems.store.batches.fetch_batches(100)
         assert [batch.item_count for batch in batches] == [10, 10]
-        said = [vars(each)["error"] for each in caplog.records if each.msg == "intake waits, and tries again"]
+        said = [vars(each)["error"] for each in caplog.records if each.msg == "intake waits and retries"]
         assert said
         assert all(batch.batch_id in text for batch in batches for text in said)
         async with running_worker(client, batch_id, systems):

@@ -185,7 +185,7 @@ async def test_nothing_is_committed_while_the_dead_letter_topic_refuses(
         await until_items(systems, 100)
         # What comes later waits, too: it is on the same partitions.
         refused_s = time.monotonic()
-        await eventually(lambda: is_logged(caplog, "intake waits, and tries again", 4))
+        await eventually(lambda: is_logged(caplog, "intake waits and retries", 4))
         assert time.monotonic() - refused_s > limits.INTAKE_RETRY_INITIAL_S * (1 + 2 + 4)
         assert await fetch_lag(settings) == 101
         assert await fetch_dead_letters(settings) == []
@@ -223,7 +223,7 @@ async def test_intake_goes_on_while_commits_fail_and_commits_later(
     async with running_worker(client, batch_id, systems), running_intake(settings, systems.store):
         await announce_orders(settings, orders.records[:100])
         await until_items(systems, 100)
-        await eventually(lambda: is_logged(caplog, "offsets were not committed; tried again", 2))
+        await eventually(lambda: is_logged(caplog, "offsets were not committed; the next commit retries", 2))
         await announce_orders(settings, orders.records[100:])
         await until_items(systems, 200)
         assert await fetch_lag(settings) == 200

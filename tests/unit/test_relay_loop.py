@@ -318,4 +318,4 @@ async def test_a_relay_stops_though_its_store_is_away(
 
     async with relaying(replaced(store, "release_buckets", release_buckets), broker):
         pass
-    assert "could not give its leases back" in caplog.text
+    assert "could not release its leases" in caplog.text
