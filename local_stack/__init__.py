@@ -1,4 +1,4 @@
-"""The embedded stack: real Temporal, PostgreSQL and a Kafka-protocol broker as child processes; never production."""
+"""The embedded stack: real Temporal, PostgreSQL and a Kafka-protocol broker as child processes. Not for production."""
 
 from local_stack.errors import StackError
 from local_stack.stack import LocalStack, PartStatus

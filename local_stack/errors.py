@@ -1,4 +1,4 @@
-"""The one error of the embedded stack."""
+"""The error of the embedded stack."""
 
 
 class StackError(Exception):

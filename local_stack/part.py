@@ -1,4 +1,4 @@
-"""What the stack asks of each of its parts."""
+"""The interface of the stack's parts."""
 
 import signal
 from pathlib import Path
@@ -15,11 +15,11 @@ class Part(Protocol):
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """Its name for people."""
 
     @property
     def address(self) -> str:
-        """Where clients reach it; empty before its first start."""
+        """The address for clients; empty before the first start."""
 
     @property
     def process(self) -> ServerProcess:
@@ -31,10 +31,10 @@ class Part(Protocol):
 
     @property
     def start_timeout_s(self) -> float:
-        """How long it may take from its start until it is ready."""
+        """How long it may take to become ready."""
 
     def start(self) -> None:
-        """Start the process; does not wait until it is ready.
+        """Start the process, without waiting until it is ready.
 
         Raises:
             StackError: It could not be started.
@@ -42,14 +42,14 @@ class Part(Protocol):
         """
 
     def is_ready(self) -> bool:
-        """Tell whether it answers; takes a few seconds at most."""
+        """Return whether it answers, within a few seconds."""
 
     def has_lost_its_port(self) -> bool:
-        """Tell, after its process has died, whether another process took its port since it was seen free."""
+        """Return, after its process has died, whether another process took its port since the port was found free."""
 
 
 def describe_process(stack_directory: Path, name: str, program_name: str) -> ServerProcess:
-    """Lay out a part's files in the stack's directory: `NAME/`, `run/NAME.json` and `logs/NAME.log`."""
+    """Describe a part's process, with its files in the stack's folder: `NAME/`, `run/NAME.json` and `logs/NAME.log`."""
     return ServerProcess(
         program_name,
         working_directory=stack_directory / name,
@@ -59,7 +59,7 @@ def describe_process(stack_directory: Path, name: str, program_name: str) -> Ser
 
 
 def make_directories(stack_directory: Path, name: str) -> None:
-    """Make the directories of a part's files."""
+    """Create the directories of a part's files."""
     for directory in (LOG_DIRECTORY, _PID_DIRECTORY):
         (stack_directory / directory).mkdir(parents=True, exist_ok=True)
     (stack_directory / name).mkdir(mode=0o700, exist_ok=True)

