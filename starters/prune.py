@@ -18,7 +18,8 @@ def prune() -> None:
     """Prune batches that were closed more than SETTLE_RETENTION_DAYS ago.
 
     Their items are moved out of the tables that settling works on.
-    Audits and exactly-once are not affected: claims, plans and totals stay, each item keeps its payload and outcome.
+    Audits and the guards against a second credit are not affected. Claims, plans and totals stay, and each item keeps
+    its payload and outcome.
     The command can be killed and run again at any time. It exits with 1 if a batch is out of balance.
     """
     if run_command(_prune()):

@@ -182,8 +182,8 @@ def test_the_image_is_made_of_the_packages_and_nothing_else() -> None:
     assert sent == files | set(pyproject["tool"]["importlinter"]["root_packages"])
 
 
-def test_the_readme_names_what_is_there() -> None:
-    section = (ROOT / "README.md").read_text().split("\n## With Docker\n")[1].split("\n## ")[0]
+def test_its_guide_names_what_is_there() -> None:
+    section = (ROOT / "docs/how-to/run-with-docker-compose.md").read_text()
     assert f"http://localhost:{published_port('temporal-ui')}" in section
     services = re.findall(r"docker compose exec (\S+) settle", section)
     assert services

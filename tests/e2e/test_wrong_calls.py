@@ -16,9 +16,10 @@ from domain import limits
 from runtime.stack_state import StackState
 from schemas.orders import OrderRecord
 from starters.cli import build_app
-from tests.architecture.test_docs_links import VARIABLES, commands_of
+from tests.architecture.test_docs_links import VARIABLES
 from tests.e2e.conftest import Commands, Finished
 from tests.support.databases import cloned_database
+from tools.reference.commands import commands_of
 
 PASSWORD = "hunter2"  # noqa: S105 (the embedded PostgreSQL asks for none)
 NO_UTF8 = b"id-\xff".decode("utf-8", "surrogateescape")
@@ -110,7 +111,7 @@ WRONG_CALLS = [
     invalid(("run", "--business-date", "tomorrow"), "--business-date", "'tomorrow' is not a date. Give a year, month"),
     invalid(("run", "--business-date", "2026-02-30"), "--business-date", "'2026-02-30' is not a date. Give a year,"),
     invalid(("run", "--business-date", ""), "--business-date", "'' is not a date. Give a year, month and day, such"),
-    Wrong(("run", "--business-date", "2999-01-01"), "settle: Business date 2999-01-01 has not reached its cutoff yet;"),
+    Wrong(("run", "--business-date", "2999-01-01"), "settle: Business date 2999-01-01 has not reached its cutoff yet."),
     Wrong(("run", "--business-date", "1969-12-31"), "settle: Business date 1969-12-31 is before the year 1970."),
     Wrong(("run", "--business-date", "0001-01-01"), "settle: Business date 0001-01-01 is before the year 1970."),
     invalid(("rerun", "nowhere", "--outcome", "settled"), "--outcome", f"'settled' {OUTCOMES}"),

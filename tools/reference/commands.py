@@ -20,7 +20,7 @@ def commands_page() -> str:
     group = get_command(build_app())
     if not isinstance(group, TyperGroup):
         raise TypeError("The command line has no commands.")
-    commands = list(_commands_of(group, "settle"))
+    commands = list(commands_of(group, "settle"))
     overview = table(
         ["command", "does"],
         ([f"[`{name}`](#{name.replace(' ', '-')})", _paragraphs(command)[0]] for name, command in commands),
@@ -28,10 +28,11 @@ def commands_page() -> str:
     return page("Commands", _INTRODUCTION, overview, *(_section(name, command) for name, command in commands))
 
 
-def _commands_of(group: TyperGroup, *before: str) -> Iterator[tuple[str, TyperCommand]]:
+def commands_of(group: TyperGroup, *before: str) -> Iterator[tuple[str, TyperCommand]]:
+    """Yield every command of a group and of the groups in it, with its full name."""
     for name, command in group.commands.items():
         if isinstance(command, TyperGroup):
-            yield from _commands_of(command, *before, name)
+            yield from commands_of(command, *before, name)
         elif isinstance(command, TyperCommand):
             yield " ".join((*before, name)), command
 
