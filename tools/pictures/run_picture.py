@@ -21,6 +21,7 @@ _CREDITS_PER_S = 2_500  # a run that is slow enough to look at
 _HALFWAY = 0.45
 _READY_TIMEOUT_S = 60.0
 _POLL_INTERVAL_S = 0.2
+_RENDERED_MS = 3_000  # the web UI shows Markdown in sandboxed frames, which cannot be waited for
 _WEB_UI = View("web UI", 1240, 1060)
 _WHOLE = View("run", 1240, 1140)
 _PAGE = """
@@ -68,6 +69,7 @@ def _picture_web_ui(chromium: Browser, settings: Settings) -> bytes:
     with page_in(chromium, _WEB_UI) as page:
         page.goto(f"{settings.temporal_ui_url}/namespaces/default/workflows/{_BATCH_ID}")
         page.get_by_text("User Metadata").first.click()
-        page.frame_locator("iframe").get_by_text("planned").first.wait_for()  # Markdown is in frames of its own
+        page.get_by_text("Current Details").wait_for()
+        page.wait_for_timeout(_RENDERED_MS)
         picture: bytes = page.screenshot()
     return picture
