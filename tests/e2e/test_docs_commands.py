@@ -1,4 +1,4 @@
-"""The commands of the docs exist, and those of the README's day run, in their order, as they stand there.
+"""The commands of the docs exist. Those of the tutorial and of the how-tos run, in their order, as they stand there.
 
 `make demo` and `make test` are run from a clean clone by `.ci/run`; here their targets are looked up only.
 """
@@ -7,72 +7,54 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryDirectory
 
 import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from bench.demo import SAMPLE_SEED
+from runtime.stack_state import StackState
 from schemas.wire.reasons import REASON_SENTENCES, ReasonCode
 from starters.cli import build_app
 from starters.sample import DEFAULT_BAD_RATE, write_sample
+from tests.e2e.settle_server import served_settle
+from tests.support.databases import lent_database
+from tests.support.documented import (
+    BLOCK,
+    DOCS,
+    HOW_TO,
+    README,
+    ROOT,
+    SHELL,
+    TIMEOUT_S,
+    TUTORIAL,
+    Said,
+    commands_said,
+    environment_without_settings,
+    lines_of,
+    missing_lines,
+    run_page,
+    steps_of,
+    world_environment,
+)
 
-ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
 MAKEFILE = (ROOT / "Makefile").read_text()
-DOCS = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^ *```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.DOTALL | re.MULTILINE)
-CODE = re.compile(r"`([^`\n]+)`")
-IN_A_CONTAINER = re.compile(r"^docker compose exec \w+ ")
-DAY_TIMEOUT_S = 900  # against hanging alone
 DEMO_ORDER_COUNT = 100_000
+RUN_BY_CI = ["make demo", "make test", "make incident"]
+# Its commands are those of a developer: they run in a checkout, not beside servers.
+CHANGE_A_WORKFLOW = HOW_TO / "change-a-workflow.md"
+PAGES = [path for path in sorted(HOW_TO.glob("*.md")) if path != CHANGE_A_WORKFLOW]
+# What they need no test has: the services of others, and a Docker engine.
+PAGES_NOT_RUN = {"managed-postgresql-and-kafka.md", "run-with-docker-compose.md", "temporal-cloud.md"}
+RUN_PAGES = [path for path in PAGES if path.name not in PAGES_NOT_RUN]
 
-# The README's `make` is that of the checkout, run in a folder of the test's own; `.venv` is there and is left as it is.
-SHELL = """
-set -eEuo pipefail
-trap 'echo "exit code $? of: $BASH_COMMAND" >&2' ERR
-trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
-make() { command make --no-print-directory --file "$MAKEFILE" --old-file .venv/.ready "$@"; }
-"""
-
-
-class Said(NamedTuple):
-    """A command as a document says it; in a code block it is complete, elsewhere it may have BLANKS in it."""
-
-    path: Path
-    text: str
-    is_complete: bool
-
-
-def lines_of(block: re.Match[str]) -> list[str]:
-    """The commands of a block: in a console the lines with a prompt, in a script all."""
-    lines = [line.strip() for line in block["text"].replace("\\\n", " ").splitlines()]
-    if block["language"] == "console":
-        return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def commands_said() -> Iterator[Said]:
-    for path in DOCS:
-        text = path.read_text()
-        for block in BLOCK.finditer(text):
-            if block["language"] in ("console", "bash", "sh"):
-                for line in lines_of(block):
-                    for part in re.split(r"&&|;|\||&", line):
-                        yield Said(path, IN_A_CONTAINER.sub("", part), is_complete=True)
-        for code in CODE.findall(BLOCK.sub("", text)):
-            if re.match(r"(\S*/)?(settle|make|python) ", code):
-                yield Said(path, code, is_complete=False)
-
-
-SAID = [said for said in commands_said() if re.match(r"\s*(\S*/)?(settle|make|python|pytest)\b", said.text)]
+SAID = [said for said in commands_said() if re.match(r"\s*(\S*/)?(settle|make|python -m|pytest)\b", said.text)]
 
 
 SETTLE = get_command(build_app())
@@ -87,7 +69,7 @@ def require_settle(words: list[str], *, is_complete: bool) -> None:
     options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     assert {word for word in arguments if word.startswith("-")} <= options
     if is_complete:
-        for file in (word for word in arguments if word.endswith(".csv")):
+        for file in (word for word in arguments if word.endswith(".csv") and not word.startswith("/")):
             Path(file).touch()
         command.make_context(name, arguments)
 
@@ -111,7 +93,6 @@ def test_a_command_of_the_docs_exists(said: Said, tmp_path: Path, monkeypatch: p
         case "make":
             require_make(words)
         case "python":
-            assert words[0] == "-m"
             assert find_spec(words[1])
         case "pytest":
             assert all((ROOT / word).exists() for word in words if "/" in word)
@@ -122,50 +103,73 @@ def test_commands_are_found_in_every_kind_of_place() -> None:
     assert len({said.text for said in SAID if said.is_complete}) > 15
 
 
-def blocks_of_the_day() -> list[str]:
-    """The commands of README's day, from `make up` to `make down`."""
-    section = README.read_text().split("\n## Every day\n")[1].split("\n## ")[0]
-    return [line for block in BLOCK.finditer(section) for line in lines_of(block)]
+def console_lines_of(*paths: Path) -> list[str]:
+    return [line for path in paths for step in steps_of(path) for line in step.lines]
 
 
-@pytest.mark.timeout(DAY_TIMEOUT_S + 60)
-def test_a_day_of_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
+@pytest.mark.timeout(TIMEOUT_S + 60)
+def test_the_tutorial_runs_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SETTLE_", "TEMPORAL_"))}
-    log = tmp_path / "day.log"
-    with log.open("w") as output:
-        shell = subprocess.Popen(
-            ["bash", "-c", SHELL + "\n".join(blocks_of_the_day())],
-            cwd=tmp_path,
-            env=environment | {"MAKEFILE": str(ROOT / "Makefile")},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-        try:
-            exit_code = shell.wait(DAY_TIMEOUT_S)
-        finally:
-            if shell.poll() is None:
-                os.killpg(shell.pid, signal.SIGKILL)
-            subprocess.run([".venv/bin/settle", "stack", "down"], cwd=tmp_path, env=environment, check=True)
-    said = log.read_text()
-    assert exit_code == 0, said
-    assert said.count("Balanced: ") == 4  # the run, its report, the reruns
-    assert "my-second-batch is aborted: 1,000 planned" in said
-    assert "clean: no breaks" in said
-    assert "was rejected in batch my-first-batch: The customer disputes the order." in said
-    assert "Order S1-000000110 was settled in batch" in said
+    environment = environment_without_settings()
+    try:
+        outputs = run_page(TUTORIAL, tmp_path, environment)
+    finally:
+        subprocess.run([".venv/bin/settle", "stack", "down"], cwd=tmp_path, env=environment, check=True)
+    assert missing_from(outputs, TUTORIAL) == []
     for process in ("worker", "relay", "intake"):
         assert f"{process} has stopped" in (tmp_path / f"{process}.log").read_text()
     assert "results delivered" in (tmp_path / "relay.log").read_text()
     assert not (tmp_path / ".settle/stack/stack.json").exists()
 
 
-def test_the_day_shows_every_command() -> None:
-    day = "\n".join(blocks_of_the_day()).replace("make up", "settle stack up").replace("make down", "settle stack down")
-    not_shown = {"settle account close", "settle account reopen"}  # said to be for trying things out
-    assert [name for name in command_names() if name not in not_shown and name not in day] == []
+@pytest.fixture(scope="module")
+def settle_directory() -> Iterator[Path]:
+    """A folder for the PATH whose `settle` starts faster than that of the installation, which the tutorial uses."""
+    with TemporaryDirectory() as directory, served_settle(Path(directory)) as served:
+        yield served
+
+
+@pytest.mark.timeout(TIMEOUT_S + 60)
+@pytest.mark.parametrize("path", RUN_PAGES, ids=lambda path: path.stem)
+def test_a_how_to_runs_as_it_stands(
+    path: Path, stack: StackState, stack_dir: Path, settle_directory: Path, tmp_path: Path
+) -> None:
+    with lent_database(stack.database_url, "template_all") as database_url:
+        world = world_environment(stack, stack_dir, database_url, f"{path.stem}-{os.getpid()}")
+        environment = environment_without_settings() | world
+        environment["PATH"] = f"{settle_directory}{os.pathsep}{environment['PATH']}"
+        outputs = run_page(path, tmp_path, environment)
+    assert missing_from(outputs, path) == []
+
+
+def missing_from(outputs: list[str], path: Path) -> list[str]:
+    """The lines that a page shows and a run of it did not write."""
+    return [
+        f"{line!r} is not in {output}"
+        for step, output in zip(steps_of(path), outputs, strict=True)
+        for line in missing_lines(step.shown, output)
+    ]
+
+
+def test_every_how_to_is_run_or_has_nothing_to_run() -> None:
+    assert {path.name for path in PAGES if not steps_of(path)} == PAGES_NOT_RUN
+
+
+def test_no_two_pages_use_one_batch_id() -> None:
+    """They share a Temporal."""
+    named = [
+        (batch_id, path.name)
+        for path in RUN_PAGES
+        for batch_id in {re.split(r"[ .]", each)[0] for each in re.findall(r"november-\d\d", path.read_text())}
+    ]
+    assert sorted(batch_id for batch_id, _ in named) == sorted({batch_id for batch_id, _ in named})
+
+
+def test_the_tutorial_and_the_how_tos_show_every_command() -> None:
+    shown = "\n".join(console_lines_of(TUTORIAL, *PAGES))
+    shown = shown.replace("make up", "settle stack up").replace("make down", "settle stack down")
+    not_shown = {"settle account close", "settle account reopen", "settle stack status"}  # for trying things out
+    assert [name for name in command_names() if name not in not_shown and name not in shown] == []
 
 
 def command_names(group: TyperGroup | None = None, name: str = "settle") -> list[str]:
@@ -188,14 +192,8 @@ def test_every_command_of_the_other_docs_runs_here_or_in_ci(tmp_path: Path) -> N
         f"make {target}"
         for target in ("check", "test", "test-kafka", "demo", "incident", "test-simulator", "simulate", "chaos")
     }
-    lines = [
-        line.split("#")[0].strip()
-        for path in DOCS
-        if path != README
-        for block in BLOCK.finditer(path.read_text())
-        if block["language"] == "console"
-        for line in lines_of(block)
-    ]
+    others = [path for path in DOCS if path not in (README, TUTORIAL, *PAGES)]
+    lines = [line.split("#")[0].strip() for line in console_lines_of(*others)]
     assert len(lines) > len(in_ci)
     for line in lines:
         if line not in in_ci:
@@ -206,22 +204,24 @@ def test_every_command_of_the_other_docs_runs_here_or_in_ci(tmp_path: Path) -> N
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=DAY_TIMEOUT_S,
+                timeout=TIMEOUT_S,
                 check=False,
             )
             assert ended.returncode == 0, f"{line}\n{ended.stdout}\n{ended.stderr}"
 
 
 def test_every_console_block_of_the_readme_is_run() -> None:
-    """The rest of them is what `.ci/run` runs."""
-    day = blocks_of_the_day()
-    others = [
-        line
-        for block in BLOCK.finditer(README.read_text())
-        for line in lines_of(block)
+    """By `.ci/run`, or as a line of the tutorial or of a how-to."""
+    outside = re.sub(r"(?s)\n## Every day\n.*?(?=\n## )", "", README.read_text())
+    lines = [
+        line.split("#")[0].strip()
+        for block in BLOCK.finditer(outside)
         if block["language"] == "console"
+        for line in lines_of(block)
     ]
-    assert [line for line in others if line not in day] == ["make demo", "make test", "make incident"]
+    run = {line.split("#")[0].strip() for line in console_lines_of(TUTORIAL, *PAGES)} | set(RUN_BY_CI)
+    assert [line for line in lines if line not in run] == []
+    assert set(RUN_BY_CI[:2]) <= set(lines)
 
 
 def test_the_readmes_figures_are_those_of_the_demos_sample(tmp_path: Path) -> None:
