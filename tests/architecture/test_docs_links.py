@@ -14,6 +14,8 @@ from schemas.chunks import ChunkState
 from schemas.ledger import CreditResultCode
 from schemas.wire.batches import BatchState
 from schemas.wire.reasons import Outcome, ReasonCode
+from settlement_store.postgres.audit import BREAK_KINDS
+from tests.integration.audit_corruptions import CORRUPTIONS
 from tests.unit.test_order_rules import DOCUMENTED_ORDER
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +26,8 @@ ARCHITECTURE = ROOT / "docs/explanation/architecture.md"
 TIMEOUTS = ROOT / "docs/explanation/timeouts.md"
 DECISIONS = ROOT / "docs/explanation/decisions"
 DECISION_HEADINGS = ["Context", "Decision", "Consequences", "What would change our mind"]
+LEDGER_BREAKS = ROOT / "fund_platform/postgres/sql/fetch_ledger_breaks.sql"
+READ_THE_AUDIT = ROOT / "docs/how-to/read-the-audit.md"
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -170,6 +174,15 @@ def test_the_rules_are_in_the_glossary_in_their_order() -> None:
 def test_the_limits_of_an_order_are_in_the_glossary() -> None:
     rows = rows_of(GLOSSARY, "The order of the rules")
     assert {currency: int(limit.replace(",", "")) for currency, limit in rows} == dict(limits.ORDER_AMOUNT_MINOR_MAX)
+
+
+def test_every_kind_of_break_is_explained() -> None:
+    text = READ_THE_AUDIT.read_text()
+    told = [kind for row in re.findall(r"(?m)^\| ([^|]+) \|", text) for kind in CODE.findall(row)]
+    planted = {kind for _, _, breaks in CORRUPTIONS.values() for kind, _ in breaks}
+    in_ledger = set(re.findall(r"\(SELECT '(\w+)'", LEDGER_BREAKS.read_text()))
+    assert len(in_ledger) > 5
+    assert sorted(told) == sorted(planted | in_ledger | {*BREAK_KINDS, "more_breaks"})
 
 
 @pytest.mark.parametrize(
