@@ -1,1 +1,1 @@
-"""The demo and the measurements; nothing that ships imports this."""
+"""The demo and the benchmarks. No module that ships imports this package."""

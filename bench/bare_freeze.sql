@@ -1,4 +1,4 @@
--- What freezing writes at least: the items, claims and acknowledgements of all overdue orders, set-based, in one statement.
+-- Write the least that freezing must write, in one set-based statement: the items, claims and acknowledgements of all overdue orders.
 WITH overdue AS MATERIALIZED (
     SELECT
         (row_number() OVER (ORDER BY listed.after_sale_ends_at, listed.order_id) - 1)::integer AS item_no,

@@ -1,7 +1,7 @@
-"""Compute every account's balance from the order file alone, and hold the ledger against it.
+"""Compute every account's balance from the order file alone and compare the ledger with it.
 
-Independent on purpose: it shares no code with Settle. What it knows is what a finance person knows: a completed
-order whose amount is positive, within its currency's limit and in its account's currency is credited in full.
+The script shares no code with Settle, so that it cannot repeat Settle's errors. It applies one rule: a completed order
+is credited in full if its amount is positive, within its currency's limit and in its account's currency.
 
     python -m bench.check_balances FILE.csv DATABASE_URL
 """
@@ -23,7 +23,7 @@ LIMIT_MINOR = {
 
 
 def expected_balances(order_file: str) -> dict[str, int]:
-    """Balances in minor units by account, from the file alone; an account has the currency of its first order."""
+    """Return the balances in minor units by account. An account has the currency of its first order in the file."""
     balances: defaultdict[str, int] = defaultdict(int)
     currencies: dict[str, str] = {}
     with open(order_file, newline="", encoding="utf-8") as file:
@@ -39,7 +39,7 @@ def expected_balances(order_file: str) -> dict[str, int]:
 
 
 def find_differences(order_file: str, database_url: str) -> list[str]:
-    """A sentence for each account whose stored balance, or sum of postings, is not what the file gives."""
+    """Return a sentence for each account whose stored balance or sum of postings differs from the file's."""
     expected = expected_balances(order_file)
     with psycopg.connect(database_url) as connection:
         stored: dict[str, int] = dict(

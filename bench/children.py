@@ -1,8 +1,8 @@
-"""`python -m bench.children`: the shape of ten million orders, 2,000 chunks, without their work.
+"""`python -m bench.children`: a batch with the 2,000 chunks of ten million orders, without their work.
 
-The real batch and chunk workflows on the real server, with activities that do nothing; then every history is looked at.
-Prints how many runs and events it took, and the worker's processor time; exits with 1 if a history is too long for
-invariant 9. With --sandbox the workflows run in Temporal's sandbox, which the workers of Settle do without.
+Runs the real batch and chunk workflows on a real Temporal server, with activities that do nothing, then reads the
+length of every history. Prints the number of runs and events and the worker's CPU time. Exits with 1 if a history is
+too long for invariant 9. With --sandbox the workflows run in Temporal's sandbox, which Settle's workers do not use.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from schemas.wire.totals import ControlTotals
 from workers.settlement_worker import WORKFLOWS
 from workflows.batch_client import start_batch_workflow
 
-# All but the workflows themselves is imported once, and not anew for each run.
+# The sandbox imports these modules once instead of again for each workflow run.
 SANDBOX = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_passthrough_modules(
         "activities",
@@ -53,21 +53,21 @@ LISTED_POLL_INTERVAL_S = 1
 
 
 class Took(NamedTuple):
-    """How long a batch took: on the clock, and of this process, which has the worker, on the processor."""
+    """How long a batch took: elapsed time, and CPU time of this process, which runs the worker."""
 
     clock_s: float
     worker_s: float
 
 
 class NoActivities:
-    """Settle's activities by name, without an effect."""
+    """Activities with the names of Settle's that have no effect."""
 
     def __init__(self, chunk_count: int, batch_settings: BatchSettings) -> None:
         self._chunk_count, self._batch_settings = chunk_count, batch_settings
 
     @activity.defn
     async def prepare_batch(self, _opening: BatchOpening) -> BatchRunPlan:
-        """Freeze nothing; a plan of so many chunks."""
+        """Freeze nothing and return a plan with the wanted number of chunks."""
         now = datetime.now(UTC)
         return BatchRunPlan(
             state=BatchState.RUNNING,
@@ -94,7 +94,7 @@ class NoActivities:
 
 
 def main() -> None:
-    """Run the batch."""
+    """Run the batch and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m bench.children", description=__doc__)
     parser.add_argument("--chunks", type=int, default=2_000)
     parser.add_argument("--sandbox", action="store_true")
@@ -106,7 +106,7 @@ def main() -> None:
     longest = max(event_counts)
     say(
         f"{chunk_count:,} chunks in {took.clock_s:.0f} s, {chunk_count / took.clock_s:.1f} chunks/s; "
-        f"{took.worker_s * 1000 / chunk_count:.1f} ms of the worker's processor time for each; "
+        f"{took.worker_s * 1000 / chunk_count:.1f} ms of the worker's CPU time for each; "
         f"{len(event_counts):,} runs, {sum(event_counts):,} events, the longest history has {longest:,}"
     )
     sys.exit(1 if longest > HISTORY_EVENT_COUNT_MAX else 0)
@@ -136,10 +136,12 @@ async def _run(settings: Settings, chunk_count: int, runner: WorkflowRunner) -> 
 
 
 async def fetch_history_event_counts(client: Client, batch_id: str, chunk_count: int) -> list[int]:
-    """The events of each run of a batch's workflow and of its chunks', once Temporal, whose list lags, lists them all.
+    """Return the number of events in each run of a batch's workflow and of its chunks' workflows.
+
+    Temporal's list of workflows lags, so this waits until it lists all of them as ended.
 
     Raises:
-        TimeoutError: it does not in time.
+        TimeoutError: Temporal did not list them within `LISTED_TIMEOUT_S`.
     """
     deadline_s = time.monotonic() + LISTED_TIMEOUT_S
     while time.monotonic() < deadline_s:
@@ -148,8 +150,8 @@ async def fetch_history_event_counts(client: Client, batch_id: str, chunk_count:
             return [run.history_length for run in runs]
         await asyncio.sleep(LISTED_POLL_INTERVAL_S)
     raise TimeoutError(
-        f"Temporal was asked for the workflows of batch {batch_id} and its {chunk_count:,} chunks, and after "
-        f"{LISTED_TIMEOUT_S} s does not list them all as ended. Its log may say why; then measure again."
+        f"Temporal did not list all workflows of batch {batch_id} and its {chunk_count:,} chunks as ended within "
+        f"{LISTED_TIMEOUT_S} s. Look for the cause in Temporal's log, then run the benchmark again."
     )
 
 

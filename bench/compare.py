@@ -1,10 +1,10 @@
-"""`make bench`: Settle beside the bounds and its peers, on the same orders, in one run.
+"""`make bench`: compare Settle with the bounds and its peers, on the same orders, in one run.
 
-Every contestant settles the same overdue orders on a fresh copy of one imported database, on one PostgreSQL with its
-durability on. The clock runs from the first order that is frozen until all are acknowledged and final; for the lean
-bound, over its one statement. Rounds are interleaved: each has every contestant once, beginning with another one.
-Then Settle settles ten times as many orders, in turn with as many. Prints a table; writes `bench/out/latest.json` and
-`bench/out/plot.md`.
+Every contestant settles the same overdue orders on a fresh copy of one imported database, on one durable PostgreSQL.
+The time runs from the freezing of the first order until all orders are acknowledged and final. For the lean bound it
+is the time of its one statement. Every round runs each contestant once, and each round begins with a different one.
+Afterwards Settle settles a million orders and the comparison's number of orders in alternation. Prints a table and
+writes `bench/out/latest.json` and `bench/out/plot.md`.
 """
 
 import argparse
@@ -43,7 +43,7 @@ PER_ORDER_WORKFLOW_WINDOW = 100
 
 
 class Contestant(NamedTuple):
-    """Someone who settles orders; `run` gives the seconds."""
+    """One way to settle orders. `run` returns the seconds that it took."""
 
     name: str
     chunk_size: int | None
@@ -52,12 +52,12 @@ class Contestant(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Its name, with its chunk size if it has several."""
+        """The name, with the chunk size if the contestant runs with several."""
         return f"{self.name}, chunks of {self.chunk_size:,}" if self.chunk_size else self.name
 
 
 def main() -> None:
-    """Run all rounds."""
+    """Run all rounds, print the table and write the files."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--quick", action="store_true", help="one round, and no million orders")
@@ -86,12 +86,12 @@ def main() -> None:
 
 
 def contestants(order_count: int, chunk_sizes: Sequence[int], rows: dict[str, int]) -> list[Contestant]:
-    """All of them.
+    """Return all contestants.
 
     Args:
-        order_count: how many orders there are.
-        chunk_sizes: of those that work in chunks.
-        rows: what each must have written, as `count_rows` gives it.
+        order_count: the number of orders.
+        chunk_sizes: the chunk sizes of the contestants that work in chunks.
+        rows: the row counts that each of those must have written, from `count_rows`.
     """
     chunked = [
         Contestant(name, chunk_size, order_count, partial(run, rows, chunk_size))
@@ -153,7 +153,7 @@ def _per_order_sql(own: Settings) -> float:
 
 
 def _per_order_workflow(own: Settings) -> float:
-    """Settle itself, with chunks of one order: a workflow with two activities for each."""
+    """Run Settle with chunks of one order, so that each order has its own workflow."""
     keep_orders(own.database_url, PER_ORDER_WORKFLOW_SAMPLE)
     own = own.model_copy(update={"window": PER_ORDER_WORKFLOW_WINDOW})
     return run_settlement(_with_chunk_size(own, 1), BENCH_DIR / "logs" / own.task_queue).settle_s

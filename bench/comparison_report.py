@@ -12,19 +12,19 @@ _TABLE_WIDTH = 110
 
 
 class Figures(NamedTuple):
-    """What a contestant reached in each round."""
+    """A contestant's rate in each round."""
 
     title: str
     orders_per_s: list[float]
 
     @property
     def median_orders_per_s(self) -> float:
-        """The median of its rounds."""
+        """The median rate of the rounds."""
         return statistics.median(self.orders_per_s)
 
 
 def print_table(figures: Sequence[Figures]) -> None:
-    """Print the medians, their spread, and what they are of the bound."""
+    """Print the medians, their spread, and the medians as a share of the bound."""
     bound = figures[0].median_orders_per_s
     table = Table(title=f"orders a second, medians of {len(figures[0].orders_per_s)}")
     table.add_column("contestant")
@@ -38,7 +38,7 @@ def print_table(figures: Sequence[Figures]) -> None:
 
 
 def write_plot(figures: Sequence[Figures], file: Path) -> None:
-    """Write the medians as a bar chart that Markdown can hold."""
+    """Write the medians as a Mermaid bar chart in Markdown."""
     names = ", ".join(f'"{each.title.replace(", chunks of", "")}"' for each in figures)
     rates = ", ".join(f"{each.median_orders_per_s / 1000:.1f}" for each in figures)
     file.write_text(

@@ -1,6 +1,6 @@
-"""`make demo`: orders sent by Kafka, settled on a fresh embedded stack with a worker killed on the way, and proved.
+"""`make demo`: settle orders from Kafka on a fresh embedded stack, kill a worker meanwhile, and check the result.
 
-Exits 1 if anything is off: the audit, the expected outcome, a balance, or a kill that hit nothing.
+Exits with 1 if the audit, the expected outcome or an account's balance is wrong, or if the kill hit no work in flight.
 """
 
 import argparse
@@ -29,12 +29,12 @@ RESULT_FILE = Path(".settle/demo.json")
 SAMPLE_SEED = 1
 CHUNK_COUNT_MIN = 40
 BATCH_COUNT_MIN = 5
-BATCH_COUNT_MAX = limits.BATCH_LIST_COUNT_MAX // 2  # batches that are started before they are full come on top
+BATCH_COUNT_MAX = limits.BATCH_LIST_COUNT_MAX // 2  # batches that are started before they are full are extra
 TOTALS = ("planned", "settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
 
 
 def main() -> None:
-    """Run the demo."""
+    """Run the demo and print the problems found."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--keep", action="store_true", help="leave the stack up")
@@ -83,22 +83,22 @@ def _demo(settings: Settings, order_count: int) -> list[str]:
 
 
 def plan_chunk_size(chunk_size: int, order_count: int) -> int:
-    """A smaller chunk size for a small demo, so that the kill at 40 % has chunks left to hit."""
+    """Return a smaller chunk size for a small demo, so that at 40 % there are chunks left for the kill to hit."""
     return min(chunk_size, max(1, order_count // CHUNK_COUNT_MIN))
 
 
 def plan_batch_size(batch_size: int, order_count: int) -> int:
-    """A smaller batch size for a small demo, and a larger one for a large demo, whose batches are listed all."""
+    """Return a smaller batch size for a small demo, and a larger one for a large demo to keep its batch list whole."""
     return max(min(batch_size, order_count // BATCH_COUNT_MIN), order_count // BATCH_COUNT_MAX)
 
 
 def _add_up(reports: list[BatchReport]) -> dict[str, ControlTotals]:
-    """The control totals of all batches together."""
+    """Return the control totals of all batches together."""
     return {name: sum_totals(getattr(report, name) for report in reports) for name in TOTALS}
 
 
 def _count_reasons(reports: list[BatchReport]) -> dict[str, int]:
-    """How many items of all batches have each reason code, by code."""
+    """Return the number of items in all batches by reason code, sorted by code."""
     counts = sum((Counter(report.reasons) for report in reports), Counter())
     return dict(sorted(counts.items()))
 
@@ -109,30 +109,33 @@ def _find_outcome_problems(
     reasons = _count_reasons(reports)
     found = {name: json.loads(total[name].model_dump_json()) for name in ("settled", "rejected")} | {"reasons": reasons}
     problems = [
-        f"{name} is {found[name]}, the sample must give {expected[name]}"
+        f"{name} is {found[name]}, but the sample must give {expected[name]}"
         for name in ("settled", "rejected", "reasons")
         if found[name] != expected[name]
     ]
     problems += [
-        f"batch {report.batch_id} is {report.state}, balanced: {report.balanced}"
+        f"batch {report.batch_id} is {report.state}{'' if report.balanced else ' and does not balance'}"
         for report in reports
         if not report.balanced or report.state != "closed"
     ]
     if total["planned"].order_count != order_count or len(reports) < BATCH_COUNT_MIN:
-        problems.append(f"{total['planned'].order_count} of {order_count} orders are in {len(reports)} batches")
+        problems.append(
+            f"{total['planned'].order_count} of {order_count} orders are in {len(reports)} batches, but all must be in "
+            f"at least {BATCH_COUNT_MIN}"
+        )
     return problems
 
 
 def _find_kill_problems(run: KafkaRun) -> list[str]:
     if run.kill and run.kill_cost and run.kill_cost.attempts_max >= 2:
         return []
-    return ["the kill hit no activity in flight: no history has an attempt of 2 or more; try more orders"]
+    return ["the kill hit no work in flight: no history has a second attempt. Run the demo with more orders."]
 
 
 def _find_bound_problems(database_url: str, one_statement_url: str) -> list[str]:
     ours, bound = count_rows(database_url), count_rows(one_statement_url)
     return [
-        f"{table}: Settle wrote {ours[table]}, the one statement {bound[table]}"
+        f"{table}: Settle wrote {ours[table]}, but the one statement wrote {bound[table]}"
         for table in ours
         if ours[table] != bound[table]
     ]

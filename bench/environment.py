@@ -1,4 +1,4 @@
-"""What a measurement was made with: versions, and the settings of PostgreSQL that its durability hangs on."""
+"""The environment of a measurement: versions, and the PostgreSQL settings that decide its durability."""
 
 import os
 import platform
@@ -22,10 +22,10 @@ _POSTGRES_SETTINGS = (
 
 
 def describe_environment(settings: Settings) -> dict[str, object]:
-    """Versions and settings, for people who hold two measurements side by side.
+    """Return versions and settings, for people who compare two measurements.
 
     Raises:
-        RuntimeError: PostgreSQL would lose what it has acknowledged.
+        RuntimeError: PostgreSQL's settings or unlogged tables could lose committed data.
     """
     with psycopg.connect(settings.database_url) as connection:
         rows = connection.execute(
@@ -34,7 +34,9 @@ def describe_environment(settings: Settings) -> dict[str, object]:
         unlogged = connection.execute("SELECT count(*) FROM pg_class WHERE relpersistence = 'u'").fetchone()
     postgres = {str(name): str(setting) for name, setting in rows}
     if "off" in (postgres["fsync"], postgres["synchronous_commit"], postgres["full_page_writes"]) or unlogged != (0,):
-        raise RuntimeError(f"PostgreSQL is not durable: {postgres}, {unlogged} unlogged tables.")
+        raise RuntimeError(
+            f"PostgreSQL is not durable, so the figures say nothing. Unlogged tables: {unlogged}. Settings: {postgres}."
+        )
     return {
         "cpu_count": os.cpu_count(),
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""How long freezing takes through the ports, beside the bare statement that writes the same rows."""
+"""Measure freezing through the ports, and the bare statement that writes the same rows."""
 
 import asyncio
 import statistics
@@ -20,11 +20,11 @@ _BARE_SQL = Path(__file__).with_name("bare_freeze.sql")
 
 
 def measure_freezing(settings: Settings, order_count: int) -> dict[str, float]:
-    """Freeze all overdue orders of a database, and write the same rows by the bare statement, in turn.
+    """Freeze all overdue orders of a database and write the same rows with the bare statement, in alternation.
 
     Args:
-        settings: lead to the database, which stays as it is.
-        order_count: how many orders it has.
+        settings: point to the database. It stays unchanged, because each run has its own copy.
+        order_count: the number of orders in the database.
     """
     collect_garbage_seldom()
     freeze_s, bare_s = [], []

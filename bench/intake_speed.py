@@ -1,9 +1,9 @@
-"""`make bench-intake`: from topic to durable items, by `settle intake` and by the bare bound, on Apache Kafka.
+"""`make bench-intake`: compare `settle intake` with the bare bound, from topic to durable items, on Apache Kafka.
 
-The bound reads the same topic with the same decoding, and copies what it reads into tables with the columns and indexes
-of items and claims: it looks at nothing that is there, knows no batches and no totals. Both commit their offsets. Runs
-are interleaved, each with a topic, a consumer group and a database of its own. Prints each and the medians; writes
-`.settle/bench-intake.json`.
+The bound reads the same topic with the same decoding and copies the orders into tables with the columns and indexes of
+items and claims. It does not look for existing orders and maintains no batches and no totals. Both commit their
+offsets. Runs alternate, each with its own topic, consumer group and database. Prints every run and the medians, and
+writes `.settle/bench-intake.json`.
 """
 
 import argparse
@@ -49,7 +49,7 @@ Run = Callable[[Settings, int], Awaitable[float]]
 
 
 def main() -> None:
-    """Run the pairs."""
+    """Run the pairs, print the medians and write the file."""
     parser = argparse.ArgumentParser(prog="make bench-intake", description=__doc__)
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--pairs", type=int, default=5)
@@ -63,7 +63,7 @@ def main() -> None:
     RESULT_FILE.write_text(json.dumps(result, indent=2) + "\n")
     say(
         f"Medians of {arguments.pairs}: intake {result['intake_orders_per_s']:,} orders/s, "
-        f"bare bound {result['bound_orders_per_s']:,}: {result['intake_of_bound']:.2f} of it. "
+        f"bare bound {result['bound_orders_per_s']:,} orders/s, ratio {result['intake_of_bound']:.2f}. "
         f"All figures: {RESULT_FILE}"
     )
 
@@ -93,7 +93,7 @@ async def _measure(settings: Settings, order_count: int, pair_count: int) -> dic
 
 
 async def _prepare(settings: Settings, name: str, events: list[OverdueEvent]) -> Settings:
-    """A database and a full topic of this run's own."""
+    """Create this run's own database and a topic with all events, and return the settings for them."""
     url = await asyncio.to_thread(clone_database, settings.database_url, name)
     mine = settings.model_copy(update={"database_url": url, "topic_prefix": f"{name}.", "task_queue": name})
     await create_topics(mine)
@@ -104,7 +104,7 @@ async def _prepare(settings: Settings, name: str, events: list[OverdueEvent]) ->
 
 
 async def _run_intake(settings: Settings, order_count: int) -> float:
-    """The seconds from the consumer's start until all orders are items and nothing is left to read."""
+    """Return the seconds from the consumer's start until all orders are items."""
     stop = asyncio.Event()
     async with asyncio.timeout(_RUN_TIMEOUT_S), open_settlement_store(settings) as store:
         started_s = time.perf_counter()
@@ -125,7 +125,7 @@ async def _until_items(store: SettlementStore, order_count: int) -> None:
 
 
 async def _run_bound(settings: Settings, order_count: int) -> float:
-    """The seconds from the consumer's start until all orders are copied and committed."""
+    """Return the seconds from the consumer's start until all orders are copied and committed."""
     connection = await asyncpg.connect(settings.database_url)
     await connection.execute(_MAKE_BOUND_TABLES)
     consumer: AIOKafkaConsumer = build_intake_consumer(settings)

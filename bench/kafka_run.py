@@ -1,4 +1,4 @@
-"""Orders that wait on Kafka, taken in and settled by processes of Settle, with a worker killed on the way."""
+"""A run that takes in and settles the orders waiting on Kafka with Settle's processes, and kills a worker meanwhile."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ _RUN_TIMEOUT_S = 3600
 
 
 class KafkaRun(NamedTuple):
-    """A finished run; `settle_s` is from the moment at which intake has its partitions until all batches are closed."""
+    """A finished run. `settle_s` runs from intake's assignment of partitions until all batches are closed."""
 
     batch_ids: list[str]
     settle_s: float
@@ -35,7 +35,7 @@ class KafkaRun(NamedTuple):
 
 
 class _Standing(NamedTuple):
-    """How far all batches are together."""
+    """The progress of all batches together."""
 
     batch_ids: list[str]
     running_ids: list[str]
@@ -45,14 +45,14 @@ class _Standing(NamedTuple):
 
 
 async def settle_from_kafka(settings: Settings, log_dir: Path, order_count: int) -> KafkaRun:
-    """Take all announced orders in by one intake process and settle them by two workers, with a progress bar.
+    """Take in all announced orders with one intake process, settle them with two workers, and show a progress bar.
 
-    At `KILL_AT_FRACTION` the worker with most chunks in flight is killed (SIGKILL), and another one started.
+    At `KILL_AT_FRACTION` it kills the worker with the most chunks in flight (SIGKILL) and starts another.
 
     Args:
-        settings: those of the run; its batches' and chunks' sizes are given to the processes.
-        log_dir: where the processes' logs go.
-        order_count: how many orders were announced, each once.
+        settings: the run's settings. The processes get its batch and chunk sizes.
+        log_dir: the folder for the processes' logs.
+        order_count: the number of announced orders, each announced once.
     """
     client = await connect_temporal(settings)
     environment = {
@@ -65,7 +65,7 @@ async def settle_from_kafka(settings: Settings, log_dir: Path, order_count: int)
             processes.start("worker")
         await processes.wait_until_workers_serve(_READY_TIMEOUT_S)
         processes.start("intake")
-        # So that the run's clock does not count the processes' start, nor the joining of the group.
+        # The measured time must not include the processes' start and the joining of the consumer group.
         await processes.wait_until_said("intake", "partitions assigned", _READY_TIMEOUT_S)
         started = time.perf_counter()
         async with asyncio.timeout(_RUN_TIMEOUT_S), open_settlement_store(settings) as store:
@@ -89,7 +89,7 @@ async def _fetch_standing(store: SettlementStore) -> _Standing:
 
 
 async def follow_until_closed(store: SettlementStore, order_count: int) -> list[str]:
-    """Move a progress bar along until all orders are in final batches; these, oldest first."""
+    """Show a progress bar until all orders are in final batches. Return the batches' ids, oldest first."""
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err) as bar:
         taken_in = bar.add_task("taken in from Kafka", total=order_count)
@@ -106,7 +106,7 @@ async def follow_until_closed(store: SettlementStore, order_count: int) -> list[
 async def _kill_at_fraction(
     client: Client, store: SettlementStore, processes: SettleProcesses, order_count: int
 ) -> Kill | None:
-    """Wait for the fraction, then try until a kill hits an activity in flight; None if all is settled first."""
+    """Wait for the fraction, then retry until a kill hits work in flight. Return None if all is settled first."""
     fraction = 0.0
     while fraction < 1:
         standing = await _fetch_standing(store)

@@ -1,8 +1,8 @@
-"""`make bench-kill`: what orchestration costs over one set-based statement, and what a worker's crash costs.
+"""`make bench-kill`: measure the cost of orchestration over one set-based statement, and of a worker's crash.
 
-Pairs of runs, with and without a kill, interleaved with the one statement, each on a fresh copy of the same
-imported database on one PostgreSQL; and runs whose only worker is killed and replaced. Prints every run and the
-medians; writes `.settle/bench-kill.json`.
+Each round runs the one statement, Settle without a kill, Settle with a kill, and Settle with its only worker killed
+and replaced. Every run has a fresh copy of the same imported database on one PostgreSQL. Prints every run and the
+medians, and writes `.settle/bench-kill.json`.
 """
 
 import argparse
@@ -24,7 +24,7 @@ SAMPLE_SEED = 1
 
 
 def main() -> None:
-    """Run the pairs."""
+    """Run the rounds, print the medians and write the file."""
     parser = argparse.ArgumentParser(prog="make bench-kill", description=__doc__)
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--pairs", type=int, default=3)
@@ -58,9 +58,9 @@ def main() -> None:
     RESULT_FILE.write_text(json.dumps(result, indent=2) + "\n")
     say(
         f"Medians of {arguments.pairs}: one statement {statement_s:.2f} s; Settle {plain_s:.2f} s, "
-        f"{plain_s / statement_s:.2f} times as long ({arguments.orders / plain_s:,.0f} orders/s); "
-        f"a killed worker costs {statistics.median(costs_s):.2f} s more; "
-        f"where it was the only one, the next chunk is closed {statistics.median(replaced_s):.2f} s after its "
+        f"{plain_s / statement_s:.2f} times as long ({arguments.orders / plain_s:,.0f} orders/s). "
+        f"A killed worker costs {statistics.median(costs_s):.2f} s more. "
+        f"If it was the only one, the next chunk closes {statistics.median(replaced_s):.2f} s after its "
         f"replacement's start. All figures: {RESULT_FILE}"
     )
 
@@ -86,9 +86,7 @@ def _replace(settings: Settings, pair: int) -> float:
     name = f"pair-{pair}-replaced"
     with own_database(settings, name) as own:
         replaced_s = asyncio.run(replace_only_worker(own, BENCH_DIR / "logs" / name, batch_id=name))
-    say(
-        f"pair {pair}: the only worker killed: {replaced_s:.2f} s from its replacement's start to the next closed chunk"
-    )
+    say(f"pair {pair}: only worker killed: {replaced_s:.2f} s from its replacement's start to the next closed chunk")
     return replaced_s
 
 

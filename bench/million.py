@@ -1,4 +1,4 @@
-"""Ten times as many orders: is a batch of a million settled as fast, with as little memory, in histories as short?"""
+"""Measure the rate, memory and history length of a batch of a million orders, beside those of the comparison."""
 
 import asyncio
 import os
@@ -31,13 +31,13 @@ class _Measured(NamedTuple):
 
 
 def measure_million(settings: Settings, order_count: int, empty_url: str, directory: Path) -> dict[str, float]:
-    """Settle a million orders, each time after those of the comparison, so that both meet the same machine.
+    """Settle the comparison's orders and a million orders in alternation, so that both run under the same conditions.
 
     Args:
-        settings: the measurement's; their database has the orders of the comparison.
-        order_count: how many those are.
+        settings: the benchmark's settings. Their database has the comparison's orders.
+        order_count: the number of the comparison's orders.
         empty_url: a migrated database without orders.
-        directory: for files.
+        directory: the folder for order files and logs.
     """
     url = clone_database(empty_url, "million")
     import_sample(url, directory / "million.csv", ORDER_COUNT)

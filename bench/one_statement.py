@@ -10,8 +10,8 @@ from psycopg.rows import scalar_row
 from domain import limits
 
 _SQL = Path(__file__).with_suffix(".sql")
-# What does not depend on how the orders are cut into batches and chunks. Acknowledgements are left out: a worker that
-# is killed after it has validated a chunk leaves those of its orders to the next run.
+# The rows that do not depend on how the orders are divided into batches and chunks. Acknowledgements are left out: a
+# worker that is killed after it validated a chunk leaves the acknowledgements of its orders to the next run.
 TABLES = (
     "settlement.items",
     "settlement.claims",
@@ -22,7 +22,7 @@ TABLES = (
 
 
 def run_one_statement(database_url: str, chunk_size: int) -> float:
-    """Settle all overdue orders of a database in one statement; the seconds that it took, commit included."""
+    """Settle all overdue orders of a database in one statement. Return the seconds that it took, with its commit."""
     with psycopg.connect(database_url) as connection:
         started = time.perf_counter()
         psycopg.RawCursor(connection).execute(
@@ -39,7 +39,7 @@ def run_one_statement(database_url: str, chunk_size: int) -> float:
 
 
 def count_rows(database_url: str) -> dict[str, int]:
-    """Count the rows that a run writes for its orders, and sum all balances; both ways must give the same."""
+    """Count the rows that a run writes for its orders and sum all balances. All contestants must write the same."""
     with psycopg.connect(database_url, row_factory=scalar_row) as connection:
         counts = {
             table: connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()  # noqa: S608 (fixed names)
@@ -52,11 +52,11 @@ def count_rows(database_url: str) -> dict[str, int]:
 
 
 def require_rows(database_url: str, expected: dict[str, int]) -> None:
-    """Make sure that a run wrote what the one statement writes.
+    """Check that a run wrote the same rows as the one statement.
 
     Raises:
-        RuntimeError: it did not; its time says nothing.
+        RuntimeError: the rows differ, so the run's time cannot be compared.
     """
     found = count_rows(database_url)
     if found != expected:
-        raise RuntimeError(f"A contestant wrote {found}, but the one statement {expected}.")
+        raise RuntimeError(f"A contestant wrote {found}, but the one statement wrote {expected}.")

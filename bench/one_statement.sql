@@ -1,4 +1,4 @@
--- Settle every overdue order in one set-based statement that writes the same final rows as a run of Settle does.
+-- Settle every overdue order in one set-based statement that writes the same final rows as a run of Settle.
 WITH batch AS (
     INSERT INTO settlement.batches
         (batch_id, source, state, business_date, cutoff_at, chunk_size, window_size, frozen_at, started_at, closed_at)

@@ -1,4 +1,4 @@
-"""Killing the only worker, and how soon its replacement settles more."""
+"""Kill the only worker and measure how soon its replacement closes a chunk."""
 
 import asyncio
 import time
@@ -18,19 +18,19 @@ _POLL_INTERVAL_S = 0.02
 
 
 async def replace_only_worker(settings: Settings, log_dir: Path, *, batch_id: str) -> float:
-    """Settle all overdue orders as one batch with one worker, SIGKILL it on the way, start another; to the end.
+    """Settle all overdue orders as one batch with one worker, kill it (SIGKILL), start another, and await the end.
 
     Args:
-        settings: the databases, the Temporal server and a task queue of this run's own.
-        log_dir: where the workers' logs go.
-        batch_id: names the batch.
+        settings: the databases, the Temporal server and this run's own task queue.
+        log_dir: the folder for the workers' logs.
+        batch_id: the id of the new batch.
 
     Returns:
-        Seconds from the start of the second worker's process to the first chunk that is newly closed.
+        The seconds from the start of the second worker's process to the next closed chunk.
 
     Raises:
-        TimeoutError: the batch did not end in time.
-        ValueError: the batch was over before the kill; give it more orders.
+        TimeoutError: the batch did not end within `RUN_TIMEOUT_S`.
+        ValueError: all chunks were closed before the kill. Use more orders.
     """
     client = await connect_temporal(settings)
     with SettleProcesses(log_dir, environment_of(settings)) as workers:
@@ -44,7 +44,9 @@ async def replace_only_worker(settings: Settings, log_dir: Path, *, batch_id: st
             workers.kill(pid)
             before = await store.batches.fetch_progress(batch_id)
             if before.chunk_closed_count == before.chunk_count:
-                raise ValueError(f"Batch {batch_id} was over before its worker was killed.")
+                raise ValueError(
+                    f"All chunks of batch {batch_id} were closed before its worker was killed. Use more orders."
+                )
             started_s = time.monotonic()
             workers.start("worker")
             await _until_closed(store, batch_id, (before.chunk_closed_count + 1) / before.chunk_count)
@@ -54,7 +56,7 @@ async def replace_only_worker(settings: Settings, log_dir: Path, *, batch_id: st
 
 
 async def _until_closed(store: SettlementStore, batch_id: str, fraction: float) -> None:
-    """Wait until so much of the batch's chunks is closed."""
+    """Wait until at least this fraction of the batch's chunks is closed."""
     while True:
         progress = await store.batches.fetch_progress(batch_id)
         if progress.chunk_count and progress.chunk_closed_count >= fraction * progress.chunk_count:

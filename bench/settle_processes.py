@@ -1,4 +1,4 @@
-"""Processes as an operator runs them, such as `settle worker`, and a measurement's own; each with a log file."""
+"""Child processes with log files: those that an operator runs, such as `settle worker`, and a measurement's own."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ _POLL_INTERVAL_S = 0.02
 
 
 class SettleProcesses:
-    """Starts, kills and stops processes; a context manager that leaves none behind."""
+    """Starts, kills and stops processes. As a context manager it ends all of them on exit."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
         self._directory = directory
@@ -40,47 +40,47 @@ class SettleProcesses:
 
     @property
     def pids(self) -> list[int]:
-        """The processes that run."""
+        """The pids of the running processes."""
         return list(self._processes)
 
     def start(self, command: str) -> int:
-        """Start one more process of a command, such as `worker`; its pid."""
+        """Start another process of a `settle` command, such as `worker`, and return its pid."""
         return self._start(command, [SETTLE, command])
 
     def start_module(self, module: str, *arguments: str) -> int:
-        """Start a module of Python; its pid. Its log is named after the last part of its name."""
+        """Start a Python module and return its pid. The last part of the module's name names the log."""
         return self._start(module.rpartition(".")[2], [sys.executable, "-m", module, *arguments])
 
     def read_logs(self, name: str) -> list[str]:
-        """What each process of a command or a module has said so far."""
+        """Return the log of each process of a command or module so far."""
         return [log.read_text(errors="replace") for log in sorted(self._directory.glob(f"{name}-*.log"))]
 
     async def wait_until_workers_serve(self, timeout_s: float) -> None:
-        """Wait until every worker has said in its log that it serves its task queue.
+        """Wait until every worker has logged that it serves its task queue.
 
         Raises:
-            TimeoutError: one has not; with what all of them said.
+            TimeoutError: a worker has not. The message has the logs of all.
         """
         await self.wait_until_said("worker", "serves the task queue", timeout_s)
 
     async def wait_until_said(self, name: str, words: str, timeout_s: float) -> None:
-        """Wait until every process of a command or a module has said something in its log.
+        """Wait until the logs of all processes of a command or module contain some words.
 
         Raises:
-            TimeoutError: one has not; with what all of them said.
+            TimeoutError: one log does not. The message has the logs of all.
         """
         deadline = time.monotonic() + timeout_s
         while not all(words in log for log in self.read_logs(name)):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"A {name} has not said {words!r} after {timeout_s} s: {self.read_logs(name)}")
+                raise TimeoutError(f"A {name} has not logged {words!r} within {timeout_s} s: {self.read_logs(name)}")
             await asyncio.sleep(_POLL_INTERVAL_S)
 
     def signal(self, pid: int, signal_number: signal.Signals) -> None:
-        """Send a process a signal."""
+        """Send a signal to a process."""
         self._processes[pid].send_signal(signal_number)
 
     def kill(self, pid: int) -> None:
-        """End a process by SIGKILL, as a crash would."""
+        """End a process with SIGKILL, as in a crash."""
         process = self._processes.pop(pid)
         process.kill()
         process.wait()

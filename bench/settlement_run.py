@@ -1,4 +1,4 @@
-"""One batch settled by two worker processes, with or without a kill on the way."""
+"""A run that settles one batch with worker processes, with or without killing one of them."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ RUN_TIMEOUT_S = 3600
 
 
 class SettlementRun(NamedTuple):
-    """A finished run; `settle_s` is from the start of the batch's workflow to its end."""
+    """A finished run. `settle_s` runs from the start of the batch's workflow to its end."""
 
     batch_id: str
     settle_s: float
@@ -38,7 +38,7 @@ class SettlementRun(NamedTuple):
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """What leads a worker's process to the databases and the task queue of a run."""
+    """Return the environment variables that point a worker at a run's stack, database and task queue."""
     return {
         "SETTLE_STACK_DIR": str(settings.stack_dir),
         "SETTLE_DATABASE_URL": settings.database_url,
@@ -52,11 +52,11 @@ async def settle_one_batch(
     """Start workers and settle all overdue orders as one batch.
 
     Args:
-        settings: the databases, the Temporal server and a task queue of this run's own.
-        log_dir: where the workers' logs go.
-        batch_id: names the batch.
-        kill: SIGKILL the worker with most chunks in flight at `KILL_AT_FRACTION`, and start another.
-        roles: a worker for each.
+        settings: the databases, the Temporal server and this run's own task queue.
+        log_dir: the folder for the workers' logs.
+        batch_id: the id of the new batch.
+        kill: at `KILL_AT_FRACTION`, kill the worker with the most chunks in flight (SIGKILL) and start another.
+        roles: one worker is started for each.
     """
     client = await connect_temporal(settings)
     with SettleProcesses(log_dir, environment_of(settings)) as workers:
@@ -65,7 +65,7 @@ async def settle_one_batch(
                 workers.start("worker")
             else:
                 workers.start_module("bench.worker", role)
-        await workers.wait_until_workers_serve(READY_TIMEOUT_S)  # so that the run's clock does not count their start
+        await workers.wait_until_workers_serve(READY_TIMEOUT_S)  # the measured time must not include their start
         async with asyncio.timeout(RUN_TIMEOUT_S), open_settlement_store(settings) as store:
             opening = plan_manual_opening(settings.batch_settings, datetime.now(UTC), batch_id=batch_id)
             await store.filling.open_batch(opening)
@@ -80,12 +80,12 @@ async def settle_one_batch(
 
 
 def run_settlement(settings: Settings, log_dir: Path, *, roles: Sequence[Role] = DEFAULT_ROLES) -> SettlementRun:
-    """Settle all overdue orders as one batch, which is named after its task queue; nobody is killed."""
+    """Settle all overdue orders as one batch, whose id is its task queue's name. No worker is killed."""
     return asyncio.run(settle_one_batch(settings, log_dir, batch_id=settings.task_queue, kill=False, roles=roles))
 
 
 def read_peak_rss_mb(pid: int) -> float:
-    """The most memory that a process had resident so far, in MB; Linux alone tells."""
+    """Return the peak resident memory of a process in MB. Works only on Linux."""
     status = Path(f"/proc/{pid}/status").read_text()
     peak_kb = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(peak_kb) * 1024 / 1e6
@@ -94,7 +94,7 @@ def read_peak_rss_mb(pid: int) -> float:
 async def _kill_at_fraction(
     client: Client, store: SettlementStore, batch_id: str, workers: SettleProcesses
 ) -> Kill | None:
-    """Wait for the fraction, then try until a kill hits an activity in flight; None if the batch ends first."""
+    """Wait for the fraction, then retry until a kill hits work in flight. Return None if the batch ends first."""
     fraction = 0.0
     while fraction < 1:
         progress = await store.batches.fetch_progress(batch_id)

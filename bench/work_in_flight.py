@@ -1,4 +1,4 @@
-"""Which workers have work of a workflow in flight, as Temporal knows it."""
+"""Find the workers that have a workflow's work in flight, from Temporal's records."""
 
 from temporalio.api.enums.v1 import EventType, PendingActivityState, PendingWorkflowTaskState
 from temporalio.client import Client
@@ -9,12 +9,13 @@ _CHUNK_TYPE = SettleChunkWorkflow.__name__
 
 
 async def fetch_worker_pids(client: Client, workflow_id: str) -> list[int]:
-    """The pid of the worker of each activity that a workflow has started; of a chunk also if it is settled at once.
+    """Return the worker's pid for each started activity of a workflow, and for a chunk's started workflow task.
 
-    Then its work is within its workflow task, of which the history tells who has it; it may wait there for a slot.
+    A chunk that is settled in a local activity works within its workflow task. The history has the task's worker. The
+    local activity may still be waiting for a slot there.
 
     Raises:
-        RPCError: Temporal does not answer, or knows no such workflow.
+        RPCError: Temporal did not answer, or has no such workflow.
     """
     handle = client.get_workflow_handle(workflow_id)
     description = await handle.describe()
@@ -33,4 +34,4 @@ async def fetch_worker_pids(client: Client, workflow_id: str) -> list[int]:
         if last.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
             identities.append(last.workflow_task_started_event_attributes.identity)
     pids = [identity.partition("@")[0] for identity in identities]
-    return [int(pid) for pid in pids if pid.isdecimal()]  # a server answers some tasks itself
+    return [int(pid) for pid in pids if pid.isdecimal()]  # the server handles some tasks without a worker

@@ -1,6 +1,6 @@
-"""`python -m bench.worker ROLE`: a worker for `workflows` or for `activities`; `settle worker` is one for both.
+"""`python -m bench.worker ROLE`: a worker for either `workflows` or `activities`. `settle worker` serves both.
 
-What a workflow does in a local activity belongs to the worker for workflows.
+Local activities run in the worker for workflows.
 """
 
 import sys
@@ -14,7 +14,7 @@ from starters.worker import worker
 
 
 def main() -> None:
-    """Serve as `settle worker` does, in one role."""
+    """Serve like `settle worker`, in one role."""
     changed_by_role: dict[str, dict[str, Any]] = {
         "workflows": {"no_remote_activities": True},
         "activities": {"workflows": ()},

@@ -1,6 +1,7 @@
-"""`python -m bench.worker_counts`: what one, two and four workers reach, and workers with one role each.
+"""`python -m bench.worker_counts`: measure the rates of one, two and four workers, and of workers with one role each.
 
-Interleaved rounds, each on a fresh copy of the same imported database. Prints every run and the medians.
+Each round runs every combination once, each on a fresh copy of the same imported database. Prints every run and the
+medians.
 """
 
 import argparse
@@ -28,7 +29,7 @@ ROLES: Mapping[str, Sequence[Role]] = MappingProxyType(
 
 
 def main() -> None:
-    """Run the rounds."""
+    """Run the rounds and print the medians."""
     parser = argparse.ArgumentParser(prog="python -m bench.worker_counts", description=__doc__)
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)

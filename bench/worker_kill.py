@@ -1,4 +1,4 @@
-"""Killing the worker with most chunks in flight, and what became of them."""
+"""Kill the worker with the most chunks in flight and measure the cost."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ from settlement_store.port import SettlementStore
 
 
 class Kill(NamedTuple):
-    """What a kill hit: the chunks' workflows that had work in flight on the killed worker."""
+    """A kill, with the chunks' workflows that had work in flight on the killed worker."""
 
     at_fraction: float
     killed_at_s: float
@@ -27,10 +27,10 @@ class Kill(NamedTuple):
 
 
 class KillCost(NamedTuple):
-    """What a kill cost.
+    """The cost of a kill.
 
-    `attempts_max` is 2 or more when an activity or a workflow task had to be tried again; `cost_s` is the longest time
-    from the kill until a chunk that it hit was closed.
+    `attempts_max` is 2 or more if an activity or a workflow task was retried. `cost_s` is the longest time from the
+    kill until a chunk that it hit was closed.
     """
 
     attempts_max: int
@@ -40,9 +40,10 @@ class KillCost(NamedTuple):
 async def kill_busiest_worker(
     client: Client, store: SettlementStore, batch_ids: Sequence[str], workers: SettleProcesses, fraction: float
 ) -> Kill | None:
-    """SIGKILL the worker with most chunks of these batches in flight and start another; None if none had any.
+    """Kill the worker with the most chunks of these batches in flight (SIGKILL), and start another.
 
-    The worker is stopped (SIGSTOP) before all is looked at again, so that what is counted is what the kill hits.
+    The worker is paused (SIGSTOP) and its chunks in flight are read again before the kill, so that exactly the chunks
+    that the kill hits are counted. Return None if no worker had any.
     """
     in_flight = await _fetch_in_flight(client, store, batch_ids)
     busy = Counter(pid for pid in in_flight.values() if pid in workers.pids)
@@ -62,7 +63,7 @@ async def kill_busiest_worker(
 
 
 async def fetch_kill_cost(client: Client, kill: Kill) -> KillCost:
-    """Read from the histories of the chunks that a kill hit what it cost."""
+    """Read the cost of a kill from the histories of the chunks that it hit."""
     attempts = [1]
     closed_at_s = [kill.killed_at_s]
     for chunk_id in kill.chunk_workflow_ids:
@@ -76,16 +77,16 @@ async def fetch_kill_cost(client: Client, kill: Kill) -> KillCost:
             attempts.append(event.activity_task_started_event_attributes.attempt)
             attempts.append(event.workflow_task_scheduled_event_attributes.attempt)
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
-                # One that the SDK had renewed for a local activity is tried again under number 1.
+                # A task that the SDK had renewed for a local activity is retried as attempt 1.
                 attempts.append(2)
         closed_at_s.append(history.events[-1].event_time.ToMilliseconds() / 1000)
     return KillCost(max(attempts), max(closed_at_s) - kill.killed_at_s)
 
 
 async def _fetch_in_flight(client: Client, store: SettlementStore, batch_ids: Sequence[str]) -> dict[str, int]:
-    """The worker's pid for each chunk's workflow of these batches that has work in flight."""
-    # Chunks are started in their order: those in flight are the first that are not closed. All at once, since what was
-    # in flight a moment ago is not any more.
+    """Return the worker's pid by chunk workflow id, for the chunks of these batches that have work in flight."""
+    # Chunks are started in order, so the first unclosed ones are in flight. All are read concurrently, because the
+    # answers are soon out of date.
     found = await asyncio.gather(
         *(store.chunks.fetch_unclosed_chunks(batch_id, -1, limits.WINDOW_DEFAULT) for batch_id in batch_ids)
     )
@@ -102,7 +103,7 @@ async def _fetch_pid(client: Client, chunk_id: str) -> int | None:
     try:
         pids = await fetch_worker_pids(client, chunk_id)
     except RPCError as error:
-        if error.status == RPCStatusCode.NOT_FOUND:  # about to be started
+        if error.status == RPCStatusCode.NOT_FOUND:  # not started yet
             return None
         raise
     return pids[0] if pids else None

@@ -1,1 +1,1 @@
-"""What `make bench` holds side by side: each settles all overdue orders of a database and returns the seconds."""
+"""Contestants of `make bench`. Each settles all overdue orders of a database and returns the seconds that it took."""

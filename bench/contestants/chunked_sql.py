@@ -1,4 +1,4 @@
-"""The same SQL in chunks, without orchestration: what is left if nothing has to survive a crash."""
+"""The same SQL in chunks, without orchestration. Nothing resumes it after a crash."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from schemas.wire.batches import BatchOpening
 
 
 def run_chunked_sql(settings: Settings, opening: BatchOpening, chunk_count: int) -> float:
-    """Settle all overdue orders; the seconds from the start of freezing until the batch is checked and closed."""
+    """Settle all overdue orders. Return the seconds from the start of freezing until the batch is closed."""
     with peer_processes(_serve, settings, opening) as processes:
         started_s = time.perf_counter()
         first = processes[0]

@@ -1,8 +1,9 @@
-"""DBOS on the same SQL: a durable workflow for the batch, one on a queue for each chunk, a durable step for each step.
+"""DBOS on the same SQL: a durable workflow for the batch, a queued workflow for each chunk, and durable steps.
 
-As its documentation advises: inputs and outputs are ids, workflows and steps are asynchronous, each process has an
-executor id of its own, the queue bounds what each process runs at a time, and is polled ten times as often as by
-default: of 0.01, 0.03, 0.05, 0.1 and 0.3 s that was the fastest. Its system database is on the same PostgreSQL server.
+It follows DBOS's documentation: inputs and outputs are ids, workflows and steps are asynchronous, each process has its
+own executor id, and the queue limits each process's concurrency. The queue is polled every 0.1 s, ten times as often
+as by default, because that was the fastest of 0.01, 0.03, 0.05, 0.1 and 0.3 s. DBOS's system database is on the same
+PostgreSQL server.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ _steps: SettlementSteps
 
 
 def run_dbos(settings: Settings, opening: BatchOpening, system_database_url: str) -> float:
-    """Settle all overdue orders; the seconds from the start of the batch's workflow to its end."""
+    """Settle all overdue orders. Return the seconds from the start of the batch's workflow to its end."""
     with peer_processes(_serve, settings, opening, system_database_url) as processes:
         started_s = time.perf_counter()
         processes[0].tell(opening.batch_id)
@@ -36,7 +37,7 @@ def run_dbos(settings: Settings, opening: BatchOpening, system_database_url: str
 
 @DBOS.step()
 async def freeze() -> int:
-    """Freeze the batch; how many chunks it has."""
+    """Freeze the batch and return its number of chunks."""
     return await _steps.freeze()
 
 
@@ -60,7 +61,7 @@ async def settle_chunk(chunk_index: int) -> None:
 
 @DBOS.workflow()
 async def settle_batch() -> None:
-    """Freeze, settle all chunks, close."""
+    """Freeze the batch, settle all chunks and close the batch."""
     chunk_count = await freeze()
     handles = [
         await DBOS.enqueue_workflow_async(QUEUE, settle_chunk, chunk_index) for chunk_index in range(chunk_count)
@@ -80,7 +81,7 @@ def _serve(
 async def _obey(
     connection: Connection, number: int, settings: Settings, opening: BatchOpening, system_database_url: str
 ) -> None:
-    global _steps  # DBOS finds workflows and steps by their module
+    global _steps  # DBOS needs workflows and steps to be functions of a module
     config = DBOSConfig(
         name="settle-bench",
         system_database_url=system_database_url,

@@ -1,4 +1,4 @@
-"""The lean bound: one statement that keeps the least of each order that a ledger needs. It validates nothing."""
+"""The lean bound: one statement that stores the minimum that a ledger needs for each order. It validates nothing."""
 
 import time
 from pathlib import Path
@@ -10,7 +10,7 @@ _SETUP_SQL = Path(__file__).with_name("lean_bound_setup.sql")
 
 
 def run_lean_bound(database_url: str) -> float:
-    """Credit all orders of a database in one statement; the seconds that it took, commit included."""
+    """Credit all orders of a database in one statement. Return the seconds that it took, with its commit."""
     with psycopg.connect(database_url) as connection:
         connection.execute(_SETUP_SQL.read_bytes())
         connection.commit()

@@ -1,4 +1,4 @@
--- Credit all due orders with the fewest rows that still pay nobody twice: a journal row per order, the sums into the balances, the orders' status flipped.
+-- Credit all due orders with the fewest writes that still prevent double payment: a journal row and a status change per order, and the balances.
 WITH due AS (
     UPDATE lean.orders SET status = 'settled' WHERE status = 'due' RETURNING order_id, account_id, amount_minor, currency
 ), journaled AS (

@@ -1,4 +1,4 @@
--- The lean bound's own tables: orders with a status, a journal with a row per order, balances. Room is left for the updates.
+-- Create the lean bound's tables: orders with a status, a journal with a row per order, balances. The fill factor leaves room for updates.
 CREATE SCHEMA lean;
 CREATE TABLE lean.orders WITH (fillfactor = 70) AS
 SELECT order_id, account_id, paid_minor - refunded_minor AS amount_minor, currency, 'due'::text AS status

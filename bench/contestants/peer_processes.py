@@ -1,4 +1,4 @@
-"""Processes of a peer that are up and connected before the clock starts, as Settle's workers are."""
+"""A peer's processes. Like Settle's workers, they are started and connected before the measured time begins."""
 
 import asyncio
 import multiprocessing
@@ -15,7 +15,7 @@ _STOP_TIMEOUT_S = 20
 
 
 class PeerProcess:
-    """One process, which does what it is told, one thing after the other."""
+    """A process that executes commands one at a time."""
 
     def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
         self._connection, theirs = multiprocessing.Pipe()
@@ -24,22 +24,22 @@ class PeerProcess:
         theirs.close()
 
     def tell(self, *command: Any) -> None:
-        """Tell it to do something."""
+        """Send a command to the process."""
         self._connection.send(command)
 
     def await_done(self, timeout_s: float) -> None:
-        """Wait until it has done the last thing that it was told; first of all, until it is ready.
+        """Wait until the process has finished the last command. The first call waits until it is ready.
 
         Raises:
-            TimeoutError: it has not.
-            EOFError: it ended instead; its stderr says why.
+            TimeoutError: it did not finish in time.
+            EOFError: the process ended. Its stderr has the cause.
         """
         if not self._connection.poll(timeout_s):
-            raise TimeoutError(f"A peer's process has not done what it was told in {timeout_s} s.")
+            raise TimeoutError(f"A peer's process did not finish its command within {timeout_s} s.")
         self._connection.recv()
 
     def stop(self) -> None:
-        """End it."""
+        """Terminate the process. Kill it if it does not end in time."""
         self._process.terminate()
         self._process.join(_STOP_TIMEOUT_S)
         if self._process.is_alive():
@@ -49,7 +49,12 @@ class PeerProcess:
 
 @contextmanager
 def peer_processes(target: Callable[..., None], *arguments: Any) -> Iterator[list[PeerProcess]]:
-    """As many processes as Settle has workers, all ready; `target` gets connection, number and arguments."""
+    """Run as many processes as Settle has workers, and yield them once all are ready.
+
+    Args:
+        target: the function to run in each. It gets a connection, the process's number and `arguments`.
+        arguments: passed to `target`.
+    """
     processes = [PeerProcess(target, number, *arguments) for number in range(WORKER_COUNT)]
     try:
         for process in processes:
@@ -61,7 +66,7 @@ def peer_processes(target: Callable[..., None], *arguments: Any) -> Iterator[lis
 
 
 async def obey(connection: Connection, do: Callable[..., Awaitable[None]]) -> None:
-    """Say that this process is ready, then do each thing that it is told, and say so, for ever."""
+    """Report that this process is ready, then execute each command and report its end. Never returns."""
     collect_garbage_seldom()
     connection.send(None)
     while True:

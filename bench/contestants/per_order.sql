@@ -1,4 +1,4 @@
--- Settle one overdue order in one statement that writes the rows that Settle writes for it, and a posting of its funding account.
+-- Settle one overdue order in one statement that writes the same rows as Settle, and a posting of the funding account for this order alone.
 WITH overdue AS MATERIALIZED (
     SELECT orders.*, orders.paid_minor - orders.refunded_minor AS amount_minor
     FROM order_center.unacknowledged_orders AS listed JOIN order_center.orders USING (order_id)

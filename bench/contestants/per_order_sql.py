@@ -1,4 +1,4 @@
-"""One transaction per order over 8 connections: what the pool of the incident did, with its work in one statement."""
+"""One transaction per order on 8 connections, like the thread pool of the incident, but with one statement each."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ _LIST = "SELECT order_id, currency FROM order_center.unacknowledged_orders JOIN 
 
 
 def run_per_order_sql(database_url: str) -> float:
-    """Settle all overdue orders; the seconds that it took, without the reading of their ids."""
+    """Settle all overdue orders. Return the seconds that it took, without the reading of their ids."""
     return asyncio.run(_run(database_url))
 
 

@@ -1,4 +1,4 @@
-"""Settle's own steps and SQL, for peers that orchestrate them otherwise, or not at all."""
+"""Settle's own steps and SQL, for peers with other orchestration or none."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from settling.freezing import freeze_overdue_orders
 from settling.systems import Systems
 from settling.turns import CreditTurns
 
-CHUNKS_AT_A_TIME = 4  # in one of a peer's two processes: with 2 DBOS was slower
+CHUNKS_AT_A_TIME = 4  # in each of a peer's two processes; DBOS was slower with 2
 
 
 class SettlementSteps:
@@ -27,7 +27,7 @@ class SettlementSteps:
         self._turns = CreditTurns(systems.store.caps, None)
 
     async def freeze(self) -> int:
-        """Freeze all overdue orders into the batch and start it; how many chunks it has."""
+        """Freeze all overdue orders into the batch, start it and return its number of chunks."""
         await freeze_overdue_orders(
             self._systems, self._opening, self._calendar, after=None, on_slice=lambda _cursor: None
         )
@@ -45,6 +45,6 @@ class SettlementSteps:
 
 @asynccontextmanager
 async def settlement_steps(settings: Settings, opening: BatchOpening) -> AsyncIterator[SettlementSteps]:
-    """The steps of one batch, on connections of their own."""
+    """Yield the steps of one batch, with their own connections."""
     async with open_systems(settings) as systems:
         yield SettlementSteps(settings, opening, systems)

@@ -1,1 +1,1 @@
-"""`make incident`: the morning that Settle was made for, lived through by the design that failed and by Settle."""
+"""`make incident`: replay the incident that Settle was made for, with the design that failed and with Settle."""

@@ -1,15 +1,15 @@
-"""Both mornings side by side, and what must not be in them."""
+"""The comparison of both replays, and the checks on it."""
 
 from rich.table import Table
 
 from bench.incident.morning import QUERY_S, Morning
 from starters.console import print_whole
 
-_SEEN_FRACTION_MIN = 0.9  # of the longest query, which is seen by looking now and then
+_SEEN_FRACTION_MIN = 0.9  # of the longest query, because sampling sees only part of its duration
 
 
 def print_comparison(failed: Morning, settle: Morning) -> None:
-    """Print a table with a column for each."""
+    """Print a table with a column for each design."""
     table = Table("that morning, replayed")
     table.add_column("the design that failed", justify="right")
     table.add_column("Settle", justify="right")
@@ -20,21 +20,21 @@ def print_comparison(failed: Morning, settle: Morning) -> None:
 
 
 def find_problems(failed: Morning, settle: Morning) -> list[str]:
-    """A sentence for each thing that is off; none if Settle did well where the other design failed."""
+    """Return a sentence for each problem. There is none if Settle succeeded where the other design failed."""
     wrong = {
         "Settle rejected orders": settle.rejected,
         "Settle lost orders": settle.lost,
         "Settle paid orders twice": settle.paid_twice,
-        "beside Settle, the other topic's consumer did not handle messages": settle.notices_sent
+        "messages that the other topic's consumer did not handle while Settle ran": settle.notices_sent
         - settle.notices_handled,
     }
     problems = [*failed.problems, *settle.problems, *(f"{what}: {count:,}" for what, count in wrong.items() if count)]
     if settle.settled_s is None:
-        problems.append("the batches of Settle were not closed in time, with all orders settled")
+        problems.append("Settle did not settle all orders and close their batches in time")
     if min(failed.query_s_max, settle.query_s_max) < QUERY_S * _SEEN_FRACTION_MIN:
-        problems.append(f"one of the designs was not seen to wait for a query of {QUERY_S} s")
+        problems.append(f"one of the designs was not observed waiting for a query of {QUERY_S} s")
     if not failed.rejected:
-        problems.append("the design that failed rejected nothing, so nothing is shown")
+        problems.append("the design that failed rejected no order, so the replay shows nothing")
     return problems
 
 

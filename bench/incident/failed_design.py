@@ -1,4 +1,4 @@
-"""The design that failed, running: its process, its topics, and what became of its orders."""
+"""Run the design that failed, and read what became of its orders."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ _CREATE_TABLES = (Path(__file__).with_name("sql") / "shared_pool.sql").read_byte
 
 
 class FailedDesign:
-    """What it settled is in its own tables; what it rejected is in its log alone."""
+    """The design that failed. Its own tables have the settled orders. Only its log has the rejected ones."""
 
     orders_topic = "shared-pool.orders.overdue"
     notices_topic = "shared-pool.notices"
@@ -39,7 +39,7 @@ class FailedDesign:
             await asyncio.sleep(_POLL_INTERVAL_S)
 
     def fetch_fates(self) -> OrderFates:
-        """Count the orders that have a credit, those that have more, and those that its log calls rejected."""
+        """Count the orders with a credit, those with more than one, and those that were logged as rejected."""
         with psycopg.connect(self._database_url) as connection:
             counts = connection.execute(
                 "SELECT count(*), count(*) FILTER (WHERE credit_count > 1)"
@@ -51,11 +51,11 @@ class FailedDesign:
             settled,
             self._count_logged(REJECTED, self.orders_topic),
             paid_twice,
-            (f"tasks of the design that failed broke for another reason than the pool: {failed:,}",) if failed else (),
+            (f"tasks of the design that failed raised a database error: {failed:,}",) if failed else (),
         )
 
     def count_rejected_notices(self) -> int:
-        """Count those that its log calls rejected."""
+        """Count the notices that were logged as rejected."""
         return self._count_logged(REJECTED, self.notices_topic)
 
     def _count_logged(self, fate: str, topic: str) -> int:
@@ -65,7 +65,7 @@ class FailedDesign:
 
 @asynccontextmanager
 async def running_failed_design(settings: Settings, log_dir: Path) -> AsyncIterator[FailedDesign]:
-    """Make its tables from the imported orders, and run its process."""
+    """Create its tables from the imported orders and run its process."""
     with psycopg.connect(settings.database_url) as connection:
         connection.execute(_CREATE_TABLES)
     with SettleProcesses(log_dir, {}) as processes:

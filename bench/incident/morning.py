@@ -1,4 +1,4 @@
-"""What each design goes through: a burst of announced orders, slow to read at first, and notices on another topic."""
+"""The load of the replay: a burst of announced orders, slow to read at first, and notices on another topic."""
 
 import asyncio
 import contextlib
@@ -16,17 +16,18 @@ from runtime.settings import Settings
 from schemas.wire.events import OverdueEvent
 
 QUERY_S = 10
-SLOW_S = 25  # a query that begins just before its end still takes `QUERY_S`
-NOTICE_COUNT = 40 * NOTICES_PER_S  # for longer than anything is slow
+SLOW_S = 25  # a query that begins just before the end still takes `QUERY_S`
+NOTICE_COUNT = 40 * NOTICES_PER_S  # sent for longer than queries are slow
 _SETTLE_TIMEOUT_S = 80
 _NOTICES_TIMEOUT_S = 10
 _POLL_INTERVAL_S = 0.2
 
 
 class OrderFates(NamedTuple):
-    """What a design did with the burst's orders; `rejected` for whatever reason, all of them are good.
+    """What a design did with the burst's orders.
 
-    `problems` are sentences for what should not be there in either design.
+    `rejected` counts rejections for any reason, because all of the orders are good. `problems` has a sentence for each
+    thing that must not happen in either design.
     """
 
     settled: int
@@ -36,32 +37,32 @@ class OrderFates(NamedTuple):
 
 
 class Design(Protocol):
-    """A design whose processes run."""
+    """A design with running processes."""
 
     @property
     def orders_topic(self) -> str:
-        """Where it takes orders from."""
+        """The topic with the orders."""
 
     @property
     def notices_topic(self) -> str:
-        """Where the other consumer takes notices from."""
+        """The topic with the other consumer's notices."""
 
     @property
     def pids(self) -> Sequence[int]:
-        """The processes that settle."""
+        """The pids of the processes that settle."""
 
     async def wait_until_done(self, order_count: int) -> None:
-        """Wait until no fate of that many announced orders is to come."""
+        """Wait until the fate of that many announced orders is final."""
 
     def fetch_fates(self) -> OrderFates:
         """Read what became of the orders."""
 
     def count_rejected_notices(self) -> int:
-        """Count the notices that it turned away."""
+        """Count the notices that the design rejected."""
 
 
 class Morning(NamedTuple):
-    """What a design made of it; `settled_s` is from the first message on, None if an order was never settled."""
+    """A design's figures. `settled_s` starts at the first message. It is None if an order was not settled in time."""
 
     sent: int
     rejected: int
@@ -80,7 +81,7 @@ class Morning(NamedTuple):
 
 
 async def live_through(settings: Settings, design: Design, events: Sequence[OverdueEvent]) -> Morning:
-    """Send the burst and the notices, and wait, in a bounded time, for what the design makes of them."""
+    """Send the burst and the notices, wait for a bounded time until they are processed, and return the figures."""
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         async with open_producer(settings, idempotent=False) as producer:
             with Observer(settings.database_url, design.pids) as observer:

@@ -1,4 +1,4 @@
-"""A consumer of the second topic with a process of its own, as Settle leaves it: intake shares no pool with it.
+"""A consumer of the second topic in its own process. It shares no pool with Settle's intake.
 
 python -m bench.incident.notice_consumer BOOTSTRAP_SERVERS DATABASE_URL NOTICES_TOPIC
 """
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 async def consume(bootstrap_servers: str, database_url: str, topic: str) -> None:
-    """Handle one notice after the other, until the process is ended."""
+    """Handle one notice after another until the process is ended."""
     consumer = AIOKafkaConsumer(
         topic, bootstrap_servers=bootstrap_servers, group_id="notices", auto_offset_reset="earliest"
     )

@@ -1,4 +1,4 @@
-"""The second topic on the same broker: a few notices a second, each written to PostgreSQL by whoever handles it."""
+"""The second topic on the same broker, with a few notices a second. Its consumer writes each to PostgreSQL."""
 
 import asyncio
 from pathlib import Path
@@ -19,7 +19,7 @@ Connection: TypeAlias = "psycopg.Connection[TupleRow]"
 
 
 class Handled(NamedTuple):
-    """How many notices of a topic were handled, and how long after they were sent; None if none were."""
+    """The number of handled notices of a topic, and their delays. The delays are None if no notice was handled."""
 
     notice_count: int
     delay_s_median: float | None
@@ -27,18 +27,18 @@ class Handled(NamedTuple):
 
 
 async def send_notices(producer: AIOKafkaProducer, topic: str, notice_count: int) -> None:
-    """Send notices one by one; all are acknowledged on return."""
+    """Send notices one by one. On return the broker has acknowledged all of them."""
     for _ in range(notice_count):
         await producer.send_and_wait(topic, _NOTICE)
         await asyncio.sleep(1 / NOTICES_PER_S)
 
 
 def handle_notice(connection: Connection, record: ConsumerRecord) -> None:
-    """Do with a notice what its consumers do: one short write."""
+    """Handle a notice with one short write."""
     connection.execute(_HANDLE_NOTICE, [record.topic, record.timestamp])
 
 
 def fetch_handled(connection: Connection, topic: str) -> Handled:
-    """Read what became of a topic's notices."""
+    """Read the number and delays of a topic's handled notices."""
     (row,) = connection.execute(_FETCH_HANDLED_NOTICES, [topic]).fetchall()
     return Handled(*row)

@@ -1,4 +1,4 @@
-"""Looking at processes and at PostgreSQL while something runs."""
+"""Observation of processes and PostgreSQL during a run."""
 
 import threading
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ _FETCH_LONGEST_QUERY_S = (Path(__file__).with_name("sql") / "fetch_longest_query
 
 
 class Observed(NamedTuple):
-    """The most memory that the processes held together, and the longest statement, each as sampled."""
+    """The processes' largest total memory and the longest statement, each as sampled."""
 
     rss_bytes_max: int
     query_s_max: float
 
 
 class Observer:
-    """Looks ten times a second from a thread of its own; a context manager."""
+    """Samples ten times a second in its own thread. A context manager."""
 
     def __init__(self, database_url: str, pids: Sequence[int]) -> None:
         self._database_url = database_url
@@ -40,7 +40,7 @@ class Observer:
 
     @property
     def observed(self) -> Observed:
-        """What was seen so far."""
+        """The maxima so far."""
         return self._observed
 
     def _observe(self) -> None:

@@ -1,4 +1,4 @@
-"""A pool of threads with a bounded queue that rejects what finds no place, like Java's AbortPolicy."""
+"""A thread pool with a bounded queue that rejects tasks when it is full, like Java's AbortPolicy."""
 
 import threading
 from collections.abc import Callable
@@ -6,21 +6,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 class RejectedError(Exception):
-    """All threads are busy and the queue is full; the task was not taken, and nobody will run it."""
+    """All threads are busy and the queue is full. The task will not run."""
 
 
 class RejectingPool:
-    """Runs tasks on threads; a task that raises is gone without a sound, as in a pool whose futures nobody reads."""
+    """Runs tasks on threads. A task's exception is lost, as in a pool whose futures are not read."""
 
     def __init__(self, thread_count: int, queue_size: int) -> None:
         self._threads = ThreadPoolExecutor(thread_count)
         self._places = threading.Semaphore(thread_count + queue_size)
 
     def submit(self, task: Callable[[], None]) -> None:
-        """Have a task run by a thread, now or when one is free.
+        """Run a task on a thread, now or when a thread is free.
 
         Raises:
-            RejectedError: there is no place for it.
+            RejectedError: all threads are busy and the queue is full.
         """
         if not self._places.acquire(blocking=False):
             raise RejectedError

@@ -1,6 +1,6 @@
-"""`make incident`: the same burst, slow to read at first, for the design that failed and for Settle, side by side.
+"""`make incident`: send the same burst, slow to read at first, to the design that failed and then to Settle.
 
-Exits 1 if Settle rejected, lost or paid twice a single order, or if the design that failed did not fail.
+Exits with 1 if Settle rejected or lost an order or paid one twice, or if the design that failed did not fail.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _MAKE_SLOW_ORDERS = (Path(__file__).with_name("sql") / "slow_orders.sql").read_b
 
 
 def main() -> None:
-    """Replay that morning."""
+    """Replay the incident and print the comparison."""
     RESULT_FILE.unlink(missing_ok=True)
     with fresh_stack(INCIDENT_DIR) as settings:
         failed, settle = asyncio.run(_replay(settings))
@@ -58,7 +58,7 @@ async def _replay(settings: Settings) -> tuple[Morning, Morning]:
 
 
 def _import_orders(settings: Settings) -> list[OverdueEvent]:
-    """Import good orders, then put the slow view in their place; their events."""
+    """Import good orders, replace their table by the slow view, and return the orders' events."""
     path = INCIDENT_DIR / "orders.csv"
     run_settle("sample", str(path), "--orders", str(ORDER_COUNT), "--seed", str(SAMPLE_SEED), "--bad-rate", "0")
     run_settle("import", str(path))
@@ -70,7 +70,7 @@ def _import_orders(settings: Settings) -> list[OverdueEvent]:
 
 
 async def _create_topics(settings: Settings) -> None:
-    """Create the topics that `settle migrate` does not."""
+    """Create the topics that `settle migrate` does not create."""
     names = (FailedDesign.orders_topic, FailedDesign.notices_topic, SettleDesign.notices_topic)
     admin = AIOKafkaAdminClient(**connection_arguments(settings))
     await admin.start()

@@ -1,4 +1,4 @@
-"""Settle, running as an operator runs it, and the other topic's consumer, which shares nothing with it."""
+"""Run Settle as an operator runs it, and the other topic's consumer, which shares nothing with it."""
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -20,7 +20,7 @@ _READY_TIMEOUT_S = 30
 
 
 class SettleDesign:
-    """What became of its orders is what `settle audit` and `settle dlq list` say."""
+    """Settle. `settle audit` and `settle dlq list` report what became of its orders."""
 
     notices_topic = "notices"
 
@@ -34,7 +34,7 @@ class SettleDesign:
         await follow_until_closed(self._store, order_count)
 
     def fetch_fates(self) -> OrderFates:
-        """Audit everything; a dead letter and every outcome but settled count as rejected."""
+        """Run an audit. Dead letters and all outcomes except settled count as rejected."""
         audit = json.loads(run_settle("audit", "--json", check=False))
         dead_letters = json.loads(run_settle("dlq", "list", "--json"))
         unsettled = sum(audit[name]["order_count"] for name in ("rejected", "failed", "held"))
@@ -46,7 +46,7 @@ class SettleDesign:
         )
 
     def count_rejected_notices(self) -> int:
-        """None: nothing stands between their consumer and the broker."""
+        """Return 0, because there is nothing between the notices' consumer and the broker."""
         return 0
 
 
@@ -54,12 +54,12 @@ def _find_problems(audit: Mapping[str, Any]) -> Iterator[str]:
     for found in audit["breaks"]:
         yield f"{found['kind']} {found['id']}: {found['detail']}"
     if pending := audit["pending"]["order_count"]:
-        yield f"orders of Settle are pending: {pending:,}"
+        yield f"Settle's orders that are still pending: {pending:,}"
 
 
 @asynccontextmanager
 async def running_settle(settings: Settings, log_dir: Path) -> AsyncIterator[SettleDesign]:
-    """Run two workers, one intake, and the other topic's consumer."""
+    """Run two workers, one intake and the other topic's consumer."""
     with SettleProcesses(log_dir, {}) as processes:
         pids = [processes.start(command) for command in ["worker"] * WORKER_COUNT + ["intake"]]
         processes.start_module(

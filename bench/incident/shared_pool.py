@@ -1,8 +1,8 @@
-"""The design that failed, in small: one process, one pool of threads for all that it consumes.
+"""A small copy of the design that failed: one process with one thread pool for both topics.
 
-Each message is handed to the pool and forgotten, and its offset passes by auto-commit whatever becomes of the task.
-A task that finds the pool and its queue full is rejected: logged, and gone. Each order is a transaction of its own, in
-which a query by a column without an index decides.
+Each message is handed to the pool, and auto-commit commits its offset whatever becomes of the task. If the pool and
+its queue are full, the task is rejected: it is logged and lost. Each order is one transaction, which reads the order
+by a column without an index.
 
     python -m bench.incident.shared_pool BOOTSTRAP_SERVERS DATABASE_URL ORDERS_TOPIC NOTICES_TOPIC
 """
@@ -23,7 +23,7 @@ from bench.incident.rejecting_pool import RejectedError, RejectingPool
 from schemas.wire.events import OverdueEvent
 
 THREAD_COUNT = 200
-# Together with the threads it leaves about as many orders of the burst without a place as that morning (737).
+# With this size and 200 threads, about as many orders of the burst are rejected as in the incident (737).
 QUEUE_SIZE = 4_000
 REJECTED = "rejected"
 FAILED = "failed"
@@ -36,14 +36,14 @@ _log = logging.getLogger(__name__)
 
 
 class _Database(threading.local):
-    """A connection for each thread."""
+    """One connection per thread."""
 
     def __init__(self, url: str) -> None:
         self.connection = psycopg.connect(url, autocommit=True, application_name="shared-pool")
 
 
 async def consume(bootstrap_servers: str, database_url: str, orders_topic: str, notices_topic: str) -> None:
-    """Hand all messages of both topics to one pool, until the process is ended."""
+    """Hand all messages of both topics to one pool until the process is ended."""
     database = _Database(database_url)
     pool = RejectingPool(THREAD_COUNT, QUEUE_SIZE)
     consumer = AIOKafkaConsumer(

@@ -1,2 +1,2 @@
--- Write down that a notice was handled; it was sent at a time in milliseconds.
+-- Record that a notice was handled. The time of its sending is in milliseconds since 1970.
 INSERT INTO incident.handled_notices (topic, sent_at) VALUES (%s, to_timestamp(%s / 1000.0))

@@ -1,4 +1,4 @@
--- The tables of the design that failed: a copy of the orders without an index, accounts, and the credits that it gave.
+-- Create the tables of the design that failed: a copy of the orders without an index, accounts, and its credits.
 CREATE SCHEMA shared_pool;
 
 CREATE TABLE shared_pool.stored_orders AS

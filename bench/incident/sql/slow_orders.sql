@@ -1,4 +1,4 @@
--- Make reading the orders slow until a stored time, for whoever reads them, by a view in the place of the table.
+-- Make every read of the orders slow until a stored time, with a view in place of the table.
 CREATE SCHEMA incident;
 
 CREATE TABLE incident.slowness (slow_until timestamptz NOT NULL, sleep_s double precision NOT NULL);
@@ -10,12 +10,12 @@ BEGIN
 END
 $$;
 
--- The function stands in a sub-select of its own, so that it is called once a statement, not once a row.
+-- The function is called in a sub-select, so it runs once per statement and not once per row.
 ALTER TABLE order_center.orders RENAME TO stored_orders;
 CREATE VIEW order_center.orders AS
     SELECT * FROM order_center.stored_orders WHERE (SELECT incident.wait_while_slow());
 
--- What the consumers of the other topic have handled.
+-- The notices that the other topic's consumers handled.
 CREATE TABLE incident.handled_notices (
     topic text NOT NULL,
     sent_at timestamptz NOT NULL,
