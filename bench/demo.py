@@ -45,7 +45,7 @@ def main() -> None:
     with fresh_stack(DEMO_DIR, keep=arguments.keep) as settings:
         problems = _demo(settings, arguments.orders)
     for problem in problems:
-        say(f"OFF: {problem}")
+        say(f"PROBLEM: {problem}")
     sys.exit(1 if problems else 0)
 
 

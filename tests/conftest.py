@@ -1,6 +1,6 @@
-"""One embedded stack and one Apache Kafka for the whole run, shared by the parallel test processes.
+"""Fixtures for all tests. Parallel test processes share one embedded stack and one Apache Kafka.
 
-Each test has databases, topics and consumer groups of its own.
+Each test has its own databases, topics and consumer groups.
 """
 
 import asyncio
@@ -35,14 +35,14 @@ from tests.support.tools import lacks
 
 TESTS_DIR = Path(__file__).parent
 
-# Continue-as-new is suggested after 100 events instead of 4,096: every batch of some chunks goes through it.
+# Continue-as-new is suggested after 100 events instead of 4,096, so even batches with few chunks go through it.
 TEMPORAL_ARGUMENTS = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=100", *PROMPT_LIST)
 
 _serial = itertools.count()
 
 
 class Broker(NamedTuple):
-    """Where the run's Kafka broker is."""
+    """The address of the run's Kafka broker."""
 
     bootstrap_servers: str
 
@@ -52,14 +52,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--broker",
         choices=("embedded", "apache"),
         default="embedded",
-        help="which Kafka broker the fixture `broker` is, in the tests that pass on both",
+        help="the Kafka broker of the fixture `broker`, for tests that pass on both",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test with its folder; with `--broker apache`, those that use a broker are tests of Kafka, too.
+    """Mark each test with its folder. With `--broker apache`, also mark the tests that use a broker with `kafka`.
 
-    A file is run by one process: the longest that nobody waits in comes first, so that it is not left over at the end.
+    One process runs all tests of a file. The longest file that uses the CPU throughout comes first, so that the run
+    does not end with one process still working on it.
     """
     items.sort(key=lambda item: item.path.name != "test_settlement_store_plans.py")
     on_apache = config.getoption("--broker") == "apache"
@@ -76,14 +77,14 @@ async def register_search_attributes(temporal_address: str) -> None:
 
 @pytest.fixture(scope="session")
 def run_dir(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder that all test processes of the run share."""
+    """The folder that all test processes of the run share."""
     base = tmp_path_factory.getbasetemp()
     return base if worker_id == "master" else base.parent
 
 
 @pytest.fixture(scope="session")
 def stack_dir(run_dir: Path) -> Path:
-    """What SETTLE_STACK_DIR must be for a process to know that the embedded broker is embedded."""
+    """The value of SETTLE_STACK_DIR with which a process recognises the embedded broker."""
     return run_dir / "stack"
 
 
@@ -105,14 +106,14 @@ def stack(stack_dir: Path, worker_id: str) -> Iterator[StackState]:
 
 @pytest.fixture(scope="session")
 def apache_kafka_is_there() -> None:
-    """Java 17 and Maven, without which a test is skipped, or fails in CI."""
+    """Skip the test if Java 17 or Maven is missing. In CI, fail it."""
     if lack := describe_lack():
         lacks(lack)
 
 
 @pytest.fixture(scope="session")
 def apache_kafka(apache_kafka_is_there: None, run_dir: Path, worker_id: str) -> Iterator[Broker]:
-    """The run's Apache Kafka. A test that ends or pauses it starts one of its own instead."""
+    """The run's Apache Kafka. Tests that end or pause a broker start their own instead."""
     directory = run_dir / "apache-kafka"
     kafka = ApacheKafka(directory)
     with shared(directory, worker_id, start=kafka.start, stop=kafka.kill):
@@ -121,7 +122,7 @@ def apache_kafka(apache_kafka_is_there: None, run_dir: Path, worker_id: str) -> 
 
 @pytest.fixture
 def broker(request: pytest.FixtureRequest) -> Broker:
-    """The broker of tests that pass on both: the embedded one, or Apache Kafka in tests marked `kafka`."""
+    """The broker for tests that pass on both: Apache Kafka in tests marked `kafka`, otherwise the embedded one."""
     if request.node.get_closest_marker("kafka"):
         apache_kafka: Broker = request.getfixturevalue("apache_kafka")
         return apache_kafka
@@ -131,21 +132,21 @@ def broker(request: pytest.FixtureRequest) -> Broker:
 
 @pytest.fixture
 def topic_prefix(request: pytest.FixtureRequest) -> str:
-    """Names this test's topics and consumer groups: the broker is shared by all the tests of all processes."""
+    """A unique prefix for this test's topics and consumer groups, because all tests share the broker."""
     name = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name.removeprefix("test_"))
     return f"{name[:60]}-{os.getpid()}-{next(_serial)}."
 
 
 @pytest.fixture
 async def kafka_settings(broker: Broker, stack_dir: Path, topic_prefix: str) -> AsyncIterator[Settings]:
-    """Settings for the broker and topics of this test's own, which are not created yet; no client outlives the loop."""
+    """Settings for the broker and this test's own topics, which do not exist yet. No client outlives the event loop."""
     yield Settings(kafka_bootstrap_servers=broker.bootstrap_servers, stack_dir=stack_dir, topic_prefix=topic_prefix)
     await eventually(no_client_is_left)
 
 
 @pytest.fixture
 def databases(stack: StackState) -> Iterator[DatabaseUrls]:
-    """Three fresh databases, one for each system."""
+    """Three empty databases, one for each system."""
     with (
         lent_database(stack.database_url, "template_order_center") as order_center,
         lent_database(stack.database_url, "template_fund_platform") as fund_platform,
@@ -156,7 +157,7 @@ def databases(stack: StackState) -> Iterator[DatabaseUrls]:
 
 @pytest.fixture
 async def pools(databases: DatabaseUrls, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[dict[str, Pool]]:
-    """A connection pool for each system, by package name; connections are waited for on a busy machine, too."""
+    """A connection pool for each system, by package name. Connecting may take long on a busy machine."""
     monkeypatch.setattr(limits, "DATABASE_CONNECT_TIMEOUT_S", DEADLINE_S)
     async with AsyncExitStack() as opened:
         yield {
@@ -169,7 +170,7 @@ async def pools(databases: DatabaseUrls, monkeypatch: pytest.MonkeyPatch) -> Asy
 
 @pytest.fixture
 def systems(pools: dict[str, Pool]) -> Systems:
-    """The three systems, each in a database of its own."""
+    """The three systems, each in its own database."""
     return Systems(
         PostgresOrderCenter(pools["order_center"]),
         PostgresSettlementStore(pools["settlement_store"]),
@@ -184,6 +185,6 @@ async def client(stack: StackState) -> Client:
 
 @pytest.fixture
 def batch_id(request: pytest.FixtureRequest) -> str:
-    """Names this test's batch and its task queue: Temporal is shared by all the tests of all processes."""
+    """A unique name for this test's batch and task queue, because all tests share Temporal."""
     name = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name.removeprefix("test_"))
     return f"{name[:60]}-{os.getpid()}-{next(_serial)}"

@@ -41,7 +41,7 @@ def main() -> None:
     say(f"All figures: {RESULT_FILE}.")
     problems = find_problems(failed, settle)
     for problem in problems:
-        say(f"OFF: {problem}")
+        say(f"PROBLEM: {problem}")
     sys.exit(1 if problems else 0)
 
 

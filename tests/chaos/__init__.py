@@ -1,1 +1,1 @@
-"""`make chaos`: whole rounds on real servers, with faults that hit work in flight; nothing may be lost or doubled."""
+"""`make chaos`: rounds on real servers with faults that hit work in flight. No order may be lost or credited twice."""

@@ -1,7 +1,7 @@
 """`make chaos`: rounds of orders on real servers, with kills, pauses, restarts and cut connections from a seed.
 
-A round has the seed of the one before and one. Prints each fault and each round; writes `.settle/chaos.json`. The
-folder of a round that went wrong is kept, with all logs and data. Exits with 1 if one did.
+Each round's seed is one higher than that of the round before. Prints each fault and each round, and writes
+`.settle/chaos.json`. The folder of a failed round is kept, with all logs and data. Exits with 1 if a round failed.
 """
 
 import argparse
@@ -30,7 +30,7 @@ FAILURES = ("lost", "double_credits", "unbalanced", "stuck")
 
 
 def main() -> None:
-    """Run the rounds."""
+    """Run the rounds and print the results."""
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=seed_of(datetime.now(UTC)))
@@ -38,7 +38,7 @@ def main() -> None:
     if lack := describe_lack():
         parser.error(lack)
     forget_servers_of_the_shell()
-    # It tells on stderr of every request that is tried again.
+    # Without this, Temporal's client logs every retried request to stderr.
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)))
     rounds: list[Round] = []
     for number in range(arguments.rounds):
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def seed_of(today: datetime) -> int:
-    """The first seed of a date: the rounds of two dates share none, up to a hundred."""
+    """Return the first seed of a date. Two dates share no seeds if each has at most a hundred rounds."""
     return int(today.strftime("%Y%m%d")) * 100
 
 
@@ -57,7 +57,7 @@ def _run(seed: int) -> Round:
     directory = DIRECTORY / f"round-{seed}"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    # What the clients of this process say of every broken connection.
+    # The clients of this process log every broken connection here.
     logging.basicConfig(filename=directory / "clients.log", force=True)
     say(f"Round with seed {seed}")
     again = f"  Its logs and data are in {directory}. Again: make chaos ROUNDS=1 SEED={seed}"
@@ -69,10 +69,10 @@ def _run(seed: int) -> Round:
     for strike in finished.strikes:
         say(
             f"  {strike['struck_s']:5} s  {strike['kind']:7} {strike['target']:10} for {strike['outage_s']:4} s, "
-            f"well at {strike['recovered_s']:5} s: {strike['in_flight']} {strike['what']}"
+            f"recovered at {strike['recovered_s']:5} s: {strike['in_flight']} {strike['what']}"
         )
     for problem in finished.problems:
-        say(f"  OFF: {problem}")
+        say(f"  PROBLEM: {problem}")
     if finished.problems:
         say(again)
     else:

@@ -1,5 +1,7 @@
-"""The orders of a round, what must become of each, and their announcements: spread over the round, some twice, among
-malformed records."""
+"""The orders of a round with their expected outcomes, and their announcements.
+
+The announcements are spread over the round. Some orders are announced twice, and there are malformed records.
+"""
 
 import asyncio
 import random
@@ -31,7 +33,7 @@ Record = tuple[bytes, bytes]
 
 
 class Credit(NamedTuple):
-    """What the ledger holds of an order."""
+    """An order's credit in the ledger."""
 
     account_id: str
     amount_minor: int
@@ -39,17 +41,17 @@ class Credit(NamedTuple):
 
 
 class Orders(NamedTuple):
-    """A round's orders, and what must become of them."""
+    """A round's orders and records, with the expected outcomes."""
 
     sample: Sequence[SampleOrder]
     records: list[Record]
-    """What is announced, in this order."""
+    """The announced records, in order."""
     malformed: frozenset[bytes]
-    """The values among them that are no events."""
+    """The values of the records that are not events."""
 
     @property
     def outcomes(self) -> dict[str, tuple[str, str | None]]:
-        """What must become of each order: its outcome and reason."""
+        """The expected outcome and reason of each order, by order id."""
         return {
             record.order_id: (Outcome.REJECTED.value, reason.value) if reason else (Outcome.SETTLED.value, None)
             for record, reason in self.sample
@@ -57,7 +59,7 @@ class Orders(NamedTuple):
 
     @property
     def credits(self) -> dict[str, Credit]:
-        """What the ledger must hold under each key."""
+        """The expected credits in the ledger, by idempotency key."""
         return {
             credit_key(record.order_id): Credit(
                 record.account_id, due_minor_of(record.paid_minor, record.refunded_minor), record.currency
@@ -68,7 +70,7 @@ class Orders(NamedTuple):
 
     @property
     def balances(self) -> dict[str, int]:
-        """What each account that is credited must hold."""
+        """The expected balances of the credited accounts, by account id."""
         balances: defaultdict[str, int] = defaultdict(int)
         for credit in self.credits.values():
             balances[credit.account_id] += credit.amount_minor
@@ -76,7 +78,7 @@ class Orders(NamedTuple):
 
 
 def plan_orders(seed: int, order_count: int) -> Orders:
-    """Plan a round's orders, all of it from its seed."""
+    """Plan a round's orders and records from its seed alone."""
     dice = random.Random(seed)
     sample = list(plan_sample_orders(order_count, round(order_count * BAD_RATE), "C-", dice))
     events = plan_events([order.record for order in sample], NOW)
@@ -89,12 +91,12 @@ def plan_orders(seed: int, order_count: int) -> Orders:
 
 
 async def load(systems: Systems, orders: Orders) -> None:
-    """Load the orders' records into the Order Center, and open their accounts."""
+    """Load the orders' records into the Order Center and open their accounts."""
     await load_orders(systems, [order.record for order in orders.sample])
 
 
 async def announce_over_time(settings: Settings, orders: Orders) -> None:
-    """Announce the orders in slices over `ANNOUNCE_S`; what was not acknowledged is sent again, and may come twice."""
+    """Announce the orders in slices over `ANNOUNCE_S`. Unacknowledged records are sent again, so some arrive twice."""
     loop = asyncio.get_running_loop()
     started_s = loop.time()
     size = -(-len(orders.records) // SLICE_COUNT)

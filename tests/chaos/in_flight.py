@@ -1,4 +1,4 @@
-"""What is in flight at a target while it is frozen: counted by asking the servers that are not."""
+"""Count the work in flight at a frozen target by asking the servers that are not frozen."""
 
 import asyncio
 import json
@@ -32,21 +32,21 @@ SELECT count(*) FROM settlement.outbox AS told, (
 ) AS leased
 WHERE told.delivered_buckets & leased.bits <> leased.bits
 """
-# A server is away, or comes back just now: as ports tell it, and as this module's own connections do.
+# Errors of a server that is unreachable or just recovering, from the ports and from this module's own connections.
 AWAY = (UnavailableError, UnansweredError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, RPCError, KafkaError)
 
 WHAT = {
-    Role.WORKER: "pieces of work that it has",
+    Role.WORKER: "activities and chunks in progress on it",
     Role.INTAKE: "records that it has not committed",
-    Role.RELAY: "steps whose outcomes it has not told",
+    Role.RELAY: "steps with outcomes that it has not delivered",
     Role.TEMPORAL: "chunks between their steps",
-    Role.POSTGRESQL: "pieces of work that wait for it",
-    Role.BROKER: "steps whose outcomes are not told",
+    Role.POSTGRESQL: "activities and chunks in progress",
+    Role.BROKER: "steps with undelivered outcomes",
 }
 
 
 class InFlight:
-    """Counts work in flight; a context manager that holds its own connections."""
+    """Counts work in flight. A context manager with its own connections."""
 
     def __init__(self, installation: Installation, client: Client) -> None:
         self._installation = installation
@@ -66,21 +66,21 @@ class InFlight:
         await self._consumer.stop()
 
     async def count(self, role: Role, target: str) -> int:
-        """How much of its work hangs on a target now; 0 if a server that could tell does not answer."""
+        """Return how much work is in flight at a target, or 0 if a server that must be asked does not answer."""
         with suppress(*AWAY):
             async with asyncio.timeout(LOOK_TIMEOUT_S):
                 return await self._count(role, target)
         return 0
 
     async def count_uncommitted(self, partitions: list[int]) -> int:
-        """How many records of these partitions of the topic of overdue orders are not committed."""
+        """Return how many records in these partitions of the topic of overdue orders are not committed."""
         places = [TopicPartition(self._topic, number) for number in partitions]
         ends = await self._consumer.end_offsets(places)
         committed = [await self._consumer.committed(place) or 0 for place in places]
         return int(sum(ends.values()) - sum(committed))
 
     async def count_undelivered(self) -> int:
-        """How many steps have outcomes that are not told."""
+        """Return how many steps have undelivered outcomes."""
         return await self._fetch(UNDELIVERED)
 
     async def _count(self, role: Role, target: str) -> int:
@@ -106,12 +106,12 @@ class InFlight:
             await connection.close()
 
     async def _count_work(self, pid: int | None) -> int:
-        """How many activities and chunks a worker, or all of them, have in hand."""
+        """Return how many activities and chunks are in progress on a worker, or without a pid on all of them."""
         workflows = [each.id async for each in self._client.list_workflows(RUNNING)]
         found = await asyncio.gather(*(fetch_worker_pids(self._client, each) for each in workflows))
         return sum(pid in (None, worker_pid) for pids in found for worker_pid in pids)
 
     def _assigned(self, target: str) -> list[int]:
-        """The partitions that an intake was given last."""
+        """Return the partitions that an intake was last assigned."""
         given = [line for line in self._installation.processes[target].log().splitlines() if ASSIGNED in line]
         return list(json.loads(given[-1])["partitions"]) if given else []

@@ -1,4 +1,4 @@
-"""A whole installation of a round's own: the servers, Settle's processes, and links between them that can be cut."""
+"""A round's own installation: the servers, Settle's processes, and links between them that can be cut."""
 
 import asyncio
 import os
@@ -22,24 +22,24 @@ from tests.support.settle_processes import SETTLE, SettleProcesses
 from tests.support.settlements import PROMPT_LIST, eventually
 
 SOCKET_NAME = ".s.PGSQL.5432"
-# Small ones, so that a round has many of them.
+# Small sizes, so that a round has many chunks and batches.
 SIZES = {"SETTLE_CHUNK_SIZE": "100", "SETTLE_INTAKE_BATCH_SIZE": "1500", "SETTLE_BATCH_WAIT_S_MAX": "3"}
 
 
 class Installation(NamedTuple):
-    """Everything that runs in a round."""
+    """The parts of a running installation."""
 
     settings: Settings
-    """Those of this process, which reaches PostgreSQL and Temporal past the links."""
+    """The settings of this process, which connects to PostgreSQL and Temporal without the links."""
     temporal_address: str
     processes: dict[str, SettleProcess]
     targets: dict[str, Target]
     links: dict[str, Link]
     environment: dict[str, str]
-    """What makes a command of Settle one of this installation."""
+    """The environment variables that make a command of Settle use this installation."""
 
     async def run(self, *arguments: str) -> tuple[int, str]:
-        """Run a command; its exit code and what it prints."""
+        """Run a command and return its exit code and its output."""
         ran = await asyncio.to_thread(
             subprocess.run,
             [SETTLE, *arguments],
@@ -54,9 +54,9 @@ class Installation(NamedTuple):
 
 @asynccontextmanager
 async def running_installation(directory: Path) -> AsyncIterator[Installation]:
-    """Start an empty installation in an empty folder, migrated; its processes are not started yet.
+    """Start an empty, migrated installation in an empty folder, without Settle's processes.
 
-    At the end nothing of it is left running; its logs and data stay.
+    At the end everything is stopped. The logs and data stay.
     """
     stack_directory, logs = directory / "stack", directory / "logs"
     for each in (stack_directory, logs, directory / "apache-kafka"):
@@ -77,7 +77,7 @@ async def running_installation(directory: Path) -> AsyncIterator[Installation]:
         Role.POSTGRESQL: server_of(postgresql, stack_directory),
         Role.BROKER: Server(directory / "apache-kafka" / "pid.json", kafka.start),
     }
-    # Short, as the path of a socket must be.
+    # A short path, because the path of a socket has a length limit.
     with tempfile.TemporaryDirectory(prefix="settle-chaos-") as sockets:
         try:
             await asyncio.gather(*(asyncio.to_thread(server.start) for server in servers.values()))
@@ -108,7 +108,7 @@ async def running_installation(directory: Path) -> AsyncIterator[Installation]:
                 )
                 exit_code, said = await installation.run("migrate")
                 if exit_code:
-                    raise TargetError(f"settle migrate ended with exit code {exit_code}: {said}")
+                    raise TargetError(f"`settle migrate` ended with exit code {exit_code}: {said}")
                 yield installation
         finally:
             for link in links.values():
@@ -119,7 +119,7 @@ async def running_installation(directory: Path) -> AsyncIterator[Installation]:
 
 
 async def start_all(installation: Installation) -> None:
-    """Start all of Settle's processes, and wait until each one works."""
+    """Start all of Settle's processes and wait until each is ready."""
     for process in installation.processes.values():
         process.start()
 

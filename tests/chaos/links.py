@@ -1,4 +1,4 @@
-"""Connections that can be cut: what stands between Settle's processes and a server."""
+"""Proxies between Settle's processes and a server, with connections that can be cut."""
 
 import asyncio
 import socket
@@ -10,16 +10,16 @@ from pathlib import Path
 from local_stack.ports import LOOPBACK
 
 READ_BYTES_MAX = 65_536
-RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # lingering, for no time
+RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER with a timeout of zero
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Link:
-    """Carries connections to a server as they are, and can reset them all at once, whatever is on its way in them."""
+    """Forwards connections to a server unchanged, and can reset all of them together, with the data on its way."""
 
     def __init__(self, connect: Callable[[], Awaitable[Stream]]) -> None:
-        """Describe a link.
+        """Create a link.
 
         Args:
             connect: opens a connection to the server.
@@ -29,23 +29,23 @@ class Link:
         self._carrying: set[asyncio.StreamWriter] = set()
 
     async def listen_on_port(self) -> int:
-        """Take connections on a free port of this machine; which one."""
+        """Accept connections on a free port of this machine, and return the port."""
         self._server = await asyncio.start_server(self._carry, LOOPBACK, 0)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     async def listen_on_socket(self, path: Path) -> None:
-        """Take connections on a Unix socket."""
+        """Accept connections on a Unix socket."""
         self._server = await asyncio.start_unix_server(self._carry, path)
 
     def cut(self) -> None:
-        """Reset all connections; new ones are carried."""
+        """Reset all connections. New ones are still accepted."""
         for writer in self._carrying:
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
             writer.transport.abort()
 
     def close(self) -> None:
-        """Carry nothing any more."""
+        """Reset all connections and accept no new ones."""
         if self._server:
             self._server.close()
         self.cut()

@@ -1,4 +1,4 @@
-"""One round: orders announced over time, faults that hit work in flight, and the proof that nothing was lost."""
+"""One round: orders announced over time, faults that hit work in flight, and checks that nothing was lost."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ POLL_S = 0.5
 
 @dataclass(frozen=True)
 class Round:
-    """What came of a round; `problems` is empty in a good one."""
+    """The result of a round. `problems` is empty if it passed."""
 
     seed: int
     orders: int
@@ -40,7 +40,7 @@ class Round:
     batches: int
     round_s: float
     closed_after_s: float
-    """From the last fault's end until every order had its outcome, and every outcome was told."""
+    """From the end of the last fault until every order had an outcome and every outcome was delivered."""
     lost: int
     double_credits: int
     unbalanced: int
@@ -50,23 +50,26 @@ class Round:
 
 
 class Closing(NamedTuple):
-    """How a round came to its end after its last fault."""
+    """How a round ended after its last fault."""
 
     after_s: float
     stuck: int
-    """Batches that were not closed in time; one also if only records or outcomes were left."""
+    """The number of batches that were not closed in time, or 1 if only records or outcomes were left."""
 
     @property
     def problems(self) -> list[str]:
-        """A sentence if it was late."""
+        """A sentence if the round ended late, otherwise nothing."""
         if not self.stuck:
             return []
         ended = "never" if self.after_s > GIVE_UP_S else f"after {self.after_s:.0f} s"
-        return [f"stuck: {STUCK_S:.0f} s after the last fault {self.stuck} batches were not closed and told; {ended}"]
+        return [
+            f"stuck: {STUCK_S:.0f} s after the last fault {self.stuck} batches were not closed and delivered. "
+            f"The round ended {ended}."
+        ]
 
 
 async def run_round(seed: int, directory: Path) -> Round:
-    """Run the round that a seed gives, on servers of its own in an empty folder; its logs and data stay there."""
+    """Run a seed's round on its own servers in an empty folder. The logs and data stay there."""
     orders = plan_orders(seed, ORDER_COUNT)
     async with running_installation(directory) as installation:
         client = await Client.connect(installation.temporal_address, data_converter=pydantic_data_converter)
@@ -90,7 +93,7 @@ async def _run(
         struck = striking.result()
         closing = await _await_closing(store, in_flight, len(orders.sample))
         round_s = strikes.now_s()
-    # An intake that stood still may take in again what it had in hand, after all seemed to be done.
+    # An intake that was paused may take in its last records again after everything seemed done.
     stopped = await _stop(installation, PROCESSES[Role.INTAKE])
     drained = await _await_closing(store, in_flight, len(orders.sample))
     stopped += await _stop(installation, (*PROCESSES[Role.WORKER], *PROCESSES[Role.RELAY]))
@@ -115,7 +118,7 @@ async def _run(
 
 
 async def _await_closing(store: SettlementStore, in_flight: InFlight, order_count: int) -> Closing:
-    """Wait until all is done; on after the deadline, to tell what is slow from what never ends."""
+    """Wait until everything is done. Go on after the deadline, to distinguish a slow round from one that never ends."""
     started_s = time.monotonic()
     stuck = 0
     while not await _is_done(store, in_flight, order_count):
@@ -129,7 +132,7 @@ async def _await_closing(store: SettlementStore, in_flight: InFlight, order_coun
 
 
 async def _is_done(store: SettlementStore, in_flight: InFlight, order_count: int) -> bool:
-    """Whether all records are committed, all batches are final and all outcomes are told."""
+    """Return whether all records are committed, all batches are final and all outcomes are delivered."""
     try:
         batches = await store.batches.fetch_batches(limits.BATCH_LIST_COUNT_MAX)
         return (
@@ -138,7 +141,7 @@ async def _is_done(store: SettlementStore, in_flight: InFlight, order_count: int
             and not await in_flight.count_uncommitted(list(range(limits.TOPIC_PARTITION_COUNT)))
             and not await in_flight.count_undelivered()
         )
-    except AWAY:  # only just back
+    except AWAY:  # a server is still recovering
         return False
 
 
@@ -148,7 +151,7 @@ async def _count_unclosed(store: SettlementStore) -> int:
 
 
 async def _stop(installation: Installation, names: Iterable[str]) -> list[str]:
-    """Stop some of Settle's processes in good order; a sentence for each that did not."""
+    """Stop some of Settle's processes gracefully. Return a sentence for each that did not stop so."""
     stopping = [asyncio.to_thread(installation.processes[name].stop) for name in names]
     stopped = await asyncio.gather(*stopping, return_exceptions=True)
     return [str(each) for each in stopped if each is not None]
@@ -160,7 +163,9 @@ def _count_hits(struck: list[Strike]) -> int:
 
 def _hit_problems(struck: list[Strike]) -> list[str]:
     hits = _count_hits(struck)
-    return [] if hits >= HIT_COUNT_MIN else [f"only {hits} faults hit work in flight; at least {HIT_COUNT_MIN} must"]
+    return (
+        [] if hits >= HIT_COUNT_MIN else [f"only {hits} faults hit work in flight, but at least {HIT_COUNT_MIN} must"]
+    )
 
 
 def _describe(strike: Strike) -> dict[str, object]:

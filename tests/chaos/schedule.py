@@ -1,4 +1,4 @@
-"""Which faults a round has, and when: pure, all of it from the round's seed."""
+"""The faults of a round and their times. Pure: they depend only on the round's seed."""
 
 import random
 from enum import StrEnum
@@ -10,7 +10,7 @@ GAP_S = (2.0, 6.0)
 
 
 class Role(StrEnum):
-    """What can be hit."""
+    """The role of a target."""
 
     WORKER = "worker"
     INTAKE = "intake"
@@ -21,16 +21,16 @@ class Role(StrEnum):
 
 
 class Kind(StrEnum):
-    """How it is hit."""
+    """The kind of a fault."""
 
     KILL = "kill"
-    """SIGKILL; started again after the outage."""
+    """SIGKILL, and a start after the outage."""
     PAUSE = "pause"
-    """SIGSTOP: silent with its connections open; SIGCONT after the outage."""
+    """SIGSTOP, which leaves the connections open, and SIGCONT after the outage."""
     RESTART = "restart"
-    """Stopped in good order and started again at once."""
+    """A graceful stop and an immediate start."""
     CUT = "cut"
-    """All connections to it are reset, with whatever is on its way in them."""
+    """A reset of all connections, with the data on its way."""
 
 
 PROCESSES = {
@@ -40,13 +40,13 @@ PROCESSES = {
 }
 SERVERS = (Role.TEMPORAL, Role.POSTGRESQL, Role.BROKER)
 PROCESS_KINDS = (Kind.KILL, Kind.PAUSE, Kind.RESTART)
-# A process may be silent for longer than its heartbeat (3 s), its session (10 s) and its lease (15 s).
+# A process may be paused for longer than its heartbeat (3 s), its session (10 s) and its lease (15 s).
 PROCESS_OUTAGE_S = {Kind.KILL: (0.0, 4.0), Kind.PAUSE: (1.0, 18.0), Kind.RESTART: (0.0, 0.0)}
 SERVER_OUTAGE_S = {Kind.KILL: (0.5, 6.0), Kind.PAUSE: (1.0, 8.0), Kind.RESTART: (0.0, 0.0), Kind.CUT: (0.0, 0.0)}
 
 
 class Fault(NamedTuple):
-    """One fault; `at_s` is from the start of the round."""
+    """One fault. `at_s` counts from the start of the round."""
 
     at_s: float
     role: Role
@@ -56,7 +56,7 @@ class Fault(NamedTuple):
 
 
 def plan_faults(seed: int) -> list[Fault]:
-    """Plan a round's faults in the order of their times: each role is hit at least once. They may overlap."""
+    """Plan a round's faults, ordered by time. Each role is hit at least once. Faults may overlap."""
     dice = random.Random(seed)
     roles = [*Role, *dice.choices(list(Role), k=FAULT_COUNT - len(Role))]
     dice.shuffle(roles)

@@ -1,4 +1,4 @@
-"""Faults at work: each waits until its target has work in flight, hits it, and lets it recover."""
+"""Carry out faults: each waits until its target has work in flight, hits it, and lets it recover."""
 
 import asyncio
 import time
@@ -14,12 +14,12 @@ from tests.chaos.targets import SettleProcess, TargetError
 FIND_WORK_S = 12.0
 FIND_WORK_PAUSE_S = 0.2
 SUPERVISE_INTERVAL_S = 0.5
-# What a command answers when something that it needs could not be reached.
+# The exit code of a command that could not reach a server.
 EXIT_UNREACHABLE = 3
 
 
 class Strike(NamedTuple):
-    """A fault as it happened; times are from the start of the round."""
+    """A fault as it happened. Times count from the start of the round."""
 
     fault: Fault
     struck_s: float
@@ -28,7 +28,7 @@ class Strike(NamedTuple):
 
 
 class Strikes:
-    """Carries a round's faults out. Those of one target wait for each other, others may overlap."""
+    """Carries out a round's faults. Faults of one target wait for each other. Others may overlap."""
 
     def __init__(self, installation: Installation, in_flight: InFlight) -> None:
         self._installation = installation
@@ -38,20 +38,20 @@ class Strikes:
         self.problems: list[str] = []
 
     def now_s(self) -> float:
-        """The time since the start of the round."""
+        """Return the seconds since the start of the round."""
         return time.monotonic() - self._started_s
 
     async def carry_out(self, faults: list[Fault]) -> list[Strike]:
-        """Carry all faults out at their times; what came of each, in the order in which they struck."""
+        """Carry out all faults at their times, and return the strikes ordered by time."""
         async with asyncio.TaskGroup() as tasks:
             striking = [tasks.create_task(self._strike(fault)) for fault in faults]
         return sorted((each.result() for each in striking), key=lambda strike: strike.struck_s)
 
     @asynccontextmanager
     async def supervising(self) -> AsyncIterator[None]:
-        """Start again what ends by itself meanwhile, as whatever runs a service does.
+        """Restart processes that end on their own, as a service manager does.
 
-        A process that has not begun to work may find a server away. After that it should never end by itself.
+        A process may end before it is ready, because a server is unreachable. After that it must not end on its own.
         """
         supervising = asyncio.create_task(self._supervise())
         try:
@@ -70,7 +70,7 @@ class Strikes:
         exit_code = process.exit_code()
         if exit_code != EXIT_UNREACHABLE or process.is_ready():
             last = process.log().strip().splitlines()[-1:]
-            self.problems.append(f"{process.name} ended by itself with exit code {exit_code}: {''.join(last)}")
+            self.problems.append(f"{process.name} ended on its own with exit code {exit_code}: {''.join(last)}")
         process.start()
 
     async def _strike(self, fault: Fault) -> Strike:
@@ -82,7 +82,10 @@ class Strikes:
             return Strike(fault, round(struck_s, 1), round(self.now_s(), 1), in_flight)
 
     async def _freeze_at_work(self, fault: Fault) -> int:
-        """Freeze the target in a moment at which it has work in flight, or anyhow in the end; how much it has."""
+        """Freeze the target when it has work in flight, and return how much.
+
+        After `FIND_WORK_S` it is frozen even without work in flight.
+        """
         target = self._installation.targets[fault.target]
         deadline_s = time.monotonic() + FIND_WORK_S
         while True:
@@ -93,7 +96,7 @@ class Strikes:
                 try:
                     in_flight = await self._in_flight.count(fault.role, fault.target)
                 except BaseException:
-                    await asyncio.to_thread(target.thaw)  # whoever ends the round asks it to close connections
+                    await asyncio.to_thread(target.thaw)  # the end of the round closes connections to it
                     raise
             if in_flight or is_last_try:
                 return in_flight
@@ -101,7 +104,7 @@ class Strikes:
             await asyncio.sleep(FIND_WORK_PAUSE_S)
 
     async def _hit(self, fault: Fault) -> None:
-        """Do to a frozen target what the fault says; on return it runs again."""
+        """Apply the fault to a frozen target. On return the target runs again."""
         target = self._installation.targets[fault.target]
         match fault.kind:
             case Kind.KILL:

@@ -1,4 +1,4 @@
-"""What became of a round's orders, read from every place that tells it, and held against what must have."""
+"""Read what became of a round's orders from every system, and compare it with the expected outcomes."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ BALANCES = "SELECT account_id, balance_minor FROM fund_platform.accounts WHERE b
 
 
 class Life(NamedTuple):
-    """What became of an order, by its latest item."""
+    """An order's outcome, from its latest item."""
 
     outcome: str
     reason_code: str | None
@@ -40,7 +40,7 @@ class Life(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Everything that was found at the end of a round."""
+    """The state of all systems at the end of a round."""
 
     batches: dict[str, str]
     lives: dict[str, Life]
@@ -48,26 +48,26 @@ class Found(NamedTuple):
     unbalanced: list[int]
     balances: dict[str, int]
     told: dict[str, SettlementResult]
-    """By order, what a reader of the results ends with."""
+    """The result that a reader keeps for each order, by order id."""
     dead_letters: set[bytes]
     audit_exit_code: int
     audit: dict[str, Any]
 
 
 class Verdict(NamedTuple):
-    """How a round ended; all are zero or empty in a good one."""
+    """The verdict on a round. All counts are zero and `problems` is empty if it passed."""
 
     lost: int
-    """Orders that are in no batch, or whose outcome was not told."""
+    """Orders that are in no batch or without a published outcome."""
     double_credits: int
     unbalanced: int
-    """Entries, accounts and batches."""
+    """Journal entries, accounts and batches."""
     problems: list[str]
-    """All that is wrong, in sentences."""
+    """A sentence for each problem."""
 
 
 async def find(installation: Installation) -> Found:
-    """Read the end state. Settle's processes have ended by now."""
+    """Read the state at the end of a round, when Settle's processes have ended."""
     settings = installation.settings
     audit_exit_code, audit = await installation.run("audit", "--json")
     told = kept_by_reader(await read_told(settings))
@@ -90,7 +90,7 @@ def _read_databases(
 
 
 def judge(orders: Orders, found: Found) -> Verdict:
-    """Hold what was found against what must have become of the orders. Pure."""
+    """Compare what was found with the orders' expected outcomes. Pure."""
     outcomes = orders.outcomes
     counts = Counter(key for key, _ in found.credits)
     lost = outcomes.keys() - found.lives.keys() | outcomes.keys() - found.told.keys()
@@ -103,19 +103,19 @@ def judge(orders: Orders, found: Found) -> Verdict:
         for order_id, event in found.told.items()
     }
     problems = [
-        *_named("orders that are in no batch or were not told", lost),
+        *_named("orders that are in no batch or have no published outcome", lost),
         *_named("batches in no final state", stuck),
         *_named("keys credited more than once", doubled),
-        *_named("entries that do not balance", map(str, found.unbalanced)),
+        *_named("journal entries that do not balance", map(str, found.unbalanced)),
         *_named("batches out of balance", unbalanced_batches),
-        *_named("accounts with another balance than their orders give", balances),
+        *_named("accounts whose balance differs from their orders' sum", balances),
         *_named(
-            "orders with another outcome than they must have",
+            "orders with an unexpected outcome",
             _differing(outcomes, {order_id: life[:2] for order_id, life in found.lives.items()}),
         ),
-        *_named("keys with another credit than their orders give", _differing(orders.credits, dict(found.credits))),
-        *_named("orders told otherwise than they are stored", _differing(found.lives, told)),
-        *_named("malformed records that are no dead letters, or the reverse", orders.malformed ^ found.dead_letters),
+        *_named("keys with an unexpected credit", _differing(orders.credits, dict(found.credits))),
+        *_named("orders whose published outcome differs from the stored one", _differing(found.lives, told)),
+        *_named("malformed records without a dead letter, or the reverse", orders.malformed ^ found.dead_letters),
         *_audit_problems(found, len(outcomes)),
     ]
     unbalanced = len(found.unbalanced) + len(unbalanced_batches) + len(balances)
@@ -135,7 +135,7 @@ def _audit_problems(found: Found, order_count: int) -> list[str]:
 
 
 def _differing(must: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """The keys at which two mappings differ, with both values."""
+    """Return the keys whose values differ between two mappings, with both values."""
     return [
         f"{key} (must be {must.get(key)}, is {found.get(key)})"
         for key in sorted(must.keys() | found.keys())
@@ -144,7 +144,7 @@ def _differing(must: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
 
 
 def _named(what: str, names: Iterable[Any]) -> list[str]:
-    """A sentence that counts and names some; none if there are none."""
+    """Return a sentence that counts the names and lists some of them, or nothing if there are none."""
     listed = sorted(map(str, names))
     if not listed:
         return []

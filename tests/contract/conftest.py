@@ -1,4 +1,4 @@
-"""Fixtures that run each contract test on each adapter."""
+"""Fixtures that run each contract test with each adapter."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -15,20 +15,20 @@ from tests.support.databases import EMPTY_SETTLEMENT_STORE, cloned_database
 
 @pytest.fixture(scope="module")
 def database(stack: StackState) -> Iterator[str]:
-    """One database for all tests of a module: emptying its tables is many times faster than cloning it."""
+    """One database for all tests of a module. Emptying its tables is many times faster than cloning it."""
     with cloned_database(stack.database_url, "template_settlement_store") as url:
         yield url
 
 
 @pytest.fixture(params=ADAPTERS)
 def adapter(request: pytest.FixtureRequest) -> str:
-    """The adapter of a test: the double or the real one."""
+    """The name of the adapter under test: the double or the real one."""
     return str(request.param)
 
 
 @pytest.fixture
 async def store_pool(database: str) -> AsyncIterator[Pool]:
-    """The connections of the settlement store on PostgreSQL, for tests that bypass its port."""
+    """A connection pool for the settlement store's database, for tests that bypass the port."""
     async with await open_pool(database, schema="settlement", application_name="tests") as pool:
         await pool.execute(EMPTY_SETTLEMENT_STORE)
         yield pool

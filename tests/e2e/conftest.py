@@ -1,4 +1,4 @@
-"""The commands as a user runs them: `settle` as a process, against the run's stack and a database of the test's own."""
+"""Fixtures that run `settle` as a process, like a user, on the run's stack and the test's own database."""
 
 import os
 import subprocess
@@ -15,13 +15,13 @@ from tests.support.databases import lent_database
 
 SETTLE = str(Path(sys.executable).with_name("settle"))
 PATIENT_SETTLE = (sys.executable, str(Path(__file__).with_name("patient_settle.py")))
-COMMAND_TIMEOUT_S = 180  # against hanging alone
+COMMAND_TIMEOUT_S = 180  # only to detect a hang
 
 Finished = subprocess.CompletedProcess[str]
 
 
 class Commands:
-    """Runs `settle` in one environment; patiently, unless a test is about how long it waits."""
+    """Runs `settle` in one environment. Waits for servers are long, unless a test is about how long `settle` waits."""
 
     def __init__(self, directory: Path, environment: dict[str, str]) -> None:
         self.is_patient = True
@@ -42,7 +42,7 @@ class Commands:
         return self.running("worker")
 
     def patient_worker(self) -> AbstractContextManager["subprocess.Popen[bytes]"]:
-        """A worker that settles each chunk at once, however busy the machine is."""
+        """Run a worker that settles each chunk in one local activity, even on a busy machine."""
         bounds = [f"{name}=1200" for name in ("LOCAL_ACTIVITY_QUEUE_S", "LOCAL_ACTIVITY_TIMEOUT_S")]
         program = [sys.executable, "-m", "tests.e2e.slow_worker", "held by nothing", "WORKFLOW_TASK_TIMEOUT_S=120"]
         return self.running("worker", program=[*program, *bounds])
@@ -51,7 +51,7 @@ class Commands:
     def running(
         self, command: str, log_name: str = "", program: Sequence[str] = ()
     ) -> Iterator["subprocess.Popen[bytes]"]:
-        """A process that runs until it is told to stop, which it does in good order; its log is beside the files."""
+        """Run a process until the end of the block, then stop it and require exit code 0. Its log is in the folder."""
         log_file = self.directory / f"{log_name or command}.log"
         arguments = program or [*(PATIENT_SETTLE if self.is_patient else [SETTLE]), command]
         with log_file.open("ab") as log:
@@ -67,7 +67,7 @@ class Commands:
 def make_commands(
     stack: StackState, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[], Commands]]:
-    """Commands on a migrated database of their own, all three systems in one, and on a task queue of their own."""
+    """Makes `Commands`, each with its own migrated database for all three systems. The test has its own task queue."""
     with ExitStack() as databases:
 
         def make() -> Commands:

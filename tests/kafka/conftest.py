@@ -1,4 +1,4 @@
-"""What these tests share: a broker that a test may end or pause, and processes of Settle."""
+"""Fixtures for tests with Kafka: a broker that a test may end or pause, and the environment of Settle's processes."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ def own_apache_kafka(apache_kafka_is_there: None, tmp_path: Path) -> Iterator[Ap
 
 @pytest.fixture
 async def own_kafka_settings(own_apache_kafka: ApacheKafka, topic_prefix: str) -> AsyncIterator[Settings]:
-    """Settings for this test's own broker; a client that waits for a silent one does not outlive the event loop."""
+    """Settings for this test's own broker. It is resumed at the end, so that no client outlives the event loop."""
     yield Settings(
         kafka_bootstrap_servers=own_apache_kafka.bootstrap_servers, stack_dir=Path("none"), topic_prefix=topic_prefix
     )
@@ -34,7 +34,7 @@ async def own_kafka_settings(own_apache_kafka: ApacheKafka, topic_prefix: str) -
 
 @pytest.fixture
 def environment(stack: StackState, databases: DatabaseUrls, kafka_settings: Settings, batch_id: str) -> dict[str, str]:
-    """What makes a process of Settle one of this test's installation."""
+    """The environment variables that make a process of Settle part of this test's installation."""
     return {
         "SETTLE_DATABASE_URL": databases.settlement_store,
         "SETTLE_ORDER_CENTER_URL": databases.order_center,

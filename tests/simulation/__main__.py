@@ -1,4 +1,4 @@
-"""`make simulate`: run seeds of the simulator, a line for each; exits 1 if one fails."""
+"""`make simulate`: run seeds of the simulator and print a line for each. Exits with 1 if one fails."""
 
 import argparse
 import multiprocessing
@@ -15,15 +15,15 @@ from tests.simulation.servers import postgresql_server
 from tests.simulation.simulator import SeedReport
 
 PROCESS_COUNT = 2
-# Of one test server, which keeps all that it has seen.
+# Seeds per test server. A server keeps all histories in memory.
 SEED_COUNT_AT_A_TIME = 10
 
 
 def main() -> None:
-    """Run the seeds that were asked for."""
+    """Run the requested seeds."""
     parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
-    parser.add_argument("--seeds", type=int, required=True, help="how many")
-    parser.add_argument("--seed", type=int, default=seed_of(datetime.now(UTC)), help="the first one; default: by date")
+    parser.add_argument("--seeds", type=int, required=True, help="number of seeds")
+    parser.add_argument("--seed", type=int, default=seed_of(datetime.now(UTC)), help="first seed (default: by date)")
     arguments = parser.parse_args()
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     sys.stdout.write(f"Seeds {seeds.start} to {seeds.stop - 1}.\n")
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def seed_of(today: datetime) -> int:
-    """The first seed of a date: those of two dates share none, up to a thousand."""
+    """Return the first seed of a date. Two dates share no seeds if each runs at most a thousand."""
     return int(f"{today:%Y%m%d}000")
 
 

@@ -1,4 +1,4 @@
-"""What must be true of a simulated world at rest."""
+"""Checks on a simulated world at rest."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -30,7 +30,7 @@ _FINALLY = {
 
 
 async def find_stuck(world: World, openings: Iterable[BatchOpening]) -> list[str]:
-    """Batches that are in no final state."""
+    """Return a sentence for each batch that is not in a final state."""
     state_by_id = {batch.batch_id: batch.state for batch in await world.systems.store.batches.fetch_batches(100)}
     states = [(opening.batch_id, state_by_id.get(opening.batch_id, "not there")) for opening in openings]
     return [f"batch {batch_id} is stuck: {state}" for batch_id, state in states if state not in FINAL_STATES]
@@ -39,16 +39,17 @@ async def find_stuck(world: World, openings: Iterable[BatchOpening]) -> list[str
 async def find_faults(
     world: World, client: Client, openings: Iterable[BatchOpening], batch_ids_with_twin: Collection[str]
 ) -> list[str]:
-    """Where the systems are not as the model, Settle's own audit or a batch's workflow says.
+    """Return a sentence for each contradiction with the model, Settle's own audit or a batch's workflow result.
 
-    Where a batch had a second workflow, which can have closed it, its own may still be paused and wait for a person.
+    If a batch had a second workflow, that one may have closed the batch while its own workflow is still paused. The
+    result of its own workflow is then not checked.
     """
     store = world.systems.store
     report = await audit(store, world.systems.fund_platform)
     faults = [
         f"audit: {each.kind} {each.id}: {each.detail}"
         for each in report.breaks
-        # It was credited before Settle came, so that it has a credit also while it is held unattempted.
+        # An order that was credited before Settle has a credit even while it is held unattempted.
         if (each.kind, each.id in world.order_ids_credited_before) != ("credit_of_unattempted", True)
     ]
     faults += world.model.find_ledger_faults(await world.fetch_postings())
@@ -92,7 +93,7 @@ async def _find_batch_faults(
         "its items' numbers": (sorted(item.item_no for item in items), list(range(batch.item_count))),
     }
     return [
-        f"batch {opening.batch_id}: {what} is {found}, not {wanted}"
+        f"batch {opening.batch_id}: {what} is {found}, but must be {wanted}"
         for what, (found, wanted) in checks.items()
         if found != wanted
     ]
@@ -104,7 +105,7 @@ async def _fetch_result_totals(client: Client, batch_id: str) -> OutcomeTotals:
 
 
 async def find_unsettled(world: World, orders: Sequence[Order]) -> list[str]:
-    """Orders that did not get what they must get in the end, once every fault is over and every cause is mended."""
+    """Return a sentence for each order without its expected outcome, once all faults are over and causes repaired."""
     faults = []
     for order in orders:
         items = await world.systems.store.orders.fetch_items_of_order(order.order_id)
@@ -116,5 +117,5 @@ async def find_unsettled(world: World, orders: Sequence[Order]) -> list[str]:
         if order.kind == Kind.NOT_OVER and not items:
             continue
         if found != wanted:
-            faults.append(f"{order.order_id} ({order.kind}) is {found} in the end, not {wanted}")
+            faults.append(f"{order.order_id} ({order.kind}) is {found} in the end, but must be {wanted}")
     return faults

@@ -1,4 +1,4 @@
-"""The fault layer: what every call of a port passes in a simulation, and what every attempt of an activity runs in."""
+"""The fault layer. In a simulation every call of a port passes it, and every attempt of an activity runs in it."""
 
 import asyncio
 import inspect
@@ -21,19 +21,19 @@ Port = TypeVar("Port")
 Call = Callable[..., Awaitable[Any]]
 BeforeCall = Callable[["Attempt", str, tuple[Any, ...]], Awaitable[None]]
 
-# How a port may fail whose request had no effect; of an answer that is lost it only ever says that it was not answered.
-_ERRORS_WITHOUT_EFFECT = (UnavailableError("A server was away."), UnansweredError("There was no answer in time."))
+# The errors of a request without effect. A lost answer always raises UnansweredError.
+_ERRORS_WITHOUT_EFFECT = (UnavailableError("A server was down."), UnansweredError("There was no answer in time."))
 _CHUNK_CLOSING_STEPS = frozenset({"settle_chunk", "credit_chunk", "hold_chunk"})
 
 
 class LostAttemptError(Exception):
-    """What Temporal is told of an attempt that it has to think dead: its worker was killed, or fell silent."""
+    """Reported to Temporal for an attempt that it must presume dead, because its worker was killed or is silent."""
 
 
 class Moment(NamedTuple):
-    """Something that happens in an attempt: it is about to make a call, or (without a method) has done its step.
+    """An event in an attempt: it is about to call a method, or, without a method, it has finished its step.
 
-    `keys` are those of the credits that it asked for.
+    `keys` are the idempotency keys of the credits that it requested.
     """
 
     place: Place
@@ -42,7 +42,7 @@ class Moment(NamedTuple):
 
 
 class Attempt:
-    """One attempt of a step, with the fault that it is dealt."""
+    """One attempt of a step, with its fault."""
 
     def __init__(self, place: Place, number: int, fault: Fault | None) -> None:
         self.place = place
@@ -57,14 +57,14 @@ class Attempt:
         self._stopped = asyncio.Event()
 
     def take_fault(self, method: str) -> Fault | None:
-        """The fault of this call, which is dealt once."""
+        """Return this call's fault, if it has one, and remove it."""
         if self._fault is None or self._fault.method != method:
             return None
         fault, self._fault = self._fault, None
         return fault
 
     async def sleep(self, fault: Fault) -> None:
-        """Be thought dead, until someone wakes it; one that was killed during its call never goes on."""
+        """Be presumed dead until `wake`. An attempt that was killed during its call never continues."""
         if self.is_killed:
             await _never()
         self._sleeps = fault
@@ -76,27 +76,27 @@ class Attempt:
 
     @property
     def is_asleep(self) -> bool:
-        """Whether it is thought dead, and goes on later."""
+        """Whether it is presumed dead and continues later."""
         return self._sleeps is not None
 
     async def wake(self) -> None:
-        """Let it go on, to its end."""
+        """Let it continue, and wait for its end."""
         self._woken.set()
         await self._stopped.wait()
 
     def kill(self) -> None:
-        """Let it be dead: what it has asked for may still take effect, it does nothing more."""
+        """Make it dead. Calls under way may still take effect, but it makes no others."""
         self.is_killed = True
         self.thought_dead.set()
         self.is_at_rest.set()
 
     def stop(self) -> None:
-        """Say that it has ended."""
+        """Mark it as ended."""
         self._stopped.set()
         self.is_at_rest.set()
 
     def wakes_at(self, moment: Moment) -> bool:
-        """Whether it is asleep until this moment."""
+        """Return whether it is asleep until this moment."""
         if self._sleeps is None:
             return False
         place, method, keys = moment
@@ -119,12 +119,12 @@ _current: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
 
 
 def current_attempt() -> Attempt | None:
-    """The attempt that is being made here; None for what the simulation does beside all attempts."""
+    """Return the attempt that this task runs in, or None if the simulation itself makes the call."""
     return _current.get()
 
 
 class FaultLayer:
-    """Deals a seed's faults. What it lets through reaches the ports in the order in which it is recorded."""
+    """Injects a seed's faults. The calls that pass reach the ports in the order in which they are recorded."""
 
     def __init__(self, chance: Chance) -> None:
         self.is_calm = False
@@ -138,22 +138,22 @@ class FaultLayer:
         self._numbers: Counter[Place] = Counter()
 
     def before_calls(self, act: BeforeCall) -> None:
-        """Have something done before each call of an attempt that is not thought dead: (attempt, method, arguments)."""
+        """Add a callback before each call of an attempt that is not presumed dead: (attempt, method, arguments)."""
         self._before_call.append(act)
 
     def when_dealt(self, tell: Callable[[Place, Fault], None]) -> None:
-        """Have it told of each fault that is dealt."""
+        """Add a callback for each injected fault."""
         self._when_dealt.append(tell)
 
     def watch(self, port: Port) -> Port:
-        """The port behind this layer."""
+        """Return the port behind this layer."""
         return _WatchedPort(port, self._pass)  # type: ignore[return-value]
 
     async def run(self, place: Place, body: Callable[[], Awaitable[Any]]) -> Any:
-        """Run one attempt of a step; it may be thought dead before it has ended.
+        """Run one attempt of a step. It may be presumed dead before it has ended.
 
         Raises:
-            LostAttemptError: it was killed or is thought dead.
+            LostAttemptError: the attempt was killed or is presumed dead.
         """
         self.latest_attempt_s = time.monotonic()
         self._numbers[place] += 1
@@ -182,27 +182,27 @@ class FaultLayer:
             attempt.stop()
 
     async def tell(self, moment: Moment) -> None:
-        """Let the attempts that wait for this moment go on, one after the other, each to its end."""
+        """Wake the attempts that wait for this moment, one after another, each to its end."""
         for attempt in [attempt for attempt in self._attempts if attempt.wakes_at(moment)]:
             await attempt.wake()
 
     def under_way(self) -> str:
-        """The attempts that have not ended, for people to read."""
+        """Return the attempts that have not ended, as text."""
         alive = [attempt for attempt in self._attempts if not attempt.is_killed]
         return ", ".join(f"{each.place}{' (asleep)' if each.is_asleep else ''}" for each in alive)
 
     async def wake_all(self) -> None:
-        """Let every attempt that is thought dead go on to its end."""
+        """Wake every attempt that is presumed dead and wait for its end."""
         for attempt in [attempt for attempt in self._attempts if attempt.is_asleep]:
             await attempt.wake()
 
     async def finish(self) -> None:
-        """Wait for the attempts that nobody waits for: those of a batch that was ended under them."""
+        """Wait until all attempts are at rest. The workflow of some may have ended before them."""
         for attempt in list(self._attempts):
             await attempt.is_at_rest.wait()
 
     async def end(self) -> None:
-        """End what is left of all attempts."""
+        """Cancel all remaining attempts."""
         bodies = list(self._bodies)
         for body in bodies:
             body.cancel()
@@ -232,7 +232,7 @@ class FaultLayer:
         names = (*attempt.place, attempt.number)
         match fault.kind:
             case FaultKind.FAILED_FOR_GOOD:
-                raise InvariantViolationError("Something is wrong that no retry mends.")
+                raise InvariantViolationError("Something is wrong that no retry repairs.")
             case FaultKind.REQUEST_DROPPED:
                 raise self._chance.pick(_ERRORS_WITHOUT_EFFECT, "error", *names)
             case FaultKind.LATE_REQUEST:
@@ -252,14 +252,14 @@ class FaultLayer:
         return answer
 
     def _kill_worker(self) -> None:
-        """Kill all attempts that are under way; those thought dead are another worker's."""
+        """Kill all running attempts, except those presumed dead, which belong to another worker."""
         for attempt in self._attempts:
             if not attempt.thought_dead.is_set():
                 attempt.kill()
 
 
 class _WatchedPort:
-    """A port, or a part of one, whose every call passes the fault layer."""
+    """A port, or a part of one. Its calls pass the fault layer."""
 
     def __init__(self, port: object, passage: Callable[[str, tuple[Any, ...], Call], Awaitable[Any]]) -> None:
         self._port = port
@@ -277,12 +277,12 @@ class _WatchedPort:
 
 
 async def _never() -> None:
-    """Wait until the simulation ends."""
+    """Wait until cancelled at the end of the simulation."""
     await asyncio.Event().wait()
 
 
 async def _fetch_part(answer: Any, call: Call, arguments: tuple[Any, ...]) -> Any:
-    """The first half of an answer, rounded up; a slice of overdue orders ends there."""
+    """Return the first half of an answer, rounded up. A slice of overdue orders is read again with that limit."""
     if isinstance(answer, OverdueSlice):
         return await call(*arguments[:-1], (len(answer.orders) + 1) // 2)
     count = (len(answer) + 1) // 2
@@ -290,7 +290,7 @@ async def _fetch_part(answer: Any, call: Call, arguments: tuple[Any, ...]) -> An
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:
-    """Take a task's error, which nobody waits for."""
+    """Retrieve a task's error, so that asyncio does not report it as never retrieved."""
     if not task.cancelled():
         task.exception()
 
@@ -306,7 +306,7 @@ class FaultyAttempts(Interceptor):
         return _FaultyAttempt(next, self)
 
     def place_of(self, step: str, argument: Any) -> Place:
-        """Where an activity works."""
+        """Return an activity's step and range."""
         batch_id = argument if isinstance(argument, str) else argument.batch_id
         items = getattr(argument, "items", None)
         name = self._name_of_batch(batch_id)

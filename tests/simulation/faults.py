@@ -1,4 +1,4 @@
-"""Which faults a seed deals: at most one to each attempt, by a hash of (seed, step, range, attempt)."""
+"""The faults of a seed: at most one per attempt, chosen by a hash of seed, step, range and attempt number."""
 
 from enum import StrEnum
 from types import MappingProxyType
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from tests.simulation.chance import Chance
 
-# After so many attempts of one step over one range it is left in peace: every step gets done in the end.
+# Later attempts of one step over one range get no faults, so every step succeeds in the end.
 FAULTY_ATTEMPT_COUNT = 4
 
 
 class Place(NamedTuple):
-    """Where an attempt works: a step, and the range that it is over (None: the whole batch)."""
+    """An attempt's step and range. Without a chunk index it is the whole batch."""
 
     step: str
     batch: str
@@ -24,25 +24,25 @@ class Place(NamedTuple):
         return f"{self.step} of {self.batch}{chunk}{items}"
 
     def is_over_range_of(self, other: "Place") -> bool:
-        """Whether both are over the same range."""
+        """Return whether both have the same range."""
         return self[1:3] == other[1:3]
 
 
 class FaultKind(StrEnum):
-    """What goes wrong at one call of a port."""
+    """The kind of failure at one call of a port."""
 
     REQUEST_DROPPED = "request dropped"
     RESPONSE_DROPPED = "response dropped"
     DUPLICATED = "duplicated"
-    LATE_REQUEST = "late request"  # the attempt is thought dead before the call, and makes it later
-    LATE_RESPONSE = "late response"  # it is thought dead after the call, and goes on later
+    LATE_REQUEST = "late request"  # the attempt is presumed dead before the call and makes it later
+    LATE_RESPONSE = "late response"  # the attempt is presumed dead after the call and continues later
     PARTIAL_ANSWER = "partial answer"
-    WORKER_KILLED = "worker killed"  # with all the attempts that it has in hand
+    WORKER_KILLED = "worker killed"  # with all attempts that it is running
     FAILED_FOR_GOOD = "failed for good"
 
 
 class Wake(StrEnum):
-    """When an attempt that was thought dead goes on; the latest is the end of the seed."""
+    """When an attempt that was presumed dead continues, at the latest at the end of the seed."""
 
     NEXT_CALL = "a later attempt makes the same call"
     STEP_DONE = "a later attempt has done the step"
@@ -53,14 +53,14 @@ class Wake(StrEnum):
 
 
 class Fault(NamedTuple):
-    """One fault: at the attempt's first call of a method."""
+    """One fault, at the attempt's first call of a method."""
 
     kind: FaultKind
     method: str
     wake: Wake
 
 
-# The calls at which a step can be hit, the ones that matter most more than once.
+# The calls at which a step can fail. The most important ones are listed more than once.
 _VALIDATION_CALLS = ("fetch_records", "store_validation", "store_validation", "acknowledge")
 _CREDITING_CALLS = ("post_credits", "post_credits", "post_credits", "store_outcomes", "store_outcomes")
 _CALLS = MappingProxyType(
@@ -87,7 +87,7 @@ _CALLS = MappingProxyType(
         "intake": ("open_batch", "append_orders", "freeze_batch"),
     }
 )
-# The calls that it matters to make late: they have an effect, or what they read is acted upon.
+# The calls that are worth delaying: they have an effect, or the attempt acts on what they read.
 _LATE_CALLS = MappingProxyType(
     {
         "settle_chunk": ("fetch_records", "store_validation", "post_credits", "post_credits", "store_outcomes"),
@@ -120,9 +120,9 @@ _SEVERITIES = (0.2, 0.35, 0.5)
 
 
 def plan_fault(chance: Chance, place: Place, attempt_no: int) -> Fault | None:
-    """The fault of one attempt, or None.
+    """Return the fault of one attempt, or None.
 
-    A step of a batch's workflow never fails for good here: then a person is needed, and the sweep waits for one.
+    Only chunk steps can fail for good. If a step of a batch's workflow did, it would need a person.
     """
     if attempt_no > FAULTY_ATTEMPT_COUNT:
         return None

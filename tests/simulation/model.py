@@ -1,7 +1,7 @@
-"""The tiny model that a simulation is compared with: single-threaded, in plain dictionaries, without Settle's code.
+"""The model that a simulation is compared with: single-threaded, in plain dictionaries, without Settle's logic.
 
-It is told what reached the systems, in order: the records that were loaded, and the credits that were asked for.
-From these it says what the ledger must hold, and what may have become of each item.
+It gets everything that reached the systems, in order: loaded records and requested credits. From these it derives what
+the ledger must contain and which outcomes each item may have.
 """
 
 from collections import Counter, defaultdict
@@ -26,14 +26,14 @@ _REASON_BY_REFUSAL = {
     "other currency": "ACCOUNT_CURRENCY_DIFFERS",
     "withdrawn": "DATA_ERROR",
 }
-# An order's one credit: the frozen format of its key.
+# The frozen format of an order's idempotency key.
 _KEY_OF_ORDER = "credit:{}"
 _FINAL_STATES = ("closed", "aborted", "out_of_balance")
 _MAY_BE_CREDITED = ("OUTCOME_UNKNOWN", "PAYLOAD_CONFLICT")
 
 
 class Credit(NamedTuple):
-    """A credit in the ledger, or one that should be there."""
+    """A credit that is or must be in the ledger."""
 
     account_id: str
     amount_minor: int
@@ -41,7 +41,7 @@ class Credit(NamedTuple):
 
 
 class Model:
-    """What must be true of the systems after everything that reached them."""
+    """The expected state of the systems after everything that reached them."""
 
     def __init__(self) -> None:
         self._credits: dict[str, Credit] = {}
@@ -55,26 +55,28 @@ class Model:
         self.unanswerable_order_ids: set[str] = set()
 
     def load(self, record: OrderRecord) -> None:
-        """A record came into the Order Center."""
+        """Note that a record was loaded into the Order Center."""
         self._records[record.order_id].append(record)
 
     def announce(self, order_id: str) -> None:
-        """An order was announced; if its record is not there yet, it may be found missing."""
+        """Note that an order was announced. If its record is not loaded yet, validation may find it missing."""
         if not self._records[order_id]:
             self._records[order_id].append(None)
 
     def credit_before(self, order_id: str, credit: Credit) -> None:
-        """An order was credited before Settle came."""
+        """Note that an order was credited before Settle."""
         self._credits[_KEY_OF_ORDER.format(order_id)] = credit
 
     def ask(self, request: CreditRequest) -> None:
-        """A credit was asked for, whether or not the request arrives."""
+        """Note that a credit was requested, whether or not the request arrives."""
         self._claims_asked_for.add(request[:2])
 
     def judge(self, request: CreditRequest, account: str) -> None:
-        """A request for a credit arrived at the Fund Platform, whose account is `open` or in another state.
+        """Note that a request to post or withdraw a credit arrived at the Fund Platform.
 
-        Or one to withdraw it; then the state is `withdrawn`.
+        Args:
+            request: the credit.
+            account: the account's state, such as `open`, or `withdrawn` for a withdrawal.
         """
         key, claim_no, payload = request.idempotency_key, request.claim_no, Credit(*request[2:])
         credited = self._credits.get(key)
@@ -88,7 +90,11 @@ class Model:
             self._answers[key, claim_no] = "settled" if account == "open" else _REASON_BY_REFUSAL[account]
 
     def find_ledger_faults(self, postings: Iterable[tuple[str, str, int, str]]) -> list[str]:
-        """Where the ledger's credits are not those that it must hold; postings of (key, account, amount, currency)."""
+        """Return a sentence for each difference between the ledger and the model.
+
+        Args:
+            postings: the ledger's credits as key, account, amount and currency.
+        """
         found = Counter((key, Credit(account_id, amount, currency)) for key, account_id, amount, currency in postings)
         wanted = Counter(self._credits.items())
         return [
@@ -99,7 +105,7 @@ class Model:
     def find_order_faults(
         self, items: Sequence[OrderItem], order_id: str, cutoff_by_batch: Mapping[str, datetime]
     ) -> list[str]:
-        """Where an order's items, oldest first, are not what may have become of them."""
+        """Return a sentence for each of an order's items, oldest first, that has no allowed outcome."""
         faults = []
         if [item.claim_no for item in items] != list(range(1, len(items) + 1)):
             faults.append(f"claim numbers {[item.claim_no for item in items]}")
@@ -143,7 +149,7 @@ class Model:
         return "an earlier credit may exist" if item.inherits_unknown else None
 
     def _verdicts(self, item: OrderItem, order_id: str, cutoff_at: datetime) -> set[tuple[str, str]]:
-        """What validation may say of the item by each record that there ever was."""
+        """Return the outcomes and reasons that validation may give the item for each version of its record."""
         reasons = {_verdict(item, record, cutoff_at) for record in self._records[order_id]}
         verdicts = {("rejected", reason) for reason in reasons if reason}
         if order_id in self.unreadable_order_ids or (item.batch_id, item.chunk_index) in self.may_fail:
@@ -164,7 +170,7 @@ def _verdict(item: OrderItem, record: OrderRecord | None, cutoff_at: datetime) -
 
 
 def _find_fault_of_succession(before: OrderItem, item: OrderItem) -> str | None:
-    """What is wrong with the item that came after another one of its order."""
+    """Return what is wrong with an item that followed another one of its order, or None."""
     is_unknown = before.reason_code in _MAY_BE_CREDITED
     if is_unknown != item.inherits_unknown:
         return "it inherits the unknown" if item.inherits_unknown else "it does not inherit the unknown"

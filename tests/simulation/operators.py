@@ -1,4 +1,4 @@
-"""What people do to batches while they run, at calls that the seed chooses."""
+"""Operators' actions on running batches, at calls that the seed chooses."""
 
 import asyncio
 from collections import defaultdict
@@ -34,10 +34,10 @@ _METHODS = MappingProxyType(
 
 
 class Act(StrEnum):
-    """What is done."""
+    """An action on a batch."""
 
     TERMINATE = "batch terminated"
-    TERMINATE_ALONE = "batch terminated without its chunks"  # they end later, on a busy server
+    TERMINATE_ALONE = "batch terminated without its chunks"  # on a busy server they end later
     CANCEL = "batch cancelled"
     TWIN = "second workflow of the batch"  # as after Temporal's database was lost
     PAUSE = "batch paused"
@@ -49,7 +49,7 @@ _ENDING = frozenset({Act.TERMINATE, Act.TERMINATE_ALONE, Act.CANCEL, Act.TWIN})
 
 
 class Plan(NamedTuple):
-    """An act, and the call of a first attempt right before which it is done."""
+    """An act and the call before which it is done."""
 
     act: Act
     place: Place
@@ -57,7 +57,7 @@ class Plan(NamedTuple):
 
 
 def plan_acts(chance: Chance, batches: Sequence[str]) -> list[Plan]:
-    """What is done to the batches of a seed."""
+    """Return the acts on the batches of a seed."""
     plans = []
     for number in range(chance.between(0, 4, "act count")):
         names = ("act", number)
@@ -68,7 +68,7 @@ def plan_acts(chance: Chance, batches: Sequence[str]) -> list[Plan]:
 
 
 class Operators:
-    """Do each planned act once, if its call comes about; `faults` are where a batch did not do as it was asked."""
+    """Performs each planned act once, if its call happens. `faults` lists where a batch did not obey."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Operators:
         self._asking = asyncio.Lock()
 
     async def look(self, attempt: Attempt, method: str, _arguments: tuple[Any, ...]) -> None:
-        """Act, if something is planned for this call."""
+        """Perform the acts that are planned for this call."""
         self._look_at_chunk(attempt.place)
         for plan in [plan for plan in self._plans if (plan.place, plan.method) == (attempt.place, method)]:
             self._plans.remove(plan)
@@ -101,17 +101,17 @@ class Operators:
             await self._do(plan.act, plan.place.batch)
 
     def chunks_that_an_abort_may_hold(self, batch: str) -> set[int]:
-        """The chunks of a batch that were not in flight when it was aborted; none if it was not."""
+        """Return the chunks of a batch that were not in flight when it was aborted, or none if it was not aborted."""
         if batch not in self._begun_at_abort:
             return set()
         in_flight: frozenset[int] = frozenset() if batch in self._is_ended else self._begun_at_abort[batch]
         return set(range(CHUNK_COUNT_MAX)) - in_flight
 
     async def ask(self, batch: str, action: ControlAction, window: int | None = None) -> None:
-        """Ask for an action as the commands do; what makes no sense is refused."""
+        """Request an action as the commands do. Refusals are ignored."""
         opening = self._openings[batch]
         request = ControlRequest(batch_id=opening.batch_id, action=action, requested_by="operator", window=window)
-        # One after the other, so that it is known whether a batch is paused.
+        # One request at a time, so that it is known whether a batch is paused.
         async with self._asking:
             if action != ControlAction.PAUSE:
                 self._may_begin.pop(batch, None)
@@ -145,7 +145,7 @@ class Operators:
             self.faults.append(f"chunk {place.chunk_index} of {place.batch} was begun while the batch was paused")
 
     async def _note_pause(self, batch: str, opening: BatchOpening) -> None:
-        """From now on only what is in flight may be attempted."""
+        """Note that from now on only the chunks in flight may be attempted."""
         if batch in self._is_ended:
             return
         handle = self._client.get_workflow_handle_for(SettleBatchWorkflow.run, opening.batch_id)
@@ -169,7 +169,7 @@ class Operators:
         await self._end_chunks(opening)
 
     async def _end_chunks(self, opening: BatchOpening) -> None:
-        """What the server does when a workflow ends; the test server does not."""
+        """Terminate the chunks' workflows, as a real server does when their parent ends. The test server does not."""
         for chunk_index in range(CHUNK_COUNT_MAX):
             with suppress(RPCError):
                 await self._client.get_workflow_handle(chunk_workflow_id(opening.batch_id, chunk_index)).terminate()

@@ -1,4 +1,4 @@
-"""`python -m tests.simulation.planted [NAME]`: run seeds with each planted bug until one fails, and say which."""
+"""`python -m tests.simulation.planted [NAME]`: run seeds with each planted bug until one fails, and print that seed."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ SEED_MAX = 500
 
 
 def main() -> None:
-    """Look for the first seed in memory that each bug is caught by; all bugs, or those whose name has the argument."""
+    """Find the first in-memory seed that catches each bug. An argument selects the bugs whose name contains it."""
     logging.disable()
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     is_caught = [asyncio.run(_hunt(name)) for name in PLANTED_BUGS if wanted in name]
@@ -30,7 +30,7 @@ async def _hunt(name: str) -> bool:
 
 
 async def find_catch(name: str, seeds: Iterable[int]) -> SeedReport | None:
-    """The first of the seeds that fails with a bug planted."""
+    """Return the report of the first seed that fails with a bug planted, or None."""
     with planted(name):
         async with aclosing(run_seeds(seeds, None)) as reports:
             async for report in reports:

@@ -1,6 +1,6 @@
-"""Bugs that the simulator must find: each a patch of Settle that exists here only, under the name it is planted by.
+"""Bugs that the simulator must find, by name. Each is a patch of Settle that exists only here.
 
-A bug of a guard that both adapters hold is planted in both.
+Bugs in an adapter are planted in the doubles, so only seeds in memory can find them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ Planting = Callable[[ExitStack], None]
 
 @contextmanager
 def planted(name: str) -> Iterator[None]:
-    """Settle with one bug."""
+    """Plant one bug in Settle until the end of the block."""
     with ExitStack() as patches:
         PLANTED_BUGS[name](patches)
         yield
@@ -58,7 +58,7 @@ def _key_includes_the_batch_id(patches: ExitStack) -> None:
 
 
 def _timeout_taken_for(code: CreditResultCode) -> Planting:
-    """Where the Fund Platform does not answer, it is taken to have answered this."""
+    """If the Fund Platform does not answer, Settle assumes this answer."""
 
     def plant(patches: ExitStack) -> None:
         original = crediting.ask_for_credits
@@ -77,7 +77,7 @@ def _timeout_taken_for(code: CreditResultCode) -> Planting:
 
 
 def _window_slot_leaked(patches: ExitStack) -> None:
-    """A chunk that had to be held never frees its slot."""
+    """A chunk that is held never frees its slot in the window."""
     hold, slot_count = chunk_steps.hold_chunk, ChunkWindow._slot_count
     leaks: dict[str, int] = {}
 
@@ -93,7 +93,7 @@ def _window_slot_leaked(patches: ExitStack) -> None:
 
 
 def _continue_as_new_moves_the_next_chunk(step: int) -> Planting:
-    """The next run goes on one chunk too early, or too late."""
+    """The next run continues one chunk too early or too late."""
 
     def plant(patches: ExitStack) -> None:
         def moved(**fields: Any) -> BatchRun:
@@ -109,7 +109,7 @@ def _continue_as_new_moves_the_next_chunk(step: int) -> Planting:
 
 
 def _late_validate_overwrites(patches: ExitStack) -> None:
-    """A late validation's rejects are stored although the chunk has gone on."""
+    """A late validation stores its rejects although the chunk is in a later state."""
 
     async def store_validation(
         self: MemoryChunks, batch_id: str, chunk_index: int, rejects: Sequence[ExceptionItem]
@@ -123,7 +123,7 @@ def _late_validate_overwrites(patches: ExitStack) -> None:
 
 
 def _lost_validation_credited(patches: ExitStack) -> None:
-    """Who settles a chunk at once credits what it judged itself, although another one's validation was stored."""
+    """An attempt credits by its own validation, although another attempt's validation was stored."""
     original = MemoryChunks.store_validation
 
     async def store_validation(
@@ -135,7 +135,7 @@ def _lost_validation_credited(patches: ExitStack) -> None:
 
 
 def _compare_and_set_left_out(patches: ExitStack) -> None:
-    """Whoever comes last stores its outcomes, over those that another one stored."""
+    """The last attempt overwrites the outcomes that another attempt stored."""
     original = MemoryChunks.store_outcomes
 
     async def store_outcomes(
@@ -157,7 +157,7 @@ def _different_payload_taken_as_exists(patches: ExitStack) -> None:
 
 
 def _abort_holds_a_chunk_in_flight(patches: ExitStack) -> None:
-    """The rest is held at once, without waiting for the chunks that run."""
+    """An abort holds the rest immediately, without waiting for the chunks in flight."""
     has_news, take_results = ChunkWindow.has_news, ChunkWindow.take_results
 
     def hasty_has_news(self: ChunkWindow) -> bool:
@@ -195,12 +195,12 @@ def _refusal_not_stored(patches: ExitStack) -> None:
 
 
 def _claim_released_too_early(patches: ExitStack) -> None:
-    """A held item gives its claim back, as if nothing could come of it any more."""
+    """A held item releases its claim, as if its credit could no longer be posted."""
     _replace(patches, memory_chunks, "RELEASING_OUTCOMES", RELEASING_OUTCOMES | {Outcome.HELD})
 
 
 def _lower_claim_no_accepted(patches: ExitStack) -> None:
-    """A request under a lower claim number than the one that was refused is judged."""
+    """The Fund Platform judges a request with a lower claim number than one that it refused."""
     original = MemoryCredits.post_credits
 
     async def post_credits(self: MemoryCredits, reference: str, requests: Sequence[CreditRequest]) -> Any:
@@ -214,7 +214,7 @@ def _lower_claim_no_accepted(patches: ExitStack) -> None:
 
 
 def _aborted_rerun_forgets_the_unknown(patches: ExitStack) -> None:
-    """A chunk that is held before its validation is NOT_ATTEMPTED, also where an earlier credit may exist."""
+    """Items that are held before validation are NOT_ATTEMPTED even if an earlier credit may exist."""
     original = MemoryChunks.hold_chunk
 
     async def hold_chunk(self: MemoryChunks, batch_id: str, chunk_index: int, detail: str) -> OutcomeTotals:

@@ -1,4 +1,4 @@
-"""Running seeds, one after the other, on a test server of their own."""
+"""Run seeds one after another on their own test server."""
 
 import asyncio
 import logging
@@ -11,21 +11,21 @@ from tests.simulation.simulator import SeedReport, simulate
 from tests.simulation.world import Storage, memory_storage, postgres_storage
 from tests.support.databases import cloned_database
 
-# The guards of the last resort are in the database.
+# Some seeds need PostgreSQL, because the guards of last resort are in the database.
 POSTGRES_EVERY = 4
 
 
 def uses_postgres(seed: int) -> bool:
-    """Whether a seed's systems are on PostgreSQL; the others' are in memory."""
+    """Return whether a seed's systems are on PostgreSQL. Those of the other seeds are in memory."""
     return seed % POSTGRES_EVERY == 0
 
 
 async def run_seeds(seeds: Iterable[int], database_url: str | None) -> AsyncGenerator[SeedReport, None]:
-    """Run seeds, one after the other; how each went, as soon as it is over.
+    """Run seeds one after another, and yield each report as soon as its seed has ended.
 
     Args:
-        seeds: which.
-        database_url: a PostgreSQL server with the migrated templates; None if no seed uses it.
+        seeds: the seeds.
+        database_url: a PostgreSQL server with the migrated templates, or None if no seed uses it.
     """
     async with temporal_test_server() as client:
         for seed in seeds:
@@ -35,11 +35,11 @@ async def run_seeds(seeds: Iterable[int], database_url: str | None) -> AsyncGene
 
 
 def storage_of(seed: int, database_url: str | None) -> AbstractAsyncContextManager[Storage]:
-    """Empty systems for a seed."""
+    """Return empty systems for a seed."""
     if not uses_postgres(seed):
         return memory_storage()
     if database_url is None:
-        raise ValueError(f"Seed {seed} needs PostgreSQL, and none was given.")
+        raise ValueError(f"Seed {seed} needs PostgreSQL, but no database URL was given.")
     return _cloned_storage(database_url)
 
 
@@ -51,7 +51,7 @@ async def _cloned_storage(database_url: str) -> AsyncIterator[Storage]:
 
 
 def run_share(seeds: Sequence[int], database_url: str | None) -> list[SeedReport]:
-    """Run seeds in this process, and say how each went."""
+    """Run seeds in this process and print a line for each."""
     logging.disable()
 
     async def run() -> list[SeedReport]:
@@ -66,7 +66,7 @@ def run_share(seeds: Sequence[int], database_url: str | None) -> list[SeedReport
 
 
 def describe(report: SeedReport) -> str:
-    """A line on a seed, and more if it failed: what was wrong, and the command that runs it again."""
+    """Return a line about a seed. If it failed, add what was wrong and the command that runs it again."""
     where = "PostgreSQL" if uses_postgres(report.seed) else "memory"
     fate = "FAILED" if report.faults else "ok"
     line = (

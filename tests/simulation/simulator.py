@@ -1,4 +1,4 @@
-"""One seed: whole batches under faults, in the real workflows and activities, held against the model at each rest."""
+"""The run of one seed: whole batches in the real workflows and activities, with faults, compared with the model."""
 
 import asyncio
 import time
@@ -39,7 +39,7 @@ from workflows import activity_options
 from workflows.batch_client import start_batch_workflow
 
 SWEEP_INTERVAL_S = 0.02
-# All waits are short here: when nothing is attempted for so long, what is not final is stuck.
+# All waits are short here. If nothing is attempted for this long, batches that are not final are stuck.
 STUCK_S = 6.0
 PHASE_S_MAX = 60.0
 INTAKE_ATTEMPTS_MAX = 20
@@ -54,7 +54,7 @@ _serial = count()
 
 
 class SeedReport(NamedTuple):
-    """How a seed went."""
+    """The result of a seed."""
 
     seed: int
     faults: list[str]
@@ -67,8 +67,8 @@ async def simulate(client: Client, seed: int, storage: Storage) -> SeedReport:
     """Run one seed.
 
     Args:
-        client: of Temporal's test server; several seeds may use it in turn.
-        seed: decides everything.
+        client: a client of Temporal's test server. Several seeds may use it one after another.
+        seed: determines all faults, orders and acts.
         storage: empty systems.
     """
     with _hastened(Chance(seed)):
@@ -77,16 +77,16 @@ async def simulate(client: Client, seed: int, storage: Storage) -> SeedReport:
 
 @contextmanager
 def _hastened(chance: Chance) -> Iterator[None]:
-    """Settle with short waits, and continuing as new after a few events.
+    """Patch Settle to wait briefly and to continue as new after a few events.
 
-    Time is not skipped: an activity that is under way when its workflow is ended leaves the test server's clock
-    locked for good.
+    The test server's time skipping is not used: an activity that is running when its workflow ends would leave the
+    server's clock locked for good.
     """
     event_count = chance.pick((25, 60, 1_000_000), "events of a run")
     retry_policy = RetryPolicy(initial_interval=timedelta(milliseconds=1), maximum_interval=timedelta(milliseconds=10))
     with ExitStack() as patches:
         patches.enter_context(warnings.catch_warnings())
-        # The SDK's, when a cancellation and the end of its activity cross.
+        # The SDK warns if an activity ends while its cancellation is on its way.
         warnings.filterwarnings("ignore", message="Cannot find activity to cancel")
         for target, name, value in (
             (validating.judge, "__defaults__", ((0, 0),)),
@@ -105,7 +105,7 @@ def _hastened(chance: Chance) -> Iterator[None]:
 
 
 def _has_few_probes(chance: Chance) -> bool:
-    """Whether chunks may make a few probes only, so that some items are held at the bound."""
+    """Return whether chunks may make only a few probes, so that some items are held at the bound."""
     return chance.happens(0.25, "few probes")
 
 
@@ -159,7 +159,7 @@ class _Simulation:
             await self._layer.end()
 
     async def _run_phase(self, phase: Callable[[], Awaitable[None]]) -> list[str]:
-        """Run a phase to its rest; what is wrong then."""
+        """Run a phase until all is at rest, and return what is wrong then."""
         try:
             async with asyncio.timeout(PHASE_S_MAX):
                 await phase()
@@ -170,7 +170,7 @@ class _Simulation:
                     self._world, self._client, openings, self._operators.batch_ids_with_twin
                 )
         except Exception as error:  # noqa: BLE001 (whatever it is, the seed has failed)
-            # Where a phase was that took too long, the cancellation knows.
+            # If the phase took too long, its position is in the traceback of the cancellation.
             frames = traceback.extract_tb((error.__cause__ or error).__traceback__)
             where = " > ".join(frame.name for frame in frames[-4:])
             return [
@@ -179,7 +179,7 @@ class _Simulation:
             ]
 
     async def _run_first(self) -> None:
-        """A batch over the Order Center's orders, and at the same time one that intake fills."""
+        """Run a batch over the Order Center's orders and, concurrently, one that intake fills."""
         on_time = [order for order in self._orders if order not in self._late and order.kind != Kind.UNKNOWN]
         await self._world.load([order.record for order in on_time])
         await self._start(self._manual("first"))
@@ -188,7 +188,7 @@ class _Simulation:
         await self._await_final()
 
     async def _rerun(self) -> None:
-        """Two reruns of the same items at the same time, and one of what intake took."""
+        """Run two concurrent reruns of the same items, and one of the items that intake took in."""
         await self._start(self._rerun_of("first", "rerun-first"))
         if self._chance.happens(0.4, "rival rerun"):
             await self._start(self._rerun_of("first", "rival-first"))
@@ -197,7 +197,7 @@ class _Simulation:
         await self._await_final()
 
     async def _run_second(self) -> None:
-        """Records are repaired, change, or come late; another batch, and a rerun of the reruns."""
+        """Repair, change and add records. Run another batch, and a rerun of a rerun."""
         on_time = [order for order in self._orders if order not in self._late]
         changed = [
             order.record._replace(paid_minor=order.amount_minor + 5)
@@ -210,7 +210,7 @@ class _Simulation:
         await self._await_final()
 
     async def _run_calm(self) -> None:
-        """All faults are over, accounts are open, late attempts have their last go: what can be settled is."""
+        """Run without faults, with open accounts and after all late attempts, so that all valid orders are settled."""
         self._layer.is_calm = True
         await self._world.load(self._repaired(self._orders))
         for order in self._orders:
@@ -228,9 +228,10 @@ class _Simulation:
         await self._await_final()
 
     def _note_fault(self, place: Place, fault: Fault) -> None:
-        """What fails for good ends a chunk, or one order of it, as an error of the data does.
+        """Note what a fault permits in the model.
 
-        So does an answer that lacks a part; and asking is given up early by the impatient.
+        A call that fails for good, or an incomplete answer, acts like a data error: the chunk's orders may be held. An
+        impatient seed gives up its credit requests early, which also may hold them.
         """
         chunk = (self._prefix + place.batch, place.chunk_index)
         is_of_data = fault.kind in (FaultKind.FAILED_FOR_GOOD, FaultKind.PARTIAL_ANSWER)
@@ -248,12 +249,12 @@ class _Simulation:
             may_be_held.update((opening.batch_id, chunk_index) for chunk_index in held)
 
     def _comes_late(self, order: Order) -> bool:
-        """Whether the Order Center gets its record only before the second batch."""
+        """Return whether the Order Center gets the order's record only before the second batch."""
         may = order.kind != Kind.UNKNOWN and not order.is_credited_before
         return may and self._chance.happens(0.2, "late", order.order_id)
 
     def _repaired(self, orders: Sequence[Order]) -> list[OrderRecord]:
-        """The records of those that were disputed."""
+        """Return the records of the disputed orders, no longer disputed."""
         return [order.record._replace(status=OrderStatus.COMPLETED) for order in orders if order.kind == Kind.DISPUTED]
 
     def _is_announced_wrongly(self, order: Order) -> bool:
@@ -282,7 +283,7 @@ class _Simulation:
         await start_batch_workflow(self._client, self._settings.task_queue, opening)
 
     async def _intake(self) -> None:
-        """Fill a batch as intake does, from the start after each fault; some orders are announced twice or wrongly."""
+        """Fill a batch as intake does, from the start after each fault. Some orders are announced twice or wrongly."""
         opening = kafka_opening_of(self._prefix + "kafka", **self._sizes("kafka"))
         store = self._world.faulty.store
         announced = [
@@ -313,10 +314,10 @@ class _Simulation:
                 continue
             else:
                 return
-        raise TimeoutError(f"{place} did not get done.")
+        raise TimeoutError(f"{place} did not succeed within {INTAKE_ATTEMPTS_MAX} attempts.")
 
     async def _await_final(self) -> None:
-        """Wait until every batch is final; the sweep starts again what was ended."""
+        """Wait until every batch is final. The sweep restarts the batches whose workflow was ended."""
         store = self._world.systems.store
         begun_s = time.monotonic()
         while True:
@@ -333,7 +334,7 @@ class _Simulation:
             await asyncio.sleep(SWEEP_INTERVAL_S)
 
     async def _decide_on(self, role: str) -> None:
-        """Resume a paused batch when it has been seen a few times, or abort it."""
+        """Resume or abort a paused batch once it has been seen paused a few times."""
         self._pauses_seen[role] += 1
         seen_count = self._pauses_seen[role]
         if seen_count % _SEEN_COUNT == 0:

@@ -1,4 +1,4 @@
-"""The simulator sees: each planted bug makes the seed fail that is written down here for it."""
+"""Each planted bug makes the seed fail that is listed here for it."""
 
 import logging
 from collections.abc import Iterator
@@ -29,13 +29,13 @@ SEED_BY_BUG = MappingProxyType(
         "aborted rerun forgets the unknown": 15,
     }
 )
-# The faults of a seed are always the same, the order in which its attempts run is the test server's.
+# A seed's faults are always the same, but the test server decides the order of its attempts.
 RUN_COUNT_MAX = 3
 
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """Without the log lines of everything that goes wrong, as it should."""
+    """Disable logging, because the intended failures would fill it."""
     logging.disable()
     yield
     logging.disable(logging.NOTSET)

@@ -1,4 +1,4 @@
-"""The world of a seed: the three systems, what the model is told of them, and the ports that a worker gets."""
+"""The world of a seed: the three systems, their reports to the model, and the ports that a worker gets."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -27,14 +27,14 @@ from tests.simulation.world_orders import CURRENCY, Kind, Order, plan_accounts
 from tests.support.databases import SCHEMA_BY_PACKAGE
 from tests.support.settlements import replaced
 
-# The ledger's credits as they are, without the code that Settle reads them with.
+# The ledger's credits, read without Settle's code.
 _POSTINGS = "SELECT idempotency_key, account_id, amount_minor, currency FROM postings WHERE account_id NOT LIKE $1"
 
 Posting = tuple[str, str, int, str]
 
 
 class Storage(NamedTuple):
-    """The systems of a seed, and how the ledger's postings are read behind the port's back."""
+    """The systems of a seed, and a function that reads the ledger's postings without the port."""
 
     systems: Systems
     fetch_postings: Callable[[], Any]
@@ -42,7 +42,6 @@ class Storage(NamedTuple):
 
 @asynccontextmanager
 async def memory_storage() -> AsyncIterator[Storage]:
-    """Systems in memory."""
     fund_platform = MemoryFundPlatform()
 
     async def fetch_postings() -> list[Posting]:
@@ -57,7 +56,7 @@ async def memory_storage() -> AsyncIterator[Storage]:
 
 @asynccontextmanager
 async def postgres_storage(url: str) -> AsyncIterator[Storage]:
-    """Systems on a database that has all three schemas, empty."""
+    """Yield systems on an empty database with all three schemas."""
 
     async def open_one(package: str) -> Pool:
         return await open_pool(url, schema=SCHEMA_BY_PACKAGE[package], application_name="simulation", size_max=8)
@@ -78,7 +77,7 @@ async def postgres_storage(url: str) -> AsyncIterator[Storage]:
 
 
 class World:
-    """What happens to the systems, told to the model in the order in which it happens."""
+    """The systems of a seed. Reports to the model what happens to them, in order."""
 
     def __init__(self, chance: Chance, storage: Storage, orders: Sequence[Order], layer: FaultLayer) -> None:
         self.model = Model()
@@ -114,16 +113,16 @@ class World:
 
     @property
     def order_ids(self) -> list[str]:
-        """All orders that there may be."""
+        """The ids of all orders of the seed."""
         return list(self._orders)
 
     @property
     def order_ids_credited_before(self) -> set[str]:
-        """Those whose credit is not Settle's."""
+        """The ids of the orders that were credited before Settle."""
         return {order.order_id for order in self._orders.values() if order.is_credited_before}
 
     async def fill(self) -> None:
-        """Open the accounts, close some, and credit what was credited before Settle came."""
+        """Open the accounts, close some, and post the credits that exist before Settle."""
         orders = self._orders.values()
         await self.systems.fund_platform.accounts.open_accounts(plan_accounts(orders))
         credited = {Kind.CREDITED_BEFORE: 0, Kind.CREDITED_OTHERWISE: 7}
@@ -137,13 +136,12 @@ class World:
                 await self._set_account(order.account_id, is_open=False)
 
     async def load(self, records: Sequence[OrderRecord]) -> None:
-        """Load records into the Order Center."""
         for record in records:
             self.model.load(record)
         await self.systems.order_center.load_records(records)
 
     async def open_account(self, order: Order) -> None:
-        """Open an order's account again."""
+        """Reopen an order's account."""
         await self._set_account(order.account_id, is_open=True)
 
     async def _set_account(self, account_id: str, *, is_open: bool) -> None:
@@ -159,7 +157,7 @@ class World:
         return result
 
     async def _fetch_records(self, order_ids: Sequence[str]) -> Sequence[FetchedRecord]:
-        """Read records; those of orders that waver are changed first, by the attempt that reads them."""
+        """Read records. Wavering records are changed first, depending on the attempt that reads them."""
         self._raise_for(order_ids, {Kind.RECORD_IS_POISON}, DataError("A record cannot be read."))
         for order_id in order_ids:
             order = self._orders[order_id]
@@ -175,19 +173,19 @@ class World:
                 self.model.ask(request)
 
     def _wavers(self, *names: object) -> bool:
-        """Whether what wavers is in its bad state for the attempt that is being made here."""
+        """Return whether something that wavers is in its bad state for the current attempt."""
         attempt = current_attempt()
         if attempt is None or self._layer.is_calm:
             return False
         return self._chance.happens(0.5, *names, *attempt.place, attempt.number)
 
     async def _post_credits(self, reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
-        """Post credits; accounts that waver are opened or closed first, by the attempt that asks.
+        """Post credits. Wavering accounts are opened or closed first, depending on the attempt that posts.
 
-        One call at a time, so that the model is told of them in their order.
+        Only one call runs at a time, so that the model gets them in order.
         """
         order_ids = [order_id_of_credit_key(request.idempotency_key) for request in requests]
-        error = DataError("A trigger of the Fund Platform has found something.")
+        error = DataError("A trigger of the Fund Platform refused a credit.")
         self._raise_for(order_ids, {Kind.CREDIT_IS_POISON, Kind.ALL_IS_POISON}, error)
         async with self._crediting:
             for request in requests:
@@ -204,7 +202,7 @@ class World:
         self, reference: str, requests: Sequence[CreditRequest]
     ) -> Mapping[str, CreditResultCode]:
         order_ids = [order_id_of_credit_key(request.idempotency_key) for request in requests]
-        self._raise_for(order_ids, {Kind.ALL_IS_POISON}, DataError("The withdrawal fails, too."))
+        self._raise_for(order_ids, {Kind.ALL_IS_POISON}, DataError("The withdrawal fails as well."))
         async with self._crediting:
             codes = await self.systems.fund_platform.credits.withdraw_credits(reference, requests)
             for request in requests:
@@ -212,7 +210,7 @@ class World:
             return codes
 
     def _raise_for(self, order_ids: Iterable[str], kinds: set[Kind], error: Exception) -> None:
-        """Raise if one of the orders is poison, as long as it is."""
+        """Raise the error if one of the orders is poison and the world is not calm."""
         if self._layer.is_calm:
             return
         if any(order_id in self._orders and self._orders[order_id].kind in kinds for order_id in order_ids):

@@ -1,4 +1,4 @@
-"""The orders of a seed: each is of a kind that says what may become of it."""
+"""The orders of a seed. Each is of a kind that determines its allowed outcomes."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ OTHER_CURRENCY = "EUR"
 
 
 class Kind(StrEnum):
-    """What is special about an order."""
+    """The special property of an order. The values are hashed, so another wording would change every seed."""
 
     GOOD = "good"
     DISPUTED = "disputed"
@@ -28,8 +28,8 @@ class Kind(StrEnum):
     ACCOUNT_CLOSED = "account closed"
     ACCOUNT_MISSING = "account missing"
     ACCOUNT_IN_OTHER_CURRENCY = "account in another currency"
-    ACCOUNT_WAVERS = "account wavers"  # is closed or open each time that a credit is asked for
-    RECORD_WAVERS = "record wavers"  # is disputed or completed each time that it is read
+    ACCOUNT_WAVERS = "account wavers"  # closed or open, decided at each request for a credit
+    RECORD_WAVERS = "record wavers"  # disputed or completed, decided at each read
     RECORD_IS_POISON = "record cannot be read"
     CREDIT_IS_POISON = "credit makes the Fund Platform raise"
     ANSWER_IS_POISON = "answer to its credit cannot be read"
@@ -60,7 +60,7 @@ _FIRST_STATUS = {Kind.DISPUTED: OrderStatus.DISPUTED}
 
 
 class Order(NamedTuple):
-    """An order, with an account of its own: what happens to it happens to no other."""
+    """An order with its own account, so that its account's state affects no other order."""
 
     order_id: str
     kind: Kind
@@ -72,12 +72,12 @@ class Order(NamedTuple):
 
     @property
     def is_credited_before(self) -> bool:
-        """Whether the ledger has its credit before Settle comes."""
+        """Whether the ledger has its credit before Settle."""
         return self.kind in (Kind.CREDITED_BEFORE, Kind.CREDITED_OTHERWISE)
 
     @property
     def record(self) -> OrderRecord:
-        """Its record, as it is first."""
+        """The first version of its record."""
         return OrderRecord(
             self.order_id,
             self.account_id,
@@ -90,14 +90,13 @@ class Order(NamedTuple):
         )
 
     def announced(self, amount_more_minor: int = 0) -> OfferedOrder:
-        """As Kafka announces it; with another amount than its record's, if one is given."""
+        """Return the order as Kafka announces it, with a wrong amount if `amount_more_minor` is not 0."""
         record = self.record
         due_minor = record.paid_minor - record.refunded_minor
         return OfferedOrder(self.order_id, self.account_id, due_minor + amount_more_minor, CURRENCY)
 
 
 def plan_orders(chance: Chance) -> list[Order]:
-    """The orders of a seed."""
     weights = chance.swarmed(_WEIGHTS, "kinds of orders")
     return [
         Order(f"order-{number:03d}", chance.weighted(weights, "kind", number), 1_000 + number)
@@ -106,7 +105,7 @@ def plan_orders(chance: Chance) -> list[Order]:
 
 
 def plan_accounts(orders: Iterable[Order]) -> list[AccountOpening]:
-    """The accounts that exist."""
+    """Return the accounts that exist."""
     return [
         AccountOpening(order.account_id, OTHER_CURRENCY if order.kind == Kind.ACCOUNT_IN_OTHER_CURRENCY else CURRENCY)
         for order in orders

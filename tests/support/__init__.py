@@ -1,1 +1,1 @@
-"""What tests of several folders share: seeded orders, databases, servers between, processes, waits."""
+"""Helpers for several test folders: seeded orders, databases, proxies, processes, waits."""

@@ -11,7 +11,7 @@ COMPOSE_FILE = ROOT / "docker-compose.yml"
 
 
 def with_defaults(text: str) -> str:
-    """The text as Compose sees it when no variable is set."""
+    """Return the text with the default of each variable, as Compose reads it when no variable is set."""
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
 
 
@@ -21,11 +21,11 @@ SETTLE_SERVICES = {name: service for name, service in SERVICES.items() if servic
 
 
 def image_version(name: str) -> str:
-    """The tag of a service's image, without what it is based on."""
+    """Return the version in the tag of a service's image, without the name of its base image."""
     return str(SERVICES[name]["image"]).rsplit(":", 1)[1].split("-")[0]
 
 
 def published_port(name: str) -> str:
-    """Where a service that publishes one port is reached on the machine itself."""
+    """Return the port on the host of a service that publishes one port."""
     [port] = SERVICES[name]["ports"]
     return str(port).split(":")[1]

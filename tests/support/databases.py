@@ -1,4 +1,4 @@
-"""Databases of their own for every test, cloned from migrated templates."""
+"""Databases for each test, cloned from migrated templates."""
 
 import itertools
 import os
@@ -20,7 +20,7 @@ SCHEMA_BY_PACKAGE = {
 }
 _serial = itertools.count()
 
-_idle: defaultdict[tuple[str, str], list[str]] = defaultdict(list)  # those of this process, by server and template
+_idle: defaultdict[tuple[str, str], list[str]] = defaultdict(list)  # this process's databases, by server and template
 
 # Emptying tables is many times faster than cloning a database.
 EMPTY_SETTLEMENT_STORE = """
@@ -30,7 +30,7 @@ DO $$ BEGIN EXECUTE (
 ); END $$
 """
 
-# A database that more than its rows was changed of is not used again: its tables, its migrations or its settings.
+# A database is not reused if its tables, its migrations or its settings were changed. These triggers record changes.
 _NOTE_CHANGES = """
 CREATE SCHEMA tests;
 CREATE TABLE tests.changes (what text);
@@ -61,7 +61,7 @@ SELECT EXISTS (SELECT FROM tests.changes) OR EXISTS (
     SELECT FROM pg_db_role_setting JOIN pg_database ON pg_database.oid = setdatabase WHERE datname = current_database()
 )
 """
-# Past the triggers that keep the ledger from it; tables that are empty already take no time.
+# The replica role bypasses the triggers that protect the ledger. Empty tables are skipped to save time.
 _EMPTY = """
 SET session_replication_role = replica;
 DO $$ DECLARE
@@ -81,7 +81,7 @@ END $$
 
 
 class DatabaseUrls(NamedTuple):
-    """Where each system's tables are; three databases, so that no join between them can slip in."""
+    """The URL of each system's database. With three databases, no statement can join two systems."""
 
     order_center: str
     fund_platform: str
@@ -98,7 +98,7 @@ def execute(server_url: str, statement: str, *names: str) -> None:
 
 
 def make_templates(server_url: str) -> None:
-    """Migrate one template database for each system, and one that holds all three."""
+    """Create and migrate one template database for each system, and one for all three."""
     packages_by_template = {f"template_{package}": [package] for package in SCHEMA_BY_PACKAGE}
     for template, packages in {**packages_by_template, "template_all": list(SCHEMA_BY_PACKAGE)}.items():
         execute(server_url, "CREATE DATABASE {}", template)
@@ -113,7 +113,7 @@ def name_of(database_url: str) -> str:
 
 @contextmanager
 def cloned_database(server_url: str, template: str) -> Iterator[str]:
-    """A fresh database, dropped at the end. Nobody may be connected to the template."""
+    """Yield a fresh database and drop it at the end. No client may be connected to the template."""
     name = f"test_{os.getpid()}_{next(_serial)}"
     execute(server_url, "CREATE DATABASE {} TEMPLATE {}", name, template)
     try:
@@ -124,9 +124,10 @@ def cloned_database(server_url: str, template: str) -> Iterator[str]:
 
 @contextmanager
 def lent_database(server_url: str, template: str) -> Iterator[str]:
-    """A database as its template is: emptied at the end and lent again, since that is faster than cloning.
+    """Yield a database that equals its template. It is emptied at the end and reused, which is faster than cloning.
 
-    It is dropped instead if more than its rows was changed. Whoever used it has to have ended: it would write on.
+    It is dropped instead if its tables, migrations or settings were changed. Every client that used it must have
+    stopped, or it could write into the next test's data.
     """
     idle = _idle[server_url, template]
     name = idle.pop() if idle else _clone_to_lend(server_url, template)
@@ -147,7 +148,7 @@ def _clone_to_lend(server_url: str, template: str) -> str:
 
 
 def _is_emptied(url: str) -> bool:
-    """Empty a database, if only its rows were changed."""
+    """Empty a database if only its rows were changed, and return whether it was emptied."""
     try:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(_END_OTHER_SESSIONS)
@@ -156,4 +157,4 @@ def _is_emptied(url: str) -> bool:
             connection.execute(_EMPTY)
             return True
     except psycopg.OperationalError:
-        return False  # it takes no connections any more
+        return False  # it no longer accepts connections

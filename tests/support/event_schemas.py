@@ -1,6 +1,6 @@
-"""The JSON Schemas of the events, as the models give them, and whether a change of one breaks the contract.
+"""The JSON Schemas of the events, generated from the models, and a check that a change keeps the contract.
 
-Write them anew, after a compatible change of `schemas/wire/events.py`, with:
+After a compatible change of `schemas/wire/events.py`, write the files again with:
 
     .venv/bin/python -m tests.support.event_schemas
 """
@@ -21,7 +21,7 @@ COMMAND = ".venv/bin/python -m tests.support.event_schemas"
 
 Schema = dict[str, Any]
 
-# Words that say nothing about which values are accepted.
+# Keywords that do not affect which values are accepted.
 _ANNOTATIONS = {"$schema", "$defs", "title", "description", "default"}
 _LOWER_BOUNDS = {"minimum", "minLength", "minItems"}
 _UPPER_BOUNDS = {"maximum", "maxLength", "maxItems"}
@@ -36,7 +36,7 @@ class Direction(Enum):
 
 
 class Contract(NamedTuple):
-    """A file, what it says, and who keeps to it."""
+    """A schema's file name, the schema, and whether Settle reads or writes the event."""
 
     name: str
     schema: Schema
@@ -44,7 +44,7 @@ class Contract(NamedTuple):
 
 
 def contracts() -> list[Contract]:
-    """The schemas that the models give now."""
+    """Return the schemas of the current models."""
     overdue = TypeAdapter(OverdueEvent | BulkEvent).json_schema()
     result = TypeAdapter(SettlementResult).json_schema(mode="serialization")
     return [
@@ -60,23 +60,24 @@ def _titled(schema: Schema, title: str) -> Schema:
 
 
 def text_of(schema: Schema) -> str:
-    """A schema as its file has it."""
+    """Return the text of a schema's file."""
     with_dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     return json.dumps(with_dialect, indent=2, ensure_ascii=False) + "\n"
 
 
 def incompatibilities(old: Schema, new: Schema, direction: Direction) -> list[str]:
-    """What a change of a schema breaks, in sentences; none if it may stay the same version.
+    """Return a sentence for each incompatibility between two versions of a schema. There is none if all readers agree.
 
-    An event that Settle reads: what the old schema accepts, the new one accepts. Fields that the old one does not
-    name are not part of it. An event that Settle writes: what the new schema allows, a reader of the old one accepts.
+    For an event that Settle reads, the new schema must accept everything that the old one accepts, apart from fields
+    that the old one does not name. For an event that Settle writes, a reader of the old schema must accept everything
+    that the new one allows.
     """
     written, read = (old, new) if direction is Direction.INPUT else (new, old)
     return list(_Comparison(written, read, direction).refused(written, read, "event"))
 
 
 class _Comparison:
-    """Finds what one schema allows and the other refuses."""
+    """Finds the values that one schema allows and the other refuses."""
 
     def __init__(self, written: Schema, read: Schema, direction: Direction) -> None:
         self._written_root = written
@@ -103,7 +104,7 @@ class _Comparison:
     def _refused_fields(self, written: Schema, read: Schema, place: str) -> Iterator[str]:
         for name in read.get("required", []):
             if name not in written.get("required", []):
-                yield f"{place}.{name} is required, and may be missing."
+                yield f"{place}.{name} is required, but may be missing."
         for name, field in read.get("properties", {}).items():
             if name in written.get("properties", {}):
                 yield from self.refused(written["properties"][name], field, f"{place}.{name}")
@@ -120,12 +121,12 @@ def _resolved(schema: Schema, root: Schema) -> Schema:
 def _refused_values(written: Schema, read: Schema, place: str) -> Iterator[str]:
     types = (written.get("type"), read.get("type"))
     if types[1] is not None and types[0] != types[1] and types != ("integer", "number"):
-        yield f"{place} is {types[0] or 'anything'}, and should be {types[1]}."
+        yield f"{place} is {types[0] or 'anything'}, but must be {types[1]}."
     allowed = _values_of(read)
     if allowed is not None:
         possible = _values_of(written)
         for value in ["another value"] if possible is None else [each for each in possible if each not in allowed]:
-            yield f"{place} may be {value}, and should be one of {allowed}."
+            yield f"{place} may be {value}, but must be one of {allowed}."
 
 
 def _values_of(schema: Schema) -> list[Any] | None:
@@ -142,14 +143,14 @@ def _refused_by_bounds(written: Schema, read: Schema, place: str) -> Iterator[st
             and ((word in _LOWER_BOUNDS and found >= bound) or (word in _UPPER_BOUNDS and found <= bound))
         )
         if not is_within and _values_of(written) is None:
-            yield f"{place}: its {word} is {found}, and should keep to {bound}."
+            yield f"{place}: its {word} is {found}, but must be within {bound}."
 
 
 def write(directory: Path) -> list[str]:
-    """Write the schemas' files; one that the change breaks stays as it is.
+    """Write the schemas' files. A file with an incompatible change stays unchanged.
 
     Returns:
-        What is broken.
+        A sentence for each incompatibility.
     """
     broken = []
     for name, schema, direction in contracts():
@@ -166,6 +167,6 @@ if __name__ == "__main__":
     problems = write(DIRECTORY)
     if problems:
         sys.exit(
-            "\n".join(problems) + "\nThe file stays as it is: others rely on it. Give the changed event a new "
-            "schema_version, a model and a file of its own."
+            "\n".join(problems) + "\nThe file was not changed, because other systems rely on it. Give the changed "
+            "event a new schema_version, and its own model and file."
         )

@@ -1,4 +1,4 @@
-"""`settle worker` that kills itself right before or right after a call of the settlement store commits.
+"""A `settle worker` that kills itself immediately before or after a call of the settlement store commits.
 
 python -m tests.support.failing_worker METHOD before|after
 """
@@ -14,7 +14,7 @@ from starters.worker import worker
 
 
 def arm(method: str, moment: str) -> None:
-    """Kill this process at the first call of a method, before it does anything or when it has committed."""
+    """Make this process kill itself at the first call of a method, before the call or after its commit."""
     [part] = [part for part in vars(PostgresSettlementStore(cast("Pool", None))).values() if hasattr(part, method)]
     original = getattr(type(part), method)
 

@@ -1,4 +1,4 @@
-"""What the tests of intake share: records sent as other systems would, an intake of this process, dead letters read."""
+"""Helpers for tests of intake: sending records as other systems do, running intake, reading dead letters."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -30,7 +30,7 @@ Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
 async def send_records(
     settings: Settings, records: Iterable[Record], partition: int | None = None, compression_type: str | None = None
 ) -> None:
-    """Send records of any form to the topic of overdue orders; all are acknowledged on return."""
+    """Send records of any form to the topic of overdue orders. On return the broker has acknowledged all of them."""
     producer = AIOKafkaProducer(
         **connection_arguments(settings), acks="all", max_request_size=16_000_000, compression_type=compression_type
     )
@@ -48,14 +48,14 @@ async def send_records(
 
 
 async def send_batch(settings: Settings, batch: bytes) -> None:
-    """Send a batch of records, as it is, to the first partition of the topic of overdue orders."""
+    """Send a record batch unchanged to the first partition of the topic of overdue orders."""
     topic = settings.topics.overdue
     async with open_producer(settings, idempotent=False) as producer:
         await producer.partitions_for(topic)
         leader = producer.client.cluster.leader_for_partition(TopicPartition(topic, 0))
 
         async def is_stored() -> bool:
-            """A broker refuses for a moment to lead a topic that was created just now."""
+            """Return whether the broker stored the batch. It may refuse at first, because the topic is new."""
             answer = await producer.client.send(leader, ProduceRequest(None, -1, 10_000, [(topic, [(0, batch)])]))
             [(_, [(_, error_code, *_)])] = answer.topics
             return int(error_code) == 0
@@ -64,12 +64,12 @@ async def send_batch(settings: Settings, batch: bytes) -> None:
 
 
 def single_events(records: list[OrderRecord]) -> list[Record]:
-    """An event for each overdue order, as a record."""
+    """Return one record for each overdue order, with its event."""
     return [(each.order_id.encode(), each.model_dump_json().encode(), ()) for each in plan_events(records, NOW)]
 
 
 async def announce_orders(settings: Settings, records: Iterable[OrderRecord]) -> int:
-    """Announce overdue orders, one event each; how many these are."""
+    """Announce overdue orders with one event each, and return the number of events."""
     async with open_producer(settings, idempotent=False) as producer:
         events = plan_events(records, NOW)
         await announce(producer, settings.topics.overdue, events)
@@ -78,7 +78,7 @@ async def announce_orders(settings: Settings, records: Iterable[OrderRecord]) ->
 
 @asynccontextmanager
 async def running_intake(settings: Settings, store: SettlementStore) -> AsyncIterator[None]:
-    """Intake in this process; stopped in good order at the end, within a deadline."""
+    """Run intake in this process, and stop it gracefully at the end, within a deadline."""
     stop = asyncio.Event()
     serving = asyncio.create_task(serve_intake(settings, store, stop))
     try:
@@ -91,7 +91,7 @@ async def running_intake(settings: Settings, store: SettlementStore) -> AsyncIte
 
 
 async def commit(settings: Settings, partition: int, offset: int) -> None:
-    """Have intake, which must not run, begin at an offset of a partition."""
+    """Commit an offset of a partition for intake, which must not be running."""
     consumer = AIOKafkaConsumer(
         **connection_arguments(settings), group_id=settings.topics.intake_group, enable_auto_commit=False
     )
@@ -105,7 +105,7 @@ async def commit(settings: Settings, partition: int, offset: int) -> None:
 
 
 async def fetch_lag(settings: Settings) -> int:
-    """How many records of the topic are not committed yet."""
+    """Return how many records of the topic are not committed yet."""
     consumer = AIOKafkaConsumer(
         **connection_arguments(settings), group_id=settings.topics.intake_group, enable_auto_commit=False
     )
@@ -131,7 +131,7 @@ async def until_taken_in(settings: Settings, deadline_s: float = DEADLINE_S) -> 
 
 
 async def until_final(systems: Systems, deadline_s: float = DEADLINE_S) -> list[Batch]:
-    """Wait until every batch is final; all of them. One that never is, is told with its state."""
+    """Wait until every batch is final and return all batches. On failure the error notes each batch's state."""
     batches: list[Batch] = []
 
     async def probe() -> list[Batch] | None:
@@ -148,12 +148,11 @@ async def until_final(systems: Systems, deadline_s: float = DEADLINE_S) -> list[
 
 
 async def count_items(systems: Systems) -> int:
-    """How many items are stored."""
     return sum(batch.item_count for batch in await systems.store.batches.fetch_batches(100))
 
 
 async def until_items(systems: Systems, count: int, deadline_s: float = DEADLINE_S) -> None:
-    """Wait until so many items are stored."""
+    """Wait until at least `count` items are stored."""
 
     async def probe() -> bool:
         return await count_items(systems) >= count
@@ -162,7 +161,7 @@ async def until_items(systems: Systems, count: int, deadline_s: float = DEADLINE
 
 
 async def fetch_dead_letters(settings: Settings) -> list[DeadLetter]:
-    """All that is on the dead-letter topic."""
+    """Return all dead letters on the topic."""
     letters: list[DeadLetter] = []
     async with open_dead_letter_reader(settings) as reader:
         for partition, span in (await reader.fetch_spans()).items():
@@ -171,13 +170,13 @@ async def fetch_dead_letters(settings: Settings) -> list[DeadLetter]:
 
 
 def intake_settings(settings: Settings, task_queue: str, **changed: object) -> Settings:
-    """Settings of an installation of this test's own, with short waits."""
+    """Return the settings of this test's own installation, with short waits."""
     short: dict[str, object] = {"batch_wait_s_max": limits.BATCH_WAIT_MIN_S, "chunk_size": 100, "window": 4}
     return settings.model_copy(update={"task_queue": task_queue, **short, **changed})
 
 
 async def set_topic(settings: Settings, topic: str, name: str, value: int) -> None:
-    """Configure a topic, and wait until it is so."""
+    """Set a topic's configuration and wait until the broker reports it."""
     admin = AIOKafkaAdminClient(**connection_arguments(settings))
 
     async def is_set() -> bool:
@@ -195,10 +194,10 @@ async def set_topic(settings: Settings, topic: str, name: str, value: int) -> No
 
 
 async def is_logged(caplog: pytest.LogCaptureFixture, text: str, count: int) -> bool:
-    """Whether this process said something at least so often."""
+    """Return whether this process logged a text at least `count` times."""
     return sum(text in record.getMessage() for record in caplog.records) >= count
 
 
 async def no_client_is_left() -> bool:
-    """Whether nothing of a Kafka client is at work in this event loop."""
+    """Return whether no task of a Kafka client is left in this event loop."""
     return not [task for task in asyncio.all_tasks() if "aiokafka" in repr(task)]

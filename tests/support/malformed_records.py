@@ -1,4 +1,4 @@
-"""Records that a producer could send by mistake, and the fate of each."""
+"""Records that a producer could send by mistake, each with its expected result."""
 
 import json
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ GOOD: dict[str, Any] = {
 
 
 class Sent(NamedTuple):
-    """A record, what of it is taken in (order ids), and what becomes a dead letter: class and element index."""
+    """A record, the ids of its orders that are taken in, and its dead letters by class and element index."""
 
     name: str
     value: bytes | None
@@ -29,7 +29,7 @@ class Sent(NamedTuple):
 
 
 def event(number: int, **changed: Any) -> dict[str, Any]:
-    """A good event of an order of its own, with some fields changed; `...` leaves a field out."""
+    """Return a valid event of order `M-{number}` with some fields changed. The value `...` leaves a field out."""
     fields = {**GOOD, "event_id": f"e-{number}", "order_id": f"M-{number}", **changed}
     return {name: value for name, value in fields.items() if value is not ...}
 
@@ -39,7 +39,7 @@ def dead(name: str, value: bytes | None, poison_class: PoisonClass, **more: Any)
 
 
 def plan_records() -> list[Sent]:
-    """One record of each kind; the orders' ids are `M-` and the record's place in the list."""
+    """Return one record of each kind. The orders are numbered in the order of the list, from `M-0`."""
     numbers = iter(range(1_000))
 
     def good(name: str, more: dict[str, Any] | None = None, **sent: Any) -> Sent:

@@ -1,4 +1,4 @@
-"""What PostgreSQL really did for a statement: the nodes of its executed plan."""
+"""The executed plan of a statement in PostgreSQL, as a list of nodes."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,10 @@ LOOKED_UP_BY_INDEX = {
 async def executed_nodes(
     connection: Connection, package: str, name: str, arguments: Sequence[object], *, is_timed: bool = False
 ) -> list[PlanNode]:
-    """Run a statement of an adapter under EXPLAIN ANALYZE and undo it; timing its nodes would take longer than they."""
+    """Run an adapter's statement under EXPLAIN ANALYZE, roll it back and return its plan's nodes.
+
+    Timing the nodes is off by default, because it takes longer than the nodes themselves.
+    """
     transaction = connection.transaction()
     await transaction.start()
     if name in LOOKED_UP_BY_INDEX:
@@ -36,7 +39,7 @@ async def executed_nodes(
 
 
 def read_row_count(node: PlanNode) -> float:
-    """The rows that a node read, those that a filter removed included."""
+    """Return how many rows a node read, with those that a filter removed."""
     removed = sum(count for name, count in node.items() if name.startswith("Rows Removed by"))
     return float((node["Actual Rows"] + removed) * node["Actual Loops"])
 

@@ -1,4 +1,4 @@
-"""Batches of records as other clients can send them and aiokafka's producer cannot."""
+"""Record batches that other clients can send and aiokafka's producer cannot."""
 
 from collections.abc import Collection, Sequence
 
@@ -13,14 +13,14 @@ class _BadName(str):
     __slots__ = ()
 
     def encode(self, *_: object) -> bytes:
-        """It is not UTF-8."""
+        """Return bytes that are not UTF-8."""
         return b"\xff\xfe" + super().encode()
 
 
 def batch_with_bad_header_names(
     values: Sequence[bytes], bad_indexes: Collection[int], compression: int = UNCOMPRESSED
 ) -> bytes:
-    """A batch in which some records have a header whose name is not UTF-8: `BAD_HEADER`, as it is read."""
+    """Return a batch in which some records have a header with a name that is not UTF-8. It is read as `BAD_HEADER`."""
     builder = _DefaultRecordBatchBuilderPy(
         magic=2,
         compression_type=compression,

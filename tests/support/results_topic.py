@@ -1,4 +1,4 @@
-"""What a reader of the results finds on their topic."""
+"""Reading of the results topic, and a relay in this process."""
 
 import asyncio
 from collections import Counter
@@ -21,7 +21,7 @@ POLL_TIMEOUT_MS = 200
 
 
 class Told(NamedTuple):
-    """A record of the topic; the same outcome told twice compares equal."""
+    """A record of the topic. Two records of the same outcome are equal."""
 
     key: bytes
     value: bytes
@@ -45,7 +45,7 @@ async def reading(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
 
 
 async def read_told(settings: Settings) -> list[Told]:
-    """All records that are on the topic now, those of each partition in their order."""
+    """Return all records on the topic, in order within each partition."""
     topic = settings.topics.results
     told: list[Told] = []
     async with reading(settings) as consumer, asyncio.timeout(DEADLINE_S):
@@ -57,7 +57,7 @@ async def read_told(settings: Settings) -> list[Told]:
 
 
 def kept_by_reader(told: Iterable[Told]) -> dict[str, SettlementResult]:
-    """What a reader ends with that keeps the event with the highest outcome number of each order."""
+    """Return the event with the highest outcome number of each order, as a reader should keep it."""
     kept: dict[str, SettlementResult] = {}
     for event in (each.event for each in told):
         if event.order_id not in kept or event.outcome_no > kept[event.order_id].outcome_no:
@@ -66,7 +66,7 @@ def kept_by_reader(told: Iterable[Told]) -> dict[str, SettlementResult]:
 
 
 def outcomes_of(told: Iterable[Told]) -> Counter[tuple[str, int, str, str | None]]:
-    """Each outcome that was told, and how often."""
+    """Count how often each outcome was published."""
     events = [each.event for each in told]
     return Counter((event.order_id, event.outcome_no, event.outcome.value, event.reason_code) for event in events)
 
@@ -81,7 +81,7 @@ def topic_of(settings: Settings, open_: Callable[..., AbstractAsyncContextManage
 
 @asynccontextmanager
 async def relaying(outbox: Outbox, settings: Settings, relay_id: str) -> AsyncIterator[asyncio.Task[None]]:
-    """A relay of this process; it is told to stop at the end, unless it was ended before."""
+    """Run a relay in this process and ask it to stop at the end."""
     stop = asyncio.Event()
     relay = asyncio.create_task(run_relay(outbox, topic_of(settings, open_producer), relay_id, stop))
     try:
@@ -92,6 +92,6 @@ async def relaying(outbox: Outbox, settings: Settings, relay_id: str) -> AsyncIt
 
 
 async def deliver(outbox: Outbox, settings: Settings, relay_id: str = "R1") -> None:
-    """Deliver all that is in the outbox."""
+    """Run a relay until the outbox is delivered."""
     async with relaying(outbox, settings, relay_id):
         await eventually(lambda: is_delivered(outbox))

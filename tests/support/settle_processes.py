@@ -1,6 +1,6 @@
-"""Processes of Settle as an operator runs them, for tests that stop and kill them; each has a name and a log.
+"""Settle's processes as an operator runs them, for tests that stop and kill them. Each has a name and a log.
 
-A test that fails tells the ends of their logs.
+If a test fails, its error notes the ends of their logs.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ import psutil
 from tests.support.settlements import eventually
 
 SETTLE = str(Path(sys.executable).with_name("settle"))
-EXIT_TIMEOUT_S = 180  # against hanging alone
-# Of each process, told with the failure of a test.
+EXIT_TIMEOUT_S = 180  # only to detect a hang
+# The part of each process's log that is noted when a test fails.
 LOG_LINE_COUNT_MAX = 40
 LOG_LINE_LENGTH_MAX = 400
 
 
 class SettleProcesses:
-    """One process by name at a time; a context manager that leaves none behind."""
+    """At most one running process for each name. As a context manager it kills all of them on exit."""
 
     def __init__(self, directory: Path, environment: dict[str, str]) -> None:
         self._directory = directory
@@ -44,7 +44,6 @@ class SettleProcesses:
                 error.add_note(f"The end of the log of {name}:\n{self._log_end_of(name)}")
 
     def start(self, name: str, command: str) -> None:
-        """Start `settle COMMAND`."""
         self._start(name, [SETTLE, command])
 
     def start_failing_worker(self, name: str, method: str, moment: str) -> None:
@@ -52,26 +51,26 @@ class SettleProcesses:
         self._start(name, [sys.executable, "-m", "tests.support.failing_worker", method, moment])
 
     def start_failing_intake(self, instance: str, point: str, count: int, end: signal.Signals = signal.SIGKILL) -> None:
-        """Start a member of the intake's group that kills (or stops) itself the count-th time that it is at a point."""
+        """Start an intake that kills or stops itself when it reaches a point for the count-th time."""
         self._start(instance, [sys.executable, "-m", "tests.kafka.failing_intake", point, str(count), end.name])
 
     def start_slow_intake(self, name: str, instance: str | None = None) -> None:
-        """Start a member that polls few records at a time, so that a kill finds it at work."""
+        """Start an intake that polls few records at a time, so that a kill hits it at work."""
         self._start(name, [sys.executable, "-m", "tests.kafka.failing_intake"], instance)
 
     def pid(self, name: str) -> int:
-        """The process that was started last."""
+        """Return the pid of the process that was last started under this name."""
         return self._processes[name].pid
 
     def has_ended(self, name: str) -> bool:
         return self._processes[name].poll() is not None
 
     def exit_code(self, name: str) -> int:
-        """Wait for its end."""
+        """Wait until the process ends and return its exit code."""
         return self._processes[name].wait(EXIT_TIMEOUT_S)
 
     async def until_serving(self, name: str) -> None:
-        """Wait until a worker serves its task queue; while a server is away it would not come to that, but end."""
+        """Wait until a worker serves its task queue. Fail if it ends first, as it does if a server is unreachable."""
 
         async def probe() -> bool:
             assert not self.has_ended(name), self.log_of(name)
@@ -80,7 +79,7 @@ class SettleProcesses:
         await eventually(probe)
 
     async def until_stopped(self, name: str) -> None:
-        """Wait until it has stopped itself (SIGSTOP)."""
+        """Wait until the process has stopped itself (SIGSTOP)."""
 
         async def probe() -> bool:
             return psutil.Process(self._processes[name].pid).status() == psutil.STATUS_STOPPED
@@ -88,17 +87,17 @@ class SettleProcesses:
         await eventually(probe)
 
     def cpu_s(self, name: str) -> float:
-        """The processor time that it used."""
+        """Return the CPU time that the process used."""
         times = psutil.Process(self._processes[name].pid).cpu_times()
         return times.user + times.system
 
     def memory_bytes_max(self, name: str) -> int:
-        """The most memory that it held so far, while it runs."""
+        """Return the peak memory of a running process."""
         status = Path(f"/proc/{self._processes[name].pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
     async def stop(self, name: str) -> None:
-        """End it in good order."""
+        """Stop the process with SIGTERM and require exit code 0."""
         self.send(name, signal.SIGTERM)
         exit_code = await asyncio.to_thread(self.exit_code, name)
         assert exit_code == 0, self.log_of(name)
@@ -110,7 +109,7 @@ class SettleProcesses:
         return (self._directory / f"{name}.log").read_text()
 
     def log_since_start(self, name: str) -> str:
-        """What the process that was started last has said."""
+        """Return the log of the process that was last started under this name."""
         return (self._directory / f"{name}.log").read_bytes()[self._log_starts[name] :].decode()
 
     def _log_end_of(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What the tests of whole settlements share: orders, a worker, ports that hold a call back, histories, and *clean*."""
+"""Helpers for tests of whole settlements: orders, a worker, ports that hold calls back, histories, and checks."""
 
 import asyncio
 import copy
@@ -55,12 +55,12 @@ from workflows.settle_chunk import SettleChunkWorkflow
 CALENDAR = BusinessCalendar(local_time(), ZoneInfo("UTC"))
 NOW = datetime(2026, 11, 22, 6, tzinfo=UTC)
 LOAD_ROW_COUNT = 5_000
-# Of a Temporal server whose list of workflows is looked at: an embedded stack's may be a second old.
+# Arguments of a Temporal server whose list of workflows must be current. An embedded stack's list may lag a second.
 PROMPT_LIST = ("--dynamic-config-value", "history.visibilityProcessorMaxPollRPS=1000")
-# Against hanging alone: nothing takes so long, on a busy machine either.
+# Only to detect a hang: nothing takes this long, even on a busy machine.
 DEADLINE_S = 180.0
 POLL_INTERVAL_S = 0.05
-# Longer than a test may take; of a workflow's task, the longest that Temporal takes.
+# Longer than a test may take. TASK_PATIENCE is the longest timeout of a workflow task that Temporal accepts.
 PATIENCE = timedelta(minutes=20)
 TASK_PATIENCE = timedelta(minutes=2)
 
@@ -69,9 +69,9 @@ Found = TypeVar("Found")
 
 
 class SeededOrders(NamedTuple):
-    """Orders put into the Order Center, and what must become of them.
+    """Orders in the Order Center, with their expected outcomes.
 
-    If they are fewer than one slice of freezing and their ids sort like this, then `sample[n]` is item `n`.
+    If one slice of freezing holds them all and they are sorted by id, then `sample[n]` is item `n`.
     """
 
     sample: Sequence[SampleOrder]
@@ -82,21 +82,20 @@ class SeededOrders(NamedTuple):
 
     @property
     def records(self) -> list[OrderRecord]:
-        """Their records."""
         return [order.record for order in self.sample]
 
 
 async def seed_orders(
     systems: Systems, order_count: int, *, seed: int = 1, prefix: str = "O-", bad_rate: float = 0.05
 ) -> SeededOrders:
-    """Load overdue orders of all currencies, a tenth of them on four hot accounts; some of them bad."""
+    """Load overdue orders in all currencies, some of them bad. A tenth of them belong to four hot accounts."""
     sample = list(plan_sample_orders(order_count, round(order_count * bad_rate), prefix, random.Random(seed)))
     await load_orders(systems, [order.record for order in sample])
     return expect(sample)
 
 
 def expect(sample: Sequence[SampleOrder]) -> SeededOrders:
-    """What must become of these orders."""
+    """Return the orders with their expected outcomes."""
     return SeededOrders(
         sample=sample,
         planned=_totals(sample),
@@ -113,7 +112,7 @@ def _totals(sample: Iterable[SampleOrder]) -> ControlTotals:
 
 
 async def load_orders(systems: Systems, records: list[OrderRecord]) -> None:
-    """Load records, and open their accounts in the currency that each account is kept in."""
+    """Load records and open their accounts, each in its own currency."""
     for start in range(0, len(records), LOAD_ROW_COUNT):
         rows = records[start : start + LOAD_ROW_COUNT]
         accounts = {record.account_id: currency_of(int(record.account_id[1:])) for record in rows}
@@ -122,26 +121,26 @@ async def load_orders(systems: Systems, records: list[OrderRecord]) -> None:
 
 
 async def connect(stack: StackState) -> Client:
-    """A Temporal client as Settle's processes have one."""
+    """Return a Temporal client like that of Settle's processes."""
     return await Client.connect(stack.temporal_address, data_converter=pydantic_data_converter)
 
 
 def opening_of(batch_id: str, *, chunk_size: int, window: int) -> BatchOpening:
-    """A batch as `settle run` would open it at a fixed time."""
+    """Return the opening of a batch as `settle run` plans it, at a fixed time."""
     return plan_manual_opening(Settings().batch_settings, NOW, batch_id=batch_id, chunk_size=chunk_size, window=window)
 
 
 def rerun_opening_of(
     batch_id: str, rerun_of: str, *, chunk_size: int = 1_000, window: int = 2, **selected: Any
 ) -> BatchOpening:
-    """A rerun as `settle rerun` would open it, of all exception items unless `selected` says otherwise."""
+    """Return the opening of a rerun as `settle rerun` plans it. It has all exception items or those `selected`."""
     selection = RerunSelection(**{"batch_id": rerun_of, "outcomes": EXCEPTION_OUTCOMES, **selected})
     planned = plan_rerun_opening(Settings().batch_settings, NOW, selection)
     return planned.model_copy(update={"batch_id": batch_id, "chunk_size": chunk_size, "window": window})
 
 
 def kafka_opening_of(batch_id: str, *, chunk_size: int = 1_000, window: int = 2) -> BatchOpening:
-    """A batch as intake opens it: freezing gives it its dates."""
+    """Return the opening of a batch as intake plans it. Freezing sets its dates."""
     return BatchOpening(
         batch_id=batch_id,
         source=BatchSource.KAFKA,
@@ -153,7 +152,7 @@ def kafka_opening_of(batch_id: str, *, chunk_size: int = 1_000, window: int = 2)
 
 
 async def fill(systems: Systems, opening: BatchOpening, records: Sequence[OrderRecord]) -> None:
-    """Open a batch and append orders as they were announced, as intake does."""
+    """Open a batch and append announced orders, as intake does."""
     await systems.store.filling.open_batch(opening)
     await systems.store.filling.append_orders(
         opening.batch_id,
@@ -170,15 +169,16 @@ async def fill(systems: Systems, opening: BatchOpening, records: Sequence[OrderR
 
 
 async def freeze(systems: Systems, opening: BatchOpening) -> None:
-    """Freeze the overdue orders into a batch without its workflow."""
+    """Freeze the overdue orders into a batch, without its workflow."""
     await freeze_overdue_orders(systems, opening, CALENDAR, after=None, on_slice=lambda _: None)
 
 
 def let_no_timeout_decide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no timeout of chunks and workflow tasks pass, however busy the machine is.
+    """Make the timeouts of chunks and workflow tasks so long that they never pass, even on a busy machine.
 
-    By those a chunk is settled at once or step by step, and what stands still is found: which of them comes true would
-    else be up to the machine. It is for workers of this process, and for workflows that are started after it.
+    These timeouts decide whether a chunk is settled in one step or in two, and detect stuck attempts, so on a busy
+    machine a test's path would depend on its load. The change applies to workers of this process and to workflows that
+    are started after it.
     """
     for options in (AT_ONCE, CHUNK_ACTIVITY, BATCH_ACTIVITY):
         for name in {"schedule_to_start_timeout", "start_to_close_timeout", "heartbeat_timeout"} & set(options):
@@ -189,7 +189,7 @@ def let_no_timeout_decide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def running_worker(client: Client, task_queue: str, systems: Systems) -> AsyncIterator[Worker]:
-    """A worker of this process."""
+    """Run a worker in this process."""
     async with build_worker(client, task_queue, systems, batch_settings=Settings().batch_settings) as worker:
         yield worker
 
@@ -197,7 +197,7 @@ async def running_worker(client: Client, task_queue: str, systems: Systems) -> A
 async def settle(
     client: Client, task_queue: str, opening: BatchOpening
 ) -> tuple[WorkflowHandle[SettleBatchWorkflow, BatchResult], BatchResult]:
-    """Start a batch and wait for its end; needs a running worker."""
+    """Start a batch and wait until it ends. Needs a running worker."""
     handle = await start_batch_workflow(client, task_queue, opening)
     async with asyncio.timeout(DEADLINE_S):
         return handle, await handle.result()
@@ -206,7 +206,7 @@ async def settle(
 async def start_chunk_by_hand(
     client: Client, task_queue: str, opening: BatchOpening, chunk_index: int
 ) -> WorkflowHandle[SettleChunkWorkflow, ChunkResult]:
-    """Start a chunk's workflow without its batch's, under the id that the batch would give it."""
+    """Start a chunk's workflow without its batch's workflow, under the same id as the batch would."""
     return await client.start_workflow(
         SettleChunkWorkflow.run,
         ChunkRun(
@@ -224,18 +224,18 @@ async def start_chunk_by_hand(
 
 
 async def eventually(probe: Callable[[], Awaitable[Found | None]], deadline_s: float = DEADLINE_S) -> Found:
-    """Ask again and again until there is an answer that is not None, False, zero or empty."""
+    """Call the probe repeatedly until its answer is true, and return it. Fail after the deadline."""
     deadline = time.monotonic() + deadline_s
     while time.monotonic() < deadline:
         found = await probe()
         if found:
             return found
         await asyncio.sleep(POLL_INTERVAL_S)
-    raise AssertionError(f"{probe.__qualname__} had no answer within {deadline_s:.0f} s.")
+    raise AssertionError(f"{probe.__qualname__} was not true within {deadline_s:.0f} s.")
 
 
 async def require_clean(systems: Systems, order_count: int) -> AuditReport:
-    """Require what *audit clean* means in an acceptance line; the audit."""
+    """Require that the audit finds no breaks, no order is pending and all batches are final. Return its report."""
     report = await audit(systems.store, systems.fund_platform)
     assert report.breaks == []
     assert report.ok
@@ -249,7 +249,7 @@ async def require_clean(systems: Systems, order_count: int) -> AuditReport:
 async def require_settled(
     systems: Systems, result: BatchResult, opening: BatchOpening, orders: SeededOrders
 ) -> BatchReport:
-    """Require that a batch took all these orders and settled the good ones; its report."""
+    """Require that a batch took all these orders and settled the good ones. Return its report."""
     report = await fetch_report(systems.store, systems.fund_platform, opening.batch_id)
     chunk_count = -(-len(orders.records) // opening.chunk_size)
     assert (result.state, report.state) == (BatchState.CLOSED, BatchState.CLOSED)
@@ -266,15 +266,15 @@ async def require_settled(
 
 
 def proof_of(fund_platform: FundPlatform) -> LedgerProof:
-    """The proof of a Fund Platform that offers one."""
+    """Return the Fund Platform's proof, which it must offer."""
     assert fund_platform.proof
     return fund_platform.proof
 
 
 class Gate:
-    """Holds calls back until it is opened; what passes it then can no longer be called back by a cancellation.
+    """Holds calls back until it is opened. A cancellation of the caller does not stop a call that is held back.
 
-    Like a request on the wire: the activity that sent it may be cancelled or dead, the request still arrives.
+    It behaves like a request on the wire, which still arrives if the activity that sent it is cancelled or dead.
     """
 
     def __init__(self, held_count_max: int = 1_000) -> None:
@@ -289,12 +289,12 @@ class Gate:
             await self._reached.wait()
 
     async def open(self) -> None:
-        """Let all calls pass, those held back and those to come, and wait for the former to end."""
+        """Let all calls pass, now and later, and wait until those that were held back have ended."""
         self._opened.set()
         await asyncio.gather(*self._calls, return_exceptions=True)
 
     async def call(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-        """Call once the gate is open; later calls than the first `held_count_max` pass at once."""
+        """Call the function once the gate is open. Calls after the first `held_count_max` pass immediately."""
         if len(self._calls) >= self._held_count_max:
             return await function(*arguments)
         self._calls.append(asyncio.create_task(self._call_when_open(function, arguments)))
@@ -307,7 +307,7 @@ class Gate:
 
 
 def held(port: Port, method: str, gate: Gate, when: Callable[..., bool] = lambda *_: True) -> Port:
-    """The port with a method of it, or of one of its parts, held back for arguments for which `when` holds."""
+    """Return the port with a method, its own or of a part, held back by the gate for arguments that `when` accepts."""
     original = getattr(owner_of(port, method), method)
 
     async def call(*arguments: Any) -> Any:
@@ -317,7 +317,7 @@ def held(port: Port, method: str, gate: Gate, when: Callable[..., bool] = lambda
 
 
 def replaced(port: Port, method: str, function: Callable[..., Awaitable[Any]]) -> Port:
-    """The port with a method of it, or of one of its parts, replaced."""
+    """Return the port with a method, its own or of a part, replaced."""
     changed = copy.copy(port)
     owner = owner_of(port, method)
     if owner is port:
@@ -329,7 +329,7 @@ def replaced(port: Port, method: str, function: Callable[..., Awaitable[Any]]) -
 
 
 def owner_of(port: object, method: str) -> Any:
-    """The port itself, or the part of it that has the method."""
+    """Return the port itself or the part of it that has the method."""
     if hasattr(port, method):
         return port
     [owner] = [part for part in vars(port).values() if hasattr(part, method)]
@@ -337,13 +337,13 @@ def owner_of(port: object, method: str) -> Any:
 
 
 async def fetch_events(client: Client, workflow_id: str, run_id: str | None = None) -> list[HistoryEvent]:
-    """One run's history; the latest run's if none is named."""
+    """Return the events of one run, by default the latest."""
     history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
     return list(history.events)
 
 
 async def fetch_run_chain(client: Client, workflow_id: str, first_run_id: str) -> list[list[HistoryEvent]]:
-    """The histories of a run and of those that it continued as."""
+    """Return the histories of a run and of the runs that it continued as."""
     runs = []
     run_id = first_run_id
     while run_id:
@@ -355,9 +355,9 @@ async def fetch_run_chain(client: Client, workflow_id: str, first_run_id: str) -
 async def fetch_chunk_runs(
     client: Client, batch_id: str, run_count_min: int
 ) -> Counter[tuple[str, WorkflowExecutionStatus | None]]:
-    """The chunk workflows that ever ran for a batch: how many runs of each id ended how.
+    """Count the runs of a batch's chunk workflows by workflow id and status.
 
-    What Temporal lists lags behind what it does, so this waits for as many runs as there must be.
+    Temporal's list of workflows lags, so this waits until it has `run_count_min` runs and none is running.
     """
     query = f"SettleBatchId = '{batch_id}' AND WorkflowType = 'SettleChunkWorkflow'"
 
@@ -370,7 +370,7 @@ async def fetch_chunk_runs(
 
 
 async def fetch_current_details(client: Client, workflow_id: str) -> str:
-    """What the web UI shows of a workflow's latest run as its current details; needs a running worker."""
+    """Return the current details that the web UI shows for a workflow's latest run. Needs a running worker."""
     metadata: WorkflowMetadata = await client.get_workflow_handle(workflow_id).query(
         "__temporal_workflow_metadata", result_type=WorkflowMetadata
     )
@@ -378,10 +378,9 @@ async def fetch_current_details(client: Client, workflow_id: str) -> str:
 
 
 def of_type(events: list[HistoryEvent], event_type: "EventType.ValueType") -> list[HistoryEvent]:
-    """The events of one type."""
     return [event for event in events if event.event_type == event_type]
 
 
 def payload_text(payload: Payload) -> str:
-    """A JSON payload's string."""
+    """Return the string in a JSON payload."""
     return payload.data.decode().strip('"')

@@ -1,4 +1,4 @@
-"""What several test processes share: a lock between them, and servers that the first starts and the last stops."""
+"""Sharing between test processes: a lock, and servers that the first user starts and the last one stops."""
 
 import fcntl
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def exclusive(lock_file: Path) -> Iterator[None]:
-    """Be the only process here."""
+    """Hold a lock that only one process can hold."""
     with lock_file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -17,13 +17,13 @@ def exclusive(lock_file: Path) -> Iterator[None]:
 
 @contextmanager
 def shared(directory: Path, user: str, *, start: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
-    """Have servers started by their first user, and stopped by the last, who removes their folder.
+    """Start servers for their first user. Stop them and remove their folder after the last user.
 
     Args:
-        directory: Theirs. The lock is beside it, since a folder that is removed takes its lock with it.
+        directory: The servers' folder. The lock is beside it, because the folder is removed.
         user: The name of this process.
         start: Called once for all users.
-        stop: Also called when `start` fails.
+        stop: Also called if `start` fails.
     """
     lock_file = directory.with_name(f"{directory.name}.lock")
     mark = directory / f"user-{user}"

@@ -1,4 +1,4 @@
-"""A chunk's steps as the tests of use cases call them: one chunk, its cutoff, no cap on credits."""
+"""A chunk's steps for tests of use cases: one chunk with its cutoff, and no cap on credits."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from settling.validating import validate_chunk
 
 
 class ChunkCase(NamedTuple):
-    """A chunk, and what its validation is told."""
+    """A chunk, with the arguments of its validation."""
 
     batch_id: str
     chunk_index: int
@@ -28,7 +28,7 @@ class ChunkCase(NamedTuple):
 
 
 def turns_of(systems: Systems) -> CreditTurns:
-    """Turns without a cap of the installation."""
+    """Return turns without an installation-wide cap."""
     return CreditTurns(systems.store.caps, None)
 
 

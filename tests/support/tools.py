@@ -1,4 +1,4 @@
-"""Tools that a user's machine may lack, and CI's never."""
+"""Tools that may be missing on a user's machine but must be installed in CI."""
 
 import os
 from typing import NoReturn
@@ -7,7 +7,7 @@ import pytest
 
 
 def lacks(reason: str) -> NoReturn:
-    """Skip the test with the reason; with REQUIRE_ALL_TOOLS, which CI sets, fail it."""
+    """Skip the test with a reason. If REQUIRE_ALL_TOOLS is set, as in CI, fail it."""
     if os.environ.get("REQUIRE_ALL_TOOLS"):
         pytest.fail(reason)
     pytest.skip(reason)

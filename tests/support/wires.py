@@ -1,4 +1,4 @@
-"""A wire to PostgreSQL that loses a request or its answer at a moment that a test chooses."""
+"""A proxy for PostgreSQL that loses a request or its answer when a test asks for it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,24 +9,24 @@ from urllib.parse import parse_qs, urlsplit
 from local_stack.ports import LOOPBACK
 
 READ_BYTES_MAX = 65_536
-# How the driver begins to run a statement that it has prepared before, and how it ends a transaction.
+# The bytes with which the driver runs a prepared statement, and those with which it commits.
 STATEMENT = b"B\0"
 COMMIT = b"COMMIT;"
 
 
 class Fate(Enum):
-    """What becomes of the first request that is waited for."""
+    """What happens to the next request that contains the armed bytes."""
 
     REQUEST_LOST = auto()
-    """The connection is cut before the server has it."""
+    """The connection is cut before the request reaches the server."""
     ANSWER_LOST = auto()
-    """The connection is cut once the server has answered."""
+    """The connection is cut after the server has answered."""
     ANSWER_HELD = auto()
-    """The server answers, and nothing comes through any more."""
+    """The server answers, but no answer reaches the client from then on."""
 
 
 class Wire:
-    """Carries connections to a server as they are, until it is told otherwise."""
+    """Forwards connections to a server unchanged until it is armed."""
 
     def __init__(self, server_url: str) -> None:
         parts = urlsplit(server_url)
@@ -45,16 +45,16 @@ class Wire:
         self.url = f"postgresql://{self._login}@{LOOPBACK}:{port}{self._database}?sslmode=disable"
 
     def arm(self, request: bytes, fate: Fate) -> None:
-        """Have the next request that holds these bytes meet its fate."""
+        """Apply a fate to the next request that contains these bytes."""
         self._armed = request, fate
 
     @property
     def is_armed(self) -> bool:
-        """Whether no such request has come yet."""
+        """Whether no such request has arrived yet."""
         return self._armed is not None
 
     def close(self) -> None:
-        """Cut all connections, and take no new ones."""
+        """Cut all connections and accept no new ones."""
         if self._listening:
             self._listening.close()
         for client in self._clients:
@@ -100,7 +100,7 @@ class Wire:
 
 @asynccontextmanager
 async def wired(server_url: str) -> AsyncIterator[Wire]:
-    """A wire to a database."""
+    """Run a wire to a database, and close it at the end."""
     wire = Wire(server_url)
     await wire.listen()
     try:

@@ -60,7 +60,7 @@ def test_a_good_round_has_no_problem() -> None:
     ("counted", "break_it", "problem"),
     [
         ("lost", lambda found: {"lives": without(found.lives, SETTLED.order_id)}, "in no batch"),
-        ("lost", lambda found: {"told": without(found.told, SETTLED.order_id)}, "were not told"),
+        ("lost", lambda found: {"told": without(found.told, SETTLED.order_id)}, "no published outcome"),
         ("double_credits", lambda found: {"credits": [*found.credits, found.credits[0]]}, "more than once"),
         ("unbalanced", lambda _: {"unbalanced": [7]}, "do not balance: 7"),
         ("unbalanced", lambda found: {"batches": found.batches | {"B2": "out_of_balance"}}, "out of balance: B2"),
@@ -72,18 +72,18 @@ def test_a_good_round_has_no_problem() -> None:
                 "lives": found.lives | {SETTLED.order_id: Life("held", "OUTCOME_UNKNOWN", 2)},
                 "told": found.told | {SETTLED.order_id: told_of(SETTLED.order_id, Life("held", "OUTCOME_UNKNOWN", 2))},
             },
-            "another outcome",
+            "unexpected outcome",
         ),
         (
             "",
             lambda found: {
                 "told": found.told | {SETTLED.order_id: told_of(SETTLED.order_id, Life("settled", None, 1))}
             },
-            "told otherwise",
+            "published outcome differs",
         ),
-        ("", lambda found: {"credits": [each for each in found.credits if each[0] != KEY]}, "another credit"),
-        ("", lambda found: {"credits": [*found.credits, ("credit:more", Credit("A1", 1, "USD"))]}, "another credit"),
-        ("", lambda found: {"dead_letters": found.dead_letters - {b'{"malformed": 0}'}}, "no dead letters"),
+        ("", lambda found: {"credits": [each for each in found.credits if each[0] != KEY]}, "unexpected credit"),
+        ("", lambda found: {"credits": [*found.credits, ("credit:more", Credit("A1", 1, "USD"))]}, "unexpected credit"),
+        ("", lambda found: {"dead_letters": found.dead_letters - {b'{"malformed": 0}'}}, "without a dead letter"),
         ("", lambda _: {"audit_exit_code": 1}, "exit code 1"),
         ("", lambda found: {"audit": found.audit | {"orders": ORDER_COUNT - 1}}, "99 of 100 orders"),
         ("", lambda found: {"audit": found.audit | {"pending": {"order_count": 3}}}, "3 pending"),

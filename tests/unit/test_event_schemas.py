@@ -121,8 +121,8 @@ def test_a_committed_schema_is_not_overwritten_by_one_that_breaks_it(
     made = [Contract("a.json", breaking, INPUT), Contract("b.json", harmless, INPUT), Contract("c.json", BASE, INPUT)]
     monkeypatch.setattr(event_schemas, "contracts", lambda: made)
     assert event_schemas.write(tmp_path) == [
-        "a.json: event.amount: its minimum is 0, and should keep to 1.",
-        "a.json: event[].amount: its minimum is 0, and should keep to 1.",
+        "a.json: event.amount: its minimum is 0, but must be within 1.",
+        "a.json: event[].amount: its minimum is 0, but must be within 1.",
     ]
     assert [(tmp_path / name).read_text() for name in ("a.json", "b.json", "c.json")] == [
         text_of(BASE),
