@@ -138,7 +138,7 @@ def required_cutoff(opening: BatchOpening) -> datetime:
     if opening.cutoff_at is None:
         raise InvariantViolationError(
             f"Batch {opening.batch_id} of source {opening.source} was opened without a cutoff, so no orders can be "
-            "selected for it. Nothing was changed. This is a bug in Settle; report it."
+            "selected for it. Nothing was changed. This is a bug in Settle."
         )
     return opening.cutoff_at
 

@@ -94,7 +94,11 @@ async def close_batch(store: SettlementStore, fund_platform: FundPlatform, batch
         return progress.state
     # Check this before summing: a chunk that is closed during the sums would be stored in the report as pending.
     if progress.chunk_closed_count < progress.chunk_count:
-        raise InvariantViolationError(f"Batch {batch_id} is {progress.state} and has chunks that are not closed.")
+        raise InvariantViolationError(
+            f"Batch {batch_id} cannot be closed: its state is {progress.state}, and "
+            f"{progress.chunk_count - progress.chunk_closed_count:,} of its {progress.chunk_count:,} chunks are not "
+            "closed. Nothing was stored. Look at the batch's workflow in the Temporal web UI."
+        )
     report = await check_balance(store, fund_platform, batch_id)
     is_complete = report.pending.order_count == 0
     report = report.model_copy(update={"balanced": report.balanced and is_complete})

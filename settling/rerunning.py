@@ -69,7 +69,8 @@ async def freeze_rerun(
     """
     if opening.rerun is None:
         raise InvariantViolationError(
-            f"Batch {opening.batch_id} cannot be frozen as a rerun: it selects no items. This is a bug in Settle."
+            f"Batch {opening.batch_id} cannot be frozen as a rerun: it selects no items. Nothing was changed. This is "
+            "a bug in Settle."
         )
     filling = systems.store.filling
     batch = await filling.open_batch(opening)

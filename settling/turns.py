@@ -13,7 +13,7 @@ class TurnLaterError(Exception):
 
     def __init__(self, wait_s: float, *, is_promised: bool) -> None:
         super().__init__(
-            f"The cap on credits makes this chunk wait: it has to ask for its turn again in {wait_s:.1f} s."
+            f"A cap on credits makes this chunk wait. No credit was requested. Ask for a turn again in {wait_s:.1f} s."
         )
         self.wait_s = wait_s
         self.is_promised = is_promised

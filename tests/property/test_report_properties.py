@@ -211,7 +211,7 @@ def test_a_batch_with_an_open_chunk_is_not_even_summed_to_be_closed() -> None:
             raise AssertionError("its sums would miss what the open chunk is going to store")
 
         meddled = replaced(days.systems.fund_platform, "fetch_credit_totals", fetch_credit_totals)
-        with pytest.raises(InvariantViolationError, match="chunks that are not closed"):
+        with pytest.raises(InvariantViolationError, match="1 of its 1 chunks are not closed"):
             await close_batch(days.store, meddled, "B1")
 
     asyncio.run(run())
