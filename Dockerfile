@@ -1,4 +1,4 @@
-# Settle with what it needs at run time: no embedded stack, no tools of its developers.
+# Settle with its run-time dependencies, without the embedded stack and the development tools.
 FROM python:3.11.15-slim-bookworm
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
@@ -10,7 +10,7 @@ RUN python -m pip install --require-hashes --requirement requirements-runtime.lo
 COPY . .
 RUN python -m pip install --no-deps --no-build-isolation --no-index .
 
-# Where files may be written when the rest may not, and where nothing of the checkout is imported.
+# /tmp stays writable if the rest is read-only, and has no checkout that Python could import.
 WORKDIR /tmp
 USER 65534:65534
 ENTRYPOINT ["settle"]

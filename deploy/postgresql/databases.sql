@@ -1,4 +1,4 @@
--- Run once by the PostgreSQL image, on an empty volume: a database for each system, and Temporal's two.
+-- Create a database for each system and Temporal's two. The PostgreSQL image runs this once, on an empty volume.
 CREATE DATABASE order_center;
 CREATE DATABASE settlement;
 CREATE DATABASE fund_platform;

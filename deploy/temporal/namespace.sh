@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes Settle's namespace, unless it is there.
+# Create Settle's namespace, unless it exists.
 set -eu
 temporal operator namespace describe --namespace "$TEMPORAL_NAMESPACE" > /dev/null 2>&1 ||
   temporal operator namespace create --namespace "$TEMPORAL_NAMESPACE" --retention 30d

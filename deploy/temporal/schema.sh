@@ -1,6 +1,6 @@
 #!/bin/sh
-# Brings the schemas of Temporal's two databases up to the server's version; again does no harm.
-# Where the databases are, temporal-sql-tool reads from SQL_*.
+# Migrate the schemas of Temporal's two databases to the server's version. Idempotent.
+# temporal-sql-tool reads the address of the databases from SQL_*.
 set -eu
 for database in temporal temporal_visibility; do
   directory=${database#temporal_}
