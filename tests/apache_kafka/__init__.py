@@ -1,1 +1,1 @@
-"""Apache Kafka itself for the tests, from Maven's packages."""
+"""Apache Kafka for the tests, from Maven's packages."""

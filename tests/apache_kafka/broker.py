@@ -1,4 +1,4 @@
-"""One Apache Kafka broker, its own controller (KRaft), in a folder, on loopback."""
+"""A single Apache Kafka broker with its own controller (KRaft), in a folder, on loopback."""
 
 import signal
 import subprocess
@@ -17,13 +17,13 @@ STOP_TIMEOUT_S = 30.0
 FORMAT_TIMEOUT_S = 30.0
 POLL_INTERVAL_S = 0.05
 CLUSTER_ID = "c2V0dGxlLXRlc3RzLWthZg"
-# The port is open earlier, while the broker may still be fenced and topics cannot be made.
+# The port opens earlier, while the broker may still be fenced and cannot create topics.
 STARTED = "Kafka Server started"
 JAVA_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:-UsePerfData")
 LOGGING = Path(__file__).with_name("log4j2.properties")
 
-# When data reach the disk is left as it is by default. A killed broker may come back only when the session of the
-# one before it has ended: 9 s by default.
+# The broker flushes its data to disk by the defaults. A killed broker may only start again after the session of its
+# predecessor has expired, by default 9 s.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -48,17 +48,17 @@ log.cleaner.dedupe.buffer.size=16777216
 
 
 class ApacheKafka:
-    """The broker; as a context manager it runs, and nothing is left running behind it.
+    """The broker. As a context manager it starts on entry, and nothing of it is left running on exit.
 
-    It keeps its address and its data over `kill` and `stop`. Methods block until it is so.
+    It keeps its address and its data over `kill` and `stop`. Methods block until they have taken effect.
     """
 
     def __init__(self, directory: Path, advertised_port: int | None = None) -> None:
-        """Describe a broker in a folder of its own, which must exist; nothing is started.
+        """Create a broker for an existing folder, without starting it.
 
         Args:
-            directory: Its folder.
-            advertised_port: Where it tells its clients to find it, if something stands between.
+            directory: The broker's folder.
+            advertised_port: The port that clients connect to, if there is a proxy.
         """
         self._directory = directory.resolve()
         self._advertised_port = advertised_port
@@ -73,14 +73,14 @@ class ApacheKafka:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where clients reach it, from its first start on."""
+        """The address for clients, known from the first start on."""
         return f"{LOOPBACK}:{self._ports.fetch('broker')}"
 
     def start(self) -> None:
-        """Start it, empty at first, later with its data and at its address; wait until it can be used.
+        """Start the broker and wait until it can be used. It keeps its data and address from earlier starts.
 
         Raises:
-            ApacheKafkaError: It did not come up; the end of its log is in the message.
+            ApacheKafkaError: The broker did not start. The message has the end of its log.
         """
         if not self._properties.exists():
             self._format()
@@ -95,19 +95,19 @@ class ApacheKafka:
             time.sleep(POLL_INTERVAL_S)
 
     def kill(self) -> None:
-        """End it at once (SIGKILL), paused or not."""
+        """Kill the broker (SIGKILL), paused or not."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """End it in good order (SIGTERM)."""
+        """Stop the broker gracefully (SIGTERM)."""
         self._end(signal.SIGTERM)
 
     def pause(self) -> None:
-        """Make it answer nobody, its connections open (SIGSTOP)."""
+        """Pause the broker (SIGSTOP). Its connections stay open, but it answers no one."""
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on after `pause`."""
+        """Resume the broker after `pause`."""
         self._process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
@@ -128,7 +128,7 @@ class ApacheKafka:
         self._process.await_stop(timeout_s=STOP_TIMEOUT_S)
 
     def _format(self) -> None:
-        """Choose the ports and make the storage; the properties come last, complete."""
+        """Choose the ports and format the storage. The properties file is written last and complete."""
         draft = self._directory / "draft.properties"
         port = self._ports.reserve("broker")
         draft.write_text(
@@ -146,15 +146,15 @@ class ApacheKafka:
     def _failure(self, what: str) -> ApacheKafkaError:
         said = self._process.read_log_tail() or "nothing"
         return ApacheKafkaError(
-            f"Apache Kafka did not come up: {what}, and its log ends with: {said}. The log is {self._process.log_file}."
+            f"Apache Kafka did not start: {what}, and its log ends with: {said}. The log is {self._process.log_file}."
         )
 
 
 def format_storage(properties: Path) -> None:
-    """Write the cluster's id where the properties put the data.
+    """Write the cluster's id to the data folder of the properties.
 
     Raises:
-        ApacheKafkaError: It refused the properties, or could not write.
+        ApacheKafkaError: The tool refused the properties or could not write.
     """
     formatted = subprocess.run(
         _java("kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", properties),
@@ -167,7 +167,7 @@ def format_storage(properties: Path) -> None:
         check=False,
     )
     if formatted.returncode:
-        raise ApacheKafkaError(f"Apache Kafka's storage could not be made: {formatted.stdout.strip()[-800:]}")
+        raise ApacheKafkaError(f"Apache Kafka's storage could not be formatted: {formatted.stdout.strip()[-800:]}")
 
 
 def _java(main_class: str, *arguments: str | Path) -> list[str | Path]:

@@ -1,5 +1,5 @@
-"""The one error of Apache Kafka as the tests run it."""
+"""The error of Apache Kafka in the tests."""
 
 
 class ApacheKafkaError(Exception):
-    """It could not be fetched or started; the message says why, and where to look."""
+    """Apache Kafka could not be fetched or started. The message has the cause and the place to look."""

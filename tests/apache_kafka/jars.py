@@ -1,4 +1,4 @@
-"""Apache Kafka's jars, fetched by Maven once for each version of `pom.xml`."""
+"""Apache Kafka's jars, fetched by Maven once per version of `pom.xml`."""
 
 import hashlib
 import re
@@ -13,25 +13,25 @@ from tests.support.sharing import exclusive
 POM = Path(__file__).with_name("pom.xml")
 CACHE = Path(__file__).parents[2] / ".settle/apache-kafka"
 JAVA_VERSION_MIN = 17
-# Under the timeout of a test, so that the sentence below is what a slow network gives.
+# Less than a test's timeout, so that a slow network gives the message below.
 FETCH_TIMEOUT_S = 150
 JAVA_TIMEOUT_S = 30
 
 
 def describe_lack() -> str:
-    """Tell what this machine lacks for Apache Kafka; empty if nothing."""
+    """Return which tools for Apache Kafka are missing on this machine, or an empty text."""
     for program in ("java", "mvn"):
         if not shutil.which(program):
-            return f"Apache Kafka needs Java {JAVA_VERSION_MIN} and Maven; there is no `{program}` on the PATH"
+            return f"Apache Kafka needs Java {JAVA_VERSION_MIN} and Maven, but there is no `{program}` on the PATH"
     told = subprocess.run(["java", "-version"], capture_output=True, text=True, timeout=JAVA_TIMEOUT_S, check=False)
     version = re.search(r'version "(\d+)', told.stderr)
     if not version or int(version[1]) < JAVA_VERSION_MIN:
-        return f"Apache Kafka needs Java {JAVA_VERSION_MIN}; `java -version` says: {' '.join(told.stderr.split())}"
+        return f"Apache Kafka needs Java {JAVA_VERSION_MIN}, but `java -version` says: {' '.join(told.stderr.split())}"
     return ""
 
 
 def provide_jars() -> Path:
-    """Return the folder of the jars; fetch them if they are not there. Idempotent, also by several processes at once.
+    """Return the folder of the jars, and fetch them if they are missing. Idempotent and safe in concurrent processes.
 
     Raises:
         ApacheKafkaError: Maven could not fetch them.

@@ -1,4 +1,4 @@
-"""Most of a short command's time is its imports: it takes only those that it needs."""
+"""A command imports only the modules that it needs, because imports take most of a short command's time."""
 
 import subprocess
 import sys

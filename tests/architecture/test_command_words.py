@@ -1,4 +1,4 @@
-"""Only starters write commands into sentences: who shows an error or an answer words it for its own user."""
+"""Only starters write commands into sentences, because only they know how their users call Settle."""
 
 import ast
 import re
@@ -25,11 +25,11 @@ ROOMS_BELOW = (
     "workers",
 )
 COMMAND = re.compile(rf"\bsettle (?:{'|'.join(COMMANDS)})\b")
-NAME_OF_A_LOCK = "settle migrate "  # the same in every version, so that two of them do not migrate at once
+NAME_OF_A_LOCK = "settle migrate "  # the same in every version, so that two versions do not migrate concurrently
 
 
 def sentences_of(path: Path) -> Iterator[str]:
-    """The strings of a module that are no docstrings."""
+    """Return the strings of a module that are not docstrings."""
     module = ast.parse(path.read_text())
     docstrings = {
         id(node.value)

@@ -1,6 +1,6 @@
 """`docker-compose.yml` agrees with the settings, the commands and the versions that the other tests run.
 
-No Docker engine runs in the tests: what the images do with it is taken from their documentation.
+No Docker engine runs in the tests. How the images use the file is taken from their documentation.
 """
 
 import json
@@ -36,11 +36,11 @@ TIMEOUT_S = 180
 
 
 def compose_program() -> list[str]:
-    """Docker Compose, whichever this machine has."""
+    """Return the Docker Compose program of this machine."""
     for program in (["docker-compose"], ["docker", "compose"]):
         if shutil.which(program[0]) and not subprocess.run([*program, "version"], capture_output=True).returncode:
             return program
-    return lacks("Docker Compose is not installed, so that it was not asked whether docker-compose.yml is right")
+    return lacks("Docker Compose is not installed, so docker-compose.yml was not checked with it")
 
 
 def test_docker_compose_accepts_the_file() -> None:

@@ -1,4 +1,4 @@
-"""The docs name what exists, and all of it: links, files, tests, reason codes, states, settings, commands, bounds."""
+"""The docs name only things that exist, and all of them: links, files, tests, codes, states, settings, commands."""
 
 import ast
 import re
@@ -37,7 +37,7 @@ BLOCK = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"[\w.-]+(/[\w.-]+)*/?")
 FILE_SUFFIXES = (".py", ".sql", ".md", ".toml", ".lock", "/")
 FOLDERS_MADE_LATER = {".venv/", ".settle/", "dist/"}
-# Said of these by Temporal's own documentation; each is set to a value that its profile must then hold.
+# Variables of Temporal's own documentation. Each is set to a value that must then be in the profile.
 TEMPORAL_VARIABLES = {
     "TEMPORAL_ADDRESS": "host.example:7233",
     "TEMPORAL_NAMESPACE": "finance",
@@ -48,7 +48,7 @@ TEMPORAL_VARIABLES = {
     "TEMPORAL_TLS_CLIENT_CERT_PATH": "client.pem",
     "TEMPORAL_TLS_CLIENT_KEY_PATH": "client.key",
 }
-# These choose the file and the profile in it that are read.
+# These choose the file and its profile.
 TEMPORAL_FILE_VARIABLES = {"TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"}
 VARIABLES = {
     name.upper() if name.startswith("kafka_") else f"SETTLE_{name.upper()}": field
@@ -61,7 +61,7 @@ def name_of(path: Path) -> str:
 
 
 def code_of(path: Path) -> list[str]:
-    """What a document says in code font, code blocks left out."""
+    """Return the words of a document in code font, without its code blocks."""
     return CODE.findall(BLOCK.sub("", path.read_text()))
 
 
@@ -71,14 +71,14 @@ def anchors_of(path: Path) -> set[str]:
 
 
 def rows_of(path: Path, heading: str) -> list[list[str]]:
-    """The cells of the first table below a heading, its header left out."""
+    """Return the cells of the first table below a heading, without the table's header."""
     section = path.read_text().split(f"# {heading}\n", 1)[1]
     lines = re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE)[0].splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def sections_of(path: Path, heading: str) -> str:
-    """The text below a heading, up to the next one."""
+    """Return the text below a heading, up to the next heading."""
     return path.read_text().split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
 
 

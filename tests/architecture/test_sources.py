@@ -1,4 +1,4 @@
-"""What the code base promises about itself, beyond what ruff, mypy and import-linter hold."""
+"""The rules of the code base that ruff, mypy and import-linter cannot check."""
 
 import ast
 import re
@@ -12,12 +12,12 @@ ROOT = Path(__file__).parents[2]
 TOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
 PACKAGES = TOOLS["importlinter"]["root_packages"]
 ADAPTER_PACKAGES = ["order_center", "fund_platform", "settlement_store"]
-# What talks to PostgreSQL about PostgreSQL: schemas and advisory locks, databases and their users.
+# The modules that manage PostgreSQL itself: schemas and advisory locks, databases and their users.
 PACKAGES_WITHOUT_SQL = sorted(set(PACKAGES) - {"database", "local_stack"})
 LINE_COUNT_MAX = 400
 LOCK_FILES = ["requirements.lock", "requirements-runtime.lock"]
 
-# Words of the glossary's last column that are never right in a name here.
+# Words from the glossary's last column that are always wrong in a name here.
 BANNED_WORDS = {"job", "jobs", "shard", "shards", "checksum", "checksums"}
 CLOCKS = {"now", "utcnow", "today"}
 IO_MODULES = {"asyncio", "os", "pathlib", "secrets", "socket", "subprocess", "time", "uuid"}
@@ -30,7 +30,7 @@ def sources_of(*packages: str, suffix: str = "py") -> list[Path]:
 
 
 def strings_of(tree: ast.Module) -> Iterator[ast.Constant]:
-    """The strings of a module that are no docstrings."""
+    """Return the strings of a module that are not docstrings."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     docstrings = {
         id(node.body[0].value)
@@ -52,7 +52,7 @@ def names_of(tree: ast.Module) -> Iterator[str]:
 
 
 def imports_of(tree: ast.Module) -> set[str]:
-    """The top-level packages that a module imports."""
+    """Return the top-level packages that a module imports."""
     modules: list[str] = []
     for node in ast.walk(tree):
         match node:
@@ -64,13 +64,13 @@ def imports_of(tree: ast.Module) -> set[str]:
 
 
 def offenders(paths: list[Path], finding_of: Callable[[Path], object]) -> dict[str, object]:
-    """What was found, by file; files without a finding are left out."""
+    """Return the findings by file, without the files that have none."""
     assert paths
     return {str(path.relative_to(ROOT)): finding for path in paths if (finding := finding_of(path))}
 
 
 def test_every_room_has_its_layer_and_is_shipped() -> None:
-    """What import-linter's `exhaustive` is for packages within one: it knows none for the rooms themselves."""
+    """For rooms, this replaces import-linter's `exhaustive`, which exists only within one package."""
     layers = [layer for each in TOOLS["importlinter"]["contracts"][:1] for layer in each["layers"]]
     rooms = {room for layer in layers for room in layer.split(" | ")}
     assert rooms | {"local_stack"} == set(PACKAGES)
@@ -128,7 +128,7 @@ def test_the_domain_has_no_clock_and_no_input_or_output() -> None:
 
 
 def test_no_room_starts_a_python_interpreter() -> None:
-    """A child would not find the rooms of an installation (`starters/launcher.py`)."""
+    """A child process would not find the rooms of an installation (`starters/launcher.py`)."""
 
     def starting(path: Path) -> set[str]:
         tree = ast.parse(path.read_text())
@@ -138,7 +138,7 @@ def test_no_room_starts_a_python_interpreter() -> None:
 
 
 def test_workflow_code_neither_waits_nor_asks_outside_of_temporal() -> None:
-    """`asyncio` is the SDK's own there: its timers and locks are deterministic."""
+    """In workflows `asyncio` is allowed, because the SDK makes its timers and locks deterministic."""
 
     def outside(path: Path) -> set[str]:
         return imports_of(ast.parse(path.read_text())) & ((IO_MODULES | {"random"}) - {"asyncio"})
@@ -154,7 +154,7 @@ def test_the_domain_draws_from_no_random_generator_but_one_that_is_handed_in() -
 
 
 def requirements_of(lock_file: str) -> set[str]:
-    """Each with its version and hashes, without what it is needed by and on which system."""
+    """Return each requirement with its version and hashes, without its dependents and its environment markers."""
     text = re.sub(r"(?m)^ +#.*\n| ; [^\\\n]+(?=\\)", "", (ROOT / lock_file).read_text())
     text = re.sub(r"(==\S+)\s*\\", r"\1 \\", text)
     return {requirement.strip() for requirement in re.split(r"(?m)^(?=[A-Za-z0-9])", text)[1:]}

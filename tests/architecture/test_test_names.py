@@ -1,4 +1,4 @@
-"""Tests are named so that they can be found and read."""
+"""Tests have names that can be found and read."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What a payload, an event or a kept report consists of stands in `schemas/wire`, known to be frozen."""
+"""All parts of payloads, events and stored reports are in `schemas/wire`, where they are known to be frozen."""
 
 import inspect
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def hints_of(functions: Any) -> Iterator[Any]:
 
 
 def roots() -> list[Any]:
-    """What activities, workflows, updates and queries take and return; the events; a kept report."""
+    """Return the argument and result types of activities and workflows, the events, and the stored report."""
     activities = [
         each for _, each in inspect.getmembers(SettlementActivities) if hasattr(each, "__temporal_activity_definition")
     ]
@@ -36,7 +36,7 @@ def roots() -> list[Any]:
 
 
 def parts_of(model: Any, seen: set[Any]) -> Iterator[type]:
-    """The classes of ours that a type consists of, itself included."""
+    """Return the classes of this code base that a type consists of, with itself."""
     if model in seen:
         return
     seen.add(model)

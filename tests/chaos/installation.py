@@ -22,7 +22,7 @@ from tests.support.settle_processes import SETTLE, SettleProcesses
 from tests.support.settlements import PROMPT_LIST, eventually
 
 SOCKET_NAME = ".s.PGSQL.5432"
-# Small sizes, so that a round has many chunks and batches.
+# With small sizes a round has many chunks and batches.
 SIZES = {"SETTLE_CHUNK_SIZE": "100", "SETTLE_INTAKE_BATCH_SIZE": "1500", "SETTLE_BATCH_WAIT_S_MAX": "3"}
 
 

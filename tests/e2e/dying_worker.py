@@ -1,4 +1,4 @@
-"""`settle worker` that kills itself (SIGKILL), the second time that it is at a point.
+"""A `settle worker` that kills itself (SIGKILL) the second time that it reaches a point.
 
 python -m tests.e2e.dying_worker before-request | after-effect
 """

@@ -1,6 +1,6 @@
-"""`settle` in a process of its own that is forked from one that has imported it: most commands run shorter than that.
+"""`settle` in a process that is forked from one that has imported its modules, which takes longer than most commands.
 
-What it does is that of `settle` as it is installed.
+Its behaviour is that of the installed `settle`.
 """
 
 import multiprocessing
@@ -22,14 +22,14 @@ _forkserver.set_forkserver_preload([__name__, *{f"starters.{place.partition('.')
 def run_settle(
     arguments: Sequence[str], environment: Mapping[str, str], directory: Path, timeout_s: float, *, is_patient: bool
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, as `subprocess.run` does without a shell; it has no standard input.
+    """Run a command to its end, like `subprocess.run` without a shell and without standard input.
 
     Args:
-        arguments: what follows `settle`.
-        environment: all of it.
-        directory: where it runs.
-        timeout_s: after so long it is killed, and `subprocess.TimeoutExpired` raised.
-        is_patient: whether it waits for servers for as long as a busy machine takes.
+        arguments: the arguments after `settle`.
+        environment: the whole environment.
+        directory: the working directory.
+        timeout_s: when it passes, the process is killed and `subprocess.TimeoutExpired` is raised.
+        is_patient: whether to wait for servers as long as a busy machine needs.
     """
     with TemporaryDirectory() as outputs:
         stdout, stderr = Path(outputs, "stdout"), Path(outputs, "stderr")

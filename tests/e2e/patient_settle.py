@@ -1,4 +1,4 @@
-"""`settle` as it is installed, but that waits for servers and answers for as long as a busy machine takes."""
+"""The installed `settle`, with timeouts that are long enough for a busy machine."""
 
 from domain import limits
 from starters.cli import main
@@ -7,7 +7,7 @@ PATIENCE_S = 120
 
 
 def be_patient() -> None:
-    """Wait longer from now on, in this process; all of these bounds are read when they are used."""
+    """Raise the timeouts of this process. All of these bounds are read when they are used."""
     for bound in (
         "CONTROL_ANSWER_TIMEOUT_S",
         "DATABASE_CONNECT_TIMEOUT_S",

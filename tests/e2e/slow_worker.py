@@ -1,4 +1,4 @@
-"""`settle worker` whose requests to the Fund Platform wait for as long as a file is there, under a test's own bounds.
+"""A `settle worker` with a test's own bounds. Its requests to the Fund Platform wait while a file exists.
 
 python -m tests.e2e.slow_worker FILE [BOUND=SECONDS ...]
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from domain import limits
 
-for bound in sys.argv[2:]:  # before anything is built from them
+for bound in sys.argv[2:]:  # before anything is built from the bounds
     setattr(limits, bound.partition("=")[0], float(bound.partition("=")[2]))
 
 from fund_platform.postgres.credits import PostgresCredits  # noqa: E402
@@ -34,4 +34,4 @@ async def _post_slowly(
 if __name__ == "__main__":
     PostgresCredits.post_credits = _post_slowly  # type: ignore[method-assign]
     sys.argv[1:] = ["worker"]
-    main()  # ends as `settle` does: a thread of Temporal's SDK might abort another end of the process
+    main()  # exit as `settle` does: on another exit a thread of Temporal's SDK might abort the process

@@ -1,4 +1,4 @@
-"""Where Java is missing the tests of Apache Kafka are skipped, and say so; in CI they fail."""
+"""Without Java, the tests of Apache Kafka are skipped with a reason. In CI they fail."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 180
-REASON = "Apache Kafka needs Java 17 and Maven; there is no `java` on the PATH"
+REASON = "Apache Kafka needs Java 17 and Maven, but there is no `java` on the PATH"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The peers of `make bench` do the work that they are timed for: each writes the rows that the one statement writes."""
+"""Each contestant of `make bench` writes the same rows as the one statement."""
 
 from urllib.parse import urlsplit
 
@@ -16,7 +16,7 @@ CHUNK_SIZES = (100,)
 
 @pytest.fixture
 def settings(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Those of a database with a few overdue orders."""
+    """The settings of a database with a few overdue orders."""
     commands.ok("sample", "orders.csv", "--orders", str(ORDER_COUNT), "--seed", "3", "--bad-rate", "0.1")
     commands.ok("import", "orders.csv")
     for name, value in commands.environment.items():
@@ -33,8 +33,8 @@ def test_every_contestant_settles_all_orders_it_is_given(settings: Settings) -> 
 
     for number, contestant in enumerate(contestants(ORDER_COUNT, CHUNK_SIZES, rows)):
         if contestant.name in ("Settle", "a workflow per order"):
-            continue  # all other tests are about it
+            continue  # all other tests cover it
         with own_database(settings, f"{name}-{number}") as own:
             assert contestant.run(own) > 0
-            if contestant.name != "lean bound":  # it has tables of its own
+            if contestant.name != "lean bound":  # it has its own tables
                 assert count_rows(own.database_url) == rows, contestant.title

@@ -1,4 +1,4 @@
-"""What each command says, and with which exit code it ends."""
+"""The output and the exit code of each command."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`settle pause`, `resume`, `abort`, `window`: what they say and do, and with which exit code they end."""
+"""`settle pause`, `resume`, `abort` and `window` have the documented effect, output and exit code."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def status_of(commands: Commands, batch_id: str) -> dict[str, Any]:
 def test_an_operators_day_pause_window_resume_abort_and_rerun(commands: Commands, batch_id: str) -> None:
     import_orders(commands)
     with commands.worker():
-        with psycopg.connect(commands.database_url) as connection:  # until the abort no credit is posted
+        with psycopg.connect(commands.database_url) as connection:  # no credit is posted until the abort
             connection.execute("LOCK TABLE fund_platform.credit_answers IN SHARE MODE")
             commands.ok("run", "--batch-id", batch_id, "--chunk-size", "2", "--window", "1")
             told = commands.ok("pause", batch_id, "--reason", "a repair")
@@ -87,7 +87,7 @@ async def test_a_batch_that_pauses_itself_ends_the_wait_and_says_why(commands: C
 
 @pytest.mark.parametrize("is_paused", [True, False], ids=["paused", "not paused"])
 async def test_a_dead_batch_is_started_by_resume(commands: Commands, batch_id: str, *, is_paused: bool) -> None:
-    """As `settle run` leaves it that dies after it opened its batch, or Temporal that lost its database."""
+    """`settle run` leaves a batch so if it dies after opening it, and so does a loss of Temporal's database."""
     import_orders(commands)
     with psycopg.connect(commands.database_url) as connection:
         connection.execute(

@@ -1,4 +1,4 @@
-"""The cap on credits, as the Fund Platform sees it: never more than it allows, nearly all that it allows."""
+"""The Fund Platform gets no more credits than the cap allows, and nearly as many."""
 
 import asyncio
 import json
@@ -18,14 +18,14 @@ from tests.e2e.conftest import COMMAND_TIMEOUT_S, Commands
 from tests.support.settlements import eventually
 
 CREDITS_PER_S = 500
-# Against hanging alone: on a machine at rest 0.9 is reached, one that is busy is late for its turns.
+# Only to detect a hang. An idle machine reaches 0.9, but a busy one is late for its turns.
 REACHED_SHARE_MIN = 0.05
-# What lies between the clock that a wait is measured with and the database's.
+# The most that the clock of a wait and the database's clock may differ.
 CLOCK_S = 0.05
 CHUNK_SIZE = 250
 ORDER_COUNT = 4_000
 
-# The Fund Platform's own count of what it is asked to credit, and when.
+# The Fund Platform's own record of the requested credits and their times.
 COUNT_REQUESTS = """
 CREATE TABLE fund_platform.seen (at_s float8 NOT NULL, credit_count integer NOT NULL);
 CREATE FUNCTION fund_platform.see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -36,7 +36,7 @@ END $$;
 CREATE TRIGGER see AFTER INSERT ON fund_platform.credit_answers
     REFERENCING NEW TABLE AS asked FOR EACH STATEMENT EXECUTE FUNCTION fund_platform.see();
 """
-# And the turns that were given, each with the time from which on the next one may begin.
+# The record of the turns, each with the time from which the next one may begin.
 COUNT_TURNS = """
 CREATE TABLE settlement.turns (next_at_s float8 NOT NULL);
 CREATE FUNCTION settlement.count_turn() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -50,7 +50,7 @@ CREATE TRIGGER count_turn AFTER UPDATE ON settlement.credit_buckets
 
 @pytest.fixture
 def counted(commands: Commands) -> Commands:
-    """Orders that are all good, and a Fund Platform that counts."""
+    """Commands on good orders and a Fund Platform that counts its requests."""
     commands.ok("sample", "orders.csv", "--orders", str(ORDER_COUNT), "--seed", "5", "--bad-rate", "0")
     commands.ok("import", "orders.csv")
     with psycopg.connect(commands.database_url) as connection:
@@ -70,7 +70,7 @@ def seen_by(commands: Commands) -> list[tuple[float, int]]:
 
 
 def turns_of(commands: Commands, credits_per_s: int) -> list[float]:
-    """When the turns began that were given, each to a chunk."""
+    """Return when the turns began, each given to a chunk."""
     turn_s = CHUNK_SIZE / (credits_per_s * limits.CREDIT_PACE)
     with psycopg.connect(commands.database_url) as connection:
         rows = connection.execute("SELECT next_at_s FROM settlement.turns ORDER BY next_at_s").fetchall()
@@ -78,7 +78,10 @@ def turns_of(commands: Commands, credits_per_s: int) -> list[float]:
 
 
 def require_capped(commands: Commands, credits_per_s: int) -> None:
-    """No turn begins before the cap allows it, and no request comes before its turn; a busy machine's may come late."""
+    """Require that no turn begins before the cap allows it and that no request comes before its turn.
+
+    On a busy machine a request may come late.
+    """
     seen, turns = seen_by(commands), turns_of(commands, credits_per_s)
     for earlier_s, later_s in pairwise(turns):
         assert later_s - earlier_s >= CHUNK_SIZE / credits_per_s
@@ -89,12 +92,12 @@ def require_capped(commands: Commands, credits_per_s: int) -> None:
 
 
 def reached_per_s(seen: list[tuple[float, int]]) -> float:
-    """Credits a second; the last request's time is not over when it is seen."""
+    """Return the credits per second. The last request is left out, because its time is not over when it is seen."""
     return sum(credit_count for _, credit_count in seen[:-1]) / (seen[-1][0] - seen[0][0])
 
 
 def run(commands: Commands, *options: str) -> str:
-    """Settle all orders as one batch; its id."""
+    """Settle all orders as one batch and return its id."""
     batch_id = f"capped-{os.getpid()}-{commands.directory.name}"
     commands.ok("run", "--batch-id", batch_id, "--chunk-size", str(CHUNK_SIZE), "--wait", *options)
     report = json.loads(commands.ok("report", batch_id, "--json"))

@@ -1,4 +1,4 @@
-"""`settle dlq` and `settle import --publish`: what intake could not take in is listed, repaired and sent again."""
+"""`settle dlq` lists what intake could not take in, and `settle import --publish` sends repaired orders again."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from tests.support.settlements import eventually
 
 @pytest.fixture
 async def kafka_commands(commands: Commands, kafka_settings: Settings) -> Commands:
-    """Commands on topics of this test's own."""
+    """Commands on this test's own topics."""
     await create_topics(kafka_settings)
     commands.environment.update(
         SETTLE_STACK_DIR=str(kafka_settings.stack_dir),
@@ -90,7 +90,7 @@ async def test_a_dead_letter_is_listed_with_its_place_and_sent_again_once(
         await eventually(came_back)
         again = await listed(kafka_commands)
         assert sum(each["is_sent_again"] for each in again) >= 2
-        # An element comes back as a record of its own: it has no index any more.
+        # An element is sent again as a record of its own, so it has no index any more.
         assert {each["element_index"] for each in again if each["value"] == '{"order_id":"M-2"}'} == {None, 1}
 
 
@@ -138,7 +138,7 @@ async def test_a_place_without_a_dead_letter_is_told(kafka_commands: Commands, o
 
 
 class Record:
-    """A consumed record, as far as a dead letter needs one."""
+    """The parts of a consumed record that a dead letter needs."""
 
     def __init__(self, value: bytes, offset: int) -> None:
         self.topic, self.partition, self.offset = "orders.overdue", 0, offset

@@ -1,4 +1,4 @@
-"""`GET /livez` and `GET /readyz` of the long-running commands, with a database that goes away and comes back."""
+"""`GET /livez` and `GET /readyz` of the long-running commands report a database that goes down and comes back."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ def fetch(url: str) -> tuple[int, dict[str, object]]:
     except HTTPError as error:
         with error:
             return error.code, json.loads(error.read())
-    except URLError:  # it is not listening yet
+    except URLError:  # it does not listen yet
         return 0, {}
 
 
@@ -57,7 +57,7 @@ async def test_a_process_says_whether_it_lives_and_whether_what_it_needs_answers
         return await answer() == HTTPStatus.OK
 
     async def is_at_work() -> bool:
-        """Only then has it opened what it needs: one that is still starting ends where that is away."""
+        """Return whether the process is at work. Before that, it ends if the database is down."""
         return AT_WORK[command] in (commands.directory / f"{command}.log").read_text()
 
     async def is_not_ready() -> bool:

@@ -1,4 +1,4 @@
-"""What the Dockerfile puts into the image is enough: its packages, and the checkout's files that are sent to Docker."""
+"""The packages and the files that the Dockerfile puts into the image are enough."""
 
 import re
 import shlex
@@ -32,14 +32,14 @@ def copy_context(build: Path) -> None:
 
 
 def install_checkout(site: Path, build: Path) -> None:
-    """Run the last of the Dockerfile's commands."""
+    """Run the last command of the Dockerfile."""
     *_, command = re.findall(r"(?m)^RUN python (-m pip install .+)$", DOCKERFILE)
     options = ["--quiet", "--no-cache-dir", "--target", str(site)]
     subprocess.run([sys.executable, *shlex.split(command), *options], cwd=build, check=True)
 
 
 def link_packages(site: Path, build: Path) -> None:
-    """Link the image's packages from where they are installed here, except those for another system."""
+    """Link the image's packages from this environment, except those for another system."""
     [lock_file] = re.findall(r"(?m)^RUN python -m pip install --require-hashes --requirement (\S+)$", DOCKERFILE)
     assert f"\nCOPY {lock_file} .\n" in DOCKERFILE
     lock = (build / lock_file).read_text()
@@ -65,7 +65,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_in_image(site: Path, commands: Commands, *arguments: str) -> str:
-    """Run `settle` with the standard library and the image's packages alone."""
+    """Run `settle` with only the standard library and the image's packages."""
     main = f"import sys; sys.path.append({str(site)!r}); from settle import main; main()"
     finished = subprocess.run(
         [sys.executable, "-I", "-S", "-c", main, *arguments],

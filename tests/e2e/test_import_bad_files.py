@@ -1,4 +1,4 @@
-"""`settle import` of every kind of bad file, as a user runs it: what is said, where, and the exit code."""
+"""`settle import` reports every kind of bad file with its place and the right exit code."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ def row_of(
 
 
 class BadRow(NamedTuple):
-    """A bad row, and what is said of it."""
+    """A bad row and the expected message."""
 
     name: str
     row: bytes
@@ -50,7 +50,7 @@ BAD_ROWS = [
 
 
 class NoOrderFile(NamedTuple):
-    """The whole content of a file that is no order file, and what is said of it."""
+    """The whole content of a file that is not an order file, and the expected message."""
 
     name: str
     content: bytes

@@ -1,4 +1,4 @@
-"""`settle order`: what the whole life of an order says to the person who asks why it was not paid."""
+"""`settle order` explains the whole life of an order to a person who asks why it was not paid."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ from tests.support.databases import DatabaseUrls
 
 ORDER_COUNT = 60
 TERMINAL_WIDTH = 80
-DUE_MINOR_MAX = 100_000  # far below every currency's limit
+DUE_MINOR_MAX = 100_000  # far below the limit of every currency
 
 Row = dict[str, str]
 
@@ -54,7 +54,7 @@ def life_of(commands: Commands, order_id: str) -> OrderLife:
 
 
 def told_of(commands: Commands, order_id: str) -> str:
-    """What is printed, its lines joined."""
+    """Return the command's output with its lines joined."""
     return " ".join(commands.ok("order", order_id).split())
 
 
@@ -147,7 +147,7 @@ async def store(commands: Commands) -> AsyncIterator[SettlementStore]:
 
 
 async def hold(store: SettlementStore) -> None:
-    """Batch B1: one order whose credit may exist, on nobody's record."""
+    """Make batch B1 with one order whose credit may exist and whose record does not."""
     await run_chunk(store, orders_of("O1"))
     await store.chunks.store_validation("B1", 0, [])
     await store.chunks.hold_chunk("B1", 0, "the chunk's workflow was terminated")

@@ -1,4 +1,4 @@
-"""A minute without PostgreSQL, and one without Temporal: a running batch loses nothing and goes on at once."""
+"""After a minute without PostgreSQL or Temporal, a running batch has lost nothing and continues promptly."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ OUTAGE_S = 60
 CHUNK_COUNT = 120
 CHUNK_SIZE = 10
 _COUNT_CLOSED = "SELECT count(*) FROM settlement.chunk_states WHERE state = 'closed'"
-# So that the batch is not over before the server goes away.
+# The batch must not be over before the server goes down.
 _SLOW_CREDITS = """
 CREATE FUNCTION fund_platform.take_a_moment() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     PERFORM pg_sleep(0.2);
@@ -42,7 +42,7 @@ async def own_stack(directory: Path) -> AsyncIterator[tuple[LocalStack, StackSta
 
 
 async def count_closed_chunks(database_url: str) -> int:
-    """How many there are; 0 while PostgreSQL is away."""
+    """Return how many chunks are closed, or 0 while PostgreSQL is down."""
     try:
         async with await psycopg.AsyncConnection.connect(database_url) as connection:
             row = await (await connection.execute(_COUNT_CLOSED)).fetchone()
@@ -72,7 +72,7 @@ def kill(directory: Path, server: str) -> None:
 
 
 async def settle_across_an_outage(directory: Path, server: str) -> float:
-    """Settle a batch while a server is away for a while; the seconds from its return to the next closed chunk."""
+    """Settle a batch with a server down for a while. Return the seconds from its return to the next closed chunk."""
     async with own_stack(directory / "stack") as (stack, state):
         commands = Commands(
             directory,
@@ -120,7 +120,7 @@ async def settle_across_an_outage(directory: Path, server: str) -> float:
 
 
 async def test_a_batch_goes_on_soon_after_a_minute_without_postgresql_or_temporal(tmp_path: Path) -> None:
-    """Waits that grow with an outage would be as long as it was; on a machine at rest it goes on within seconds."""
+    """Waits that grow with an outage could be as long as it was. An idle machine continues within seconds."""
     servers = ("postgresql", "temporal")
     for server in servers:
         (tmp_path / server).mkdir()

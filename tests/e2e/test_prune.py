@@ -1,4 +1,4 @@
-"""`settle prune` as a user runs it: what reports, the audit and later runs say is the same as before."""
+"""`settle prune` does not change what reports, the audit and later runs say."""
 
 import json
 import os
@@ -12,17 +12,17 @@ import pytest
 from tests.e2e.conftest import SETTLE, Commands
 
 ORDER_COUNT = 300
-DEADLINE_S = 180  # against hanging alone
+DEADLINE_S = 180  # only to detect a hang
 POLL_INTERVAL_S = 0.02
 
 
 def old_batch_id(commands: Commands) -> str:
-    """Temporal is shared by all the tests, so each has an id of its own."""
+    """A unique batch id, because all tests share Temporal."""
     return f"old-{commands.environment['SETTLE_TASK_QUEUE'][:60]}"
 
 
 def settle_sample(commands: Commands) -> None:
-    """Two closed batches, the second a rerun of what the first rejected; both past their retention."""
+    """Make two closed batches past their retention. The second is a rerun of the orders that the first rejected."""
     batch_id = old_batch_id(commands)
     commands.ok("sample", "orders.csv", "--orders", str(ORDER_COUNT), "--seed", "7", "--bad-rate", "0.2")
     commands.ok("import", "orders.csv")
@@ -35,7 +35,7 @@ def settle_sample(commands: Commands) -> None:
 def make_old(commands: Commands) -> None:
     with psycopg.connect(commands.database_url) as connection:
         connection.execute("UPDATE settlement.batches SET closed_at = closed_at - interval '2 days'")
-        connection.execute("DELETE FROM settlement.outbox")  # as if relays had delivered all
+        connection.execute("DELETE FROM settlement.outbox")  # as if relays had delivered everything
 
 
 def rows_of(commands: Commands, table: str) -> int:
@@ -50,7 +50,7 @@ def being_pruned_count(commands: Commands) -> int:
 
 
 def said_of(commands: Commands) -> dict[str, Any]:
-    """All that the commands say of the orders and batches."""
+    """Return everything that the commands report of the orders and batches."""
     rejected = json.loads(commands.ok("batches", "--json"))["batches"]
     reports = [json.loads(commands.ok("report", batch["batch_id"], "--json")) for batch in rejected]
     for report in reports:
@@ -101,7 +101,7 @@ def test_nothing_that_is_said_changes_and_orders_are_not_settled_again(old: Comm
 def test_a_prune_killed_in_a_step_loses_nothing_and_is_finished_by_the_next(old: Commands) -> None:
     before = said_of(old)
     with psycopg.connect(old.database_url) as connection:
-        # The second batch's row is locked: its first step waits, the first batch is pruned by then.
+        # The second batch's row is locked, so its first step waits. By then the first batch is pruned.
         connection.execute("SELECT FROM settlement.batches WHERE batch_id <> %s FOR NO KEY UPDATE", [old_batch_id(old)])
         prune = subprocess.Popen(
             [SETTLE, "prune"],

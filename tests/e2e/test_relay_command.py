@@ -1,4 +1,4 @@
-"""`settle relay` as a user runs it."""
+"""`settle relay` delivers results as a user runs it."""
 
 import json
 import signal
@@ -29,7 +29,7 @@ async def topic(kafka_settings: Settings) -> Settings:
 
 @pytest.fixture
 def relays(commands: Commands, topic: Settings) -> Commands:
-    """Commands that know the topic."""
+    """Commands on existing topics."""
     commands.environment |= {
         "KAFKA_BOOTSTRAP_SERVERS": topic.kafka_bootstrap_servers,
         "SETTLE_TOPIC_PREFIX": topic.topic_prefix,
@@ -49,7 +49,7 @@ def events_of(log: Path) -> list[dict[str, Any]]:
 
 
 def holders(commands: Commands) -> list[tuple[str, int]]:
-    """The relays that hold leases, and how many."""
+    """Return each relay that holds leases, and how many it holds."""
     with psycopg.connect(commands.database_url) as connection:
         return connection.execute("SELECT relay_id, count(*) FROM settlement.relay_leases GROUP BY relay_id").fetchall()
 

@@ -1,4 +1,4 @@
-"""`settle sample`: the same file again for the same seed, and an expectation that any reader of the file can check."""
+"""`settle sample` writes the same file for the same seed, with an expectation that any reader of the file can check."""
 
 import csv
 import hashlib
@@ -23,7 +23,7 @@ ORDER_COUNT = 100_000
 BAD_COUNT = 2_000
 FORMERLY = datetime(2025, 4, 1, tzinfo=UTC)  # every order was overdue by then
 
-# The reasons that a file can give rise to.
+# The reasons that an order file can cause.
 REASONS = [
     "ACCOUNT_CURRENCY_DIFFERS",
     "AMOUNT_NOT_POSITIVE",
@@ -42,7 +42,7 @@ def run_sample(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def written(file: Path, *arguments: str) -> tuple[str, str]:
-    """The checksums of a new sample and of its expectation."""
+    """Return the checksums of a new sample and of its expectation."""
     completed = run_sample(file, *arguments)
     assert completed.returncode == 0, completed.stderr
     first, second = (
@@ -72,7 +72,7 @@ def expected_of(file: Path) -> dict[str, Any]:
 
 
 def reason_by_hand(row: dict[str, str], account_currency: str) -> str | None:
-    """What the documentation says of a row, without a line of the product."""
+    """Return a row's reason according to the documentation, without Settle's code."""
     paid, refunded = int(row["paid_minor"]), int(row["refunded_minor"])
     limit = {"CNY": 5_000_000, "EUR": 1_000_000, "GBP": 1_000_000, "JPY": 1_000_000, "PTS": 1_000_000, "USD": 1_000_000}
     verdicts = {

@@ -1,4 +1,4 @@
-"""`settle import` of a sample, as a user runs it: what is said, where, and the exit code."""
+"""`settle import` of a sample has the documented output and exit code."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`settle schedule` as a person runs it."""
+"""The `settle schedule` commands, as a person runs them."""
 
 import json
 import re
@@ -18,7 +18,7 @@ POLL_INTERVAL_S = 0.05
 
 @pytest.fixture
 def scheduled(commands: Commands) -> Iterator[Commands]:
-    """Commands whose schedule is deleted in the end."""
+    """Commands with a schedule that is deleted at the end."""
     yield commands
     commands.run("schedule", "delete")
 
@@ -88,7 +88,7 @@ def test_schedule_trigger_settles(scheduled: Commands) -> None:
         named = re.search(r"settle watch (\S+)", told)
         assert named, told
         await_closed(commands, named[1])
-        joined = commands.ok("run", "--batch-id", named[1], "--wait")  # the workflow may have its last step to do yet
+        joined = commands.ok("run", "--batch-id", named[1], "--wait")  # the workflow may not have ended yet
     report = json.loads(commands.ok("report", named[1], "--json"))
     assert (report["source"], report["state"], report["balanced"]) == ("schedule", "closed", True)
     assert report["business_date"] == re.findall(r"\d{4}-\d{2}-\d{2}", named[1])[-1]

@@ -1,4 +1,4 @@
-"""A server that is away, silent or without what is needed: a sentence in time, exit code 3, no password shown."""
+"""If a server is down, silent or incomplete, each command says so in time, exits with 3 and shows no password."""
 
 import contextlib
 import socket
@@ -17,7 +17,7 @@ from tests.support.databases import url_of
 from tests.support.settlements import eventually
 
 PASSWORD = "hunter2"  # noqa: S105 (of a server that does not exist)
-NO_PORT = 1  # nothing listens on a privileged port that is not in use
+NO_PORT = 1  # nothing listens on an unused privileged port
 RUN, BATCHES, AUDIT, MIGRATE, WORKER = ("run",), ("batches", "--json"), ("audit", "--json"), ("migrate",), ("worker",)
 STATUS, WATCH, REPORT = ("status", "some-batch", "--json"), ("watch", "some-batch"), ("report", "some-batch", "--json")
 RELAY, INTAKE, DLQ, PUBLISH = ("relay",), ("intake",), ("dlq", "list", "--json"), ("import", "orders.csv", "--publish")
@@ -27,7 +27,7 @@ Fault = Callable[[], dict[str, str]]
 
 
 class Silent(socketserver.BaseRequestHandler):
-    """Takes what is sent and never answers."""
+    """Reads what is sent and never answers."""
 
     def handle(self) -> None:
         while self.request.recv(4096):
@@ -35,10 +35,10 @@ class Silent(socketserver.BaseRequestHandler):
 
 
 class WrongPassword(socketserver.BaseRequestHandler):
-    """PostgreSQL as it speaks to somebody whose password is wrong."""
+    """Answers as PostgreSQL does to a wrong password."""
 
     def handle(self) -> None:
-        self.receive()  # may it be TLS?
+        self.receive()  # the request for TLS
         self.request.sendall(b"N")
         self.receive()
         self.request.sendall(b"R" + struct.pack("!ii", 8, 3))
@@ -62,7 +62,7 @@ def serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
 
 @pytest.fixture
 def faults(stack: StackState) -> Iterator[dict[str, Fault]]:
-    """By name, what to set so that a command meets the fault."""
+    """The settings that make a command meet each fault, by the fault's name."""
     with contextlib.ExitStack() as servers:
 
         def database(address: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The wheel, installed as an application into an environment of its own, settles a batch without the checkout."""
+"""The wheel, installed in its own environment, settles a batch without the checkout."""
 
 import ast
 import json
@@ -25,18 +25,18 @@ print([spec and spec.origin for spec in specs])
 """
 ORDER_COUNT = 2_000
 INSTALL_TIMEOUT_S = 600  # a first run downloads every dependency
-COMMAND_TIMEOUT_S = 180  # against hanging alone
+COMMAND_TIMEOUT_S = 180  # only to detect a hang
 
 
 class Installation(NamedTuple):
-    """A virtual environment with nothing in it but Settle, its dependencies and another program's two modules."""
+    """A virtual environment with only Settle, its dependencies and two modules of another program."""
 
     programs: Path
     site_packages: Path
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the variables of a fresh login, whatever the shell of the tests has set."""
+        """Return the environment variables of a fresh login, whatever the tests' shell has set."""
         return {"PATH": f"{self.programs}:{os.defpath}", "HOME": os.environ.get("HOME", "/")}
 
     def run(self, program: str, *arguments: str, directory: Path) -> str:
@@ -72,7 +72,7 @@ class Installation(NamedTuple):
 
 
 def build_wheel(directory: Path) -> Path:
-    """Build it as `make wheel` does."""
+    """Build the wheel as `make wheel` does."""
     options = "--quiet --no-deps --no-build-isolation --no-index --wheel-dir"
     subprocess.run([sys.executable, "-m", "pip", "wheel", *options.split(), directory, ROOT], check=True)
     [wheel] = directory.glob("settle-*.whl")

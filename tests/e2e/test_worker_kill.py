@@ -1,4 +1,4 @@
-"""A worker killed with SIGKILL while it has work in flight."""
+"""A worker that is killed (SIGKILL) with work in flight loses and doubles nothing."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.support.settlements import DEADLINE_S
 
 ORDER_COUNT = 4_000
 CHUNK_SIZE = 100
-# A chunk's credits take a moment: the kill finds some in flight, and the batch is not over before it.
+# Credits take a moment, so the kill hits some in flight and the batch is not over before it.
 SLOW_CREDITS = """
 CREATE FUNCTION fund_platform.take_a_moment() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     PERFORM pg_sleep(0.3);

@@ -1,4 +1,4 @@
-"""A worker that is told to stop, or is stopped, with a chunk in flight: it ends in good order, others go on."""
+"""A worker that is stopped with a chunk in flight ends gracefully, and other workers continue its work."""
 
 import asyncio
 import json
@@ -22,12 +22,12 @@ from tests.e2e.conftest import COMMAND_TIMEOUT_S, Commands
 from tests.support.settlements import eventually, fetch_events, of_type
 
 ORDER_COUNT = 50
-PATIENCE_S = 1_200  # longer than a test takes on any machine
+PATIENCE_S = 1_200  # longer than any machine needs for a test
 
 
 @contextmanager
 def slow_worker(commands: Commands, **bounds_s: float) -> Iterator["subprocess.Popen[bytes]"]:
-    """A worker whose requests to the Fund Platform wait until they are let go, under bounds of the test's own."""
+    """Run a worker with the test's own bounds. Its requests to the Fund Platform wait until they are let go."""
     held_by(commands).touch()
     with (
         (commands.directory / "slow.log").open("wb") as log,
@@ -48,12 +48,12 @@ def slow_worker(commands: Commands, **bounds_s: float) -> Iterator["subprocess.P
 
 
 def held_by(commands: Commands) -> Path:
-    """What holds the slow worker's requests for as long as it is there."""
+    """Return the path of the file that holds the slow worker's requests while it exists."""
     return commands.directory / "held"
 
 
 async def begin(commands: Commands) -> str:
-    """Start a batch of one chunk; the chunk's workflow."""
+    """Start a batch of one chunk and return the chunk's workflow."""
     batch_id = f"b-{os.getpid()}-{commands.directory.name}"
     commands.ok("sample", "orders.csv", "--orders", str(ORDER_COUNT), "--bad-rate", "0")
     commands.ok("import", "orders.csv")
@@ -64,14 +64,14 @@ async def begin(commands: Commands) -> str:
 async def is_settling_at_once(client: Client, chunk_id: str) -> bool:
     try:
         return bool(await fetch_worker_pids(client, chunk_id))
-    except RPCError:  # about to be started
+    except RPCError:  # not started yet
         return False
 
 
 async def is_crediting(handle: WorkflowHandle[object, object]) -> bool:
     try:
         description = await handle.describe()
-    except RPCError:  # about to be started
+    except RPCError:  # not started yet
         return False
     return any(
         pending.activity_type.name == "credit_chunk"
@@ -85,7 +85,7 @@ async def says(commands: Commands, log_name: str, text: str) -> bool:
 
 
 async def require_all_settled(client: Client, commands: Commands, chunk_id: str) -> list[HistoryEvent]:
-    """Require that the batch ends with all orders settled; the history of its chunk."""
+    """Require that the batch ends with all orders settled. Return the history of its chunk."""
     await asyncio.to_thread(commands.ok, "run", "--batch-id", f"b-{os.getpid()}-{commands.directory.name}", "--wait")
     audit = json.loads(commands.ok("audit", "--json"))
     assert (audit["ok"], audit["settled"]["order_count"]) == (True, ORDER_COUNT)
@@ -93,7 +93,7 @@ async def require_all_settled(client: Client, commands: Commands, chunk_id: str)
 
 
 def last_started(events: list[HistoryEvent]) -> HistoryEvent:
-    """How the chunk's crediting was begun at last, if it was an activity of its own."""
+    """Return the last start of the chunk's crediting, if it was a separate activity."""
     return of_type(events, EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED)[-1]
 
 

@@ -1,4 +1,4 @@
-"""What a worker logs: one JSON object a line, plain text at a terminal, never a password."""
+"""A worker logs one JSON object per line, or plain text at a terminal, and never a password."""
 
 import json
 import os

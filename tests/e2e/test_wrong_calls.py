@@ -1,4 +1,4 @@
-"""Every command called wrongly, as a user does it: one sentence on stderr, nothing on stdout, the exit code."""
+"""Every wrong call of a command prints one sentence on stderr and nothing on stdout, with the documented exit code."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ BY_ID = [
 
 
 class Wrong(NamedTuple):
-    """A call, and what is said of it, without the lines of the box around it."""
+    """A call and the expected message, without the frame around it."""
 
     arguments: tuple[str, ...]
     says: str
@@ -56,7 +56,7 @@ def invalid(arguments: tuple[str, ...], option: str, says: str) -> Wrong:
 
 
 WRONG_CALLS = [
-    # Names that nothing has
+    # Names that do not exist
     Wrong(("status", "nowhere"), NO_BATCH),
     Wrong(("status", "nowhere", "--json"), NO_BATCH),
     Wrong(("watch", "nowhere"), NO_BATCH),
@@ -85,7 +85,7 @@ WRONG_CALLS = [
     Wrong(("status",), "Missing argument 'BATCH'."),
     Wrong(("audit", "--fast"), "No such option: --fast"),
     Wrong(("batches", "mine"), "Got unexpected extra argument(s) (mine)"),
-    # Ids that are none
+    # Invalid ids
     *(Wrong((*command, NO_UTF8), f"settle: 'id-\\udcff' {NO_ID}") for command in BY_ID),
     Wrong(("status", CLEARS_SCREEN), f"settle: 'id\\x1b[2J' {NO_ID}"),
     Wrong(("order", "two\nlines"), f"settle: 'two\\nlines' {NO_ID}"),
@@ -100,7 +100,7 @@ WRONG_CALLS = [
     Wrong(("run", "--batch-id", ""), f"settle: '' {NO_BATCH_ID}"),
     Wrong(("run", "--batch-id", "two\nlines"), f"settle: 'two\\nlines' {NO_BATCH_ID}"),
     Wrong(("run", "--batch-id", NO_UTF8), f"settle: 'id-\\udcff' {NO_BATCH_ID}"),
-    # Values out of their bounds
+    # Values out of bounds
     invalid(("run", "--chunk-size", "0"), "--chunk-size", "Input should be greater than or equal to 1"),
     invalid(("run", "--chunk-size", "10001"), "--chunk-size", "Input should be less than or equal to 10000"),
     invalid(("run", "--chunk-size", "many"), "--chunk-size", "Input should be a valid integer"),
@@ -176,7 +176,7 @@ WRONG_CALLS = [
         for command in (("run",), ("migrate",), ("worker",), ("schedule", "show"))
     ),
 ]
-# By setting; those in ANY_TEXT take any text.
+# By setting. The settings in ANY_TEXT accept any text.
 ANY_TEXT = {"SETTLE_STACK_DIR", "SETTLE_TEMPORAL_UI_URL", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"}
 MALFORMED = {
     "SETTLE_DATABASE_URL": f"mysql://settle:{PASSWORD}@localhost/x",
@@ -254,7 +254,7 @@ def newest_migration() -> str:
 
 @contextmanager
 def commands_on(stack: StackState, directory: Path, *statements: str) -> Iterator[Commands]:
-    """Commands on a database that statements have made ready; its URL has a password, which nothing may show."""
+    """Yield commands on a database prepared by statements. Its URL has a password, which must never be shown."""
     with cloned_database(stack.database_url, "template_all") as url:
         with psycopg.connect(url) as connection:
             for statement in statements:
@@ -280,7 +280,7 @@ def up_to_date(stack: StackState, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def outdated(stack: StackState, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    """As a version of Settle with one migration less leaves its database."""
+    """A database as the previous version of Settle left it, with one migration less."""
     with commands_on(
         stack,
         tmp_path_factory.mktemp("outdated"),
@@ -292,7 +292,7 @@ def outdated(stack: StackState, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="module")
 def newer(stack: StackState, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    """As a version of Settle with one migration more leaves its database."""
+    """A database as a later version of Settle leaves it, with one migration more."""
     with commands_on(
         stack,
         tmp_path_factory.mktemp("newer"),
@@ -303,7 +303,7 @@ def newer(stack: StackState, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="module")
 def crowded(stack: StackState, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    """As many unclosed batches as may be, an overdue order, and a closed batch with an item to rerun."""
+    """A database with the most unclosed batches, an overdue order, and a closed batch with an item to rerun."""
     with commands_on(
         stack,
         tmp_path_factory.mktemp("crowded"),

@@ -1,10 +1,10 @@
-"""What can be changed behind the back of the audit's world, and the breaks that the audit must name for it."""
+"""Corruptions of the audit's world, and the breaks that the audit must report for each."""
 
 from typing import NamedTuple
 
 
 class Corruption(NamedTuple):
-    """What is done to one system's tables, and the breaks that must be named: all of them, and no others."""
+    """A change of one system's tables and the breaks that must be reported, with no others."""
 
     system: str
     statements: str
@@ -12,7 +12,7 @@ class Corruption(NamedTuple):
 
 
 def item_of(order_id: str, batch_id: str) -> str:
-    """A condition on an item by its order and batch."""
+    """Return a condition that selects an item by its order and batch."""
     return (
         "(batch_no, item_no) = (SELECT batch_no, item_no FROM items JOIN batches USING (batch_no) "
         f"WHERE order_id = '{order_id}' AND batch_id = '{batch_id}')"
@@ -401,7 +401,7 @@ CREDIT = "INSERT INTO credit_answers VALUES ('{key}', 1, 'created', 'A1', 5, 'US
     "INSERT INTO postings VALUES (-1, 'A1', 5, 'USD', '{key}'), (-1, 'funding:USD', -5, 'USD', NULL);"
     "UPDATE accounts SET balance_minor = balance_minor + 5 WHERE account_id = 'A1'"
 )
-# The first entry is the payload conflict's of O05, of one order; the second is chunk 0 of B1, O00 and O01.
+# The first entry belongs to O05, the payload conflict. The second belongs to chunk 0 of B1, with O00 and O01.
 LEDGER = {
     "a posting's amount is changed": in_ledger(
         f"UPDATE postings SET amount_minor = 1001 WHERE {POSTING}",

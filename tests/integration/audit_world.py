@@ -1,4 +1,4 @@
-"""A small world for the audit: batches in every state and orders of every fate, in three databases."""
+"""A small world for the audit: batches in every state with orders of every outcome, in three databases."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -73,7 +73,7 @@ def ref_of(batch_id: str, chunk_index: int) -> ChunkCase:
 
 
 async def freeze(ports: Systems, batch_id: str, chunk_size: int, *records: OrderRecord) -> None:
-    """A running batch of these orders, by way of the Order Center."""
+    """Make a running batch of these orders, through the Order Center."""
     await ports.order_center.load_records(records)
     opening = opening_of(batch_id, chunk_size)
     await freeze_overdue_orders(ports, opening, CALENDAR, None, on_slice=lambda _cursor: None)
@@ -100,13 +100,13 @@ async def prune(ports: Systems, batch_id: str) -> None:
 
 
 async def credit(ports: Systems, order_id: str, claim_no: int = 1, **changes: Any) -> None:
-    """Have a credit posted behind Settle's back."""
+    """Post a credit without Settle."""
     request = CreditRequest(credit_key(order_id), claim_no, "A1", 1000, "USD")._replace(**changes)
     await ports.fund_platform.credits.post_credits("a test", [request])
 
 
 async def build_world(ports: Systems) -> None:
-    """Batches in every state, in each of which orders of every fate.
+    """Make batches in every state with orders of every outcome.
 
     - B1, closed: O00 O01 O04 O06 settled; O02 O07 O08 rejected by validation, O03 by the Fund Platform; O05 held for
       a payload conflict; O09 to O11 held with credits, their outcome unknown; O12 O13 held and not attempted.
@@ -115,7 +115,7 @@ async def build_world(ports: Systems) -> None:
     - B5, closed and pruned: O40 held with a credit, its outcome unknown, O41 held and not attempted; both settled by
       its rerun R1.
     - B6, closed and pruned: O50 settled, O51 rejected by validation.
-    - B4, open: O30 O31 pending; O00 offered again, once as it is and once changed.
+    - B4, open: O30 O31 pending; O00 offered again, once unchanged and once changed.
     """
     await ports.fund_platform.accounts.open_accounts(
         [AccountOpening("A1", "USD"), AccountOpening("A2", "EUR"), AccountOpening("closed", "USD")]

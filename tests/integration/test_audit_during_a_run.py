@@ -1,4 +1,4 @@
-"""The audit is clean at any moment: between any two steps of a run, and while one runs at the same time."""
+"""The audit is clean at any moment: between any two steps of a run, and concurrently with runs."""
 
 import asyncio
 import inspect
@@ -47,7 +47,7 @@ def assert_clean(report: AuditReport) -> None:
 
 
 def records_of(rng: random.Random, order_ids: Sequence[str]) -> list[OrderRecord]:
-    """Orders most of which are payable; the others are rejected by validation, or for their account."""
+    """Return orders that are mostly payable. The others are rejected by validation or because of their account."""
     rejects: list[dict[str, Any]] = [{"status": OrderStatus.DISPUTED}, {"account_id": "closed"}, {"account_id": "none"}]
     payable: list[dict[str, Any]] = [{}, {}, {}, {"account_id": "A2", "currency": "EUR"}]
     return [record_of(order_id, **rng.choice(rejects + payable)) for order_id in order_ids]
@@ -70,7 +70,7 @@ async def append(ports: Systems, batch_id: str, records: Sequence[OrderRecord]) 
 
 
 async def request_credits(ports: Systems, batch_id: str, chunk_index: int) -> None:
-    """What a worker does that is lost before it can store the answers."""
+    """Request credits like a worker that is lost before it stores the answers."""
     items = await ports.store.chunks.fetch_pending_items(
         batch_id, await ports.store.chunks.fetch_chunk(batch_id, chunk_index)
     )
@@ -81,7 +81,7 @@ async def request_credits(ports: Systems, batch_id: str, chunk_index: int) -> No
 
 
 def steps_of_chunk(rng: random.Random, ports: Systems, batch_id: str, chunk_index: int) -> list[Step]:
-    """A chunk's way: to its end, or held before or after its validation; with steps repeated, as by zombies."""
+    """Return a chunk's steps: to its end, or held before or after validation. Some repeat, as by zombies."""
     ref = ref_of(batch_id, chunk_index)
     validate: Step = lambda: steps.validate(ports, ref)  # noqa: E731
     request: Step = lambda: request_credits(ports, batch_id, chunk_index)  # noqa: E731
@@ -103,7 +103,7 @@ def steps_of_chunk(rng: random.Random, ports: Systems, batch_id: str, chunk_inde
 async def run_batch(
     rng: random.Random, ports: Systems, batch_id: str, records: Sequence[OrderRecord]
 ) -> AsyncIterator[None]:
-    """A batch's way, its chunks' steps mixed; stops after each step."""
+    """Run a batch with the steps of its chunks mixed. Stop after each step."""
     await ports.store.filling.open_batch(opening_of(batch_id, chunk_size=3))
     yield
     for half in (records[: len(records) // 2], records[len(records) // 2 :]):
@@ -113,7 +113,7 @@ async def run_batch(
     yield
     plan = await ports.store.batches.set_running(batch_id)
     yield
-    # Each chunk's steps stay in their order; whose is next is drawn.
+    # Each chunk's steps stay in order. The next chunk is drawn.
     chunks = [steps_of_chunk(rng, ports, batch_id, chunk_index) for chunk_index in range(plan.chunk_count)]
     while chunks:
         chunk = rng.choice(chunks)
@@ -125,7 +125,7 @@ async def run_batch(
 
 
 async def run_batches(rng: random.Random, ports: Systems) -> AsyncIterator[None]:
-    """Batches that take orders in again and again, so that rejected ones become pending, and settled."""
+    """Run batches that take orders in again and again, so that rejected orders become pending and settled."""
     order_ids = [f"O{n:02d}" for n in range(18)]
     for n in range(5):
         async for _ in run_batch(rng, ports, f"B{n}", records_of(rng, rng.sample(order_ids, 9))):
@@ -133,7 +133,7 @@ async def run_batches(rng: random.Random, ports: Systems) -> AsyncIterator[None]
 
 
 class Interleaved:
-    """A port, or a part of one, before each call of which the run may go on."""
+    """A port, or a part of one. The run may continue before each of its calls."""
 
     def __init__(self, port: object, go_on: Callable[[], Awaitable[None]]) -> None:
         self._port = port
@@ -160,7 +160,7 @@ async def test_an_audit_between_any_two_steps_is_clean(seed: int, monkeypatch: p
     run = run_batches(rng, ports)
     step_count_max = rng.choice([1, 4, 20])
     is_over = False
-    going_on = asyncio.Lock()  # the audit's slices are read side by side
+    going_on = asyncio.Lock()  # the audit reads its slices concurrently
 
     async def go_on() -> None:
         nonlocal is_over
@@ -219,7 +219,7 @@ async def test_audits_beside_a_run_are_clean(ports: Systems, monkeypatch: pytest
     order_ids = [f"O{n:03d}" for n in range(600)]
 
     async def run(batch_id: str) -> None:
-        """A batch of orders all over the order of keys, some of which were rejected before."""
+        """Run a batch of orders spread over the keys. Some of them were rejected before."""
         await ports.order_center.load_records(records_of(rng, rng.sample(order_ids, 200)))
         opening = opening_of(batch_id, chunk_size=40)
         await freeze_overdue_orders(ports, opening, CALENDAR, None, on_slice=lambda _cursor: None)
@@ -228,7 +228,7 @@ async def test_audits_beside_a_run_are_clean(ports: Systems, monkeypatch: pytest
         await close(ports, batch_id)
 
     async def run_all() -> None:
-        """Until there were some audits, one of them within a batch, however long one takes beside the runs."""
+        """Run until there were some audits, one of them during a batch, however long an audit takes beside the runs."""
         for n in count(1):
             await run(f"B{n}")
             if n >= 12 and len(reports) >= 3 and any(report.pending.order_count for report in reports):

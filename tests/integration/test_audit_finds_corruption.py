@@ -1,4 +1,4 @@
-"""Whatever is changed behind the back of a settled world, the audit names it, and nothing else."""
+"""The audit reports every corruption of a settled world, and nothing else."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ SLICE_SIZE = 3
 
 
 class OnlyConnection:
-    """A pool of one connection in a transaction: an audit by it sees what was changed there, and nobody else does."""
+    """A pool of one connection in a transaction. Only an audit with this pool sees the transaction's changes."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -35,13 +35,13 @@ class OnlyConnection:
         return self._connection
 
     async def release(self, _: Connection) -> None:
-        """It stays in its transaction."""
+        """Do nothing, because the connection stays in its transaction."""
         self._is_idle.release()
 
 
 @pytest.fixture(scope="module")
 def world(stack: StackState) -> Iterator[DatabaseUrls]:
-    """The world is built once; each test changes it in a transaction that is rolled back."""
+    """The world is built once. Each test changes it in a transaction that is rolled back."""
 
     async def build(urls: DatabaseUrls) -> None:
         async with open_ports_of(urls) as ports:
@@ -62,7 +62,7 @@ async def audit_of(urls: DatabaseUrls) -> AuditReport:
 
 
 async def audit_corrupted(urls: DatabaseUrls, system: str, statements: str) -> AuditReport:
-    """Audit the world with one system's tables changed."""
+    """Audit the world with the tables of one system changed."""
     schema = SCHEMA_BY_PACKAGE[system]
     async with (
         open_ports_of(urls) as ports,
@@ -72,7 +72,7 @@ async def audit_corrupted(urls: DatabaseUrls, system: str, statements: str) -> A
         transaction = connection.transaction()
         await transaction.start()
         try:
-            # The tables' own rules, such as append-only, are passed by.
+            # The tables' own rules, such as append-only, are bypassed.
             await connection.execute("SET LOCAL session_replication_role = replica")
             await connection.execute(statements)
             changed = cast("Pool", OnlyConnection(connection))
@@ -99,7 +99,7 @@ async def test_an_untouched_world_is_clean_and_each_order_counts_once(
     assert report.pending == totals_of([("USD", 5, 5_001)])
     assert report.unconfirmed == totals_of([("USD", 5, 4_999)])
     assert report.ledger == totals_of([("USD", 15, 14_999), ("EUR", 1, 70)])
-    assert (report.duplicates, report.conflicts) == (1, 2)  # one conflict was offered, one is the ledger's
+    assert (report.duplicates, report.conflicts) == (1, 2)  # one conflict was offered, one is in the ledger
     assert (report.duplicate_credits, report.unbalanced_entries, report.balance_breaks) == (0, 0, 0)
     async with open_ports_of(world) as ports:
         assert report.oldest_pending_at == (await ports.store.batches.fetch_batch("B3")).opened_at

@@ -1,4 +1,4 @@
-"""A small batch is not stuck behind a big one: their tasks take turns, chunk by chunk."""
+"""A small batch does not wait behind a big one, because their tasks take turns, chunk by chunk."""
 
 import asyncio
 from collections import deque
@@ -39,13 +39,13 @@ from workflows.search_attributes import ALL_KEYS
 BIG_CHUNK_COUNT = 60
 SMALL_CHUNK_COUNT = 2
 
-# How many of the big batch's 120 tasks may be handed out while one of the small one's waits, which has six of them.
-# Taking turns it is 7; first come, first served, the first of the six alone waits for more than fifty.
+# The limit on the big batch's 120 tasks that run while a task of the small batch waits. The small batch has six tasks.
+# With turns it is 7. In order of arrival, the first of the six alone would wait for more than fifty.
 BIG_TASK_COUNT_MAX = 24
 
 
 class Turnstile:
-    """Holds the big batch's tasks once a worker has them, and lets them go on one by one."""
+    """Holds the big batch's tasks once a worker has them, and releases them one by one."""
 
     def __init__(self) -> None:
         self._held: deque[asyncio.Event] = deque()
@@ -64,27 +64,27 @@ class Turnstile:
 
 
 async def is_queued(client: Client, workflow_id: str) -> bool:
-    """Whether a workflow has an activity that no worker was given yet."""
+    """Return whether a workflow has an activity that no worker has got yet."""
     try:
         described = (await client.get_workflow_handle(workflow_id).describe()).raw_description
-    except RPCError:  # it is about to be started
+    except RPCError:  # not started yet
         return False
     scheduled = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
     return any(pending.state == scheduled for pending in described.pending_activities)
 
 
 async def holds_a_task(client: Client, workflow_id: str) -> bool:
-    """Whether a worker has a workflow's task in hand."""
+    """Return whether a worker has a task of a workflow."""
     try:
         described = (await client.get_workflow_handle(workflow_id).describe()).raw_description
-    except RPCError:  # it is about to be started
+    except RPCError:  # not started yet
         return False
     return described.pending_workflow_task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED
 
 
 @pytest.fixture
 async def one_queue() -> AsyncIterator[Client]:
-    """A server whose task queues are whole: of four parts, as they have by default, a poll picks one at random."""
+    """A server with unpartitioned task queues. By default each has four partitions, and a poll picks one at random."""
     whole = [f"matching.numTaskqueue{use}Partitions=1" for use in ("Read", "Write")]
     async with await WorkflowEnvironment.start_local(
         data_converter=pydantic_data_converter,
@@ -103,7 +103,7 @@ async def one_queue() -> AsyncIterator[Client]:
 async def test_the_tasks_of_a_small_run_take_turns_with_those_of_a_big_one_that_queue_up(
     one_queue: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing of the big one goes on but while a task of the small one waits: the order counts, not the pace."""
+    """The big batch proceeds only while a task of the small batch waits. So the order is tested, not the speed."""
     let_no_timeout_decide(monkeypatch)
 
     async def settle_chunk(*_: object, **__: object) -> OutcomeTotals:
@@ -126,7 +126,7 @@ async def test_the_tasks_of_a_small_run_take_turns_with_those_of_a_big_one_that_
         return queued_count == BIG_CHUNK_COUNT - limits.WORKER_ACTIVITY_SLOT_COUNT
 
     async def is_next_waiting() -> bool:
-        """Whether the big batch has all slots and a task of the small one waits for one, or the small one is closed."""
+        """Return whether the big batch has all slots and a task of the small one waits, or the small one is closed."""
         if settling.done():
             return True
         is_full = turnstile.held_count == limits.WORKER_ACTIVITY_SLOT_COUNT
@@ -155,7 +155,7 @@ async def test_the_tasks_of_a_small_run_take_turns_with_those_of_a_big_one_that_
 async def test_a_batch_is_settled_while_all_the_chunks_of_a_big_one_hold_a_workflow_task(
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A chunk holds its task while it is settled at once, or waits to be."""
+    """A chunk holds its workflow task while its local activity runs or waits."""
     let_no_timeout_decide(monkeypatch)
     await seed_orders(systems, limits.WINDOW_MAX, prefix="B-", bad_rate=0)
     gate = Gate()

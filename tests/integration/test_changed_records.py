@@ -1,4 +1,4 @@
-"""What counts when an order's record changes between two steps: the payload that was frozen, at every step."""
+"""If an order's record changes between two steps, every step uses the payload that was frozen."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -39,7 +39,7 @@ async def records(systems: Systems) -> list[OrderRecord]:
 
 
 class Day:
-    """One batch of one chunk, step by step; before each step the records may change."""
+    """One batch of one chunk, step by step. Records may change before each step."""
 
     def __init__(self, systems: Systems, batch_id: str) -> None:
         self.systems = systems
@@ -72,7 +72,7 @@ class Day:
         return (await self.systems.store.batches.fetch_batch(self.opening.batch_id)).conflict_count
 
     async def whole(self) -> dict[str, int]:
-        """All steps, nothing changing in between; the reasons."""
+        """Run all steps with no changes in between, and return the reasons."""
         await self.freeze()
         if (await self.systems.store.batches.fetch_batch(self.opening.batch_id)).item_count:
             await self.validate()
@@ -113,7 +113,7 @@ async def credits_of(systems: Systems) -> dict[str, int]:
 
 @pytest.fixture
 def changed(records: list[OrderRecord]) -> list[OrderRecord]:
-    """Half of the amount is refunded."""
+    """Return the record with half of the amount refunded."""
     return [record._replace(refunded_minor=record.paid_minor // 2) for record in records]
 
 
@@ -149,7 +149,7 @@ async def test_an_order_changed_after_its_validation_is_credited_as_frozen_and_c
     await first.freeze()
     await first.validate()
     await systems.order_center.load_records(changed)
-    # A run that meets the orders while they have no outcome counts conflicts but acknowledges nothing.
+    # A run that offers orders without an outcome counts conflicts but acknowledges nothing.
     assert await during.whole() == {}
     await first.credit()
     assert await first.close() == {}

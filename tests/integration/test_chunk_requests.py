@@ -1,6 +1,6 @@
-"""What a chunk costs in requests to Temporal, exactly: its server's processor time goes by them.
+"""A chunk makes exactly this many requests to Temporal. They determine the server's CPU time.
 
-A change here is a decision, not a repair of the test: see docs/explanation/performance.md.
+A change here is a decision, not a repair of the test. See docs/explanation/performance.md.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ from tests.support.settlements import (
 
 CHUNK_COUNT = 3
 REQUESTS_PER_CHUNK = {"RespondWorkflowTaskCompleted": 1}
-# Once for a worker, and from time to time.
+# Requests that a worker makes once or from time to time.
 REQUESTS_OF_A_WORKER = {"GetSystemInfo", "DescribeNamespace", "ShutdownWorker", "RecordWorkerHeartbeat"}
 
 

@@ -1,4 +1,4 @@
-"""The script that `docker-compose.yml` gives to PostgreSQL makes its databases."""
+"""The script that `docker-compose.yml` gives to PostgreSQL creates its databases."""
 
 import re
 

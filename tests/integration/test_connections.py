@@ -1,4 +1,4 @@
-"""Every connection gives up in time, whatever the statement."""
+"""Every connection gives up in time, whatever statement it runs."""
 
 import asyncpg
 import pytest

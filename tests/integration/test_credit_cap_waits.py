@@ -1,4 +1,4 @@
-"""A batch that waits under a cap holds up no other one, and its chunks' histories stay short."""
+"""A batch that waits under a cap does not delay others, and its chunks' histories stay short."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ from tests.support.settlements import (
 from workflows.batch_client import start_batch_workflow
 
 CHUNK_COUNT = 3 * limits.WORKER_ACTIVITY_SLOT_COUNT
-# So that, at one credit a second, half of the chunks take five minutes: longer than the test does.
+# At one credit a second, half of the chunks take five minutes, longer than the test.
 CHUNK_SIZE = 25
 
 
@@ -44,7 +44,7 @@ async def test_a_capped_batch_with_all_its_chunks_in_flight_leaves_slots_to_othe
         chunk_ids = [chunk_workflow_id(capped.batch_id, index) for index in range(CHUNK_COUNT)]
         try:
             histories = [await fetch_events(client, chunk_id) for chunk_id in chunk_ids]
-        except RPCError:  # some are about to be started
+        except RPCError:  # some are not started yet
             return False
         return sum(bool(of_type(each, EventType.EVENT_TYPE_TIMER_STARTED)) for each in histories) >= CHUNK_COUNT - 2
 

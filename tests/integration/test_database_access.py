@@ -1,4 +1,4 @@
-"""What adapters do in a block is told by what happened to it, whatever happens to its connection besides."""
+"""The adapters' blocks report the fate of their statements, even if their connection breaks."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,20 +19,20 @@ COUNT = "SELECT count(*) FROM accounts"
 
 
 class Ended(NamedTuple):
-    """A database, by a pool of one connection that is cut where a test says so, and by another one."""
+    """A database with two pools: one with a single connection that a test can cut, and one that stays connected."""
 
     failing: Pool
     database: Database
     behind: Pool
 
     async def end(self, connection: Connection) -> None:
-        """Have the connection cut between statements, and noticed."""
+        """Cut the connection between statements, and wait until the client has noticed."""
         await self.behind.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
 
         async def has_noticed() -> bool:
             try:
                 return connection.is_closed()
-            except asyncpg.InterfaceError:  # the pool has taken it back
+            except asyncpg.InterfaceError:  # the pool has already released it
                 return True
 
         await eventually(has_noticed)

@@ -1,4 +1,4 @@
-"""Batches whose workflow was cancelled, terminated, reset, or lost: the sweep brings each to its close, audit clean."""
+"""The sweep closes every batch whose workflow was cancelled, terminated, reset or lost, and the audit is clean."""
 
 import asyncio
 import json
@@ -66,7 +66,7 @@ def _quick_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def serving(batch_id: str, systems: Systems) -> AsyncIterator[None]:
-    """A worker with its sweep."""
+    """Run a worker with its sweep."""
     stop = asyncio.Event()
     task = asyncio.create_task(serve(Settings(task_queue=batch_id), systems, stop))
     try:
@@ -89,7 +89,7 @@ async def reset_to(client: Client, workflow_id: str, task_index: int) -> None:
     async def fetch_completed_tasks() -> list[HistoryEvent]:
         return of_type(await fetch_events(client, workflow_id), EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
 
-    tasks = await eventually(fetch_completed_tasks)  # a chunk that is settled at once has none at first
+    tasks = await eventually(fetch_completed_tasks)  # a chunk in its local activity has none yet
     await client.workflow_service.reset_workflow_execution(
         ResetWorkflowExecutionRequest(
             namespace=client.namespace,
@@ -121,7 +121,7 @@ async def until_final(systems: Systems, batch_id: str) -> BatchState:
 
 
 async def until_paused(client: Client, batch_id: str) -> None:
-    """Wait until the batch's workflow, whichever run it is, knows that it is paused and has nothing in flight."""
+    """Wait until the batch's current workflow run is paused and has nothing in flight."""
     handle = client.get_workflow_handle_for(SettleBatchWorkflow.run, batch_id)
 
     async def probe() -> bool:
@@ -140,7 +140,7 @@ async def resume(client: Client, batch_id: str) -> None:
 
 
 async def require_done(systems: Systems, orders: SeededOrders, *, held_count_max: int) -> None:
-    """Require a clean audit with every order settled, rejected, or held in the chunk that an operator ended."""
+    """Require a clean audit and that every order is settled, rejected, or held in the chunk that an operator ended."""
     audited = await require_clean(systems, ORDER_COUNT)
     assert audited.duplicate_credits == 0
     held_count = audited.held.order_count
@@ -199,7 +199,7 @@ async def test_a_batch_unclosed_in_postgresql_whose_workflow_completed_is_run_ag
     batch_id: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As after PostgreSQL was put back to an older state; the ledger, on a server of its own, has the credits."""
+    """This happens after PostgreSQL is restored to an older state. The ledger, on its own server, has the credits."""
     monkeypatch.setenv("TEMPORAL_ADDRESS", stack.temporal_address)
     orders = await seed_orders(systems, ORDER_COUNT, bad_rate=0)
     async with serving(batch_id, systems):
@@ -217,7 +217,7 @@ async def test_a_batch_unclosed_in_postgresql_whose_workflow_completed_is_run_ag
 
 
 class OwnStack(NamedTuple):
-    """An embedded stack of the test's own, whose Temporal can be taken away."""
+    """The test's own embedded stack, with a Temporal server that can be removed."""
 
     directory: Path
     stack: LocalStack
@@ -225,20 +225,20 @@ class OwnStack(NamedTuple):
 
     @property
     def temporal_file(self) -> Path:
-        """Where Temporal keeps all that it knows."""
+        """The file with all of Temporal's data."""
         return self.directory / "temporal" / "temporal.db"
 
     async def client(self) -> Client:
-        """A new connection."""
+        """Return a new connection to Temporal."""
         return await connect(await asyncio.to_thread(self.stack.up))
 
     def copy_temporal(self, copy: Path) -> None:
-        """Copy Temporal's database while it is in use, whole."""
+        """Copy Temporal's whole database while it is in use."""
         with closing(sqlite3.connect(self.temporal_file)) as source, closing(sqlite3.connect(copy)) as target:
             source.backup(target)
 
     def end_temporal(self) -> None:
-        """Kill Temporal and take its database away."""
+        """Kill Temporal and remove its database."""
         server = psutil.Process(json.loads((self.directory / "run" / "temporal.json").read_text())["pid"])
         server.kill()
         server.wait(DEADLINE_S)
@@ -290,7 +290,7 @@ async def until_closed_chunks(own: OwnStack, name: str, count: int) -> None:
 async def test_every_batch_comes_to_its_close_after_temporals_database_is(
     own_stack: OwnStack, tmp_path: Path, batch_id: str, *, is_lost: bool
 ) -> None:
-    """Batches that began before and after the copy, that closed since, that were paused and aborted since."""
+    """The batches began before and after the copy, were closed after it, or were paused or aborted after it."""
     systems = own_stack.systems
     gate, closed_gate = Gate(), Gate()
 
@@ -319,13 +319,13 @@ async def test_every_batch_comes_to_its_close_after_temporals_database_is(
 
         await eventually(is_old)
 
-    # Whoever puts a database back starts anew what works on it: a worker's cache is ahead of the copy.
+    # After a database is restored, workers must be restarted, because a worker's cache is newer than the copy.
     own_stack.end_temporal()
     if not is_lost:
         (tmp_path / "copy.db").rename(own_stack.temporal_file)
     client = await own_stack.client()
     if is_lost:
-        await register_search_attributes(client.service_client.config.target_host)  # what settle migrate does
+        await register_search_attributes(client.service_client.config.target_host)  # as `settle migrate` does
     async with serving(batch_id, replace(systems, fund_platform=slow)):
         await until_paused_in_temporal(client)
         await gate.open()
@@ -340,7 +340,7 @@ async def test_every_batch_comes_to_its_close_after_temporals_database_is(
 
 
 async def until_paused_in_temporal(client: Client) -> None:
-    """Wait until the workflow of the paused batch is there and has learnt that it is."""
+    """Wait until the paused batch's workflow exists and has learnt that it is paused."""
     handle = client.get_workflow_handle_for(SettleBatchWorkflow.run, "paused")
 
     async def probe() -> bool:

@@ -1,8 +1,8 @@
-"""While the Fund Platform is away nothing is isolated, failed or held: its credits are asked for again.
+"""While the Fund Platform is down, nothing is isolated, failed or held, and its credits are requested again.
 
     OUTAGE_S=300 .venv/bin/pytest tests/integration/test_fund_platform_outage.py
 
-keeps it away for five minutes; otherwise it is away for a few seconds.
+keeps it down for five minutes. The default is a few seconds.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ WAIT_S = 180.0
 
 @asynccontextmanager
 async def away(stack: StackState, database_url: str) -> AsyncIterator[None]:
-    """A database that takes no connections, and has cut those that it had."""
+    """Make a database refuse connections, and cut its current ones."""
     name = urlsplit(database_url).path.removeprefix("/")
     connection = await asyncpg.connect(stack.database_url)
     try:
@@ -67,7 +67,7 @@ async def away(stack: StackState, database_url: str) -> AsyncIterator[None]:
 
 
 async def scheduled_activities(client: Client, batch_id: str, chunk_count: int) -> set[str]:
-    """The kinds of activities that a batch's chunks scheduled."""
+    """Return the types of activities that a batch's chunks scheduled."""
     return {
         event.activity_task_scheduled_event_attributes.activity_type.name
         for chunk_index in range(chunk_count)
@@ -82,7 +82,7 @@ async def test_an_outage_of_the_fund_platform_isolates_fails_and_holds_nothing(
 ) -> None:
     orders = await seed_orders(systems, ORDER_COUNT)
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=4)
-    gate = Gate()  # so that the outage comes before the requests of all chunks but the first
+    gate = Gate()  # the outage must precede the requests of all chunks but the first
     first_ids = {chunk_workflow_id(batch_id, chunk_index) for chunk_index in range(FIRST_CHUNK_COUNT)}
     slow = replace(
         systems,

@@ -1,4 +1,4 @@
-"""`make incident` slows the reading of orders by means of PostgreSQL alone: Settle's statements go on as they are."""
+"""`make incident` slows the reading of orders with PostgreSQL alone. Settle's statements stay unchanged."""
 
 import random
 from datetime import UTC, datetime
@@ -16,12 +16,12 @@ SLOW_ORDERS = Path("bench/incident/sql/slow_orders.sql").read_text()
 RECORDS = [order.record for order in plan_sample_orders(50, 0, "O-", random.Random(1))]
 IDS = [record.order_id for record in RECORDS]
 CUTOFF = datetime(2100, 1, 1, tzinfo=UTC)
-SLEEP_S = 1.0  # no other node takes as long
+SLEEP_S = 1.0  # no other node takes this long
 
 
 @pytest.fixture
 async def pool(pools: dict[str, Pool]) -> Pool:
-    """The Order Center's, with orders that are slow to read."""
+    """A pool for the Order Center with orders that are slow to read."""
     pool = pools["order_center"]
     await PostgresOrderCenter(pool).load_records(RECORDS)
     await pool.execute(SLOW_ORDERS)

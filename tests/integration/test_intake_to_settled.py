@@ -1,4 +1,4 @@
-"""Orders come in from Kafka: a good one is settled or rejected, any other record is a dead letter, none is lost."""
+"""Orders from Kafka are settled or rejected, every other record becomes a dead letter, and none is lost."""
 
 import json
 from collections import Counter
@@ -37,7 +37,7 @@ from tests.support.settlements import NOW, load_orders, require_clean, running_w
 
 
 async def take_in(client: Client, systems: Systems, settings: Settings) -> list[Batch]:
-    """Run an intake and a worker until all that was sent is taken in and settled."""
+    """Run intake and a worker until everything sent is taken in and settled."""
     async with running_worker(client, settings.task_queue, systems), running_intake(settings, systems.store):
         await until_taken_in(settings)
         return await until_final(systems)
@@ -90,7 +90,7 @@ async def test_every_kind_of_malformed_record_has_its_fate_and_stops_no_good_one
     assert all(each.message and each.original_timestamp_ms > 0 for each in letters)
     whole = {each.original_offset: each.value for each in letters if each.element_index is None}
     assert whole == {offset: each.value for offset, each in enumerate(records) if (None in [i for _, i in each.dead])}
-    # None of these orders has a record: all that was taken in is rejected.
+    # No order has a record, so every order that was taken in is rejected.
     report = await require_clean(systems, sum(len(each.taken) for each in records))
     assert report.rejected.order_count == report.orders
 
@@ -105,7 +105,7 @@ async def test_header_names_that_are_not_utf_8_stop_nothing_wherever_intake_begi
     await send_batch(settings, batch_with_bad_header_names(values[:30], {4, 5, 29}, LZ4))
     await send_batch(settings, batch_with_bad_header_names([*values[30:50], b"{"], {0, 20}))
     await send_records(settings, [(None, value, ()) for value in values[50:55]], partition=1)
-    # Within a batch, between two records with such names.
+    # Within a batch, between two records with bad header names.
     await commit(settings, 0, 5)
     async with running_intake(settings, systems.store):
         await until_taken_in(settings)
@@ -164,7 +164,7 @@ async def test_an_order_of_an_unfinished_batch_announced_again_is_a_duplicate(
 async def test_a_lone_order_waits_no_longer_than_the_bound_for_its_batch_to_start(
     client: Client, systems: Systems, kafka_settings: Settings, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is frozen so long before the bound that a busy machine has time to start it."""
+    """Freezing starts early enough before the bound for a busy machine to start the batch in time."""
     settings = intake_settings(kafka_settings, batch_id, batch_wait_s_max=600)
     monkeypatch.setattr(limits, "BATCH_START_ALLOWANCE_S", 598)
     await create_topics(settings)
@@ -207,14 +207,14 @@ async def test_an_order_that_postgresql_refuses_is_dead_lettered_and_the_others_
     await store.execute(f"ALTER TABLE items ADD CONSTRAINT a_rule CHECK (order_id <> '{refused.order_id}')")
     await send_records(settings, single_events(orders.records), partition=0)
     async with running_worker(client, settings.task_queue, systems), running_intake(settings, systems.store):
-        await until_taken_in(settings)  # so that the offset has moved past it
+        await until_taken_in(settings)  # the offset must be past it
         await until_final(systems)
     await require_clean(systems, 299)
     [letter] = await fetch_dead_letters(settings)
     assert (letter.error_class, letter.original_offset) == (PoisonClass.STORE_REFUSED, 150)
     assert letter.message.startswith(f"Order {refused.order_id} was refused. The settlement store's database cannot")
     assert "a_rule" in letter.message
-    # Once the rule is gone it can be sent again.
+    # Once the rule is removed, it can be sent again.
     await store.execute("ALTER TABLE items DROP CONSTRAINT a_rule")
     async with open_producer(settings, idempotent=False) as producer:
         await send_again(producer, settings.topics.overdue, [letter])

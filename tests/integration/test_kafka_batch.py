@@ -1,4 +1,4 @@
-"""A batch of orders that were announced on Kafka, from its opening to its close; intake is left out."""
+"""A batch of orders announced on Kafka is settled from its opening to its close, without intake."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""`settle migrate` creates the topics, on either broker."""
+"""`settle migrate` creates the topics on either broker."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
 
 
 async def partition_counts(settings: Settings) -> dict[str, int]:
-    """By topic, once the broker tells them of all: Apache Kafka answers before it has taken note of a new topic."""
+    """Return the partition counts by topic, once the broker reports all topics. Apache Kafka lags with new ones."""
 
     async def fetch() -> dict[str, int]:
         async with admin_client(settings) as admin:

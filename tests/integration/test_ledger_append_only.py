@@ -1,4 +1,4 @@
-"""The ledger's own guards: append-only by a rule of the database, and a key paid once whatever the answers say."""
+"""The ledger's own guards hold: the database keeps it append-only, and pays a key once whatever the answers say."""
 
 import asyncpg
 import pytest

@@ -1,4 +1,4 @@
-"""Every way in which the ledger can contradict itself is found when planted, and nothing else is."""
+"""Every planted contradiction in the ledger is found, and nothing else."""
 
 import pytest
 
@@ -124,7 +124,7 @@ async def fund_platform(pool: Pool) -> PostgresFundPlatform:
 
 
 async def plant(pool: Pool, statements: str) -> None:
-    """Do what only a superuser can: the append-only rule is switched off first."""
+    """Plant a break as only a superuser can, with the append-only rule off."""
     await pool.execute(f"SET session_replication_role = replica; {statements}")
 
 

@@ -1,4 +1,4 @@
-"""Credits, closings and rival calls that meet in the middle: each sees what the one before it committed."""
+"""Concurrent credits, account closings and rival calls each see what the one before committed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -26,7 +26,7 @@ STORE_ANSWER = "INSERT INTO credit_answers VALUES ('k', $1, $2, 'alice', 100, 'U
 
 @pytest.fixture
 async def pool(stack: StackState, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
-    """One whose connections wait for a rival for as long as a busy machine takes to show that they do."""
+    """A pool whose connections wait for a rival as long as a busy machine needs to show it."""
     for bound in ("LOCK_TIMEOUT_S", "IDLE_IN_TRANSACTION_TIMEOUT_S"):
         monkeypatch.setattr(limits, bound, 1_200)
     with lent_database(stack.database_url, "template_fund_platform") as url:
@@ -57,7 +57,7 @@ async def start_and_see_blocked(pool: Pool, *work: Coroutine[Any, Any, Result]) 
 
 @asynccontextmanager
 async def rival(pool: Pool, statement: str, *arguments: object) -> AsyncIterator[None]:
-    """Hold the locks that a statement takes; commit at the end."""
+    """Hold the locks that a statement takes, and commit at the end."""
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(statement, *arguments)
         yield
@@ -108,7 +108,7 @@ async def test_a_closing_waits_for_a_credit_that_is_under_way(fund_platform: Pos
     async with pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
-        # The credit stops at its posting, when it already holds its account.
+        # The credit stops at its posting, when it already holds its account's lock.
         await connection.execute("INSERT INTO postings VALUES (1, 'alice', 100, 'USD', 'k')")
         [credit] = await start_and_see_blocked(pool, fund_platform.credits.post_credits("a test", [REQUEST]))
         closing = asyncio.create_task(fund_platform.accounts.close_account("alice"))
@@ -197,7 +197,7 @@ async def test_the_same_credit_in_calls_that_wait_for_each_other_is_created_once
 async def test_rivals_that_credit_one_key_to_different_accounts_wait_and_do_not_deadlock(
     fund_platform: PostgresFundPlatform, pool: Pool
 ) -> None:
-    """Each call holds an account that the other does not want, so that they first meet at the keys."""
+    """Each call holds an account that the others do not need, so they first meet at the keys."""
     keys = [f"k{n}" for n in range(20)]
     calls = [
         fund_platform.credits.post_credits("to alice", [REQUEST._replace(idempotency_key=key) for key in keys]),
@@ -213,11 +213,11 @@ async def test_rivals_that_credit_one_key_to_different_accounts_wait_and_do_not_
 
 
 async def test_of_one_process_a_single_call_credits_at_a_time(fund_platform: PostgresFundPlatform, pool: Pool) -> None:
-    """More would wait for the same accounts' rows, and look again at each that changed meanwhile."""
+    """More calls would wait for the same accounts' rows and read each row again if it changed meanwhile."""
     async with rival(pool, "SELECT FROM accounts FOR UPDATE"):
         tasks = await start_and_see_blocked(pool, fund_platform.credits.post_credits("call 0", [REQUEST]))
         others = [asyncio.create_task(fund_platform.credits.post_credits(f"call {n}", [REQUEST])) for n in (1, 2)]
-        blocked_counts = {await pool.fetchval(BLOCKED_COUNT) for _ in range(50)}  # time enough for the others to begin
+        blocked_counts = {await pool.fetchval(BLOCKED_COUNT) for _ in range(50)}  # long enough for the others to begin
     assert blocked_counts == {limits.CREDIT_CALLS_AT_A_TIME} == {1}
     answers = await asyncio.gather(*tasks, *others)
     assert [answer["k"] for answer in answers] == ["created", "exists", "exists"]

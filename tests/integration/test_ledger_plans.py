@@ -1,4 +1,4 @@
-"""No hot statement of the Fund Platform scans a big table or reads more than it was asked, on whatever statistics."""
+"""No hot statement of the Fund Platform scans a big table or reads more than it needs, whatever the statistics."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,16 +15,16 @@ from tests.support.databases import cloned_database, name_of
 from tests.support.plans import executed_nodes, read_row_count
 
 ROW_COUNT = 200_000
-ENTRY_COUNT = ROW_COUNT // 2500  # of a filling; there are two at most, and a slice of credits may read all entries
+ENTRY_COUNT = ROW_COUNT // 2500  # per filling; there are at most two, and a slice of credits may read all entries
 BIG_TABLES = {"accounts", "credit_answers", "postings"}
 HOT_SQL_NAMES = [
     path.stem for path in Path("fund_platform/postgres/sql").glob("*.sql") if path.stem != "fetch_ledger_breaks"
 ]
 EXTRA_ROW_COUNT = (
-    1  # the funding account's posting of a call in one currency; the row after a slice, which ends its last group
+    1  # the funding account's posting of a call in one currency, or the row after a slice, which ends its last group
 )
 
-# Accounts and credits whose ids are in another order than their rows, on pages in yet another one.
+# The ids of accounts and credits are in another order than their rows, and on pages in a third order.
 FILL = """
     INSERT INTO fund_platform.accounts (account_id, currency)
     SELECT %(prefix)s || lpad((n::bigint * 7919 %% %(count)s)::text, 9, '0'), 'USD'
@@ -46,7 +46,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
 
 @pytest.fixture(scope="module")
 def template(stack: StackState) -> Iterator[str]:
-    """The name of a database that was filled once, and never analyzed; cloning it is faster than filling."""
+    """The name of a database that was filled once and never analyzed. Cloning it is faster than filling."""
     with cloned_database(stack.database_url, "template_fund_platform") as url:
         with connect(url) as connection:
             for table in BIG_TABLES:
@@ -57,7 +57,7 @@ def template(stack: StackState) -> Iterator[str]:
 
 @pytest.fixture(scope="module", params=["never analyzed", "analyzed", "analyzed before twice the rows came"])
 def filled(request: pytest.FixtureRequest, stack: StackState, template: str) -> Iterator[tuple[str, str]]:
-    """A database's URL, and what its newest accounts' ids begin with."""
+    """Yield a database's URL and the prefix of its newest accounts' ids."""
     with cloned_database(stack.database_url, template) as url:
         with connect(url) as connection:
             if request.param == "never analyzed":
@@ -73,12 +73,12 @@ def filled(request: pytest.FixtureRequest, stack: StackState, template: str) -> 
 
 
 def account_ids_of(prefix: str, count: int) -> list[str]:
-    """Ids all over the table; every fifth is one of twenty hot accounts."""
+    """Return ids from all over the table. Every fifth is one of twenty hot accounts."""
     return [f"{prefix}{(n % 20 if n % 5 == 0 else n * 7919 * 37) % ROW_COUNT:09d}" for n in range(count)]
 
 
 def calls_of(prefix: str) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
-    """The arguments of calls of each statement, each call with the number of rows that it is about."""
+    """Return each statement's calls: the arguments, and the number of rows that the call is about."""
     slice_size = limits.AUDIT_SLICE_ORDER_COUNT
     calls: dict[str, list[tuple[tuple[Any, ...], int]]] = {
         "open_accounts": [

@@ -1,4 +1,4 @@
-"""What tests rely on when a database is lent to one after another: it is as its template is."""
+"""A database that is lent to one test after another always equals its template."""
 
 import psycopg
 import pytest

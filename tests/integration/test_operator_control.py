@@ -1,4 +1,4 @@
-"""Pause, resume, abort, window and thresholds, on the real servers: what is in flight finishes, the totals agree."""
+"""After pause, resume, abort, window and thresholds on real servers, work in flight finishes and totals agree."""
 
 import asyncio
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ Handle = WorkflowHandle[SettleBatchWorkflow, BatchResult]
 
 
 def slow_at(systems: Systems, batch_id: str, gate: Gate, *chunk_indexes: int) -> Systems:
-    """The systems, with the credits of some chunks held back."""
+    """Return the systems with the credits of some chunks held back."""
     references = {chunk_workflow_id(batch_id, index) for index in chunk_indexes}
     post_credits = held(systems.fund_platform, "post_credits", gate, lambda reference, _: reference in references)
     return replace(systems, fund_platform=post_credits)
@@ -74,7 +74,7 @@ async def abort(handle: Handle) -> BatchControl:
 
 
 async def until_idle(handle: Handle) -> int:
-    """Wait until nothing is in flight; how many chunks are closed by then."""
+    """Wait until nothing is in flight, and return how many chunks are closed by then."""
 
     async def closed_count() -> int | None:
         progress = await handle.query(SettleBatchWorkflow.progress)
@@ -104,7 +104,7 @@ async def actions_of(systems: Systems, batch_id: str) -> list[tuple[ControlActio
 async def require_aborted(
     systems: Systems, result: BatchResult, answered: Sequence[SampleOrder], left: Sequence[SampleOrder]
 ) -> BatchReport:
-    """Require that an aborted batch settled or rejected the ones, holds the others, and balances."""
+    """Require that an aborted batch settled or rejected some orders, holds the others, and balances."""
     report = await fetch_report(systems.store, systems.fund_platform, result.batch_id)
     done, rest = expect(answered), expect(left)
     assert (result.state, report.state) == (BatchState.ABORTED, BatchState.ABORTED)
@@ -280,7 +280,7 @@ async def test_the_window_can_be_widened_and_narrowed_while_chunks_are_in_flight
     await require_settled(systems, result, opening, orders)
     await require_clean(systems, ORDER_COUNT)
     assert (await systems.store.control.fetch_control(batch_id)).window == 2
-    assert (await systems.store.batches.fetch_batch(batch_id)).window == 1  # what it was opened with
+    assert (await systems.store.batches.fetch_batch(batch_id)).window == 1  # the window of its opening
 
 
 def strict_worker(client: Client, task_queue: str, systems: Systems, rejected_count_max: int) -> Worker:
@@ -312,7 +312,7 @@ async def test_a_batch_pauses_itself_over_a_threshold_and_a_resume_lifts_it_for_
         await resume(handle)
         await gate.reached()
         await pause(handle)
-        await handle.terminate("a restart")  # a workflow that starts anew knows it too
+        await handle.terminate("a restart")  # a restarted workflow knows it as well
         await gate.open()
         again = await start_batch_workflow(client, batch_id, opening)
         await resume(again)
@@ -375,7 +375,7 @@ async def test_a_batch_that_would_pause_itself_while_it_is_aborted_does_not(
 
 @workflow.defn(name="SettleChunkWorkflow", sandboxed=False)
 class UnluckyChunkWorkflow:
-    """Settles nothing; tells what it was allowed, and gives its batch a reason to pause."""
+    """Settles nothing. It gives its batch a reason to pause, with the number of probes that it was allowed."""
 
     @workflow.run
     async def run(self, chunk: ChunkRun) -> ChunkResult:
@@ -403,7 +403,7 @@ async def test_a_chunk_can_pause_its_batch_each_time_and_its_probes_count_until_
 async def test_a_batch_paused_before_it_continues_as_new_is_paused_in_its_new_run(
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The test server suggests it after 100 events: so many changes of the window are asked for meanwhile."""
+    """The test server suggests it after 100 events, so the window is changed often enough meanwhile."""
     let_no_timeout_decide(monkeypatch)
     orders = await seed_orders(systems, 60)
     opening = opening_of(batch_id, chunk_size=3, window=5)

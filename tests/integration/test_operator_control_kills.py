@@ -1,4 +1,4 @@
-"""A worker killed between an operator's request and its effect: another one brings it about, and the totals agree."""
+"""If a worker is killed between an operator's request and its effect, another applies it, and totals agree."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -45,7 +45,7 @@ def environment(stack: StackState, databases: DatabaseUrls, batch_id: str) -> di
 
 @pytest.fixture
 def stop_credits(databases: DatabaseUrls) -> StopCredits:
-    """Lets no credit be posted for a while, so that no batch ends before it was asked for something."""
+    """Lets no credit be posted for a while, so that no batch ends before the request."""
 
     @asynccontextmanager
     async def stopped() -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""No statement of the Order Center reads more than it was asked for, on whatever statistics the planner has."""
+"""No statement of the Order Center reads more than it needs, whatever statistics the planner has."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ SQL_NAMES = [path.stem for path in Path("order_center/postgres/sql").glob("*.sql
 FIRST_END = datetime(2025, 1, 1, tzinfo=UTC)
 CUTOFF = datetime(2026, 1, 1, tzinfo=UTC)
 
-# Orders whose ends are in another order than their ids, on pages in yet another one.
+# The orders' ends are in another order than their ids, and on pages in a third order.
 FILL = """
     WITH filled AS (
         INSERT INTO order_center.orders
@@ -49,7 +49,7 @@ def fill(connection: psycopg.Connection[Any], prefix: str, first_end: datetime) 
 
 @pytest.fixture(scope="module")
 def template(stack: StackState) -> Iterator[str]:
-    """The name of a database that was filled once, and never analyzed; cloning it is faster than filling."""
+    """The name of a database that was filled once and never analyzed. Cloning it is faster than filling."""
     with cloned_database(stack.database_url, "template_order_center") as url:
         with psycopg.connect(url, autocommit=True) as connection:
             for table in ("orders", "unacknowledged_orders"):
@@ -88,7 +88,7 @@ def ids_of(prefix: str, count: int) -> list[str]:
 
 
 def calls_of(filled: Filled) -> dict[str, list[tuple[tuple[Any, ...], int]]]:
-    """The arguments of calls of each statement, each call with the number of orders that it is about."""
+    """Return each statement's calls: the arguments, and the number of orders that the call is about."""
     slice_size = limits.FREEZE_SLICE_ORDER_COUNT
     load_count = limits.LOAD_ROW_COUNT
     ids = ids_of(filled.prefix, limits.CHUNK_SIZE_MAX)

@@ -1,4 +1,4 @@
-"""Loads, reads and acknowledgements of the same orders at the same time."""
+"""Concurrent loads, reads and acknowledgements of the same orders leave them consistent."""
 
 import asyncio
 import random
@@ -53,7 +53,7 @@ async def test_an_offer_never_joins_one_records_payload_with_another_ones_versio
     amount_by_version: dict[tuple[str, int], int] = {}
 
     async def change() -> None:
-        """Until some versions were offered, however long an offer takes beside the changes."""
+        """Change records until some versions were offered, however long an offer takes."""
         for paid_minor in count(1):
             await order_center.load_records(records_of(500, paid_minor))
             if paid_minor >= 40 and len(amount_by_version) > 2 * 500:

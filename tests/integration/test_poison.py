@@ -1,4 +1,4 @@
-"""Orders whose data make a step fail stand alone as exception items; the others of their chunks are settled."""
+"""Orders whose data make a step fail become exception items, and the others of their chunks are settled."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -62,7 +62,7 @@ MAKE_UNREADABLE = "UPDATE orders SET after_sale_ends_at = '20000-01-01' WHERE or
 
 
 def break_a_rule(monkeypatch: pytest.MonkeyPatch, order_ids: Sequence[str]) -> None:
-    """A bug in one rule, which some orders meet."""
+    """Plant a bug in one rule that some orders trigger."""
 
     def broken(
         items: Sequence[Item], records: Sequence[FetchedRecord], cutoff_at: datetime
@@ -75,13 +75,13 @@ def break_a_rule(monkeypatch: pytest.MonkeyPatch, order_ids: Sequence[str]) -> N
 
 
 async def stop(fund_platform: Pool, table: str, order_ids: Sequence[str]) -> None:
-    """Let the Fund Platform's database raise at these orders."""
+    """Make the Fund Platform's database raise an error for these orders."""
     keys = ", ".join(f"'{credit_key(order_id)}'" for order_id in order_ids)
     await fund_platform.execute(STOP_TABLE.format(table=table, keys=keys))
 
 
 def garbled(systems: Systems, order_ids: Sequence[str]) -> Systems:
-    """A Fund Platform whose answers for these orders cannot be parsed."""
+    """Return systems whose Fund Platform gives unreadable answers for these orders."""
     keys = {credit_key(order_id) for order_id in order_ids}
     changed = systems.fund_platform
 
@@ -104,7 +104,7 @@ def planned_of(records: Sequence[OrderRecord]) -> ControlTotals:
 
 
 async def count_activities(client: Client, opening: BatchOpening, chunk_count: int) -> list[int]:
-    """How many activities each chunk scheduled."""
+    """Count the activities that each chunk scheduled."""
     return [
         len(
             of_type(
@@ -129,7 +129,7 @@ async def test_7_poison_orders_of_20000_stand_alone_and_all_others_are_settled(
     batch_id: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A record that cannot be read, a bug in a rule, a database that raises, an answer that cannot be parsed."""
+    """There is an unreadable record, a bug in a rule, a database that raises, and an unreadable answer."""
     orders = await seed_orders(systems, 20_000, bad_rate=0)
     poison = [orders.records[n] for n in (3, 2_500, 4_999, 7_777, 11_111, 12_000, 19_999)]
     ids = [record.order_id for record in poison]
@@ -219,7 +219,7 @@ async def test_a_chunk_all_of_poison_is_bounded_and_its_batch_pauses_and_says_wh
 async def test_a_request_that_comes_after_its_poison_order_was_withdrawn_creates_nothing(
     client: Client, systems: Systems, pools: dict[str, Pool], batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first attempt's request is delayed on the wire; meanwhile the chunk is closed without the poison order."""
+    """The first attempt's request is delayed on the wire. Meanwhile the chunk is closed without the poison order."""
     orders = await seed_orders(systems, 50, bad_rate=0)
     poison = orders.records[20]
     await pools["fund_platform"].execute(STOP_POSTINGS)
@@ -227,7 +227,7 @@ async def test_a_request_that_comes_after_its_poison_order_was_withdrawn_creates
     gate = Gate(held_count_max=1)
     slow = replace(systems, fund_platform=held(systems.fund_platform, "post_credits", gate))
     async with running_worker(client, batch_id, slow):
-        monkeypatch.setattr(limits, "HEARTBEAT_INTERVAL_S", 3_600)  # so that the first attempt is thought dead
+        monkeypatch.setattr(limits, "HEARTBEAT_INTERVAL_S", 3_600)  # the first attempt will be presumed dead
         _, result = await settle(client, batch_id, opening_of(batch_id, chunk_size=50, window=1))
         await pools["fund_platform"].execute("DROP TRIGGER stop_postings ON postings")
         await gate.open()

@@ -1,4 +1,4 @@
-"""Each way in which a port says that it fails, by its real cause, on PostgreSQL; and what is there afterwards."""
+"""Each failure that a port reports is tested by its real cause on PostgreSQL, with the stored state afterwards."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -27,12 +27,12 @@ ADAPTERS: dict[str, Callable[[Pool], Any]] = {
     "fund_platform": PostgresFundPlatform,
     "settlement_store": PostgresSettlementStore,
 }
-# Of each call there are two, so that the driver knows its statements and types by the one that counts.
+# Each call is made twice: before the second, which counts, the driver has prepared its statements and types.
 NAMES = ("warm", "real")
 
 
 class Change(NamedTuple):
-    """A port's call that changes something."""
+    """A port's call that changes data."""
 
     package: str
     call: Callable[[Any, str], Coroutine[Any, Any, object]]
@@ -44,7 +44,7 @@ class Change(NamedTuple):
 
 
 class Read(NamedTuple):
-    """A port's call that changes nothing."""
+    """A port's call that changes no data."""
 
     package: str
     call: Callable[[Any], Coroutine[Any, Any, object]]
@@ -56,10 +56,10 @@ def record_of(order_id: str) -> OrderRecord:
 
 
 async def prepare(package: str, adapter: Any) -> None:
-    """What the calls need."""
+    """Store the data that the calls need."""
     match package:
         case "order_center":
-            for name in NAMES:  # one after the other, for their versions
+            for name in NAMES:  # one after another, for their versions
                 await adapter.load_records([record_of(name)])
         case "fund_platform":
             await adapter.accounts.open_accounts([AccountOpening(name, "USD") for name in NAMES])
@@ -132,7 +132,7 @@ each_read = pytest.mark.parametrize("read", READS.values(), ids=READS)
 
 
 class World:
-    """One system's database, and a way to look at it that no failure is in."""
+    """One system's database, with a connection that no failure affects."""
 
     def __init__(self, stack: StackState, package: str, url: str, pool: Pool) -> None:
         self._stack = stack
@@ -142,7 +142,7 @@ class World:
 
     @asynccontextmanager
     async def adapter(self, url: str | None = None, **options: Any) -> AsyncIterator[tuple[Any, Pool]]:
-        """The system's adapter, with a pool of one connection."""
+        """Yield the system's adapter with a pool of one connection."""
         async with await open_pool(
             url or self.url, schema=SCHEMA_BY_PACKAGE[self._package], application_name="failing", size_max=1, **options
         ) as pool:
@@ -152,7 +152,7 @@ class World:
         return bool(await self.behind.fetchval(change.is_done, "real"))
 
     async def trigger(self, table: str, does: str, *, is_deferred: bool) -> None:
-        """Have a table's changes do something at once, or in COMMIT."""
+        """Make the changes of a table do something immediately or in COMMIT."""
         await self.behind.execute(
             f"CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {does}; RETURN NULL; END $$;"
             f"CREATE CONSTRAINT TRIGGER fails AFTER INSERT OR UPDATE OR DELETE ON {table} "
@@ -166,7 +166,7 @@ class World:
             yield
 
     def set_read_only(self) -> None:
-        """Take no changes on connections from now on, as a standby does."""
+        """Refuse changes on new connections, as a standby does."""
         execute(self._stack.database_url, "ALTER DATABASE {} SET default_transaction_read_only = on", name_of(self.url))
 
 
@@ -207,7 +207,7 @@ async def test_a_change_cut_on_its_way_is_unavailable_only_if_its_commit_was_to_
             await change.call(adapter, "real")
         assert not wire.is_armed
         assert not await world.is_done(change)
-        # And the pool has another connection for who asks again.
+        # The pool has another connection for the next call.
         await change.call(adapter, "real")
         assert await world.is_done(change)
 
@@ -319,7 +319,7 @@ async def test_a_cancelled_change_leaves_the_next_one_a_sound_connection(world: 
 
 
 class Unreadable(NamedTuple):
-    """Something in a table, or sent to it, that cannot be read."""
+    """Unreadable data in a table or in a request."""
 
     package: str
     spoil: str
@@ -394,7 +394,7 @@ async def test_what_cannot_be_read_or_sent_is_of_the_data(world: World, unreadab
 async def test_a_row_of_a_committed_change_that_nobody_can_read_is_a_bug_with_an_effect(
     stack: StackState,
 ) -> None:
-    """So that whoever called takes it for unanswered."""
+    """The caller must treat it as unanswered."""
     with lent_database(stack.database_url, "template_fund_platform") as url:
         async with await open_pool(url, schema="fund_platform", application_name="tests") as pool:
             await prepare("fund_platform", adapter := PostgresFundPlatform(pool))

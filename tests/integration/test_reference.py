@@ -1,4 +1,4 @@
-"""The reference pages of the docs are those that the code gives, and no table is without its sentence."""
+"""The reference pages of the docs equal what the code generates, and every table has its sentence."""
 
 import json
 from pathlib import Path

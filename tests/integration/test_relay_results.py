@@ -1,4 +1,4 @@
-"""Results out: every outcome on the topic, whatever stops a relay, and the reader ends right."""
+"""Every outcome reaches the topic whatever stops a relay, and a reader keeps the right ones."""
 
 import asyncio
 from typing import Any
@@ -56,7 +56,7 @@ def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def stored_outcomes(systems: Systems, order_ids: list[str]) -> set[tuple[str, int, str, str | None]]:
-    """Every outcome that the orders ever got."""
+    """Return every outcome that the orders ever had."""
     return {
         (order_id, item.claim_no, item.outcome, item.reason_code)
         for order_id in order_ids
@@ -98,12 +98,12 @@ async def test_a_relay_that_dies_between_sending_and_marking_repeats_and_loses_n
     async with relaying(held(systems.store.outbox, "mark_delivered", gate), topic, "R1") as relay:
         await gate.reached()
         relay.cancel()
-    monkeypatch.setattr(limits, "RELAY_LEASE_S", 1_200)  # the next one loses none, however busy the machine is
+    monkeypatch.setattr(limits, "RELAY_LEASE_S", 1_200)  # no lease expires on a busy machine
     first = await read_told(topic)
     await deliver(systems.store.outbox, topic, "R2")
     await gate.open()
     told = await read_told(topic)
-    assert [each.event.order_id for each in first] == [ORDER_IDS[7]]  # the settled are in the next row
+    assert [each.event.order_id for each in first] == [ORDER_IDS[7]]  # the settled orders are in the next row
     assert told.count(first[0]) == 2
     assert set(outcomes_of(told)) == await stored_outcomes(systems, ORDER_IDS[:100])
     assert len(told) == 101
@@ -134,7 +134,7 @@ async def test_a_relay_stopped_past_its_lease_sends_old_news_and_the_reader_ends
     gate = Gate(held_count_max=1)
     async with relaying(held(systems.store.outbox, "fetch_outcomes", gate), topic, "stopped"):
         await gate.reached()
-        monkeypatch.setattr(limits, "RELAY_LEASE_S", 1_200)  # the other one loses none, however busy the machine is
+        monkeypatch.setattr(limits, "RELAY_LEASE_S", 1_200)  # no lease expires on a busy machine
         async with relaying(systems.store.outbox, topic, "R2"):
             await settle_chunk(systems.store, ORDER_IDS[:100], "B2")
             await eventually(lambda: is_delivered(systems.store.outbox))

@@ -1,4 +1,4 @@
-"""Settling again what a batch rejected or held: exactly the repaired ones, the unknown ones as they were asked for."""
+"""A rerun settles exactly the repaired orders, and those with an unknown outcome with the payload requested before."""
 
 import asyncio
 from collections import Counter
@@ -101,7 +101,7 @@ async def test_an_unknown_credit_is_asked_for_as_it_was_though_the_order_was_ref
 
     async with running_worker(client, batch_id, systems):
         rerun = await settle_and_report(client, systems, batch_id, rerun_opening_of(f"{batch_id}-rerun", batch_id))
-        # The refunded records are offered again: they are conflicts of settled orders, and no credit.
+        # The refunded records are offered again. They conflict with settled orders and get no credit.
         await settle(client, batch_id, opening_of(f"{batch_id}-next-day", chunk_size=20, window=1))
 
     assert (rerun.planned, rerun.settled, rerun.ledger, rerun.reasons) == (
@@ -193,7 +193,7 @@ async def test_a_rerun_settles_exactly_what_was_repaired_and_the_rest_keep_their
     await require_clean(systems, ORDER_COUNT)
 
     async with running_worker(client, batch_id, systems):
-        # What the rerun has read is acknowledged: neither a duplicate nor a rejected order comes back by itself.
+        # The orders that the rerun has read are acknowledged, so neither duplicates nor rejected orders come back.
         _, next_day = await settle(client, batch_id, opening_of(f"{batch_id}-next-day", chunk_size=5, window=1))
     assert next_day.planned == ControlTotals()
     assert (await systems.store.batches.fetch_batch(f"{batch_id}-next-day")).duplicate_count == 0
@@ -279,7 +279,7 @@ async def test_a_rerun_ended_before_an_answer_leaves_the_unknown_unknown(
             client, systems, batch_id, rerun_opening_of(f"{batch_id}-rerun-2", rerun.batch_id)
         )
     assert last.held == ControlTotals()
-    # Those whose credit was posted are settled as they were; all others are refunded by now.
+    # Orders with a posted credit are settled with their old amount. All others are refunded by now.
     assert last.settled == last.ledger == first.unconfirmed
     await require_clean(systems, 20)
 

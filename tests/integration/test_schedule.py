@@ -1,4 +1,4 @@
-"""The daily schedule on a real Temporal server: what its runs settle, what a second one finds, and how it is kept."""
+"""The daily schedule on a real Temporal server: its runs settle the right orders and can be applied again."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -50,7 +50,7 @@ TODAY = datetime.now(UTC).date()
 
 @pytest.fixture
 async def settings(client: Client, batch_id: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Settings]:
-    """Settings of an installation of its own; its schedule is applied, and deleted after the test."""
+    """Settings of the test's own installation. Its schedule is applied, and deleted after the test."""
     monkeypatch.setattr(limits, "SCHEDULE_TRIGGER_TIMEOUT_S", DEADLINE_S)
     settings = Settings(task_queue=batch_id, chunk_size=20, window=2)
     await apply_schedule(client, settings, TODAY)
@@ -66,7 +66,7 @@ async def daily_worker(client: Client, settings: Settings, systems: Systems) -> 
 
 
 async def trigger(client: Client, settings: Settings) -> str:
-    """Start a run; within a second of the one before, Temporal would give it the same id, and so start none."""
+    """Start a run. Within a second of the last one, Temporal would give it the same id and start none."""
     known = daily_schedule_id(settings.task_queue)
     description = await client.get_schedule_handle(known).describe()
     if description.info.recent_actions:
@@ -121,7 +121,7 @@ async def test_the_next_runs_are_shown_with_the_batches_that_they_will_open(clie
     for fire in fires:
         assert fire.fires_at_local.isoformat().endswith("T06:00:00+08:00")
         assert fire.fires_at == fire.fires_at_local
-        # 06:00 in Shanghai is before that date's cutoff at 22:00.
+        # 06:00 in Shanghai is before the cutoff of that date at 22:00.
         assert fire.business_date == fire.fires_at_local.date() - timedelta(days=1)
         assert fire.fires_at - fire.cutoff_at == timedelta(hours=8)
         assert fire.batch_id == f"{daily_schedule_id(settings.task_queue)}-{fire.fires_at:%Y-%m-%dT%H:%M:%SZ}"
@@ -203,7 +203,7 @@ async def test_a_rejected_order_comes_back_in_the_next_run_only_if_its_record_ha
 async def test_a_run_starts_while_the_one_before_is_held_up_and_they_share_no_order(
     client: Client, systems: Systems, settings: Settings
 ) -> None:
-    """Temporal's default would leave the day out."""
+    """Temporal's default would skip the day."""
     first_orders = await seed_orders(systems, 40)
     gate = Gate()
     blocked_id = first_orders.records[0].order_id

@@ -1,4 +1,4 @@
-"""When a real Temporal server fires: after an outage, and on the dates on which the clocks change."""
+"""A real Temporal server fires the daily schedule as documented, after an outage and when clocks change."""
 
 import asyncio
 import itertools
@@ -36,14 +36,14 @@ from tests.support.settlements import DEADLINE_S, eventually, require_clean, see
 from workers.settlement_worker import build_worker
 from workflows.settle_batch import SettleBatchWorkflow
 
-# A run is missed in an outage if the schedule is applied, and the server killed, before it.
+# A run is missed in an outage if the schedule is applied and the server killed before it.
 APPLIED_WITHIN_S = 20
 START = date(2027, 1, 1)
 END = date(2029, 1, 1)  # the server lists at most 1,000 times
 
 
 class OwnTemporal:
-    """A Temporal server of the test's own, which may be killed."""
+    """The test's own Temporal server, which may be killed."""
 
     def __init__(self, directory: Path) -> None:
         self._server = TemporalServer(directory, PortBook(directory / "ports.json"), ())
@@ -74,7 +74,7 @@ def own_temporal(tmp_path: Path) -> Iterator[OwnTemporal]:
 async def test_a_run_missed_in_an_outage_is_made_up_for_with_its_own_business_date(
     own_temporal: OwnTemporal, systems: Systems
 ) -> None:
-    """The cutoff passes while Temporal is down: a batch opened as of now would have the next business date."""
+    """The cutoff passes while Temporal is down. A batch opened with the current time would get the next date."""
     orders = await seed_orders(systems, 30)
     client = await own_temporal.start()
     await add_search_attributes(client)
@@ -107,7 +107,7 @@ async def test_a_run_missed_in_an_outage_is_made_up_for_with_its_own_business_da
 
 
 async def fetch_fires(client: Client, schedule_id: str, run_at: time, zone: ZoneInfo) -> list[datetime]:
-    """When the server fires a daily schedule, in local time, from START up to END."""
+    """Return when the server fires a daily schedule, in local time, from START up to END."""
     calendar = ScheduleCalendarSpec(
         hour=(ScheduleRange(run_at.hour),),
         minute=(ScheduleRange(run_at.minute),),
@@ -145,14 +145,14 @@ def timestamp(at: datetime) -> Timestamp:
         ("01:30", "America/New_York", "2027-11-07", ["01:30:00-04:00", "01:30:00-05:00"]),
         ("00:00", "Africa/Cairo", "2027-04-30", []),
         ("02:15", "Australia/Lord_Howe", "2027-10-03", ["02:45:00+11:00"]),  # half an hour is skipped
-        # It comes once, an hour before one that comes twice: the server fires once more than it should.
+        # 03:00 comes once, an hour before an hour that comes twice: the server fires once more than it should.
         ("01:30", "Europe/Berlin", "2027-10-31", ["01:30:00+02:00", "02:30:00+02:00"]),
     ],
 )
 async def test_what_the_server_does_when_the_clocks_change_is_what_the_decision_says(
     client: Client, batch_id: str, run_at: str, zone: str, on: str, fires: list[str]
 ) -> None:
-    """Decision 0011 rests on this; a server that does better would let `apply` refuse less."""
+    """Decision 0011 rests on this. With a better server, `apply` could refuse less."""
     found = await fetch_fires(client, batch_id, time.fromisoformat(run_at), ZoneInfo(zone))
     assert [each.isoformat().partition("T")[2] for each in found if each.date().isoformat() == on] == fires
 

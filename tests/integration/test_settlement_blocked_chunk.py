@@ -1,4 +1,4 @@
-"""A chunk that hangs holds its own slot of the window and nothing else."""
+"""A chunk that hangs holds only its own slot of the window."""
 
 from dataclasses import replace
 
@@ -29,10 +29,10 @@ WINDOW = 8
 
 
 async def test_a_chunk_that_hangs_holds_one_slot_while_300_others_close(systems: Systems, batch_id: str) -> None:
-    """On a Temporal server of its own, with the real threshold for continuing as new.
+    """It runs on its own Temporal server, with the real threshold for continuing as new.
 
-    A batch starts no chunk between the suggestion to continue as new and its continuing, for which it waits until
-    none is in flight. The shared server suggests it after 100 events, some 20 chunks; this one after 4,096.
+    A batch starts no chunk between the suggestion to continue as new and its continuing, for which it waits until none
+    is in flight. The shared server suggests it after 100 events, or some 20 chunks, and this one after 4,096.
     """
     orders = await seed_orders(systems, OTHER_CHUNK_COUNT + 1)
     opening = opening_of(batch_id, chunk_size=1, window=WINDOW)

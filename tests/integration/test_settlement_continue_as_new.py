@@ -1,8 +1,8 @@
-"""Batches whose workflow continues as new every few chunks: nothing is repeated, lost or cut short by it.
+"""A batch whose workflow continues as new every few chunks repeats, loses and shortens nothing.
 
-The test server suggests continuing as new after 100 events, the real one after 4,096. Here the chunks are so many, and
-the windows so small, that the batch comes to so many events however many of them share a workflow task: at least six
-for a chunk in a window of one, and three for each and three for all of a bigger window.
+The test server suggests continuing as new after 100 events, the real one after 4,096. The batches have enough chunks
+and small enough windows to reach 100 events, however many share a workflow task: a chunk in a window of one makes at
+least six events, and a bigger window makes three per chunk and three more for all its chunks together.
 """
 
 from collections import Counter
@@ -46,7 +46,7 @@ CHILD_CLOSED = {
 
 
 def children_started(run: list[HistoryEvent]) -> list[str]:
-    """The ids of the child workflows that a run asked for."""
+    """Return the ids of the child workflows that a run started."""
     return [
         event.start_child_workflow_execution_initiated_event_attributes.workflow_id
         for event in of_type(run, EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED)

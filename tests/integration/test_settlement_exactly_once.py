@@ -1,4 +1,4 @@
-"""Batches started twice, at once, over the same orders, or after a termination: every order is settled once."""
+"""Every order is settled once if batches start twice, run concurrently over the same orders, or are terminated."""
 
 import asyncio
 from dataclasses import replace
@@ -39,12 +39,12 @@ from workflows.settle_batch import SettleBatchWorkflow
 
 COMPLETED = WorkflowExecutionStatus.COMPLETED
 TERMINATED = WorkflowExecutionStatus.TERMINATED
-# A chunk that runs under its id, or is closed, is read until there is an answer, however busy the machine is.
+# A chunk that runs under its id or is closed is read until there is an answer, however busy the machine is.
 PATIENT_READS_S = (1_200,)
 
 
 async def fetch_run_ids(client: Client, workflow_id: str) -> set[str]:
-    """All runs that ever had this workflow id."""
+    """Return all runs that ever had this workflow id."""
     return {found.run_id async for found in client.list_workflows(f"WorkflowId = '{workflow_id}'")}
 
 
@@ -74,7 +74,7 @@ async def test_a_batch_started_again_after_its_end_is_joined_and_repeats_nothing
     async with running_worker(client, batch_id, systems):
         handle, result = await settle(client, batch_id, opening)
         history = await handle.fetch_history()
-        await seed_orders(systems, 10, seed=2, prefix="LATER-")  # the batch is closed; they are for another one
+        await seed_orders(systems, 10, seed=2, prefix="LATER-")  # the batch is closed, so they are for another batch
         handle_again, result_again = await settle(client, batch_id, opening)
     assert result_again == result
     assert list((await handle_again.fetch_history()).events) == list(history.events)
@@ -86,7 +86,7 @@ async def test_a_batch_started_again_after_its_end_is_joined_and_repeats_nothing
 async def test_two_batches_over_the_same_orders_settle_each_of_them_once(
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both are offered the first slice before either has claimed it; then they race, slice by slice."""
+    """Both read the same first slice before either has claimed it. Then they race, slice by slice."""
     monkeypatch.setattr(limits, "FREEZE_SLICE_ORDER_COUNT", 40)
     orders = await seed_orders(systems, 400)
     openings = [opening_of(f"{batch_id}-{name}", chunk_size=70, window=2) for name in "ab"]
@@ -208,7 +208,7 @@ async def test_a_chunk_that_runs_already_is_waited_for_and_run_again_only_if_it_
 async def test_a_batch_reset_while_a_chunk_runs_waits_for_it_and_repeats_nothing(
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch, *, is_to_the_beginning: bool
 ) -> None:
-    """The new run finds the ids of its chunks taken, or goes on with those that run."""
+    """The new run finds its chunks' ids taken, or adopts chunks that are running."""
     monkeypatch.setattr(limits, "CHUNK_READ_DEADLINES_S", PATIENT_READS_S)
     chunk_count, slow_chunk_index = 5, 2
     orders = await seed_orders(systems, chunk_count * 10)

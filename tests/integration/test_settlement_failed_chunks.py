@@ -1,4 +1,4 @@
-"""A chunk that fails, or is ended by an operator, is an outcome: its items are held, the batch closes."""
+"""If a chunk fails or an operator ends it, its items are held and the batch closes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -64,7 +64,7 @@ def is_in_bad_chunk(item_no: int) -> bool:
 
 
 def held_of(orders: SeededOrders, reason: ReasonCode) -> SeededOrders:
-    """What the bad chunk leaves without an outcome: all of it, or what its validation has not rejected."""
+    """Return the items that the bad chunk leaves held: all of them, or those that validation did not reject."""
     return expect(
         [
             order
@@ -78,7 +78,7 @@ def held_of(orders: SeededOrders, reason: ReasonCode) -> SeededOrders:
 async def require_held(
     systems: Systems, result: BatchResult, orders: SeededOrders, *, reason: ReasonCode, credited: ControlTotals
 ) -> None:
-    """Require that the bad chunk's items are held for this reason and that all others ended as they must."""
+    """Require that the bad chunk's items are held for this reason and that all others have their expected outcome."""
     left = held_of(orders, reason)
     others = expect([order for order in orders.sample if order not in left.sample])
     report = await fetch_report(systems.store, systems.fund_platform, result.batch_id)
@@ -156,7 +156,7 @@ async def test_a_chunk_ended_before_its_validation_is_held_as_not_attempted_for_
         await end_chunk(client.get_workflow_handle(chunk_workflow_id(batch_id, BAD_CHUNK_INDEX)))
         result = await handle.result()
     await require_held(systems, result, orders, reason=ReasonCode.NOT_ATTEMPTED, credited=ControlTotals())
-    await gate.open()  # the validation comes too late: it has lost the chunk
+    await gate.open()  # the validation comes too late, after the chunk was closed
     await require_held(systems, result, orders, reason=ReasonCode.NOT_ATTEMPTED, credited=ControlTotals())
 
 
@@ -178,7 +178,7 @@ async def test_a_chunk_ended_amid_its_credits_is_unknown_and_its_late_credits_ar
         await end_chunk(client.get_workflow_handle(chunk_id))
         result = await handle.result()
     await require_held(systems, result, orders, reason=ReasonCode.OUTCOME_UNKNOWN, credited=ControlTotals())
-    await gate.open()  # the credits were on their way and arrive now
+    await gate.open()  # the credits that were on their way arrive now
     credited = held_of(orders, ReasonCode.OUTCOME_UNKNOWN).settled
     await require_held(systems, result, orders, reason=ReasonCode.OUTCOME_UNKNOWN, credited=credited)
 
@@ -187,7 +187,7 @@ async def test_a_chunk_cancelled_while_it_is_settled_at_once_takes_no_further_st
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     let_no_timeout_decide(monkeypatch)
-    # Of a cancellation the worker learns when it renews the task, most of a timeout later.
+    # The worker learns of a cancellation only when it renews the task, after most of a timeout.
     monkeypatch.setattr("tests.support.settlements.WORKFLOW_TASK_TIMEOUT", timedelta(seconds=10))
     await seed_orders(systems, CHUNK_SIZE)
     opening = opening_of(batch_id, chunk_size=CHUNK_SIZE, window=1)

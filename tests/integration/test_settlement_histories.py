@@ -1,4 +1,4 @@
-"""What real histories hold: the configured timeouts, and little else, however many orders a chunk has."""
+"""Real histories have the configured timeouts and little else, however many orders a chunk has."""
 
 import asyncio
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ from workflows.activity_options import AT_ONCE
 ORDER_PREFIX = "ORDER-"
 ACCOUNT_PREFIX = "A00"
 
-# The events of a chunk that nothing goes wrong with.
+# The events of a chunk without failures.
 CHUNK_EVENTS = [
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
     EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
@@ -46,15 +46,15 @@ CHUNK_EVENTS = [
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
 ]
 CHUNK_BYTES_MAX = 4_000
-CHUNK_BYTES_FOR_MORE_CURRENCIES_MAX = 1_000  # totals per currency are the only thing that may grow
-BATCH_EVENTS_MAX = 25  # beside those of its chunks
+CHUNK_BYTES_FOR_MORE_CURRENCIES_MAX = 1_000  # only totals per currency may grow
+BATCH_EVENTS_MAX = 25  # besides those of its chunks
 BATCH_EVENTS_PER_CHUNK_MAX = 9
 BATCH_BYTES_MAX = 8_000
 BATCH_BYTES_PER_CHUNK_MAX = 3_000
 
 
 class ActivityTimes(NamedTuple):
-    """An activity's timeouts and retry policy, as the server holds them."""
+    """An activity's timeouts and retry policy, as stored by the server."""
 
     start_to_close: timedelta
     schedule_to_close: timedelta
@@ -77,7 +77,7 @@ CHUNK_ACTIVITY = ActivityTimes(
 )
 BATCH_ACTIVITY = CHUNK_ACTIVITY._replace(start_to_close=timedelta(hours=4))
 CHUNK_READ_ACTIVITY = CHUNK_ACTIVITY._replace(
-    start_to_close=timedelta(seconds=10),  # the server cuts it to schedule-to-close
+    start_to_close=timedelta(seconds=10),  # the server limits it to schedule-to-close
     schedule_to_close=timedelta(seconds=10),
     first_retry_after=timedelta(seconds=1),
     retry_after_max=timedelta(seconds=10),
@@ -100,7 +100,7 @@ LOCAL_ACTIVITY_TIMEOUT_S = 5
 
 
 def times_of(events: list[HistoryEvent]) -> dict[str, ActivityTimes]:
-    """The timeouts of the activities that a history schedules, by activity."""
+    """Return the timeouts of the activities that a history schedules, by activity."""
     found = {}
     for event in of_type(events, EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED):
         scheduled = event.activity_task_scheduled_event_attributes
@@ -120,7 +120,7 @@ def times_of(events: list[HistoryEvent]) -> dict[str, ActivityTimes]:
 async def test_every_timeout_in_the_histories_is_the_configured_one(
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch of three chunks that meets everything: one ran before, one fails, one is settled step by step."""
+    """The batch has three chunks: one ran before, one fails, and one is settled step by step."""
     await seed_orders(systems, 30)
 
     async def settle_chunk(*_: object, **__: object) -> OutcomeTotals:
@@ -158,7 +158,7 @@ async def test_every_timeout_in_the_histories_is_the_configured_one(
 async def test_a_chunk_that_is_not_settled_at_once_in_time_is_settled_step_by_step(
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A local activity's timeouts are in no history."""
+    """The histories do not show a local activity's timeouts."""
     assert AT_ONCE["start_to_close_timeout"] == timedelta(seconds=LOCAL_ACTIVITY_TIMEOUT_S)
     orders = await seed_orders(systems, 20)
     opening = opening_of(batch_id, chunk_size=10, window=2)
@@ -181,7 +181,7 @@ async def test_a_chunk_that_is_not_settled_at_once_in_time_is_settled_step_by_st
 async def test_a_chunk_that_waits_too_long_for_a_slot_is_settled_step_by_step(
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One chunk more is started than there are slots: when one is free, it has waited for longer than it may."""
+    """One chunk more is started than there are slots. When one is free, it has waited for too long."""
     assert AT_ONCE["schedule_to_start_timeout"] == timedelta(seconds=LOCAL_ACTIVITY_QUEUE_S)
     let_no_timeout_decide(monkeypatch)
     orders = await seed_orders(systems, 10 * (LOCAL_ACTIVITY_SLOT_COUNT + 1))

@@ -1,4 +1,4 @@
-"""Whole batches of every size around a chunk's, on real servers: totals, chunk count and audit are exact."""
+"""Whole batches of every size around a chunk's have exact totals, chunk counts and audits on real servers."""
 
 from contextlib import AsyncExitStack
 
@@ -14,8 +14,8 @@ from settling.systems import Systems
 from tests.support.databases import cloned_database
 from tests.support.settlements import opening_of, require_clean, require_settled, running_worker, seed_orders, settle
 
-# A pairwise sample: each size relative to the chunk with several chunk sizes and windows, each of those with several
-# others. Chunks of one order stay few: a child workflow costs 50 ms.
+# A pairwise sample of sizes relative to the chunk, chunk sizes and windows. Chunks of one order stay few, because a
+# child workflow costs 50 ms.
 SIZES = [
     (0, 1, 8),
     (0, 2_500, 1),

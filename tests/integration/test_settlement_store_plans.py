@@ -1,4 +1,4 @@
-"""No hot statement of the settlement store scans a big table or reads more than it was asked, on any statistics."""
+"""No hot statement of the settlement store scans a big table or reads more than it needs, whatever the statistics."""
 
 import json
 from collections import defaultdict
@@ -26,14 +26,14 @@ ITEM_COUNT = 200_000
 SMALL_CHUNK_SIZE = 10
 CHUNK_COUNT = ITEM_COUNT // SMALL_CHUNK_SIZE + ITEM_COUNT // limits.CHUNK_SIZE_DEFAULT
 EXCEPTION_EVERY = 20
-ORDER_LIFE_READ_COUNT = 2  # an order's item and its earlier one
-ROW_COUNT_MIN = 2_000  # what may be read without harm whatever it is about: all of a few chunks, some times over
+ORDER_LIFE_READ_COUNT = 2  # an order's item and its earlier item
+ROW_COUNT_MIN = 2_000  # a harmless number of rows for any call: all rows of a few chunks, several times
 READS_ALL_CHUNKS = {
     "fetch_backlog_order_count",
     "fetch_outcome_totals",
     "fetch_progress",
     "set_batch_final",
-}  # of a batch, which may be most of their tables
+}  # they read a whole batch, which may be most of their tables
 BIG_TABLES = {
     "items",
     "claims",
@@ -48,14 +48,14 @@ BIG_TABLES = {
 ALL_BUCKETS = 2**limits.RESULT_BUCKET_COUNT - 1
 OUTBOX_HALF_DELIVERED_COUNT = 100  # the first rows, whose other half waits for a relay that is gone
 AUDIT_PLACES = ("big-000100000", "pruned-000100000", "small-000199990")
-# A report's and pruning's, which read a batch's exception items; and the audit's, which read everything.
+# Statements of reports and pruning, which read a batch's exception items, and of the audit, which reads everything.
 COLD = ("fetch_reason_counts", "fetch_retired_batches", "break_")
 HOT_SQL_NAMES = [
     path.stem for path in Path("settlement_store/postgres/sql").glob("*.sql") if not path.stem.startswith(COLD)
 ]
 
-# A batch of many small chunks, one of few big ones, one of these that is pruned, and one to append to. Every twentieth
-# item is an exception: rejected and released, or held, and then has an earlier item and a conflicting offer. Orders'
+# There are a batch of many small chunks, one of few big chunks, a pruned one, and one to append to. Every twentieth
+# item is an exception: either rejected and released, or held with an earlier item and a conflicting offer. The orders'
 # ids are in another order than their items.
 FILL = """
     INSERT INTO batches (
@@ -134,7 +134,7 @@ FILL = """
 
 
 class Filled(NamedTuple):
-    """A database, what its newest batches' ids begin with, and their numbers."""
+    """A database, the prefixes of its newest batches' ids, and the batches' numbers."""
 
     url: str
     prefix: str
@@ -158,7 +158,7 @@ def fill(connection: psycopg.Connection[Any], prefix: str, small_chunk_size: int
 
 @contextmanager
 def filled_template(stack: StackState, small_chunk_size: int) -> Iterator[str]:
-    """The name of a database that was filled once, and never analyzed; cloning it is faster than filling."""
+    """The name of a database that was filled once and never analyzed. Cloning it is faster than filling."""
     with cloned_database(stack.database_url, "template_settlement_store") as url:
         with connect(url) as connection:
             for table in BIG_TABLES:
@@ -173,7 +173,7 @@ def template(stack: StackState) -> Iterator[str]:
         yield name
 
 
-# With few chunks their table is so small that the planner scans it: then not for every item again.
+# With few chunks the table is so small that the planner scans it, but it must not do so for every item.
 @pytest.fixture(scope="module")
 def template_with_few_chunks(stack: StackState) -> Iterator[str]:
     with filled_template(stack, limits.CHUNK_SIZE_DEFAULT) as name:
@@ -208,7 +208,7 @@ def filled(request: pytest.FixtureRequest, stack: StackState) -> Iterator[Filled
 
 
 def offers_of(order_ids: list[str], amount_minor: int = 100) -> tuple[str, ...]:
-    """The order arguments of an append; with another amount, known orders are conflicts."""
+    """Return the order arguments of an append. With another amount, known orders are conflicts."""
     count = len(order_ids)
     return (
         text_column(order_ids),
@@ -219,7 +219,7 @@ def offers_of(order_ids: list[str], amount_minor: int = 100) -> tuple[str, ...]:
 
 
 def range_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
-    """Calls of the statements over a chunk or a slice: name, arguments, and how many items it is about."""
+    """Return the calls over a chunk or a slice: name, arguments, and the number of items that each is about."""
     chunks = [(filled.small, 7_001, 70_010, 70_020)]
     chunks += [(filled.big, 27, 67_500, 67_500 + size) for size in (limits.CHUNK_SIZE_DEFAULT, limits.CHUNK_SIZE_MAX)]
     for batch_no, chunk_index, item_start, item_end in chunks:
@@ -233,7 +233,7 @@ def range_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
         yield "fetch_pending_items", (batch_id, item_start, item_end), count
         yield "hold_pending_items", (batch_no, item_start, item_end, "OUTCOME_UNKNOWN", "a test"), count
         yield "store_chunk_totals", (batch_no, chunk_index, item_start, item_end), count
-        # Of a chunk that has no totals yet: validation stores them once.
+        # The chunk has no totals yet, because validation stores them once.
         yield "store_reject_totals", (batch_no, ITEM_COUNT + chunk_index, item_start, item_end), count
         yield "fetch_chunk_totals", (batch_no, chunk_index), 10
         yield "set_chunk_state", (batch_no, chunk_index, "closed"), 1
@@ -244,7 +244,7 @@ def range_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
 
 
 def order_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
-    """Calls of the statements over orders: name, arguments, and how many orders it is about."""
+    """Return the calls over orders: name, arguments, and the number of orders that each is about."""
     for count in (10, limits.FREEZE_SLICE_ORDER_COUNT):
         for batch in ("small", "big", "pruned"):
             known = [f"{filled.prefix}{batch}-{n * 7919 % ITEM_COUNT:09d}" for n in range(count)]
@@ -262,7 +262,7 @@ def order_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
 
 
 def rerun_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
-    """Calls of the statements of reruns and of pruning: name, arguments, and how many items each is about."""
+    """Return the calls of reruns and of pruning: name, arguments, and the number of items that each is about."""
     for count in (10, limits.FREEZE_SLICE_ORDER_COUNT):
         for batch in ("small", "big", "pruned"):
             order_ids = [f"{filled.prefix}{batch}-{n * EXCEPTION_EVERY * 7919 % ITEM_COUNT:09d}" for n in range(count)]
@@ -291,7 +291,7 @@ def rerun_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
 
 
 def outbox_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
-    """Calls of a relay's statements: name, arguments, and how many rows or items each is about."""
+    """Return the calls of a relay: name, arguments, and the number of rows or items that each is about."""
     chunks = [(filled.small, 70_010, 10), (filled.big, 67_500, limits.RELAY_SLICE_ITEM_COUNT)]
     for batch_no, item_start, count in chunks:
         for step in ("validated", "closed"):
@@ -322,7 +322,7 @@ def calls_by_name(filled: Filled) -> dict[str, list[tuple[tuple[Any, ...], int]]
 
 
 def calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
-    """Calls of all hot statements: name, arguments, and how many rows each is about."""
+    """Return the calls of all hot statements: name, arguments, and the number of rows that each is about."""
     yield from range_calls_of(filled)
     yield from order_calls_of(filled)
     yield from rerun_calls_of(filled)
@@ -380,5 +380,5 @@ async def test_no_hot_statement_scans_a_big_table_or_reads_more_rows_than_it_is_
                 if node.get("Relation Name") == "batches":
                     continue  # so few rows here that scanning them beats an index
                 assert node["Node Type"] != "Seq Scan" or node["Relation Name"] not in big_tables, nodes
-                # Twice: the calls before, which were rolled back, left their index entries behind.
+                # Twice, because earlier calls that were rolled back left index entries behind.
                 assert read_row_count(node) <= max(2 * row_count, ROW_COUNT_MIN), (node, nodes)

@@ -1,4 +1,4 @@
-"""Appends, freezes and steps over the same orders at the same time, on PostgreSQL."""
+"""Concurrent appends, freezes and steps over the same orders leave the store consistent on PostgreSQL."""
 
 import asyncio
 import random
@@ -30,14 +30,14 @@ RIVAL_COUNT = 4
 
 @pytest.fixture(scope="module")
 def database(stack: StackState) -> Iterator[str]:
-    """One database for all the tests here: emptying its tables is many times faster than cloning it."""
+    """One database for all the tests here. Emptying its tables is many times faster than cloning it."""
     with cloned_database(stack.database_url, "template_settlement_store") as url:
         yield url
 
 
 @pytest.fixture
 async def pool(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
-    """One whose connections wait for a rival for as long as a busy machine takes."""
+    """A pool whose connections wait for a rival as long as a busy machine needs."""
     for bound in ("DATABASE_CONNECT_TIMEOUT_S", "LOCK_TIMEOUT_S", "IDLE_IN_TRANSACTION_TIMEOUT_S"):
         monkeypatch.setattr(limits, bound, 1_200)
     async with await open_pool(
@@ -89,7 +89,7 @@ async def append_all(
 async def append_in_step(
     store: PostgresSettlementStore, batch_id: str, orders: Sequence[OfferedOrder], step: asyncio.Barrier
 ) -> list[AppendResult]:
-    """Append as all the others do, none of whom is a slice ahead: however they are scheduled, they overlap."""
+    """Append in step with the others, none of which gets a slice ahead, so that they always overlap."""
     results = []
     for offered in slices_of(orders, 300):
         await step.wait()
@@ -99,7 +99,7 @@ async def append_in_step(
 
 @asynccontextmanager
 async def all_at_once(pool: Pool, waiter_count: int) -> AsyncIterator[None]:
-    """Hold back what writes claims until so many wait for it; they then begin at the same time."""
+    """Hold back the statements that write claims until this many wait, so that they begin at the same time."""
 
     async def release_when_all_wait() -> None:
         async with pool.acquire() as connection, connection.transaction():
@@ -142,7 +142,7 @@ async def test_appends_at_once_give_each_order_one_item_and_no_batch_a_gap(
 
 
 async def test_new_orders_wait_for_an_append_that_claims_alone(store: PostgresSettlementStore, pool: Pool) -> None:
-    """It has looked at the claims, and relies on none being taken meanwhile."""
+    """The append has read the claims, and relies on none being taken meanwhile."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
     await store.filling.open_batch(opening_of("B1"))
     async with pool.acquire() as connection, connection.transaction():

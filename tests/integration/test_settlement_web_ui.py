@@ -1,4 +1,4 @@
-"""What an operator sees of a batch in the Temporal web UI, and finds it by."""
+"""In the Temporal web UI an operator can find a batch and see how far it is."""
 
 import asyncio
 from dataclasses import replace
@@ -127,7 +127,7 @@ async def is_shown_as_paused(handle: WorkflowHandle[Any, Any]) -> bool:
 
 
 async def child_is_known(handle: WorkflowHandle[Any, Any]) -> bool:
-    """Whether a workflow that another one starts is there."""
+    """Return whether the child workflow of another workflow exists."""
     try:
         return bool(await handle.describe())
     except RPCError:

@@ -1,6 +1,6 @@
-"""Attempts that were thought dead go on after a later one has finished: they change nothing, credit nothing twice.
+"""Attempts that were presumed dead and continue after a later one has finished change nothing and credit nothing twice.
 
-An account is closed and reopened in between, so that what an attempt is told depends on when it asks.
+An account is closed and reopened in between, so that an attempt's answer depends on when it asks.
 """
 
 import asyncio
@@ -43,8 +43,8 @@ from tests.support.settlements import (
 from tests.support.steps import ChunkCase, credit, settle_at_once, validate
 from workflows.batch_client import start_batch_workflow
 
-ACCOUNT_ID = "A0000000000"  # is kept in USD
-OTHER_ACCOUNT_ID = "A0000000020"  # so is this one
+ACCOUNT_ID = "A0000000000"  # kept in USD
+OTHER_ACCOUNT_ID = "A0000000020"  # also kept in USD
 
 
 def record_of(order_no: int, account_id: str) -> OrderRecord:
@@ -54,7 +54,7 @@ def record_of(order_no: int, account_id: str) -> OrderRecord:
     )
 
 
-# The orders of the account that is closed meanwhile, and those of another one.
+# The orders of the account that is closed meanwhile, and those of another account.
 WAVERING = [record_of(order_no, ACCOUNT_ID) for order_no in range(3)]
 STEADY = [record_of(order_no, OTHER_ACCOUNT_ID) for order_no in range(3, 6)]
 
@@ -85,7 +85,7 @@ async def close_batch(systems: Systems, ref: ChunkCase) -> None:
 async def require_outcome(
     systems: Systems, *, settled: list[OrderRecord], rejected: list[OrderRecord], reason: ReasonCode | None = None
 ) -> None:
-    """Require these outcomes, each settled order credited once and no other credit."""
+    """Require these outcomes, one credit for each settled order and no other credit."""
     audited = await require_clean(systems, len(WAVERING + STEADY))
     outcomes = {
         item.order_id: (item.outcome, item.reason_code)
@@ -127,10 +127,10 @@ async def hold_back(
 @pytest.mark.parametrize(
     ("held_at", "at_first", "in_between", "at_last", "is_rejected"),
     [
-        # The early attempt has asked nothing yet: what the later one is told is the answer for good.
+        # The early attempt has asked nothing yet, so the later attempt's answer is final.
         ("post_credits", "open", "closed", "open", True),
         ("post_credits", "closed", "open", "closed", False),
-        # The early attempt was told something and could not store it: the later one is told the same.
+        # The early attempt got an answer and could not store it, so the later attempt gets the same answer.
         ("store_outcomes", "open", "closed", "open", False),
         ("store_outcomes", "closed", "open", "closed", True),
     ],
@@ -157,7 +157,7 @@ async def test_a_credit_attempt_held_back_until_a_later_one_has_finished_changes
 async def test_a_credit_held_back_until_its_rejected_orders_came_again_creates_nothing(
     systems: Systems, ref: ChunkCase, change: str
 ) -> None:
-    """The claims have moved on to a second batch, which credits the orders, at another amount too, or is refused."""
+    """The claims belong to a second batch by now. It credits the orders, also with another amount, or is refused."""
     await validate(systems, ref)
     gate, early_attempt = await hold_back(systems, ref, credit, "post_credits")
     await set_account(systems, "closed")
@@ -234,7 +234,7 @@ async def test_an_attempt_that_did_not_validate_its_chunk_credits_nothing_reject
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_attempts_in_any_interleaving_leave_one_outcome_an_order(systems: Systems, seed: int) -> None:
-    """Every call to a system waits for a random number of others first; accounts and records change all the while."""
+    """Every call to a system waits for a random number of others first. Accounts and records change meanwhile."""
     rng = random.Random(seed)
     orders = await seed_orders(systems, 150, seed=seed, bad_rate=0.1)
     opening = opening_of("first", chunk_size=50, window=1)
@@ -278,21 +278,21 @@ async def test_attempts_in_any_interleaving_leave_one_outcome_an_order(systems: 
 async def test_a_credit_whose_heartbeats_stopped_credits_nothing_after_the_next_attempt(
     client: Client, systems: Systems, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Through Temporal: the attempt falls silent, is timed out and repeated, and its request arrives at last."""
+    """Temporal times the silent attempt out and retries it. After that the first request arrives."""
     await load_orders(systems, WAVERING + STEADY)
     opening = opening_of(batch_id, chunk_size=100, window=1)
     gate = Gate(held_count_max=1)
     is_first = iter([True])
 
     async def post_credits(*arguments: Any) -> object:
-        """Before the next attempt the account is closed, and its heart beats again: however soon it comes."""
+        """Before the next attempt the account is closed, and heartbeats resume, however soon it comes."""
         if next(is_first, False):
             await set_account(systems, "closed")
             monkeypatch.setattr(limits, "HEARTBEAT_INTERVAL_S", 0.5)
         return await gate.call(systems.fund_platform.credits.post_credits, *arguments)
 
     slow = replace(systems, fund_platform=replaced(systems.fund_platform, "post_credits", post_credits))
-    monkeypatch.setattr(both_steps, "settle_chunk", fail)  # so that each step is an activity that has heartbeats
+    monkeypatch.setattr(both_steps, "settle_chunk", fail)  # each step becomes an activity with heartbeats
     async with running_worker(client, batch_id, slow):
         monkeypatch.setattr(limits, "HEARTBEAT_INTERVAL_S", 3_600)
         handle = await start_batch_workflow(client, batch_id, opening)

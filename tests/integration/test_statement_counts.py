@@ -1,6 +1,6 @@
-"""What a chunk and an order cost in statements and rows, exactly: what a slower machine does not change.
+"""A chunk and an order cost exactly these statements and rows, on a machine of any speed.
 
-A change here is a decision, not a repair of the test: see docs/explanation/performance.md.
+A change here is a decision, not a repair of the test. See docs/explanation/performance.md.
 """
 
 from collections import Counter
@@ -74,10 +74,10 @@ FREEZING = [
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the statements that are run from now on, each once it is done.
+    """The names of the statements that run from now on, in the order in which they end.
 
-    What the driver asks on its own is among them: of an array's type once in each connection, for as long as a chunk's
-    other small statements take together.
+    The driver's own queries are included. It asks for an array's type once per connection, which takes as long as the
+    other small statements of a chunk together.
     """
     told: list[str] = []
 
@@ -93,12 +93,12 @@ def _tell(told: list[str], query: str) -> None:
 
 
 def work_of(statements: list[str]) -> list[str]:
-    """The statements but those that begin, set up and end transactions."""
+    """Return the statements except those that begin, set up and end transactions."""
     return [each for each in statements if each not in ("BEGIN", "SET", "COMMIT")]
 
 
 def transactions_of(statements: list[str]) -> tuple[int, int]:
-    """How many transactions were begun, and how many of them look tables up by index alone."""
+    """Return how many transactions were begun, and how many of them look up tables by index alone."""
     return statements.count("BEGIN"), statements.count("SET")
 
 

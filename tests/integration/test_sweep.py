@@ -1,4 +1,4 @@
-"""The sweep on real Temporal and PostgreSQL: what it freezes and starts, what it leaves alone, and what it survives."""
+"""The sweep on real Temporal and PostgreSQL freezes and starts the right batches, and survives failures."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -57,7 +57,7 @@ def store_pool(pools: dict[str, Pool]) -> Pool:
 
 
 async def grow_old(store_pool: Pool, by_s: float = 3_600) -> None:
-    """Let all batches have been opened earlier."""
+    """Make all batches older."""
     await store_pool.execute("UPDATE batches SET opened_at = opened_at - make_interval(secs => $1)", by_s)
 
 
@@ -71,7 +71,7 @@ async def end_of(client: Client, batch_id: str) -> BatchResult:
 
 
 async def status_of(client: Client, batch_id: str) -> WorkflowExecutionStatus | None:
-    """The status of a batch's workflow; None if there is none."""
+    """Return the status of a batch's workflow, or None if there is none."""
     try:
         return (await handle_of(client, batch_id).describe()).status
     except RPCError as error:
@@ -81,7 +81,7 @@ async def status_of(client: Client, batch_id: str) -> WorkflowExecutionStatus | 
 
 
 def swept(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str | None]]:
-    """What the sweep has logged since it was asked last: each line and its batch."""
+    """Return the lines that the sweep logged since the last call, each with its batch."""
     said = [
         (record.getMessage(), getattr(record, "batch_id", None))
         for record in caplog.records
@@ -156,7 +156,7 @@ async def test_a_frozen_batch_that_nobody_started_is_started(
 async def test_an_open_batch_whose_workflow_never_started_is_started_and_filled(
     client: Client, systems: Systems, batch_id: str, settings: Settings, store_pool: Pool
 ) -> None:
-    """As when `settle run` dies after it opened its batch."""
+    """`settle run` leaves a batch so if it dies after opening it."""
     orders = await seed_orders(systems, ORDER_COUNT)
     opening = opening_of(batch_id, chunk_size=20, window=2)
     await systems.store.filling.open_batch(opening)

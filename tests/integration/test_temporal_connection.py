@@ -1,4 +1,4 @@
-"""A Temporal server that stops answering is told, not waited for."""
+"""If a Temporal server stops answering, the command says so and does not wait."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from workflows.batch_client import start_batch_workflow
 
 
 class Wire:
-    """A connection to the server through which bytes pass until it is cut off."""
+    """A connection to the server that forwards bytes until it is cut."""
 
     def __init__(self) -> None:
         self.is_silent = False

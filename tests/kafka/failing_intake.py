@@ -1,4 +1,4 @@
-"""`settle intake` that polls few records at a time, and kills itself the N-th time that it is at a point.
+"""`settle intake` with few records per poll, that kills itself the N-th time that it reaches a point.
 
 python -m tests.kafka.failing_intake [POINT N [SIGNAL]]
 """
@@ -18,7 +18,7 @@ from settling.intake_filling import BatchFilling
 from starters.intake import intake
 from workers.intake import BatchStarter
 
-RECORD_COUNT = 400  # of a poll: more of them to be killed in
+RECORD_COUNT = 400  # fewer records per poll give more polls to be killed in
 
 Method = Callable[..., Awaitable[Any]]
 
@@ -31,7 +31,7 @@ def has_records(result: Any) -> bool:
     return bool(result)
 
 
-# By point: the class and the method after which it is, and for which calls and results it counts.
+# By point: the class and the method that precede it, and the calls and results that count.
 POINTS: dict[str, tuple[type, str, Callable[..., bool], Callable[[Any], bool]]] = {
     "after_poll": (RecordSource, "poll", lambda *_: True, has_records),
     "after_insert": (asyncpg.Connection, "execute", is_append, lambda _: True),

@@ -1,4 +1,4 @@
-"""What Settle counts on in Apache Kafka, and the broker of these tests itself."""
+"""The behaviour of Apache Kafka that Settle relies on, and the broker of these tests."""
 
 import asyncio
 import socket
@@ -24,7 +24,7 @@ ANSWER_TIMEOUT_MS = 1_000
 
 
 async def read_all(settings: Settings) -> Counter[bytes]:
-    """The values on the topic of overdue orders, each with how often it is there."""
+    """Return the values on the topic of overdue orders, and how often each is there."""
     topic = settings.topics.overdue
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=settings.kafka_bootstrap_servers, auto_offset_reset="earliest")
     await consumer.start()
@@ -57,7 +57,7 @@ async def test_what_was_acknowledged_survives_the_end_of_the_broker(
         await send_all(producer, own_kafka_settings, values_from(0))
         end(own_apache_kafka)
         own_apache_kafka.start()
-        # The same producer goes on: the address is the same.
+        # The same producer continues, because the address is the same.
         await send_all(producer, own_kafka_settings, values_from(RECORD_COUNT))
     assert await read_all(own_kafka_settings) == Counter(values_from(0) + values_from(RECORD_COUNT))
 
@@ -65,7 +65,7 @@ async def test_what_was_acknowledged_survives_the_end_of_the_broker(
 async def test_a_record_whose_acknowledgement_was_lost_is_there_once(
     own_apache_kafka: ApacheKafka, own_kafka_settings: Settings
 ) -> None:
-    """The producer sends it again; Apache Kafka knows it by the producer's id and the record's number."""
+    """The producer sends the record again. Apache Kafka recognises it by the producer's id and the record's number."""
     await create_topics(own_kafka_settings)
     async with open_producer(own_kafka_settings, idempotent=True) as producer:
         await send_all(producer, own_kafka_settings, values_from(0))
@@ -100,7 +100,7 @@ async def has_request_in_flight(producer: AIOKafkaProducer) -> bool:
 
 @asynccontextmanager
 async def static_member(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
-    """The one member of its group, with its partitions."""
+    """Return the only member of its group, with its partitions."""
     consumer = AIOKafkaConsumer(
         settings.topics.overdue,
         bootstrap_servers=settings.kafka_bootstrap_servers,

@@ -1,4 +1,4 @@
-"""The burst of that morning, many times as large, as single-order messages on Apache Kafka."""
+"""Intake settles the burst of that morning, many times as large, from single-order messages on Apache Kafka."""
 
 from pathlib import Path
 

@@ -1,11 +1,11 @@
-"""Apache Kafka accepts what `docker-compose.yml` sets, and it is set as the tests' own broker is."""
+"""Apache Kafka accepts the settings of `docker-compose.yml`, which agree with those of the tests' own broker."""
 
 from pathlib import Path
 
 from tests.apache_kafka.broker import PROPERTIES, format_storage
 from tests.support.compose import SERVICES
 
-# Where it is and what it keeps of its listeners and partitions is the business of each.
+# Its address, its listeners and its partitions are excluded.
 SHARED = {
     "process.roles",
     "node.id",
@@ -15,12 +15,12 @@ SHARED = {
     "transaction.state.log.replication.factor",
     "transaction.state.log.min.isr",
 }
-# Read by the image's scripts, not by the broker.
+# These are read by the image's scripts, not by the broker.
 OF_THE_SCRIPTS = {"KAFKA_HEAP_OPTS"}
 
 
 def compose_properties() -> dict[str, str]:
-    """As the image makes them of its variables."""
+    """Return the properties as the image derives them from its variables."""
     return {
         variable.removeprefix("KAFKA_").replace("_", ".").lower(): str(value)
         for variable, value in SERVICES["kafka"]["environment"].items()

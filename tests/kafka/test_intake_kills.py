@@ -1,4 +1,4 @@
-"""Intake killed at every point where a crash could lose or double something, and at random: nothing is lost."""
+"""Intake is killed at every point where a crash could lose or double something, and at random, and loses nothing."""
 
 import asyncio
 import random
@@ -34,7 +34,7 @@ Place = tuple[str, int, int]
 
 
 async def send_shuffled(settings: Settings, sample: list[SampleOrder], dice: random.Random) -> set[Place]:
-    """Send all orders, some of them twice, among malformed records; the places of the latter."""
+    """Send all orders, some of them twice, among malformed records. Return the places of the malformed ones."""
     events = plan_events([order.record for order in sample], NOW)
     values = [(event.order_id.encode(), event.model_dump_json().encode()) for event in events]
     values += dice.sample(values, DUPLICATE_COUNT)
@@ -53,7 +53,7 @@ async def send_shuffled(settings: Settings, sample: list[SampleOrder], dice: ran
 
 
 async def kill_at_every_point(processes: SettleProcesses, dice: random.Random) -> None:
-    """Start three members that kill themselves, and another in the place of each, until each point was come to."""
+    """Start three members that kill themselves, and replace each, until every point was reached."""
     points = dice.sample(sorted(POINTS), len(POINTS))
     running: dict[str, str] = {}
 
@@ -77,7 +77,7 @@ async def any_ended(processes: SettleProcesses, names: list[str]) -> bool:
 
 
 async def kill_and_leave_at_random(processes: SettleProcesses, settings: Settings, dice: random.Random) -> None:
-    """Kill members with SIGKILL, or have them leave in good order, after seeded waits; each comes back at once."""
+    """Kill members with SIGKILL, or stop them gracefully, after seeded waits. Each is restarted immediately."""
     ends = [signal.SIGKILL] * KILL_COUNT + [signal.SIGTERM] * LEAVE_COUNT
     dice.shuffle(ends)
     for end in ends:
@@ -85,7 +85,7 @@ async def kill_and_leave_at_random(processes: SettleProcesses, settings: Setting
         instance = dice.choice(INSTANCES)
         processes.send(instance, end)
         exit_code = await asyncio.to_thread(processes.exit_code, instance)
-        # A process that is still starting is ended by either signal.
+        # Either signal ends a process that is still starting.
         assert exit_code in ({-end, 0} if end == signal.SIGTERM else {-end}), processes.log_of(instance)
         processes.start_slow_intake(instance)
 

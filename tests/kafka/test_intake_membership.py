@@ -1,4 +1,4 @@
-"""Intake as a member of its group: kept while it is paused, lost and found again, and taken for another's."""
+"""Intake stays a member of its group when it is paused, loses and regains it, and can be replaced by another."""
 
 import asyncio
 import signal
@@ -34,12 +34,12 @@ from tests.support.settle_processes import SettleProcesses
 from tests.support.settlements import CALENDAR, Gate, eventually, held, require_clean, running_worker, seed_orders
 
 MAX_POLL_INTERVAL_S = 2
-SESSION_TIMEOUT_S = 6  # the least that Apache Kafka takes
+SESSION_TIMEOUT_S = 6  # the least that Apache Kafka accepts
 
 
 @pytest.fixture
 def consumers(monkeypatch: pytest.MonkeyPatch) -> list[AIOKafkaConsumer]:
-    """The consumers of the intakes of this process; they may be idle for a short time only."""
+    """The consumers of the intakes in this process. They may be idle only briefly."""
     built: list[AIOKafkaConsumer] = []
 
     def build(settings: Settings) -> AIOKafkaConsumer:
@@ -65,7 +65,7 @@ async def until_paused(consumers: list[AIOKafkaConsumer]) -> None:
 
 @asynccontextmanager
 async def other_member(settings: Settings) -> AsyncIterator[RecordSource]:
-    """Another member of the intake's group, that joins and stores nothing."""
+    """Join the intake's group with another member that stores nothing."""
     consumer = build_intake_consumer(settings.model_copy(update={"intake_instance_id": "other"}))
     consumer._session_timeout_ms = SESSION_TIMEOUT_S * 1000
     source = RecordSource(consumer, settings.topics.overdue)
@@ -197,7 +197,7 @@ async def test_a_consumer_stopped_past_its_session_opens_another_batch(
     with SettleProcesses(tmp_path, environment | {"SETTLE_BATCH_WAIT_S_MAX": "60"}) as processes:
         processes.start("worker", "worker")
         await announce_orders(kafka_settings, orders.records[:3_000])
-        # It has records in hand that are stored and not committed, and its batch is open.
+        # It has records that are stored but not committed, and its batch is open.
         processes.start_failing_intake("a", "after_database_commit", 2, signal.SIGSTOP)
         await processes.until_stopped("a")
         [left] = await systems.store.batches.fetch_batches(10)
@@ -211,7 +211,7 @@ async def test_a_consumer_stopped_past_its_session_opens_another_batch(
         await until_taken_in(kafka_settings)
         for name in ("a", "b"):
             await processes.stop(name)
-        # The sweep starts the batch of the one that was stopped.
+        # The sweep starts the batch of the intake that was stopped.
         await until_final(systems)
     report = await require_clean(systems, 6_000)
     assert (report.settled, report.rejected) == (orders.settled, orders.rejected)

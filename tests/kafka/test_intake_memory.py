@@ -1,4 +1,4 @@
-"""The memory of intake does not grow with what the topic holds."""
+"""Intake's memory does not grow with the size of its topic."""
 
 import json
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from tests.support.malformed_records import event
 from tests.support.settle_processes import SettleProcesses
 
 BULK_ORDER_COUNT = 1_000
-SINGLE_SHARE = 10  # one order in so many comes alone
+SINGLE_SHARE = 10  # one in this many orders is announced alone
 FEW, MANY = 30_000, 300_000
 GROWTH_MAX = 1.25
 DEADLINE_S = 600
 
 
 def plan_burst(order_count: int) -> Iterator[Record]:
-    """Orders in bulk events, with others alone between them."""
+    """Return orders in bulk events, some of them announced alone between."""
     for start in range(0, order_count, BULK_ORDER_COUNT):
         alone = range(start, start + BULK_ORDER_COUNT // SINGLE_SHARE)
         together = range(alone.stop, start + BULK_ORDER_COUNT)
@@ -32,7 +32,7 @@ def plan_burst(order_count: int) -> Iterator[Record]:
 async def measure_memory_bytes(
     settings: Settings, environment: dict[str, str], directory: Path, order_count: int
 ) -> int:
-    """The most memory that `settle intake` held while it took in a burst that was there before it."""
+    """Measure the peak memory of `settle intake` for a burst that was sent before it started."""
     await create_topics(settings)
     await send_records(settings, plan_burst(order_count), compression_type="lz4")
     name = f"intake of {order_count}"

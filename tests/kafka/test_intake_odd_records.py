@@ -1,4 +1,4 @@
-"""Records that few producers can send: one of 5 MB, and one with neither key nor value."""
+"""Intake handles records that few producers can send: one of 5 MB, and one with neither key nor value."""
 
 from aiokafka import AIOKafkaProducer
 from temporalio.client import Client
@@ -24,7 +24,7 @@ LARGE = b'"' + bytes(range(32, 127)).replace(b'"', b"").replace(b"\\", b"") * 55
 
 
 async def send_empty_record(settings: Settings) -> None:
-    """Send a record without key and value: as a batch, since the client refuses it by itself."""
+    """Send a record without key and value as a batch, because the client refuses it otherwise."""
     producer = AIOKafkaProducer(**connection_arguments(settings), acks="all")
     await producer.start()
     try:

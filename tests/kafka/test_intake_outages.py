@@ -1,4 +1,4 @@
-"""Servers that go away in mid-burst: intake waits for them, neither exits nor spins, and nothing is lost."""
+"""If a server goes down in the middle of a burst, intake waits for it, neither exits nor spins, and loses nothing."""
 
 import asyncio
 import json
@@ -53,15 +53,15 @@ from tests.support.settlements import eventually, require_clean, running_worker,
 ORDER_COUNT = 20_000
 BROKER_OUTAGE_S = 10
 POSTGRESQL_OUTAGE_S = 30
-# While a server is away; each line tells of one attempt.
+# While a server is down. Each line is one attempt.
 LOG_LINES_A_SECOND_MAX = 2
 CPU_SHARE_MAX = 0.2
-# Of a busy machine. A consumer that waits for its broker's answer after all waits for 40 s, as aiokafka has it.
+# For a busy machine. A consumer that waits for its broker's answer after all waits for 40 s, aiokafka's default.
 GRACE_S = 20
 
 
 class Effort(NamedTuple):
-    """What a process did until some time."""
+    """The work that a process did up to some time."""
 
     cpu_s: float
     log_line_count: int
@@ -72,7 +72,7 @@ def effort_of(processes: SettleProcesses, name: str) -> Effort:
 
 
 def require_rest(before: Effort, after: Effort, seconds: float) -> None:
-    """Require that a process did little in a time."""
+    """Require that a process did little in a period."""
     assert (after.cpu_s - before.cpu_s) / seconds < CPU_SHARE_MAX
     assert (after.log_line_count - before.log_line_count) / seconds < LOG_LINES_A_SECOND_MAX
 
@@ -114,7 +114,7 @@ async def test_a_broker_killed_in_mid_burst_loses_nothing_and_intake_goes_on(
 
 @asynccontextmanager
 async def own_systems(directory: Path) -> AsyncIterator[tuple[LocalStack, Settings, Systems]]:
-    """An embedded stack of the test's own, and the three systems on it."""
+    """The test's own embedded stack, and the three systems on it."""
     stack = LocalStack(directory)
     try:
         state = await asyncio.to_thread(stack.up)
@@ -183,7 +183,7 @@ async def test_nothing_is_committed_while_the_dead_letter_topic_refuses(
     await send_records(settings, [*single_events(first), (None, b"bad", ()), *single_events(second)], partition=0)
     async with running_worker(client, batch_id, systems), running_intake(settings, systems.store):
         await until_items(systems, 100)
-        # What comes later waits, too: it is on the same partitions.
+        # Later records wait as well, because they are on the same partitions.
         refused_s = time.monotonic()
         await eventually(lambda: is_logged(caplog, "intake waits and retries", 4))
         assert time.monotonic() - refused_s > limits.INTAKE_RETRY_INITIAL_S * (1 + 2 + 4)
@@ -248,7 +248,7 @@ async def test_a_commit_that_is_not_answered_is_given_up_and_made_later(
         own_apache_kafka.pause()
         async with asyncio.timeout(limits.KAFKA_COMMIT_TIMEOUT_S + GRACE_S):
             await source.commit()
-        # What the broker did not read of its connections is lost with it.
+        # Data on its connections that the broker has not read is lost with it.
         await asyncio.to_thread(own_apache_kafka.kill)
         await asyncio.to_thread(own_apache_kafka.start)
         assert await fetch_lag(settings) == 1

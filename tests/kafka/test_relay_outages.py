@@ -1,4 +1,4 @@
-"""A relay outlives Apache Kafka: killed and started again, or silent with its connections open."""
+"""A relay survives it when Apache Kafka is killed and restarted, or silent with its connections open."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,22 +17,22 @@ from tests.support.results_topic import is_delivered, outcomes_of, read_told, re
 from tests.support.settlements import eventually, replaced
 
 BATCH_COUNT = 30
-ORDER_COUNT = 100  # of a batch
+ORDER_COUNT = 100  # per batch
 
 
 async def fill(store: SettlementStore) -> set[tuple[str, int, str, str | None]]:
-    """Settle batches; what has to be told."""
+    """Settle batches to have results to deliver."""
     for n in range(BATCH_COUNT):
         await settle(store, [f"O-{n:02d}-{m:02d}" for m in range(ORDER_COUNT)], f"B{n}")
     return {(f"O-{n:02d}-{m:02d}", 1, "settled", None) for n in range(BATCH_COUNT) for m in range(ORDER_COUNT)}
 
 
 def marking(store: SettlementStore, marked: list[int]) -> SettlementStore:
-    """The store, which notes the rows that were marked."""
+    """Return the store, which notes the rows that were marked."""
 
     async def mark_delivered(relay_id: str, outbox_no: int, buckets: Any) -> Any:
         marked.append(outbox_no)
-        await asyncio.sleep(0.01)  # so that the outage comes in the middle of the rows
+        await asyncio.sleep(0.01)  # the outage must be in the middle of the rows
         return await store.outbox.mark_delivered(relay_id, outbox_no, buckets)
 
     return replaced(store, "mark_delivered", mark_delivered)

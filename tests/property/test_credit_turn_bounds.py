@@ -1,4 +1,4 @@
-"""Turns under a cap: never more than it allows, nearly all that it allows, and who waits is told well when to come."""
+"""Turns under a cap are given at nearly the rate that it allows and never above it, and waits end in good time."""
 
 import heapq
 from itertools import accumulate
@@ -11,12 +11,12 @@ from domain.credit_turns import plan_turn
 from schemas.credit_turns import CreditBucket
 
 CAPS = st.integers(min_value=1, max_value=5_000)
-# A microsecond, which PostgreSQL's times are rounded to.
+# A microsecond, because PostgreSQL rounds its times to it.
 ROUNDING_S = 1e-6
 
 
 def require_capped(sent: list[tuple[float, int]], credits_per_s: int) -> None:
-    """In any time T at most credits_per_s * T and the largest turn's."""
+    """Require that turns in any period T sum to at most credits_per_s * T plus the largest turn."""
     sent = sorted(sent)
     at_s = [each[0] for each in sent]
     sums = [0, *accumulate(count for _, count in sent)]
@@ -65,7 +65,7 @@ def test_chunks_that_come_when_told_use_nearly_all_of_the_cap_and_ask_seldom(
 ) -> None:
     turn_s = order_count / (credits_per_s * limits.CREDIT_PACE)
     buckets = [CreditBucket(credits_per_s, 0, 0)]
-    # Each of `window` chunks asks, comes back when it is told, and makes room for the next one when it has its turn.
+    # Each of `window` chunks asks, comes back when its wait ends, and makes room for the next one once it has its turn.
     coming = [(0.0, number, False) for number in range(window)]
     taken_at_s: list[float] = []
     timer_count = 0

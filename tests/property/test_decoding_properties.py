@@ -1,4 +1,4 @@
-"""Whatever bytes a record has, decoding raises nothing, and takes in nothing that the committed schema forbids."""
+"""Decoding raises no error for any bytes, and takes in nothing that the committed schema forbids."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ TIMES = st.datetimes(timezones=st.timezones()).map(lambda at: at.isoformat()) | 
     fullmatch=True,
 )
 FIELDS = st.sampled_from([*GOOD, "extra"])
-# A good event with some of its fields changed, left out or added.
+# A good event with some fields changed, left out or added.
 EVENTS = st.builds(
     lambda changed, left_out: {name: value for name, value in {**GOOD, **changed}.items() if name not in left_out},
     st.dictionaries(FIELDS, VALUES | TIMES, max_size=2),

@@ -1,4 +1,4 @@
-"""Every moment belongs to one business date."""
+"""Every moment belongs to exactly one business date."""
 
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo

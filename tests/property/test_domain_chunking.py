@@ -1,4 +1,4 @@
-"""Chunks cover a batch once, whatever its size."""
+"""Chunks cover every item of a batch exactly once, whatever its size."""
 
 from itertools import pairwise
 

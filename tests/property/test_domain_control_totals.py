@@ -1,4 +1,4 @@
-"""Control totals add up in any order and any grouping."""
+"""Control totals sum to the same in any order and any grouping."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ ITEMS = st.tuples(st.sampled_from(list(Outcome)), CURRENCIES, st.just(1), st.int
 
 @st.composite
 def shuffled_groups(draw: st.DrawFn, rows: st.SearchStrategy[tuple[object, ...]]) -> tuple[Sequence, Sequence]:  # type: ignore[type-arg]
-    """Some rows, and the same rows in another order and in groups, some of them empty."""
+    """Return rows, and the same rows in another order and in groups, some of them empty."""
     listed = draw(st.lists(rows, max_size=30))
     shuffled = draw(st.permutations(listed))
     cuts = sorted(draw(st.lists(st.integers(0, len(listed)), max_size=5)))

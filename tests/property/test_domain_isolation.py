@@ -1,4 +1,4 @@
-"""Bisection finds the bad items, all of them and no others, with few probes each."""
+"""Bisection finds all bad items and no others, with few probes for each."""
 
 from math import ceil, log2
 
@@ -13,7 +13,7 @@ seeded = settings(max_examples=300, derandomize=True, database=None, deadline=No
 
 @st.composite
 def chunks(draw: st.DrawFn) -> tuple[ItemRange, set[int]]:
-    """A chunk and its bad items: a few, most or all of them."""
+    """Generate a chunk and its bad items: a few, most or all of them."""
     start = draw(st.integers(0, 10_000))
     count = draw(st.integers(1, 300))
     item_nos = range(start, start + count)
@@ -28,7 +28,7 @@ def chunks(draw: st.DrawFn) -> tuple[ItemRange, set[int]]:
 
 
 def probe_all(isolation: Isolation, bad: set[int], probe_count_max: int = 10_000) -> list[ItemRange]:
-    """Answer probes truthfully, as many as there may be; the probes made."""
+    """Answer the probes truthfully, up to the limit, and return the probes made."""
     probes: list[ItemRange] = []
     while len(probes) < probe_count_max and (items := isolation.next_probe()):
         probes.append(items)

@@ -1,4 +1,4 @@
-"""The Fund Platform under random calls: one list credited by many at once, and PostgreSQL against the one in memory."""
+"""Random concurrent credits leave the Fund Platform's ledger consistent, and PostgreSQL agrees with the double."""
 
 import asyncio
 import random
@@ -29,7 +29,7 @@ REFUSALS = {
     CreditResultCode.WITHDRAWN,
 }
 
-# The database is one for all the examples of a test: each takes keys and accounts of its own.
+# All examples of a test share the database. Each uses its own keys and accounts.
 seeded = settings(
     max_examples=20,
     derandomize=True,
@@ -55,19 +55,19 @@ def fund_platform(pool: Pool) -> PostgresFundPlatform:
 
 
 class Shape(NamedTuple):
-    """What a generated list of credits is like."""
+    """The shape of a generated list of credits."""
 
     seed: int
     request_count: int
     account_count: int
 
 
-# The fewer the accounts, the hotter each of them is.
+# With fewer accounts, each of them is hotter.
 shapes = st.builds(Shape, st.integers(0, 2**32), st.integers(1, 150), st.integers(1, 12))
 
 
 def make_requests(rng: random.Random, shape: Shape, prefix: str) -> list[CreditRequest]:
-    """Credits to accounts 0 to `account_count`; the last one is never opened."""
+    """Return credits to accounts 0 to `account_count`. The last account is never opened."""
     return [
         CreditRequest(
             idempotency_key=f"{prefix}key-{n}",
@@ -81,7 +81,7 @@ def make_requests(rng: random.Random, shape: Shape, prefix: str) -> list[CreditR
 
 
 def split(rng: random.Random, requests: Sequence[CreditRequest]) -> list[list[CreditRequest]]:
-    """The requests in another order, as one to a few calls."""
+    """Return the requests in another order, divided into one or a few calls."""
     shuffled = rng.sample(requests, len(requests))
     bounds = sorted({0, len(shuffled), *(rng.randint(0, len(shuffled)) for _ in range(rng.randint(0, 5)))})
     return [shuffled[start:end] for start, end in pairwise(bounds)]
@@ -99,7 +99,7 @@ async def open_some(fund_platform: FundPlatform, rng: random.Random, shape: Shap
 async def post_calls(
     fund_platform: FundPlatform, calls: Sequence[Sequence[CreditRequest]], withdrawing: random.Random | None = None
 ) -> list[tuple[CreditRequest, CreditResultCode]]:
-    """Make the calls one after the other; a third of them withdraw if `withdrawing` is given."""
+    """Make the calls one after another. If `withdrawing` is given, a third of them withdraw."""
     answered = []
     for requests in calls:
         is_withdrawal = withdrawing is not None and withdrawing.random() < 1 / 3
@@ -114,7 +114,7 @@ async def post_at_once(
     lists_of_calls: Sequence[Sequence[Sequence[CreditRequest]]],
     withdrawing: random.Random | None = None,
 ) -> dict[str, list[tuple[CreditRequest, CreditResultCode]]]:
-    """Make each list's calls one after the other, all lists at the same time, each as a process of its own would.
+    """Make each list's calls one after another and all lists concurrently, each like a separate process.
 
     Returns the answers by key.
     """
@@ -176,9 +176,9 @@ async def test_one_list_credited_by_eight_at_once_in_any_split_changes_the_ledge
 async def test_rivals_with_crossed_payloads_and_claims_pay_a_key_once_and_never_deadlock(
     fund_platform: PostgresFundPlatform, pool: Pool, shape: Shape
 ) -> None:
-    """Every caller has its own idea of each key's account, amount and claim number, and keys of its own.
+    """Every caller has its own account, amount and claim number for each key, and also keys of its own.
 
-    The keys that they share make them meet at keys, the others at the same hot accounts. An account closes meanwhile.
+    The shared keys make the callers meet at keys, the others at the same hot accounts. One account closes meanwhile.
     """
     prefix = f"{next(_examples):06d}-"
     rng = random.Random(shape.seed)

@@ -1,4 +1,4 @@
-"""An order file with good and bad rows in any order: exactly the good ones are loaded, the bad ones rejected."""
+"""An order file with good and bad rows in any order loads exactly the good ones and rejects the others."""
 
 import asyncio
 import csv
@@ -21,7 +21,7 @@ ORDER_NO_COUNT = 6
 
 
 class Line(NamedTuple):
-    """A line of a file; the order's number and what was paid, if the line is good by itself."""
+    """A line of a file, with the order's number and what was paid if the line alone is good."""
 
     text: bytes
     order_no: int | None = None
@@ -46,7 +46,7 @@ BAD_LINES = st.one_of(
     st.builds(
         lambda no, n: Line(row_of(no, "1" * (limits.ORDER_LINE_BYTES_MAX + n))), ORDER_NOS, st.integers(-90, 9000)
     ),
-    # Whatever it is, it is no order: it lacks the seven commas.
+    # Whatever it is, it is not an order, because it lacks the seven commas.
     st.binary(min_size=1, max_size=20).map(lambda noise: Line(b"!" + noise.replace(b"\n", b"").replace(b",", b""))),
 )
 
@@ -54,7 +54,7 @@ BAD_LINES = st.one_of(
 def import_lines(
     directory: str, lines: list[Line], line_end: bytes, slice_size: int
 ) -> tuple[ImportResult, dict[str, int], list[int]]:
-    """The result, what was paid for each loaded order, and the numbers of the rejected lines."""
+    """Return the result, the amount paid for each loaded order, and the numbers of the rejected lines."""
     file = Path(directory) / "orders.csv"
     header = ",".join(OrderRecord._fields).encode()
     file.write_bytes(line_end.join([header, *(line.text for line in lines)]))

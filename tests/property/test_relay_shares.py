@@ -1,4 +1,4 @@
-"""Relays that ask in turn share all the buckets, each bucket to one of them."""
+"""Relays that ask in turn share all buckets, and each bucket has exactly one relay."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""A closed batch's report never changes, and what came since is what its orders' later items and the ledger say."""
+"""A closed batch's report never changes, and what came since agrees with the orders' later items and the ledger."""
 
 import asyncio
 from collections.abc import Sequence
@@ -38,14 +38,14 @@ fates = st.sampled_from(FATES)
 
 
 class Days:
-    """Batches of a day each, over orders whose fates are given."""
+    """Batches, one per day, over orders with given outcomes."""
 
     def __init__(self) -> None:
         self.store = MemorySettlementStore()
         self.systems = Systems(MemoryOrderCenter(), self.store, MemoryFundPlatform())
 
     async def begin(self, batch_id: str, orders: Sequence[OfferedOrder]) -> None:
-        """Have a batch of orders run."""
+        """Make a running batch of orders."""
         await self.systems.fund_platform.accounts.open_accounts([AccountOpening(each, each) for each in ("USD", "PTS")])
         await self.store.filling.open_batch(
             BatchOpening(
@@ -62,7 +62,7 @@ class Days:
         await self.store.batches.set_running(batch_id)
 
     async def settle(self, batch_id: str, orders: Sequence[OfferedOrder], fates: dict[str, str]) -> None:
-        """Give each of a batch's orders its fate, and close the batch."""
+        """Give each of a batch's orders its outcome, and close the batch."""
         await self.begin(batch_id, orders)
         items = self.store.state.contents_of(batch_id).items
         for item in items:
@@ -79,7 +79,7 @@ class Days:
         assert await close_batch(self.store, self.systems.fund_platform, batch_id) == BatchState.CLOSED
 
     async def credit(self, order: OfferedOrder, claim_no: int) -> None:
-        """Have an order credited."""
+        """Credit an order."""
         key, account_id = credit_key(order.order_id), order.currency
         request = CreditRequest(key, claim_no, account_id, order.amount_minor, order.currency)
         await self.systems.fund_platform.credits.post_credits("a test", [request])
@@ -90,7 +90,7 @@ class Days:
 
 
 async def sum_since(days: Days, batch_id: str) -> dict[str, ControlTotals]:
-    """What came of a batch's exception items, item by item."""
+    """Sum what came since of a batch's exception items, item by item."""
     rows: dict[str, list[tuple[str, int, int]]] = {name: [] for name in (*Outcome, PENDING, "unconfirmed", "ledger")}
     for exception in await days.store.filling.fetch_exceptions(batch_id, -1, 1_000):
         latest = await days.store.audit.fetch_item_of_order(exception.order_id)
@@ -128,7 +128,7 @@ def test_a_closed_report_stays_and_what_came_since_is_the_sum_over_its_orders(
         again = [orders[n]._replace(amount_minor=amount) for n, amount, _ in second if n < len(orders)]
         await days.settle("B2", again, {f"O{n}": fate for n, _, fate in second})
         await days.begin("B3", [orders[n] for n in sorted(third) if n < len(orders)])
-        # A held order's credit may be answered at any time.
+        # The answer to a held order's credit may arrive at any time.
         for n in answered & set(range(len(orders))):
             latest = await days.store.audit.fetch_item_of_order(f"O{n}")
             assert latest

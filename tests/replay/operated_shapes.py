@@ -1,4 +1,4 @@
-"""Batches that an operator, a threshold or the sweep had a hand in, to be recorded by `record_histories.py`."""
+"""Batches with actions of an operator, a threshold or the sweep, recorded by `record_histories.py`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,7 +24,7 @@ Handle = WorkflowHandle[SettleBatchWorkflow, BatchResult]
 
 
 class GatedOrderCenter(MemoryOrderCenter):
-    """Holds back the chunk that has the gated order, so that an action meets it in flight."""
+    """Holds back the chunk with the gated order, so that an action meets it in flight."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class GatedOrderCenter(MemoryOrderCenter):
 
 
 class Operated:
-    """A batch that runs, and what it takes to operate it."""
+    """A running batch, with what is needed to operate it."""
 
     def __init__(self, client: Client, task_queue: str, handle: Handle, store: SettlementStore) -> None:
         self.client, self.task_queue, self.handle, self.store = client, task_queue, handle, store
@@ -84,7 +84,7 @@ async def resume_after_its_own_pause(batch: Operated) -> None:
 
 
 async def pause_until_it_continues_as_new(batch: Operated) -> None:
-    """Actions on a paused batch fill its history, until the server suggests a new run."""
+    """Fill the history with actions on a paused batch, until the server suggests a new run."""
     await batch.pause_in_mid_flight()
     first_run_id = (await batch.handle.describe()).run_id
     window = 1
@@ -104,7 +104,7 @@ async def pause_terminate_and_sweep(batch: Operated) -> None:
 
 
 def with_low_threshold(settings: BatchSettings) -> BatchSettings:
-    """Settings under which the second rejected order pauses its batch."""
+    """Return settings with which the second rejected order pauses its batch."""
     return settings._replace(thresholds=settings.thresholds.model_copy(update={"rejected_count_max": 1}))
 
 

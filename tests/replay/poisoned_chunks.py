@@ -1,4 +1,4 @@
-"""Chunks whose data make a step fail, or whose credits are not answered, to be recorded by `record_histories`."""
+"""Chunks whose data make a step fail or whose credits are not answered, recorded by `record_histories`."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time
@@ -46,7 +46,7 @@ class PoisonedOrderCenter(MemoryOrderCenter):
 
 
 def poisoned_fund_platform(error: Exception) -> MemoryFundPlatform:
-    """One that cannot credit the poison order, or is away."""
+    """Return a Fund Platform that cannot credit the poison order, or is down."""
     fund_platform = MemoryFundPlatform()
 
     async def post_credits(reference: str, requests: Sequence[CreditRequest]) -> Mapping[str, CreditResultCode]:
@@ -79,7 +79,7 @@ CHUNK_SHAPES: dict[str, ChunkShape] = {
 
 
 async def settle_chunk(client: Client, name: str) -> str:
-    """Settle one batch's only chunk by its workflow alone; the workflow's id."""
+    """Settle a batch's only chunk with only its workflow, and return the workflow's id."""
     order_center, fund_platform, probe_count_max, credit_deadline_s = CHUNK_SHAPES[name]
     store = MemorySettlementStore()
     await fund_platform.accounts.open_accounts([AccountOpening("account-1", "USD")])

@@ -1,9 +1,9 @@
-"""Record a history of every shape that workflows take, for `test_histories.py`.
+"""Record a history of every shape of workflow for `test_histories.py`.
 
     python -m tests.replay.record_histories
 
-Records only the shapes that have no file yet. From the first release on, a changed workflow must replay the histories
-that ran before the change: that is what the old ones are kept for.
+It records only the shapes that have no file yet. From the first release on, a changed workflow must replay the
+histories that ran before the change, so the old files are kept.
 """
 
 import asyncio
@@ -55,11 +55,11 @@ HISTORIES_DIR = Path(__file__).parent / "histories"
 TASK_QUEUE = "record"
 BATCH_SETTINGS = BatchSettings(BusinessCalendar(time(), ZoneInfo("UTC")), chunk_size=2, window=3)
 CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
-WORKERS_NAME = re.compile(r"\d+@[\w.-]+")  # of its sticky task queue
+WORKERS_NAME = re.compile(r"\d+@[\w.-]+")  # in the name of its sticky task queue
 
 
 class Begun(Enum):
-    """How the recorded run of a batch came to be."""
+    """The way that the recorded run of a batch began."""
 
     BY_HAND = auto()
     AGAIN = auto()
@@ -70,7 +70,7 @@ class Begun(Enum):
 
 
 def broken_store() -> MemorySettlementStore:
-    """One that fails for good for the second chunk."""
+    """Return a store that fails for good at the second chunk."""
     store = MemorySettlementStore()
 
     async def fetch_chunk(batch_id: str, chunk_index: int) -> Chunk:
@@ -98,7 +98,7 @@ ALL_SHAPES = (*SHAPES, *OPERATED_SHAPES, *CHUNK_SHAPES)
 
 async def main() -> None:
     HISTORIES_DIR.mkdir(exist_ok=True)
-    limits.CREDIT_TURN_WAIT_S_MAX = 0  # so that every wait under a cap is a timer
+    limits.CREDIT_TURN_WAIT_S_MAX = 0  # every wait under a cap becomes a timer
     missing = [shape for shape in ALL_SHAPES if not list(HISTORIES_DIR.glob(f"{shape}*.json"))]
     if not missing:
         sys.stdout.write("Every shape has been recorded.\n")
@@ -120,7 +120,7 @@ async def main() -> None:
 
 
 async def record_operated(client: Client, name: str) -> None:
-    """Settle one batch of 12 orders in chunks of 2, one at a time, with a hand in it; keep its runs."""
+    """Settle one batch of 12 orders in chunks of 2, one at a time, with an operator's actions. Keep its runs."""
     store, fund_platform = MemorySettlementStore(), MemoryFundPlatform()
     await fund_platform.accounts.open_accounts([AccountOpening("account-1", "USD")])
     operate = OPERATED_SHAPES[name]
@@ -148,7 +148,7 @@ async def record(client: Client, name: str, store: MemorySettlementStore, order_
     order_center, fund_platform = MemoryOrderCenter(), MemoryFundPlatform()
     await fund_platform.accounts.open_accounts([AccountOpening("account-1", "USD")])
     await order_center.load_records([order(number) for number in range(order_count)])
-    # One chunk after the other: the first one takes the turn, so that the second one waits.
+    # Chunks run one after another: the first takes the turn, so the second waits.
     capped = {"credits_per_s": 1, "window": 1} if begun is Begun.UNDER_A_CAP else {}
     opening = opening_of(name).model_copy(update=capped)
     async with build_worker(client, TASK_QUEUE, Systems(order_center, store, fund_platform), BATCH_SETTINGS):
@@ -172,7 +172,7 @@ async def record(client: Client, name: str, store: MemorySettlementStore, order_
             await save(client, again.id, again.result_run_id, name)
             return
         if begun is Begun.AGAIN:
-            # As after the loss of Temporal's database: the batch starts anew, its chunks are settled.
+            # As after a loss of Temporal's database, the batch starts again although its chunks are settled.
             again = await client.start_workflow(
                 SettleBatchWorkflow.run, BatchRun(opening=opening), id=f"{name}-again", task_queue=TASK_QUEUE
             )
@@ -213,7 +213,7 @@ async def fill_as_intake(store: MemorySettlementStore, name: str, order_count: i
 
 
 async def record_scheduled(client: Client, name: str) -> None:
-    """Let a schedule start a batch over the same orders, now: they are overdue at any cutoff since."""
+    """Make a schedule start a batch over the same orders now, which are overdue at any cutoff since."""
     settings = Settings(task_queue=TASK_QUEUE)
     await apply_schedule(client, settings, CUTOFF_AT.date())
     batch_id = await trigger_schedule(client, settings)
@@ -232,7 +232,7 @@ async def save(client: Client, workflow_id: str, run_id: str | None, name: str) 
 
 
 def without_machine(node: Any) -> Any:
-    """A history without the names and paths of the machine that it was recorded on."""
+    """Return a history without the names and paths of the machine that recorded it."""
     if isinstance(node, list):
         return [without_machine(part) for part in node]
     if isinstance(node, dict):

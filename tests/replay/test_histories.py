@@ -1,4 +1,4 @@
-"""Every history that ever ran replays with the code of today."""
+"""Every history that ever ran replays with today's code."""
 
 import json
 import re
@@ -36,7 +36,7 @@ WHAT_TO_DO = (
 
 @workflow.defn(name="SettleChunkWorkflow")
 class ReorderedChunkWorkflow:
-    """SettleChunkWorkflow with its activities the wrong way round."""
+    """SettleChunkWorkflow with its activities in the wrong order."""
 
     @workflow.run
     async def run(self, chunk: ChunkRun) -> OutcomeTotals:
@@ -60,7 +60,7 @@ def input_of(path: Path) -> dict[str, Any]:
 
 
 def text_of(shape: str, *, is_decoded: bool = False) -> str:
-    """A history's text; decoded, with the payloads in it as they are."""
+    """Return a history's text, with the payloads decoded."""
     text = (HISTORIES_DIR / f"{shape}.json").read_text()
     payloads = re.findall(r'"data": "([^"]+)"', text) if is_decoded else []
     return "\n".join([text, *(b64decode(payload).decode() for payload in payloads)])
@@ -68,7 +68,7 @@ def text_of(shape: str, *, is_decoded: bool = False) -> str:
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_a_recorded_history_still_replays(path: Path) -> None:
-    """In the sandbox, which workers do without: it is here that a workflow's clock, random or I/O is found."""
+    """It replays in the sandbox, which workers do not use, to detect a workflow's use of the clock, random or I/O."""
     replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=SANDBOX)
     result = await replayer.replay_workflow(history_of(path), raise_on_replay_failure=False)
     if result.replay_failure:
@@ -79,7 +79,7 @@ async def test_a_reordered_activity_fails_the_replay() -> None:
     replayer = Replayer(
         workflows=[SettleBatchWorkflow, ReorderedChunkWorkflow],
         data_converter=pydantic_data_converter,
-        workflow_runner=UnsandboxedWorkflowRunner(),  # the sandbox would import this test module anew
+        workflow_runner=UnsandboxedWorkflowRunner(),  # the sandbox would import this test module again
     )
     with pytest.raises(NondeterminismError):
         await replayer.replay_workflow(history_of(HISTORIES_DIR / "batch-closed-chunk-1.json"))

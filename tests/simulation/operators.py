@@ -111,7 +111,7 @@ class Operators:
         """Request an action as the commands do. Refusals are ignored."""
         opening = self._openings[batch]
         request = ControlRequest(batch_id=opening.batch_id, action=action, requested_by="operator", window=window)
-        # One request at a time, so that it is known whether a batch is paused.
+        # With one request at a time it is known whether a batch is paused.
         async with self._asking:
             if action != ControlAction.PAUSE:
                 self._may_begin.pop(batch, None)

@@ -105,7 +105,7 @@ def _hastened(chance: Chance) -> Iterator[None]:
 
 
 def _has_few_probes(chance: Chance) -> bool:
-    """Return whether chunks may make only a few probes, so that some items are held at the bound."""
+    """Return whether chunks may make only a few probes. Some items are then held at the bound."""
     return chance.happens(0.25, "few probes")
 
 
@@ -210,7 +210,7 @@ class _Simulation:
         await self._await_final()
 
     async def _run_calm(self) -> None:
-        """Run without faults, with open accounts and after all late attempts, so that all valid orders are settled."""
+        """Run without faults, with open accounts and after all late attempts. All valid orders must be settled then."""
         self._layer.is_calm = True
         await self._world.load(self._repaired(self._orders))
         for order in self._orders:

@@ -55,7 +55,7 @@ class SettleProcesses:
         self._start(instance, [sys.executable, "-m", "tests.kafka.failing_intake", point, str(count), end.name])
 
     def start_slow_intake(self, name: str, instance: str | None = None) -> None:
-        """Start an intake that polls few records at a time, so that a kill hits it at work."""
+        """Start an intake that polls few records at a time. A kill then hits it at work."""
         self._start(name, [sys.executable, "-m", "tests.kafka.failing_intake"], instance)
 
     def pid(self, name: str) -> int:

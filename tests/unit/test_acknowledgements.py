@@ -1,4 +1,4 @@
-"""What validating a Kafka batch's chunk acknowledges: what it validated, once that is stored, and nothing newer."""
+"""Validation of a Kafka batch's chunk acknowledges what it validated, once that is stored, and nothing newer."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ CASE = ChunkCase("B1", 0, CUTOFF_AT, acknowledges=True)
 
 
 class MeddledChunks(MemoryChunks):
-    """Does something just before and just after a validation is stored."""
+    """Runs a callback immediately before and after a validation is stored."""
 
     before: Callable[[], Awaitable[None]] | None = None
     after: Callable[[], Awaitable[None]] | None = None

@@ -1,4 +1,4 @@
-"""How an activity attempt ended is logged, with what a person needs to find it."""
+"""The end of an activity attempt is logged with what a person needs to find it."""
 
 import asyncio
 import dataclasses

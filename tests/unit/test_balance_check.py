@@ -26,7 +26,7 @@ ORDER = OfferedOrder("order-1", "account-1", 100, "USD")
 
 
 def meddled(fund_platform: MemoryFundPlatform, meddle: Callable[[], Awaitable[None]]) -> MemoryFundPlatform:
-    """The Fund Platform, where something happens just before its ledger is read for the first time."""
+    """Return the Fund Platform with a change made immediately before its ledger is first read."""
     waiting = [meddle]
 
     async def fetch_credit_totals(idempotency_keys: Sequence[str]) -> ControlTotals:

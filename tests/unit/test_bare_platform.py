@@ -1,4 +1,4 @@
-"""A Fund Platform that offers no proof of its ledger and cannot withdraw: what Settle does without, and says so."""
+"""With a Fund Platform that offers no proof of its ledger and no withdrawal, Settle works and reports the gaps."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -45,7 +45,7 @@ class BareCredits(MemoryCredits):
 
 
 class BarePlatform:
-    """Credits and accounts, and no proof."""
+    """Has credits and accounts, but no proof."""
 
     def __init__(self) -> None:
         self.state = FundPlatformState()
@@ -63,7 +63,7 @@ async def platform() -> BarePlatform:
 
 @pytest.fixture
 async def systems(platform: BarePlatform) -> Systems:
-    """A batch of four orders, settled but for the poison one."""
+    """A closed chunk of four orders: three are settled, and the poison order is held."""
     systems = Systems(MemoryOrderCenter(), MemorySettlementStore(), platform)
     records = [
         OrderRecord(f"o{n}", "a", 100 + n, 0, "USD", OrderStatus.COMPLETED, ENDED_AT, ENDED_AT) for n in range(4)

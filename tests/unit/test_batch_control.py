@@ -1,4 +1,4 @@
-"""What an action makes of a batch, and when a batch pauses itself."""
+"""An action has the right effect on a batch, and a batch pauses itself at its thresholds."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def totals_of(settled: int, **others: int) -> OutcomeTotals:
     [
         OutcomeTotals(),
         totals_of(0, rejected=1_000),  # all of them, but not over the count
-        totals_of(3_003, rejected=1_001),  # over the count, and 25 % to the order
+        totals_of(3_003, rejected=1_001),  # over the count, and exactly 25 %
         totals_of(100_000, rejected=5_000),
         totals_of(0, failed=100),
         totals_of(9_999, failed=101),

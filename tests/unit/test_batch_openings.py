@@ -1,4 +1,4 @@
-"""What a run of the daily schedule is opened with."""
+"""A run of the daily schedule is opened with the right business date and cutoff."""
 
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
@@ -21,10 +21,10 @@ def settings_of(cutoff: str, zone: str) -> BatchSettings:
 @pytest.mark.parametrize(
     ("scheduled_at", "business_date", "cutoff_at"),
     [
-        ("2026-11-24T05:00:00", "2026-11-24", "2026-11-24T05:00:00"),  # 06:00 in Berlin: at its cutoff
+        ("2026-11-24T05:00:00", "2026-11-24", "2026-11-24T05:00:00"),  # 06:00 in Berlin, at its cutoff
         ("2026-11-24T04:59:59", "2026-11-23", "2026-11-23T05:00:00"),
-        ("2027-03-28T04:00:00", "2027-03-28", "2027-03-28T04:00:00"),  # the date that has 23 hours
-        ("2027-10-31T05:00:00", "2027-10-31", "2027-10-31T05:00:00"),  # and the one that has 25
+        ("2027-03-28T04:00:00", "2027-03-28", "2027-03-28T04:00:00"),  # the date with 23 hours
+        ("2027-10-31T05:00:00", "2027-10-31", "2027-10-31T05:00:00"),  # the date with 25 hours
         ("2027-10-31T04:00:00", "2027-10-30", "2027-10-30T04:00:00"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Cutoffs, also on the days that have 23 or 25 hours."""
+"""Cutoffs are right, also on dates with 23 or 25 hours."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -23,8 +23,8 @@ def utc(text: str) -> datetime:
         ("2026-03-28", "03:30", "Europe/Berlin", "2026-03-28 02:30"),
         ("2026-03-29", "01:59", "Europe/Berlin", "2026-03-29 00:59"),  # before the clocks go forward
         ("2026-03-29", "02:30", "Europe/Berlin", "2026-03-29 01:30"),  # an hour that the clocks skip
-        ("2026-03-29", "03:30", "Europe/Berlin", "2026-03-29 01:30"),  # after them
-        ("2026-10-25", "02:30", "Europe/Berlin", "2026-10-25 00:30"),  # an hour that comes twice: the first one
+        ("2026-03-29", "03:30", "Europe/Berlin", "2026-03-29 01:30"),  # after the change
+        ("2026-10-25", "02:30", "Europe/Berlin", "2026-10-25 00:30"),  # the first of an hour that comes twice
         ("2026-10-25", "03:30", "Europe/Berlin", "2026-10-25 02:30"),
         ("2026-04-24", "00:00", "Africa/Cairo", "2026-04-23 22:00"),  # a midnight that the clocks skip
     ],
@@ -50,7 +50,7 @@ def test_the_latest_business_date_begins_at_its_cutoff_and_not_before() -> None:
         ("2026-03-29 01:30:00", "2026-03-29"),
         ("2026-10-25 00:29:59", "2026-10-24"),
         ("2026-10-25 00:30:00", "2026-10-25"),
-        ("2026-10-25 01:30:00", "2026-10-25"),  # 02:30 for the second time: no second cutoff
+        ("2026-10-25 01:30:00", "2026-10-25"),  # 02:30 for the second time, which is no second cutoff
     ],
 )
 def test_the_latest_business_date_when_the_clocks_change(at: str, business_date: str) -> None:

@@ -1,4 +1,4 @@
-"""A link carries what is said in both directions, and when it is cut both sides know."""
+"""A link forwards data in both directions, and after a cut both sides notice it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @asynccontextmanager
 async def linked(directory: Path) -> AsyncIterator[tuple[Link, int, "asyncio.Queue[Stream]"]]:
-    """A link to a server on a Unix socket, the link's port, and the server's ends of its connections."""
+    """Yield a link to a server on a Unix socket, the link's port, and the server's ends of its connections."""
     accepted: asyncio.Queue[Stream] = asyncio.Queue()
     server = await asyncio.start_unix_server(
         lambda reader, writer: accepted.put_nowait((reader, writer)), directory / "socket"

@@ -1,4 +1,4 @@
-"""A round of `make chaos` is what its seed says, and the rounds of a run leave nothing out."""
+"""A round of `make chaos` depends only on its seed, and a run's rounds cover every role and kind."""
 
 from datetime import UTC, datetime
 

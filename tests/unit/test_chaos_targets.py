@@ -1,4 +1,4 @@
-"""A server is hit with all its processes: one that went on would hide what the fault does."""
+"""A fault hits all processes of a server, because one that continued would hide the fault's effect."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""The verdict of `make chaos` finds each thing that could be wrong after a round."""
+"""The verdict of `make chaos` finds everything that can be wrong after a round."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The sliding window, without Temporal: what it makes of chunks that end together."""
+"""The sliding window handles chunks that end together, without Temporal."""
 
 import asyncio
 from datetime import UTC, date, datetime
@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 def window_of(chunk_count: int) -> ChunkWindow:
-    """A window that takes all chunks of a batch at once."""
+    """Return a window that takes all chunks of a batch together."""
     opening = opening_of("B1", chunk_size=10, window=chunk_count)
     plan = BatchRunPlan(
         state=BatchState.RUNNING,
@@ -51,7 +51,7 @@ async def test_chunks_that_end_together_each_have_their_reason_to_pause_told_onc
     monkeypatch.setattr("workflows.chunk_window.workflow.info", lambda: info)
     window = window_of(len(reasons))
     window.start_chunks()
-    await asyncio.sleep(0)  # each chunk ends at once
+    await asyncio.sleep(0)  # each chunk ends immediately
     assert window.chunks_in_flight == [0, 1, 2, 3]
     assert window.take_results() == "Bad data. No answer."
     assert (window.chunks_in_flight, window.state.chunk_closed_count, window.state.probe_count) == ([], 4, 6)

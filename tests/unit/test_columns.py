@@ -1,4 +1,4 @@
-"""Columns that travel as one text: what would not come out as it went in is refused."""
+"""Text columns refuse values that would not survive being joined to one text and split again."""
 
 from datetime import UTC, datetime, timedelta
 

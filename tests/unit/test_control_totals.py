@@ -1,4 +1,4 @@
-"""Control totals count and sum per currency, and keep nothing that is zero."""
+"""Control totals count and sum per currency, and keep no currency with zero totals."""
 
 from domain.control_totals import outcome_totals_of, sum_outcome_totals, sum_totals, totals_of
 from schemas.wire.totals import ControlTotals, OutcomeTotals

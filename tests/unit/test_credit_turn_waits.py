@@ -1,4 +1,4 @@
-"""How an activity waits for its turn to send credits."""
+"""An activity waits for its turn to send credits, within bounds."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ NOW = CreditTurn(is_taken=True, wait_s=0)
 
 
 class Buckets:
-    """Gives these answers, one after the other, and knows what it was asked."""
+    """Gives these answers, one after another, and records what it was asked."""
 
     def __init__(self, *answers: CreditTurn) -> None:
         self.answers = list(answers)
@@ -33,7 +33,7 @@ class Buckets:
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No turn is too late because the machine is busy."""
+    """Prevent turns from being too late because the machine is busy."""
     monkeypatch.setattr(limits, "CREDIT_TURN_LATE_S_MAX", 1_200)
 
 
@@ -80,7 +80,7 @@ async def test_a_turn_that_was_slept_through_is_not_used(monkeypatch: pytest.Mon
     taking = asyncio.create_task(CreditTurns(buckets, 1).take("B1", 1))
     await asyncio.sleep(0)
     time.sleep(0.05)  # noqa: ASYNC251 (the process is suspended)
-    buckets.on_asked = lambda: monkeypatch.setattr(limits, "CREDIT_TURN_LATE_S_MAX", 1_200)  # it is not, from now on
+    buckets.on_asked = lambda: monkeypatch.setattr(limits, "CREDIT_TURN_LATE_S_MAX", 1_200)  # from now on it is not
     await taking
     assert len(buckets.promised) == 2
 

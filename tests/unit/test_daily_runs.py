@@ -1,4 +1,4 @@
-"""Daily run times that the clocks of a zone would take away: refused before a business date is left out."""
+"""Daily run times that a zone's clock changes would skip are refused before a business date is left out."""
 
 from datetime import date, time
 from zoneinfo import ZoneInfo
@@ -22,10 +22,10 @@ def calendar(zone: str, cutoff: str = "00:00") -> BusinessCalendar:
         ("06:00", "UTC", "00:00"),
         ("06:00", "Europe/Berlin", "00:00"),
         ("06:00", "Europe/Berlin", "06:00"),
-        ("06:00", "Europe/Berlin", "22:00"),  # the cutoff of the date before
+        ("06:00", "Europe/Berlin", "22:00"),  # the cutoff of the previous date
         ("01:59:59", "Europe/Berlin", "00:00"),
         ("03:30", "Europe/Berlin", "02:30"),
-        ("02:30", "Asia/Shanghai", "02:30"),  # its clocks stay
+        ("02:30", "Asia/Shanghai", "02:30"),  # its clocks do not change
         ("23:59:59", "America/New_York", "00:00"),
     ],
 )
@@ -42,7 +42,7 @@ def test_a_time_that_every_date_has_once_is_safe(run_at: str, zone: str, cutoff:
         ("02:30", "America/New_York", "00:00", "On 2027-03-14 the clocks there skip this time."),
         ("00:00", "Africa/Cairo", "00:00", "On 2027-04-30 the clocks there skip this time."),
         ("23:30", "Africa/Cairo", "00:00", "On 2027-10-28 the clocks there show this time twice."),
-        # 03:00 is there on every date, but on this one the cutoff in the skipped hour comes after it.
+        # 03:00 exists on every date, but on this date the cutoff in the skipped hour comes after it.
         ("03:00", "Europe/Berlin", "02:30", "It would leave out business date 2027-03-28"),
     ],
 )

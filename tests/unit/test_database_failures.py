@@ -1,4 +1,4 @@
-"""PostgreSQL's failures are told as ports tell them: of the data, without effect, or unanswered."""
+"""PostgreSQL's failures become the port's errors: of the data, without effect, or unanswered."""
 
 import ssl
 
@@ -11,7 +11,7 @@ from domain.errors import BatchNotOpenError, DataError, SettleError, UnansweredE
 
 NAME = "A system's database"
 
-# What somebody has to repair, whenever it is met.
+# Faults that a person must repair, at any call.
 DATA: list[Exception] = [
     asyncpg.DataError("invalid input for query argument"),
     postgresql.NumericValueOutOfRangeError("integer out of range"),
@@ -20,7 +20,7 @@ DATA: list[Exception] = [
     postgresql.CheckViolationError("violates a check"),
     postgresql.RaiseError("a trigger says no"),
 ]
-# The server refused, and serves the connection on: rolled back, even in COMMIT.
+# The server refused the statement and serves the connection further. It rolled back, even in COMMIT.
 REFUSED: list[Exception] = [
     postgresql.SerializationError("could not serialize"),
     postgresql.DeadlockDetectedError("deadlock detected"),
@@ -34,7 +34,7 @@ REFUSED: list[Exception] = [
     postgresql.PostgresIOError("could not read"),
     postgresql.DataCorruptedError("invalid page"),
 ]
-# Nobody knows what became of a change.
+# The outcome of a change is unknown.
 CUT: list[Exception] = [
     OSError("no route"),
     ConnectionResetError(),
@@ -62,7 +62,7 @@ def name_of(error: Exception) -> str:
 
 
 def as_answered(error: Exception) -> Exception:
-    """The error as the server sends it: with a severity, after which the session goes on or not."""
+    """Return the error as the server sends it, with a severity that tells whether the session continues."""
     if isinstance(error, asyncpg.PostgresError):
         is_end = isinstance(error, postgresql.IdleInTransactionSessionTimeoutError) or error in CUT
         error.severity_en = "FATAL" if is_end else "ERROR"

@@ -1,4 +1,4 @@
-"""A dead letter can be written whatever the record was: one that Kafka's client refuses would stop intake for good."""
+"""A dead letter can be written for any record. If Kafka's client refused it, intake would stop for good."""
 
 import json
 from typing import Any, cast
@@ -32,7 +32,7 @@ async def done() -> None:
 
 
 class Record:
-    """A consumed record, as far as a dead letter needs one."""
+    """The parts of a consumed record that a dead letter needs."""
 
     def __init__(self, **changed: Any) -> None:
         self.topic, self.partition, self.offset, self.timestamp = "orders.overdue", 0, 0, 1
@@ -65,7 +65,7 @@ async def test_a_dead_letter_fits_a_request(record: Record) -> None:
 
 
 async def replay(record: Record, poison: Poison) -> dict[str, Any]:
-    """Dead-letter a record and send it again; what is sent."""
+    """Dead-letter a record, send it again, and return what was sent."""
     producer = Producer()
     await DeadLetterTopic(cast("AIOKafkaProducer", producer), "dlq", "group").send([(record, poison)])
     letter = dead_letter_of(cast("Any", Record(**producer.sent.pop())))

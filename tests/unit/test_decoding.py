@@ -1,4 +1,4 @@
-"""Every kind of record that a producer could send by mistake has its fate; nothing but a PoisonError is raised."""
+"""Every kind of record that a producer could send by mistake has its result, and only PoisonError is raised."""
 
 import json
 import time

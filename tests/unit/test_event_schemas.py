@@ -1,4 +1,4 @@
-"""The committed JSON Schemas are those of the models, and a change that breaks the contract is told."""
+"""The committed JSON Schemas are those of the models, and a change that breaks the contract is reported."""
 
 import copy
 import json
@@ -43,7 +43,7 @@ REQUIRED = ("$defs", "Event", "required")
 ALL = BASE["$defs"]["Event"]["required"]
 REMOVED = object()
 
-# What is changed, to what, and in which directions that breaks the contract.
+# The changes, their values, and the directions in which they break the contract.
 CHANGES: list[tuple[str, tuple[str, ...], Any, set[Direction]]] = [
     ("a new optional field", (*FIELDS, "new"), {"type": "string"}, set()),
     ("a new required field", REQUIRED, [*ALL, "new"], {INPUT}),

@@ -1,4 +1,4 @@
-"""What isolates items, and what is tried again, by what a call or pure code raises."""
+"""Whether an error isolates items or is retried depends on what a call or pure code raises."""
 
 import asyncio
 

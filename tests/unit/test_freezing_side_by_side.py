@@ -1,4 +1,4 @@
-"""Slices that are frozen side by side, in any interleaving and with failures on the way, skip no order."""
+"""Slices that are frozen concurrently, in any interleaving and with failures, skip no order."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ ATTEMPT_COUNT_MAX = 200
 
 
 def whimsical(port: Port, rng: Random, *methods: str) -> Port:
-    """The port, whose methods take some turns of the loop and sometimes fail, before or after their effect."""
+    """Return the port with methods that take some turns of the loop and may fail, before or after their effect."""
 
     async def pass_or_fail() -> None:
         for _ in range(rng.randrange(6)):
@@ -83,7 +83,7 @@ async def test_what_a_cursor_covers_is_durable_and_acknowledged_and_no_order_is_
             await freeze_overdue_orders(systems, opening, CALENDAR, after, told.append)
             break
         except UnavailableError:
-            assert asyncio.all_tasks() == {asyncio.current_task()}  # nothing goes on after the attempt
+            assert asyncio.all_tasks() == {asyncio.current_task()}  # nothing continues after the attempt
             covered = {each for each, end in ends_at.items() if told and (end, each) <= told[-1]}
             assert not covered & await offered_by(order_center)
     assert await offered_by(order_center) == set()

@@ -1,4 +1,4 @@
-"""A measurement uses the stack that it brought up, whatever servers the user's shell points at."""
+"""A benchmark uses only the stack that it started, whatever servers the user's shell points at."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A header's name that is not UTF-8 ends no consumer."""
+"""A header name that is not UTF-8 does not end a consumer."""
 
 from importlib.metadata import version
 from typing import Any
@@ -13,18 +13,18 @@ from messaging.header_names import read_any_header_name
 from tests.support.raw_batches import BAD_HEADER, LZ4, UNCOMPRESSED, batch_with_bad_header_names
 
 VALUES = [b"0", b"1", b"2"]
-# The second where the client was installed without its extension, or AIOKAFKA_NO_EXTENSIONS is set.
+# The second is used if the client was installed without its extension, or AIOKAFKA_NO_EXTENSIONS is set.
 READERS = pytest.mark.parametrize("reader", [DefaultRecordBatch, _DefaultRecordBatchPy])
 
 
 def test_the_client_is_the_one_that_this_was_made_for() -> None:
-    """With another one look at `messaging.header_names` again: it replaces what is private there."""
+    """With another version, check `messaging.header_names` again, because it replaces private functions there."""
     assert version("aiokafka") == "0.14.0"
 
 
 @READERS
 def test_the_client_alone_raises_at_such_a_name_and_reads_nothing_behind_it(reader: Any) -> None:
-    """If it does not any more, `messaging.header_names` can go."""
+    """If the client no longer does this, `messaging.header_names` can be removed."""
     records = iter(reader(batch_with_bad_header_names(VALUES, {1})))
     assert next(records).value == VALUES[0]
     for _ in VALUES:

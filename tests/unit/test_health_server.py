@@ -1,4 +1,4 @@
-"""Liveness and readiness over HTTP."""
+"""Processes report liveness and readiness over HTTP."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ class Answer(NamedTuple):
 
 
 class Server:
-    """Something that is needed, and may be away or silent."""
+    """A server that the process needs, and that may be down or silent."""
 
     def __init__(self) -> None:
         self.is_away = False

@@ -1,4 +1,4 @@
-"""Frozen formats: a change here lets a credit be paid twice or a chunk run twice."""
+"""The frozen formats of identifiers do not change. A change would let a credit be paid twice or a chunk run twice."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 

@@ -1,4 +1,4 @@
-"""What an order file does: its good rows are loaded, each bad one is written down with its line and the reason."""
+"""An order file's good rows are loaded, and each bad one is recorded with its line and the reason."""
 
 import csv
 import os
@@ -24,7 +24,7 @@ CUTOFF = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Systems:
-    """An empty Order Center and an empty Fund Platform, and a file to import into them."""
+    """An empty Order Center, an empty Fund Platform, and a file to import into them."""
 
     def __init__(self, directory: Path) -> None:
         self.file = directory / "orders.csv"

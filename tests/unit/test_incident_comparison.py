@@ -1,4 +1,4 @@
-"""`make incident` exits with 1 if Settle lost anything, and if the design that failed did not fail."""
+"""`make incident` reports a problem if Settle failed or if the design that failed did not."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What intake holds and does at a time is bounded, whatever a poll came to; and what fails loses and stops nothing."""
+"""Intake's memory and concurrency are bounded for any poll, and a failure loses and stops nothing."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ FILLING = FillingSettings(
 
 
 class Record:
-    """A consumed record, as far as intake needs one."""
+    """The parts of a consumed record that intake needs."""
 
     def __init__(self, value: bytes, offset: int) -> None:
         self.topic, self.partition, self.offset = "orders.overdue", 0, offset
@@ -45,7 +45,7 @@ class Record:
 
 
 class OnePoll:
-    """A source that gives out records once, and then tells intake to stop."""
+    """A source that returns records once and then makes intake stop."""
 
     is_paused = False
 
@@ -87,7 +87,7 @@ class KeepingTopic:
 
 
 class PressedSource:
-    """A source without records that tells intake to stop after some polls, and keeps when it was paused."""
+    """A source without records that makes intake stop after some polls, and notes when it was paused."""
 
     def __init__(self, poll_count: int, stop: asyncio.Event) -> None:
         self._left = poll_count
@@ -115,7 +115,7 @@ class PressedSource:
 
 
 def pressed_store(backlogs: Sequence[int]) -> MemorySettlementStore:
-    """A store whose backlog is as told, one look after the other."""
+    """Return a store that reports these backlogs, one after another."""
     left = list(backlogs)
 
     async def fetch_backlog_order_count(active_within_s: float) -> int:
@@ -138,7 +138,7 @@ def event_of(order_id: str) -> bytes:
 
 
 async def test_dead_letters_are_written_some_at_a_time() -> None:
-    """All of them in one time limit could be too many, and then they would be for good."""
+    """All of them in one time limit might be too many, and then they would be too many forever."""
     count_in_each = limits.BULK_EVENT_ELEMENT_COUNT_MAX
     junk = b"[" + b",".join([b"0"] * count_in_each) + b"]"
     stop = asyncio.Event()
@@ -194,7 +194,7 @@ async def test_an_error_that_no_retry_helps_against_ends_intake() -> None:
 
 
 class OnePollThenStop(OnePoll):
-    """A source that gives out records once; the poll after it tells intake to stop."""
+    """A source that returns records once. The poll after it makes intake stop."""
 
     wait_count = 0
 
@@ -209,7 +209,7 @@ class OnePollThenStop(OnePoll):
 
 
 class RefusingFilling(MemoryFilling):
-    """Cannot take some orders, and does nothing of a call with one of them."""
+    """Cannot take some orders, and stores nothing of a call with one of them."""
 
     def __init__(self, state: StoreState, refused_ids: Collection[str]) -> None:
         super().__init__(state)

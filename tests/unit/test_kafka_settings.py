@@ -1,4 +1,4 @@
-"""A list of brokers that no client can use is refused before one tries."""
+"""A list of brokers that no client can use is refused before a client is created."""
 
 import pytest
 from pydantic import ValidationError

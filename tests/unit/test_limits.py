@@ -1,4 +1,4 @@
-"""The relations between the bounds are checked when they are imported, `python -O` or not."""
+"""The relations between the bounds are checked when the module is imported, also with `python -O`."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from domain.errors import InvariantViolationError
 SOURCE = Path(limits.__file__).read_text(encoding="utf-8")
 
 
-# For each relation a value of one of its bounds that breaks it.
+# For each relation, a value of one of its bounds that breaks it.
 BREAKING = {
     "the default chunk size is within its bound": ("CHUNK_SIZE_DEFAULT", limits.CHUNK_SIZE_MAX + 1),
     "the default window is within its bound": ("WINDOW_DEFAULT", limits.WINDOW_MAX + 1),
@@ -102,7 +102,7 @@ BREAKING = {
 
 
 def import_with(name: str, value: object) -> None:
-    """Import the limits with another value of one of them, as `python -OO` would."""
+    """Import the limits with another value of one bound, as `python -OO` would."""
     changed, count = re.subn(rf"(?m)^{name} = [^#\n]*", f"{name} = {value}  ", SOURCE)
     assert count == 1
     exec(compile(changed, "domain/limits.py", "exec", optimize=2), {"__name__": "domain.limits"})  # noqa: S102

@@ -1,4 +1,4 @@
-"""What an order's life comes to, in words."""
+"""The answers of `settle order` describe an order's life correctly."""
 
 from datetime import UTC, date, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Each rule by itself, and that the first failing one in the documented order gives the reason."""
+"""Each rule rejects what it should, and the first failing rule in the documented order gives the reason."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ LIMIT = ORDER_AMOUNT_MINOR_MAX["USD"]
 
 RECORD = FetchedRecord("o1", "A1", 1000, 100, "USD", "completed", CUTOFF - timedelta(microseconds=1), 1)
 
-# The documented order; changing it changes what finance people read.
+# The documented order. A change would change what finance people read.
 DOCUMENTED_ORDER = [
     "ACCOUNT_DIFFERS",
     "AMOUNT_DIFFERS",
@@ -41,7 +41,7 @@ Change = Callable[[Pair], Pair]
 
 
 def rejection_reason(item: Item, record: FetchedRecord | None, cutoff_at: datetime) -> ReasonCode | None:
-    """Why an order may not be credited; beside it are others, accepted and unknown, in crossed order."""
+    """Return why an order may not be credited. It is judged beside accepted and unknown orders, in mixed order."""
     beside = RECORD._replace(order_id="beside")
     items = [announced(RECORD, order_id="lost"), item, announced(beside)]
     rejects = find_rejects(items, [beside, record] if record else [beside], cutoff_at)
@@ -51,13 +51,13 @@ def rejection_reason(item: Item, record: FetchedRecord | None, cutoff_at: dateti
 
 
 def announced(record: FetchedRecord, **changes: Any) -> Item:
-    """The item of an order that was announced as its record says."""
+    """Return the item of an order that was announced as its record says."""
     amount_minor = record.paid_minor - record.refunded_minor
     return Item(0, record.order_id, record.account_id, amount_minor, record.currency, 1)._replace(**changes)
 
 
 def recorded(**changes: Any) -> Change:
-    """Change the record, and announce the order as the record then says; what else was announced wrongly stays so."""
+    """Change the record, and announce the order as the changed record says. Other wrong announcements stay."""
 
     def change(pair: Pair) -> Pair:
         item, before = pair
@@ -84,7 +84,7 @@ CHANGES: dict[str, Change] = {
 }
 
 
-# What each rule says, once more.
+# Each rule, stated a second time.
 FAILS: dict[str, Callable[[Item, FetchedRecord], bool]] = {
     "ACCOUNT_DIFFERS": lambda item, record: item.account_id != record.account_id,
     "AMOUNT_DIFFERS": lambda item, record: item.amount_minor != record.paid_minor - record.refunded_minor,
@@ -151,7 +151,7 @@ def test_of_two_things_wrong_the_first_in_the_documented_order_is_the_reason(fir
     pair = CHANGES[first](CHANGES[second]((announced(RECORD), RECORD)))
     if not (fails(first, pair) and fails(second, pair)):
         pair = CHANGES[second](CHANGES[first]((announced(RECORD), RECORD)))
-    if fails(first, pair) and fails(second, pair):  # an order has one status, and one amount
+    if fails(first, pair) and fails(second, pair):  # an order has one status and one amount
         assert rejection_reason(*pair, CUTOFF) == first
     else:
         assert {first, second} <= set(DOCUMENTED_ORDER[3:7]) or {first, second} <= set(DOCUMENTED_ORDER[8:])

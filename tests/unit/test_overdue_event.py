@@ -1,4 +1,4 @@
-"""What an announced order may look like."""
+"""Announced orders have only the allowed forms."""
 
 import json
 import sys

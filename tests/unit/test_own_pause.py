@@ -1,4 +1,4 @@
-"""A batch that pauses itself, without Temporal: whose failures it passes on."""
+"""A batch that pauses itself ignores a refusal after an abort, but not a cancellation."""
 
 from typing import Any
 from unittest.mock import AsyncMock, Mock

@@ -1,4 +1,4 @@
-"""What becomes of a single order whose credit cannot be asked for: only the Fund Platform's answer makes it certain."""
+"""If an order's credit cannot be requested, only the Fund Platform's answer decides its outcome."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ class CursedOrderCenter(MemoryOrderCenter):
 
 
 class CursedCredits(MemoryCredits):
-    """Fails at the poison order's credit, before or after its effect; and at its withdrawal, if it is to."""
+    """Fails at the poison order's credit, before or after its effect, and at its withdrawal if asked to."""
 
     is_cursed = True
     has_effect = False
@@ -63,7 +63,7 @@ class CursedCredits(MemoryCredits):
 
 
 class CursedFundPlatform:
-    """`FundPlatform`, whose credits are cursed."""
+    """A Fund Platform whose credits are cursed."""
 
     def __init__(self) -> None:
         platform = MemoryFundPlatform()
@@ -174,7 +174,7 @@ async def validated(store: MemorySettlementStore) -> MemorySettlementStore:
 async def credit_without(
     store: MemorySettlementStore, fund_platform: FundPlatform, found: Probe
 ) -> tuple[int, dict[str, int]]:
-    """Take the whole step without the order that stands alone; how many are settled, and the reasons of the others."""
+    """Run the whole step without the isolated order. Return how many are settled, and the reasons of the others."""
     assert found.isolated
     totals = await credit(credited_by(store, fund_platform), CASE, Exclusions(isolated=(found.isolated,)))
     return totals.settled.order_count, await store.batches.fetch_reason_counts("b")

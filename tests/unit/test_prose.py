@@ -1,4 +1,4 @@
-"""The linter of prose finds what the style forbids, and reads no code."""
+"""The prose linter finds what the style forbids, and ignores code."""
 
 import pytest
 from proselint.checks import __register__ as proselint_checks

@@ -1,4 +1,4 @@
-"""Finance people read a sentence for every reason."""
+"""Every reason code has a sentence for finance people."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Where records come from: what is kept, what is committed, and that it ends."""
+"""The record source keeps and commits the right records, and always ends."""
 
 import asyncio
 from typing import Any, cast
@@ -12,7 +12,7 @@ from messaging.record_source import Polled, RecordSource
 
 
 class SilentConsumer:
-    """Waits for an answer that does not come, whatever it is asked."""
+    """Never answers, whatever it is asked."""
 
     async def start(self) -> None:
         await asyncio.Event().wait()
@@ -22,14 +22,14 @@ class SilentConsumer:
 
 
 class Record:
-    """A consumed record, as far as its place goes."""
+    """The parts of a consumed record that give its place."""
 
     def __init__(self, partition: int, offset: int) -> None:
         self.topic, self.partition, self.offset, self.value = "orders.overdue", partition, offset, b"{"
 
 
 class Consumer(SilentConsumer):
-    """Gives out what was put in, paused or not, as a poll that was under way does; keeps what is committed."""
+    """Returns what was put in, even while paused, as a poll that is already running does. Keeps what is committed."""
 
     def __init__(self) -> None:
         self.records: asyncio.Queue[Record] = asyncio.Queue()

@@ -1,4 +1,4 @@
-"""The pool of the design that failed: what finds no place is rejected, all else is run."""
+"""The pool of the design that failed rejects tasks that find no place, and runs all others."""
 
 import threading
 from collections.abc import Callable

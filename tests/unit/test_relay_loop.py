@@ -1,4 +1,4 @@
-"""The relay's loop on a store in memory and a broker that a test can make fail."""
+"""The relay's loop, on a store in memory and a broker that a test can make fail."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ Send = Callable[[str], Awaitable[None]]
 
 
 class Broker:
-    """Keeps what it acknowledged; while `error` is set it acknowledges nothing."""
+    """Keeps what it acknowledged. While `error` is set, it acknowledges nothing."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
@@ -243,7 +243,7 @@ async def test_pauses_grow_to_a_bound_and_are_short_again_after_a_success(
 async def test_leases_are_kept_while_kafka_acknowledges_nothing(
     store: SettlementStore, broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The store's clock goes on by most of a lease with each renewal, however long one takes."""
+    """The store's clock advances by most of a lease at each renewal, however long one takes."""
     monkeypatch.setattr(limits, "RELAY_GRACEFUL_STOP_S", 0.2)
     await settle(store, ORDER_IDS, "B1")
     broker.is_silent = True
@@ -274,7 +274,7 @@ async def test_leases_are_kept_while_kafka_acknowledges_nothing(
 async def test_a_relay_that_loses_its_lease_marks_nothing_and_the_other_delivers(
     store: SettlementStore, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "RELAY_RENEW_INTERVAL_S", 1_200)  # within the row it does not look
+    monkeypatch.setattr(limits, "RELAY_RENEW_INTERVAL_S", 1_200)  # it does not check within a row
     await settle(store, ORDER_IDS, "B1")
     is_first = True
 

@@ -1,4 +1,4 @@
-"""A rerun is frozen although some of its orders' records cannot be read."""
+"""A rerun is frozen even if some of its orders' records cannot be read."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ class PartlyUnreadableOrderCenter(MemoryOrderCenter):
 
 
 async def freeze_after_repair(order_center: MemoryOrderCenter) -> MemorySettlementStore:
-    """Fail every order of a batch, repair every record, and freeze the rerun of them all."""
+    """Fail every order of a batch, repair every record, and freeze a rerun of all of them."""
     store = MemorySettlementStore()
     await store.filling.open_batch(kafka_opening_of("failed"))
     await store.filling.append_orders(

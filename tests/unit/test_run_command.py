@@ -1,4 +1,4 @@
-"""A command that has said what it could not reach ends, whatever still hangs behind it."""
+"""After an error that names the unreachable server, a command ends even if other work still hangs."""
 
 import asyncio
 import threading

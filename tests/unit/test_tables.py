@@ -1,4 +1,4 @@
-"""A table is a sequence of rows: whoever looks at it cannot tell it from a list of them."""
+"""A table is a sequence of rows that behaves like a list of them."""
 
 from typing import NamedTuple
 
