@@ -1,7 +1,7 @@
-"""`settle` for a shell, forked from one process that has imported it: most commands run shorter than that.
+"""`settle` for a shell, forked from a process that has imported its modules, which takes longer than most commands.
 
-`served_settle` gives a folder for the PATH. Its `settle` passes its arguments, environment and files to the server and
-ends as its command does; SIGINT and SIGTERM reach the command.
+`served_settle` yields a folder for the PATH. Its `settle` passes its arguments, environment and standard files to the
+server and exits with the command's exit code. It forwards SIGINT and SIGTERM to the command.
 """
 
 import json
@@ -38,13 +38,13 @@ os._exit(int(answers.readline() or 1) % 256)
 
 @contextmanager
 def served_settle(directory: Path) -> Iterator[Path]:
-    """Start the server; a folder whose `settle` it serves."""
+    """Start the server and yield a folder with a `settle` that it serves."""
     address = directory / SOCKET_NAME
     client = directory / "settle"
     client.write_text(CLIENT.format(python=sys.executable, address=str(address)))
     client.chmod(0o755)
     command = [sys.executable, "-m", "tests.e2e.settle_server", str(address)]
-    # The width is read when the commands are imported.
+    # The commands read the width when they are imported.
     environment = {**os.environ, "COLUMNS": str(COLUMNS)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, start_new_session=True) as server:
         try:
@@ -52,11 +52,11 @@ def served_settle(directory: Path) -> Iterator[Path]:
             assert server.stdout.readline() == b"ready\n"
             yield directory
         finally:
-            os.killpg(server.pid, signal.SIGKILL)  # and the commands that a failed page left behind
+            os.killpg(server.pid, signal.SIGKILL)  # with the commands that a failed page left running
 
 
 def serve(address: str) -> None:
-    """Fork a process for each connection, until it is killed."""
+    """Fork a process for each connection until the server is killed."""
     from starters.cli import COMMANDS
 
     for module in {place.partition(".")[0] for place in COMMANDS.values()}:
@@ -76,7 +76,7 @@ def serve(address: str) -> None:
 
 
 def _answer(connection: socket.socket) -> None:
-    """Fork the command, which leaves by itself, and say what it ends with."""
+    """Fork the command and send the client its pid, then its exit code."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     size, files, *_ = socket.recv_fds(connection, 4, 3)
     arguments, directory, environment = json.loads(connection.makefile("rb").read(int.from_bytes(size)))
@@ -101,13 +101,13 @@ def _be_settle(arguments: list[str]) -> None:
     from tests.e2e.patient_settle import be_patient
 
     sys.argv = ["settle", *arguments]
-    sys.modules["__main__"].__package__ = None  # or a command would call itself by this module's name
+    sys.modules["__main__"].__package__ = None  # otherwise a command would show this module's name as its own
     be_patient()
     try:
         main()
     finally:
         traceback.print_exc()
-        os._exit(1)  # never back to the server's loop
+        os._exit(1)  # never return to the server's loop
 
 
 if __name__ == "__main__":

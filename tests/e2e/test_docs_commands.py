@@ -1,6 +1,6 @@
-"""The commands of the docs exist. Those of the tutorial and of the how-tos run, in their order, as they stand there.
+"""The commands of the docs exist, and those of the tutorial and the how-to guides run unchanged, in order.
 
-`make demo` and `make test` are run from a clean clone by `.ci/run`; here their targets are looked up only.
+`.ci/run` runs `make demo` and `make test` from a clean clone. Here only their targets are looked up.
 """
 
 import os
@@ -45,10 +45,10 @@ from tests.support.documented import (
 MAKEFILE = (ROOT / "Makefile").read_text()
 DEMO_ORDER_COUNT = 100_000
 RUN_BY_CI = ["make demo", "make test", "make incident"]
-# Its commands are those of a developer: they run in a checkout, not beside servers.
+# Its commands are a developer's. They run in a checkout, without servers.
 CHANGE_A_WORKFLOW = HOW_TO / "change-a-workflow.md"
 PAGES = [path for path in sorted(HOW_TO.glob("*.md")) if path != CHANGE_A_WORKFLOW]
-# What they need no test has: the services of others, and a Docker engine.
+# They need what no test has: other providers' services or a Docker engine.
 PAGES_NOT_RUN = {"managed-postgresql-and-kafka.md", "run-with-docker-compose.md", "temporal-cloud.md"}
 RUN_PAGES = [path for path in PAGES if path.name not in PAGES_NOT_RUN]
 
@@ -122,7 +122,7 @@ def test_the_tutorial_runs_as_it_stands(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def settle_directory() -> Iterator[Path]:
-    """A folder for the PATH whose `settle` starts faster than that of the installation, which the tutorial uses."""
+    """A folder for the PATH with a `settle` that starts faster than the installed one, which the tutorial uses."""
     with TemporaryDirectory() as directory, served_settle(Path(directory)) as served:
         yield served
 
@@ -141,7 +141,7 @@ def test_a_how_to_runs_as_it_stands(
 
 
 def missing_from(outputs: list[str], path: Path) -> list[str]:
-    """The lines that a page shows and a run of it did not write."""
+    """Return the lines that a page shows and a run of it did not print."""
     return [
         f"{line!r} is not in {output}"
         for step, output in zip(steps_of(path), outputs, strict=True)
@@ -154,7 +154,7 @@ def test_every_how_to_is_run_or_has_nothing_to_run() -> None:
 
 
 def test_no_two_pages_use_one_batch_id() -> None:
-    """They share a Temporal."""
+    """They share a Temporal server."""
     named = [
         (batch_id, path.name)
         for path in RUN_PAGES
@@ -171,7 +171,7 @@ def test_the_tutorial_and_the_how_tos_show_every_command() -> None:
 
 
 def command_names(group: TyperGroup | None = None, name: str = "settle") -> list[str]:
-    """Every command by its full name."""
+    """Return the full name of every command."""
     commands = (group or get_command(build_app())).commands  # type: ignore[attr-defined]
     names = []
     for word, command in commands.items():
@@ -181,7 +181,7 @@ def command_names(group: TyperGroup | None = None, name: str = "settle") -> list
 
 
 def test_every_command_of_the_other_docs_runs_here_or_in_ci(tmp_path: Path) -> None:
-    """They run in a copy of the checkout, as they stand there, one after the other."""
+    """They run unchanged in a copy of the checkout, one after another."""
     checkout = tmp_path / "checkout"
     shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(".*", "__pycache__"))
     (checkout / ".venv").symlink_to(sys.prefix)
@@ -209,7 +209,7 @@ def test_every_command_of_the_other_docs_runs_here_or_in_ci(tmp_path: Path) -> N
 
 
 def test_every_console_block_of_the_readme_is_run() -> None:
-    """By `.ci/run`, or as a line of the tutorial or of a how-to."""
+    """Each is run by `.ci/run`, or is a line of the tutorial or of a how-to guide."""
     run = {line.split("#")[0].strip() for line in console_lines_of(TUTORIAL, *PAGES)} | set(RUN_BY_CI)
     lines = [line.split("#")[0].strip() for line in console_lines_of(README)]
     assert [line for line in lines if line not in run] == []

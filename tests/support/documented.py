@@ -1,13 +1,13 @@
-"""The commands of the docs: where they stand, and how the console blocks of a page are run in their order.
+"""The commands of the docs: finding them, and running the console blocks of a page in order.
 
-A page of the docs is Markdown for people. What the tests add to it:
+The tests read the Markdown of a page by these rules:
 
-- A `console` block holds commands with a `$ ` prompt, and is run. A `sh` block is not: it is for servers that no test
-  has.
-- The `text` blocks up to the next console block show lines of its output. A line may leave out a part as `…`.
-- A comment `# exit code N` says how a command ends that does not end well.
-- `<!-- setup: FUNCTION ARGUMENTS -->` stands where the page relies on a state that the test has to bring about, by a
-  function of `documented.sh`.
+- A `console` block has commands with a `$ ` prompt and is run. A `sh` block is not run, because it needs servers that
+  no test has.
+- The `text` blocks up to the next console block show lines of its output. In a line `…` replaces any text.
+- A comment `# exit code N` gives the exit code of a command that fails.
+- `<!-- setup: FUNCTION ARGUMENTS -->` calls a function of `documented.sh` where the page relies on a state that the
+  test must create.
 """
 
 import os
@@ -26,8 +26,8 @@ README = ROOT / "README.md"
 TUTORIAL = ROOT / "docs/tutorial.md"
 HOW_TO = ROOT / "docs/how-to"
 DOCS = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-COLUMNS = 100  # of the terminal whose output the pages show
-TIMEOUT_S = 900  # against hanging alone
+COLUMNS = 100  # the width of the terminal whose output the pages show
+TIMEOUT_S = 900  # only to detect a hang
 
 BLOCK = re.compile(r"^ *```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.DOTALL | re.MULTILINE)
 _COMMAND = re.compile(r"^ *\$ (.*(?:\n *>.*)*)", re.MULTILINE)
@@ -44,7 +44,7 @@ SHELL = Path(__file__).with_name("documented.sh").read_text()
 
 
 class Said(NamedTuple):
-    """A command as a document says it; in a code block it is complete, elsewhere it may have BLANKS in it."""
+    """A command in a document. In a code block it is complete. Elsewhere it may have BLANKS in it."""
 
     path: Path
     text: str
@@ -52,7 +52,7 @@ class Said(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A console block: the setup before it, its commands, and the lines of output that the page shows after it."""
+    """A console block: the setup before it, its commands, and the output lines that the page shows after it."""
 
     setup: str
     lines: list[str]
@@ -60,7 +60,7 @@ class Step(NamedTuple):
 
 
 def lines_of(block: re.Match[str]) -> list[str]:
-    """The commands of a block: in a console what follows a prompt, `$ ` or then `> `; in a script each line."""
+    """Return the commands of a block: in a console the text after a prompt, `$ ` or `> `; in a script each line."""
     text = block["text"].replace("\\\n", " ")
     if block["language"] == "console":
         return [re.sub(r"(?m)^ *> ?", "", command) for command in _COMMAND.findall(text)]
@@ -68,7 +68,7 @@ def lines_of(block: re.Match[str]) -> list[str]:
 
 
 def commands_said() -> Iterator[Said]:
-    """Every command of `settle`, `make` or Python that a document names."""
+    """Yield every command in the documents, in code blocks or in code font."""
     for path in DOCS:
         text = path.read_text()
         for block in BLOCK.finditer(text):
@@ -82,7 +82,7 @@ def commands_said() -> Iterator[Said]:
 
 
 def steps_of(path: Path) -> list[Step]:
-    """The console blocks of a page in their order."""
+    """Return the console blocks of a page, in order."""
     steps: list[Step] = []
     setup = ""
     for found in _SETUP_OR_BLOCK.finditer(path.read_text()):
@@ -97,7 +97,7 @@ def steps_of(path: Path) -> list[Step]:
 
 
 def run_page(path: Path, directory: Path, environment: Mapping[str, str]) -> list[str]:
-    """Run a page's console blocks in one shell; what each wrote. A command that ends badly ends all, and is told."""
+    """Run a page's console blocks in one shell and return the output of each. Fail at the first command that fails."""
     log = directory / f"{path.stem}.log"
     script = [SHELL]
     for number, step in enumerate(steps_of(path)):
@@ -130,7 +130,7 @@ def _runnable(line: str) -> str:
 
 
 def missing_lines(shown: list[str], output: str) -> list[str]:
-    """The shown lines that the output lacks. Counts have to agree; times, ids and addresses only have to be there."""
+    """Return the shown lines that the output lacks. Counts must be equal. Times, ids and addresses may differ."""
     there = {_comparable(line) for line in output.splitlines()}
     return [
         line
@@ -151,7 +151,7 @@ def _comparable(line: str) -> str:
 
 
 def world_environment(stack: StackState, stack_dir: Path, database_url: str, name: str) -> dict[str, str]:
-    """What a page needs to have the run's servers almost to itself: a database, a task queue and topics of its own."""
+    """Return the environment of a page on the run's servers, with its own database, task queue and topics."""
     return {
         "LOGNAME": "ann",
         "SETTLE_STACK_DIR": str(stack_dir),
@@ -164,7 +164,7 @@ def world_environment(stack: StackState, stack_dir: Path, database_url: str, nam
 
 
 def environment_without_settings() -> dict[str, str]:
-    """The test run's own environment with `settle` on its path, without what a user of the docs has not set."""
+    """Return the test run's environment, with `settle` on its PATH but without settings of Settle and its servers."""
     prefixes = ("SETTLE_", "TEMPORAL_", "KAFKA_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
     return {**kept, "COLUMNS": str(COLUMNS), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"}

@@ -1,9 +1,9 @@
-# What comes before the console blocks of a page of the docs: see documented.py.
+# The functions for the console blocks of the docs' pages. See documented.py.
 set -eEuo pipefail
 trap 'echo "exit code $? of: $BASH_COMMAND" >&2' ERR
 trap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT
 
-# The `make` of the checkout, run in a folder of the test's own; `.venv` is there and is left as it is.
+# Run the checkout's Makefile in the test's own folder. The `.venv` there stays unchanged.
 make() { command make --no-print-directory --file "$MAKEFILE" --old-file .venv/.ready "$@"; }
 
 exits() {
@@ -20,7 +20,7 @@ sql() {
 
 setup_worker() { settle worker 2> worker.log & }
 
-# A closed batch of 2,000 orders, 40 of them rejected, and a worker.
+# Make a closed batch of 2,000 orders, 40 of them rejected, and start a worker.
 setup_settled_batch() {
     settle sample orders.csv --orders 2000
     settle import orders.csv
@@ -28,13 +28,13 @@ setup_settled_batch() {
     settle run --wait --batch-id "$1"
 }
 
-# Orders that no batch has taken in yet, as many as the first argument says.
+# Import orders that no batch has taken in yet. The first argument is their number.
 setup_imported_orders() {
     settle sample sample.csv --orders "$@"
     settle import sample.csv
 }
 
-# Make the Order Center's record of an order one that Python cannot read.
+# Make the Order Center's record of an order unreadable for Python.
 setup_unreadable_record() {
     sql "UPDATE order_center.orders SET after_sale_ends_at = '20000-01-01' WHERE order_id = '$1'"
 }
@@ -43,7 +43,7 @@ setup_topics() { settle migrate; }
 
 setup_intake() { settle intake 2> intake.log & }
 
-# Of the 100 orders of wrong.csv, 10 should not be there, and others have another amount.
+# Import wrong.csv: 10 of its 100 orders should not exist, and others have a wrong amount.
 setup_wrong_import() {
     settle sample wrong.csv --orders 100 --bad-rate 0
     settle import wrong.csv
@@ -51,7 +51,7 @@ setup_wrong_import() {
     awk -F, -v OFS=, 'NR == 2 { $4 += 5 } NR <= 2' right.csv > correction.csv
 }
 
-# A batch that was closed long ago, its results delivered.
+# Make a batch that was closed long ago and whose results are delivered.
 setup_old_batch() {
     setup_settled_batch "$1"
     sql "UPDATE settlement.batches SET closed_at = closed_at - interval '500 days'; DELETE FROM settlement.outbox"
@@ -61,7 +61,7 @@ setup_newer_schema() {
     sql "INSERT INTO settlement._yoyo_migration (migration_hash, migration_id, applied_at_utc) VALUES ('new', '0010.what', now())"
 }
 
-# A frozen batch whose workflow Temporal does not run, and a worker.
+# Make a frozen batch whose workflow is terminated, and start a worker.
 setup_batch_without_workflow() {
     setup_imported_orders 100
     settle run --batch-id "$1"
@@ -69,7 +69,7 @@ setup_batch_without_workflow() {
     setup_worker
 }
 
-# A closed batch of 3 orders, whose credits the Fund Platform has lost.
+# Make a closed batch of 3 orders whose credits the Fund Platform has lost.
 setup_ledger_restored() {
     sql "TRUNCATE order_center.orders, order_center.unacknowledged_orders; $LOSE_LEDGER $LOSE_STORE"
     setup_imported_orders 3 --bad-rate 0
@@ -77,7 +77,7 @@ setup_ledger_restored() {
     sql "$LOSE_LEDGER"
 }
 
-# A closed batch of 4 orders, of which 3 were credited and one was rejected, that the settlement store has lost.
+# Make a closed batch that the settlement store has lost, with 3 credited orders and a rejected one.
 setup_store_restored() {
     sql "TRUNCATE order_center.orders, order_center.unacknowledged_orders; $LOSE_LEDGER $LOSE_STORE"
     setup_imported_orders 3 --bad-rate 0

@@ -1,4 +1,4 @@
-"""What the test of the docs takes for a command, and for output that agrees with what a page shows."""
+"""The test of the docs recognises commands, and output that agrees with the output on a page."""
 
 from pathlib import Path
 
