@@ -1,4 +1,4 @@
-"""The audit's running totals: orders and credits by row and currency, and the breaks found."""
+"""The audit's running totals: orders and credits by row of the report and currency, and the breaks found."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ _UNCONFIRMED_OUTCOMES = frozenset({PENDING, Outcome.HELD})
 
 
 class Tally:
-    """Counts of orders, each counted once, and of their credits, by row and currency."""
+    """Counts and sums of orders, each counted once, and of credits, by row of the report and currency."""
 
     def __init__(self) -> None:
         self.order_count = 0
@@ -54,13 +54,13 @@ class Tally:
 
 
 class Breaks:
-    """Breaks by kind. It keeps one break of each kind more than the report shows, to detect that there are more."""
+    """Breaks by kind. Of each kind it keeps one break more than the report can show, to detect that there are more."""
 
     def __init__(self) -> None:
         self.by_kind: dict[str, list[Break]] = {}
 
     def is_full(self, kind: str) -> bool:
-        """Return whether no more breaks of this kind are kept."""
+        """Return whether further breaks of this kind are dropped."""
         return len(self.by_kind.get(kind, ())) > limits.AUDIT_BREAK_COUNT_MAX
 
     def add(self, found: Break | None) -> None:

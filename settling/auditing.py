@@ -1,14 +1,14 @@
 """Compare every order with the ledger, and check both systems for internal consistency.
 
-The two systems share no database. The audit reads their orders in slices, in the same order, and merges them here in
-constant memory. It processes several slices concurrently to keep both systems busy. It may run at any time, including
-while batches are filled and settled:
+The two systems share no database. The audit reads the items and the credits in slices, sorted by the same key, and
+merges them here in constant memory. It processes several slices concurrently to keep both systems busy. It may run at
+any time, including while batches are filled and settled:
 
-- In each slice it reads the items first and the ledger second. The credit of a settled item was posted before, so the
-  ledger read includes it. A credit posted between the two reads belongs to an item that was read as pending, and
-  counts as unconfirmed.
-- It reads each suspected break again, this time the ledger first and the item second. The credit may belong to an order
-  that was taken in, or came in again, after its slice was read.
+- In each slice it reads the items first and the ledger second. A settled item's credit was posted before the item was
+  settled, so the ledger read includes it. A credit posted between the two reads belongs to an item that was read as
+  pending, and counts as unconfirmed.
+- It reads each suspected break again, this time the ledger first and the item second. After the items of its slice were
+  read, a batch may have taken the order, for the first time or again, and had it credited.
 - It checks each system's internal consistency in one snapshot, which shows every transaction either whole or not at
   all.
 """
@@ -48,14 +48,14 @@ class _Comparison(NamedTuple):
 async def audit(
     store: SettlementStore, fund_platform: FundPlatform, on_slice: Callable[[int], None] = lambda _order_count: None
 ) -> AuditReport:
-    """Check invariants 1 to 5 over all orders, from the stored plans, the items and the ledger.
+    """Check rules 1 to 5 of `docs/explanation/architecture.md` over all orders, with the plans, items and ledger.
 
     If the Fund Platform offers no proof of its ledger, the audit looks up each order's credit by its key. The report
     lists the checks that it then leaves out.
 
     It only reads, in slices of `limits.AUDIT_SLICE_ORDER_COUNT` orders. Every break that it reports is real, whatever
-    runs concurrently. The report has at most `limits.AUDIT_BREAK_COUNT_MAX` breaks, with every kind that was found
-    among them. If there are more, a break of kind `more_breaks` at the end says so.
+    runs concurrently. The report has at most `limits.AUDIT_BREAK_COUNT_MAX` breaks, and at least one of each kind that
+    was found. If there are more, a break of kind `more_breaks` at the end says so.
 
     Args:
         store: holds the items.
@@ -174,7 +174,7 @@ async def _fetch_by_key(credits_: Credits, keys: Sequence[str]) -> AsyncIterator
 async def _fetch_in_order(proof: LedgerProof, after_key: str, last_key: str | None) -> AsyncIterator[LedgerCredit]:
     """Read the credits after one key up to another, or up to the end.
 
-    Credits read beyond the last key are dropped. For the next slice they would be older than its items.
+    Credits beyond the last key are dropped. The next slice reads its items later, so it must read their credits again.
     """
     while True:
         found = await proof.fetch_credits(after_key, limits.AUDIT_SLICE_ORDER_COUNT)
@@ -190,8 +190,9 @@ async def _fetch_in_order(proof: LedgerProof, after_key: str, last_key: str | No
 async def _compare_again(store: SettlementStore, fund_platform: FundPlatform, key: str) -> _Comparison:
     """Read one order's credit, then its item.
 
-    A credit is permanent, so an item read after it must match it: the order has a claim, and the item is not refused.
-    A settled item stays settled, and it was settled before this second read of its credit.
+    A credit is permanent and is posted only for an item. An item that is read after its credit must therefore exist,
+    and it must not be rejected or failed. A settled item stays settled. If the first comparison read it as settled, its
+    credit is older than this read and must be found.
     """
     credit = await _fetch_credit(fund_platform.credits, key)
     order_id = order_id_of_credit_key(key)
@@ -242,11 +243,14 @@ def _kind_with_credit(item: LatestItem, credit: LedgerCredit) -> str | None:
 def _judge_without_item(comparison: _Comparison) -> Break | None:
     if comparison.item:
         credited = f"has a credit of {describe_payload(comparison.credit)}" if comparison.credit else "has no credit"
-        detail = f"The item that the order's claim names is missing or is another item. The ledger {credited} for it."
+        detail = (
+            "The order's claim points to an item that is missing or does not match the claim. "
+            f"The ledger {credited} for the order."
+        )
         return Break(kind="item_missing", id=comparison.item.order_id, detail=detail)
     if comparison.credit:
         detail = (
-            f"The ledger has a credit of {describe_payload(comparison.credit)}, but no order with a claim has this key."
+            f"The ledger has a credit of {describe_payload(comparison.credit)}, but Settle has no claim for this key."
         )
         return Break(kind="credit_without_item", id=comparison.key, detail=detail)
     return None

@@ -80,7 +80,7 @@ async def check_balance(store: SettlementStore, fund_platform: FundPlatform, bat
 async def close_batch(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> BatchState:
     """Check a batch whose chunks are all closed, store its report and set its final state. Idempotent.
 
-    If an item is still pending, no chunk contains it, and the batch is out of balance.
+    All chunks are closed, so an item that is still pending belongs to no chunk. The batch is then out of balance.
 
     Returns:
         The final state.
@@ -111,10 +111,11 @@ _SliceTotals = list[tuple[ItemOutcome, ControlTotals, ControlTotals]]
 async def _sum_slice(
     store: SettlementStore, fund_platform: FundPlatform, batch_id: str, item_start: int
 ) -> _SliceTotals:
-    """Return a slice's totals by outcome: its items, and the credits of those that are their orders' latest items.
+    """Return the totals of a slice's items and of their credits, for each outcome.
 
-    If a rejected or failed item shows a credit, the slice is read again, at most `limits.BALANCE_READ_COUNT_MAX` times
-    in all. Between the two reads the order may have come in with another batch and been credited there.
+    Only an item that is its order's latest counts a credit. If a rejected or failed item has a credit, the slice is
+    read again, at most `limits.BALANCE_READ_COUNT_MAX` times in all: after the items were read and before the ledger
+    was, another batch may have taken and credited the order.
     """
     totals: _SliceTotals = []
     for _ in range(limits.BALANCE_READ_COUNT_MAX):

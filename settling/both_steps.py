@@ -21,8 +21,8 @@ async def settle_chunk(
 ) -> OutcomeTotals:
     """Validate a chunk's orders, have the Fund Platform credit the valid ones, and close the chunk. Idempotent.
 
-    If this attempt stored the validation, it credits its items without reading them again. If another attempt stored
-    it, that attempt may have read another version of an order's record, so this one reads the pending items.
+    If this attempt stored the validation, it credits the items that it has in memory. Otherwise it reads the pending
+    items from the store, because the attempt that stored the validation may have judged other versions of the records.
 
     Raises:
         ChunkDataError, InvariantViolationError, TurnLaterError, CreditsUnansweredError: see `validate_chunk` and

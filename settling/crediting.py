@@ -52,16 +52,16 @@ async def credit_chunk(
 ) -> OutcomeTotals:
     """Have a validated chunk's orders credited, then store their outcomes and close the chunk. Idempotent.
 
-    If the chunk is closed, return its stored totals and change nothing. Another attempt may close it while the Fund
-    Platform is answering, and its orders may have come in again since. The same applies.
+    If the chunk is closed, return its stored totals and change nothing. The same applies if another attempt closes it
+    while the Fund Platform is answering, even if a later batch has taken some of its orders by then.
 
     Args:
         systems: the Fund Platform credits the orders. The store has the chunk.
         turns: turns to send credits under a cap.
         key: the chunk.
         is_turn_promised: whether an earlier `TurnLaterError` promised the chunk a turn for this call.
-        exclusions: items for which nothing is requested. The same transaction stores isolated items with their outcomes
-            and held ranges as `OUTCOME_UNKNOWN`.
+        exclusions: items for which nothing is requested. The transaction that closes the chunk also stores the outcomes
+            of isolated items, and holds the items of the held ranges for the reason `OUTCOME_UNKNOWN`.
 
     Raises:
         InvariantViolationError: the chunk was never validated, or a later item holds a pending item's claim.
@@ -86,7 +86,9 @@ async def credit_chunk(
 async def credit_items(
     systems: Systems, key: ChunkKey, within: ItemRange, items: Sequence[Item], exceptions: Sequence[ExceptionItem]
 ) -> OutcomeTotals:
-    """Have pending items of a validated chunk credited, and close the chunk with their outcomes. Take a turn first.
+    """Have pending items of a validated chunk credited, and close the chunk with their outcomes.
+
+    The caller must have taken a turn for them.
 
     Args:
         systems: the Fund Platform credits the orders. The store has the chunk.
@@ -111,13 +113,14 @@ async def credit_items(
 async def ask_for_credits(
     ask: AskForCredits, key: ChunkKey, items: Sequence[Item], within: ItemRange
 ) -> dict[int, CreditResultCode]:
-    """Send credit requests for items to the Fund Platform, each with its order's key and its claim number.
+    """Send requests to post or withdraw the items' credits, each with its order's key and its claim number.
 
     Returns:
         The codes other than `created`, by `item_no`.
 
     Raises:
-        ChunkDataError: the data of an item in the range `within` make the call fail, or its answer is invalid.
+        ChunkDataError: the data of an item in the range `within` make the call fail, or the Fund Platform's answer is
+            invalid.
         NotSupportedError: the Fund Platform does not support the call.
         CreditsUnansweredError: the Fund Platform gave no answer. The requested credits may exist.
     """
@@ -130,7 +133,7 @@ async def ask_for_credits(
     except (DataError, InvariantViolationError) as error:
         raise ChunkDataError(describe(error), *within) from error
     except (UnavailableError, UnansweredError) as error:
-        # This holds even if this attempt certainly had no effect: an earlier attempt may have had one.
+        # `UnavailableError` means that this call had no effect, but a call of an earlier attempt may have had one.
         raise CreditsUnansweredError(
             f"The Fund Platform gave no answer for chunk {key.chunk_index}: {describe(error)}"
         ) from error
@@ -141,9 +144,10 @@ async def ask_for_credits(
 
 
 async def fetch_totals_of_zombie(chunks: Chunks, key: ChunkKey, superseded: Item) -> OutcomeTotals:
-    """Return the totals of a chunk that another run closed.
+    """Return the totals of a chunk after the Fund Platform answered `superseded` for one of its items.
 
-    A later item can hold an order's claim only if the chunk is closed.
+    The answer means that a later item holds the order's claim. A pending item keeps its claim until its chunk is
+    closed. Another run has therefore closed the chunk, and this run is the zombie.
 
     Raises:
         InvariantViolationError: the chunk is not closed.

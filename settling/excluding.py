@@ -12,7 +12,10 @@ NO_EXCLUSIONS = Exclusions()
 def exclude(
     exclusions: Exclusions, items: Sequence[Item], held_reason: ReasonCode
 ) -> tuple[Sequence[Item], list[ExceptionItem]]:
-    """Return the items left to process, and the exception outcomes of the excluded ones."""
+    """Return the items left to process, and the exception outcomes of the excluded ones.
+
+    An isolated item without a reason code is settled after all. It is excluded without an exception outcome.
+    """
     if exclusions == NO_EXCLUSIONS:
         return items, []
     isolated_item_nos = {each.item_no for each in exclusions.isolated}

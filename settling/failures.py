@@ -2,8 +2,8 @@
 
 A port defines how its calls fail (`DataError` and the other errors of `domain.errors`). Any other error from a call is
 a bug on the way to the system or back. The effect of that call is unknown, so it counts as unanswered, and no item is
-isolated for it. An error that pure code raises over the values of items is a bug that those items trigger. They are
-isolated.
+isolated for it. If pure code raises an error while it processes the values of items, these items trigger a bug. They
+are isolated.
 """
 
 import logging
@@ -33,7 +33,7 @@ def calling(system: str) -> Iterator[None]:
 
 @contextmanager
 def over_items(items: ItemRange) -> Iterator[None]:
-    """Raise every error of pure code over the values of these items as `ChunkDataError`."""
+    """Raise every error of the block as a `ChunkDataError` of these items. The block is pure code over their values."""
     try:
         yield
     except Exception as error:

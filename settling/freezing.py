@@ -29,7 +29,8 @@ async def freeze_overdue_orders(
     """Append all overdue orders before the cutoff to the batch, acknowledge them, then freeze the batch.
 
     It may run again from any cursor, even concurrently: claims allow each order only one live item. It acknowledges an
-    order only after the transaction that appended it or counted it as a duplicate or conflict. An attempt that finds
+    order only after the transaction that appended it or counted it as a duplicate or conflict. It does not acknowledge
+    a conflict with an item that has no outcome yet, so the Order Center offers that order again. An attempt that finds
     the batch frozen acknowledges nothing.
 
     Each slice is read, appended and acknowledged. Several slices are processed concurrently to keep both systems busy.
@@ -40,7 +41,7 @@ async def freeze_overdue_orders(
         opening: the batch. It is opened here if it does not exist yet.
         calendar: gives business dates.
         after: the last cursor of an earlier attempt.
-        on_slice: called with each cursor up to which all slices are durable and acknowledged.
+        on_slice: called with a slice's cursor once that slice and all earlier ones are durable and acknowledged.
     """
     order_center, filling = systems.order_center, systems.store.filling
     batch = await filling.open_batch(opening)
@@ -62,7 +63,7 @@ async def freeze_overdue_orders(
 
 
 class _Slice(NamedTuple):
-    """A slice of overdue orders, in the forms that the store and the Order Center take."""
+    """A slice of overdue orders: `orders` to append to the batch, `versions` to acknowledge, and its last cursor."""
 
     orders: Sequence[OfferedOrder]
     versions: Sequence[RecordVersion]
@@ -102,7 +103,7 @@ class _OverdueSlices:
         )
 
     def take(self, cursor: OverdueCursor) -> Iterator[OverdueCursor]:
-        """Mark a slice as durable and acknowledged. Yield the cursors up to which all slices now are."""
+        """Mark a slice as durable and acknowledged. Yield each new cursor that no unmarked slice precedes."""
         self._taken.add(cursor)
         while self._in_hand and self._in_hand[0] in self._taken:
             self._taken.remove(self._in_hand[0])

@@ -36,7 +36,7 @@ class _Filling(NamedTuple):
 class BatchFilling:
     """The batch that this process fills. Each process fills its own batches, one at a time.
 
-    If this process was stopped or slow and another one froze its batch, it leaves the batch alone and opens a new one.
+    If this process was suspended or slow, another process may freeze its batch. This process then opens a new one.
     """
 
     def __init__(self, store: SettlementStore, start_batch: StartBatch, settings: FillingSettings) -> None:
@@ -56,7 +56,7 @@ class BatchFilling:
         return self._filling.due_at_s - time.monotonic() if self._filling else float("inf")
 
     async def append(self, orders: Sequence[OfferedOrder]) -> AppendedOffers:
-        """Append as many of the first orders as the batch has room for. Atomic.
+        """Append orders, from the first one on, up to the batch's room and the store's limit for one call. Atomic.
 
         Args:
             orders: each order once.

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class Probe(NamedTuple):
-    """Whether the data of the probed items make the step fail. If a single item was probed and is bad, its outcome."""
+    """The result of a probe. `is_bad`: the items' data make the step fail. `isolated`: a single bad item's outcome."""
 
     is_bad: bool
     isolated: IsolatedItem | None = None
@@ -37,9 +37,10 @@ _BAD = Probe(is_bad=True)
 
 
 async def probe_validation(systems: Systems, key: ChunkKey, items: ItemRange, cutoff_at: datetime) -> Probe:
-    """Judge a part of a planned chunk. A single bad item is failed, since no credit was ever requested for it.
+    """Judge a part of a planned chunk. This has no effect.
 
-    This has no effect. If another run has validated the chunk in the meantime, the probe is good.
+    If the part is a single bad item, its outcome is failed, because no credit was ever requested for it. If another run
+    has validated the chunk in the meantime, the probe is good.
 
     Args:
         systems: the Order Center has the records. The store has the chunk.
@@ -60,7 +61,7 @@ async def probe_validation(systems: Systems, key: ChunkKey, items: ItemRange, cu
 async def probe_credits(
     systems: Systems, turns: CreditTurns, key: ChunkKey, items: ItemRange, *, is_turn_promised: bool = False
 ) -> Probe:
-    """Have a part of a validated chunk credited. Withdraw the credit of a single bad item.
+    """Have a part of a validated chunk credited. If the part is a single bad item, withdraw its credit.
 
     Credits that are posted stay. If another run has closed the chunk in the meantime, the probe is good.
 
@@ -95,7 +96,7 @@ async def _fetch_pending(chunks: Chunks, key: ChunkKey, items: ItemRange, state:
 
 
 async def _withdraw(systems: Systems, key: ChunkKey, item: Item, items: ItemRange, error: ChunkDataError) -> Probe:
-    """Withdraw a credit whose request fails, to get a certain answer. Without one the outcome stays unknown."""
+    """Withdraw a credit whose request fails, to get a certain answer. If that fails too, the outcome stays unknown."""
     credits_ = systems.fund_platform.credits
     try:
         codes = await ask_for_credits(credits_.withdraw_credits, key, [item], items)
@@ -126,7 +127,7 @@ def _stands_alone(
     outcome: Outcome,
     reason_code: ReasonCode | None,
 ) -> Probe:
-    """Return a single bad item with its outcome, and log the error with its traceback."""
+    """Return the probe of a single bad item with its outcome, and log the error with its traceback."""
     _log.warning(
         "an order's data cannot be processed",
         exc_info=error,

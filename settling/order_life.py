@@ -16,8 +16,9 @@ _WITHOUT_PROOF = "the stored answer and the journal entry, because the Fund Plat
 async def fetch_order_life(systems: Systems, order_id: str) -> OrderLife:
     """Read everything that the three systems store about an order.
 
-    It reads the systems one after the other, so that concurrent progress does not look like a break: an order that was
-    read as acknowledged already has its item, and an order that was read as settled already has its posting.
+    It reads the Order Center first, then the settlement store, then the Fund Platform. In this sequence, concurrent
+    progress cannot look like a break: an order that was read as acknowledged already has its item, and an order that
+    was read as settled already has its posting.
 
     Raises:
         WrongCallError: no system has the order.

@@ -75,7 +75,7 @@ def _waits_for(batch: RetiredBatch) -> KeptBecause | None:
 async def _begin_pruning(
     store: SettlementStore, fund_platform: FundPlatform, batch: RetiredBatch
 ) -> KeptBecause | None:
-    """Mark the batch as being pruned if it still balances. Otherwise return the reason."""
+    """Mark the batch as being pruned if it still balances. Otherwise return why it keeps its items."""
     kept = await fetch_kept_report(store, batch.batch_id)
     if kept is None:
         return KeptBecause.OUT_OF_BALANCE

@@ -1,4 +1,7 @@
-"""A batch's report: computed until the batch is closed, then read from the store together with what came since."""
+"""A batch's report. It is computed until the batch is closed. After that, the kept report is read from the store.
+
+"What came since" is added to a kept report: the later outcomes and credits of the batch's exception items.
+"""
 
 from collections import defaultdict
 
@@ -17,10 +20,10 @@ from settling.balancing import check_balance
 
 
 async def fetch_report(store: SettlementStore, fund_platform: FundPlatform, batch_id: str) -> BatchReport:
-    """Return a batch's report. A closed batch has a kept report and what came since, any other a balance check.
+    """Return the kept report of a closed batch, with what came since, or the balance check of any other batch.
 
-    The cost of what came since depends only on the number of the batch's exception items. If the batch is being pruned,
-    what came since is as of the start of its pruning.
+    Computing what came since takes time in proportion to the batch's exception items only. If the batch is being
+    pruned, the stored one is returned, which was computed when its pruning began.
 
     Raises:
         BatchNotFoundError: no batch has this id.
@@ -78,10 +81,11 @@ async def fetch_since_closing(store: SettlementStore, fund_platform: FundPlatfor
 async def _sum_slice(
     store: SettlementStore, fund_platform: FundPlatform, batch_id: str, after_item_no: int
 ) -> list[tuple[LaterItemGroup, ControlTotals]]:
-    """Return a slice's groups, each with the credits of its orders.
+    """Return a slice's groups, each with the totals of its orders' credits.
 
     If an order has a credit although its latest item is rejected or failed, the slice is read again, at most
-    `limits.BALANCE_READ_COUNT_MAX` times in all. Between the two reads the order may have come in and been credited.
+    `limits.BALANCE_READ_COUNT_MAX` times in all: after the items were read and before the ledger was, another batch may
+    have taken and credited the order.
     """
     found: list[tuple[LaterItemGroup, ControlTotals]] = []
     for _ in range(limits.BALANCE_READ_COUNT_MAX):

@@ -23,7 +23,7 @@ _MAY_BE_CREDITED = frozenset({ReasonCode.OUTCOME_UNKNOWN, ReasonCode.PAYLOAD_CON
 
 
 class SelectedCounts(NamedTuple):
-    """The selected items that are still their orders' latest, and those whose orders have come in again since."""
+    """The counts of selected items that are still their orders' latest, and of those whose orders have a later item."""
 
     latest_count: int
     overtaken_count: int
@@ -55,7 +55,7 @@ async def freeze_rerun(
 
     It may run again from any position, concurrently, and while the earlier batch still runs: an item is taken by
     compare-and-set, and only if it is still its order's latest. An item that gets its outcome after its slice was read
-    is not taken. Another rerun takes it.
+    is not taken. A further rerun can take it.
 
     Args:
         systems: the Order Center has the orders' records. The store holds both batches.
@@ -102,8 +102,9 @@ def is_selected(exception: StoredException, rerun: RerunSelection) -> bool:
 async def _take(systems: Systems, batch: Batch, exceptions: list[StoredException]) -> int:
     """Append a slice's selected items and return how many were taken.
 
-    A record is acknowledged if it was frozen here and its after-sale period ended before the batch was opened. An order
-    whose period ends later stays offered for a later batch, since this one rejects it.
+    An item whose outcome is unknown keeps its payload, because its credit may exist. The records of the other orders
+    are read again. A record that is frozen here is acknowledged if its after-sale period ended before the batch was
+    opened. If the period ends later, this batch may reject the order, so the Order Center continues to offer it.
     """
     read_afresh = [each.order_id for each in exceptions if each.reason_code != ReasonCode.OUTCOME_UNKNOWN]
     records = {record.order_id: record for record in await _fetch_readable(systems.order_center, read_afresh)}

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Iterable
 
 
 async def run_side_by_side(works: Iterable[Callable[[], Awaitable[None]]]) -> None:
-    """Run all of them concurrently until they are done. The first error cancels the others and is raised once they end.
+    """Run all works concurrently until they end. The first error cancels the others and is raised once they have ended.
 
     Args:
-        works: the functions to run. A function may be given several times, to take its work from a shared source.
+        works: the functions to run. To run several consumers of a shared source, give the same function several times.
     """
     tasks = [asyncio.ensure_future(work()) for work in works]
     try:

@@ -1,4 +1,4 @@
-"""Taking a turn to send credits under a cap. Short waits happen here, long ones in the caller."""
+"""Taking a turn to send credits under a cap. Short waits happen here. A long wait raises `TurnLaterError`."""
 
 import asyncio
 import time
@@ -9,7 +9,10 @@ from settlement_store.port.caps import CreditBuckets
 
 
 class TurnLaterError(Exception):
-    """The chunk's turn to send credits is too far away. Nothing was sent. Ask again in `wait_s`."""
+    """The chunk's turn to send credits is too far away. Nothing was sent. Ask again in `wait_s`.
+
+    `is_promised` says whether the chunk was promised a turn for then. Pass it to the next `take`.
+    """
 
     def __init__(self, wait_s: float, *, is_promised: bool) -> None:
         super().__init__(
@@ -38,7 +41,7 @@ class CreditTurns:
             is_promised: `is_promised` of the `TurnLaterError` that led to this call. False if there was none.
 
         Raises:
-            TurnLaterError: the turn begins later than that.
+            TurnLaterError: the wait would be longer.
         """
         if not order_count:
             return
@@ -56,6 +59,6 @@ class CreditTurns:
 
 
 def _later(turn: CreditTurn) -> TurnLaterError:
-    """Return an error whose `wait_s` ends some time before the turn, to be in time for it."""
+    """Return an error that makes the chunk ask again shortly before its turn begins."""
     wait_s = max(turn.wait_s - limits.CREDIT_TURN_LEAD_S, limits.CREDIT_TURN_AHEAD_S)
     return TurnLaterError(wait_s, is_promised=turn.is_promised)

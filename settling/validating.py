@@ -21,7 +21,8 @@ from settling.excluding import NO_EXCLUSIONS, exclude
 from settling.failures import calling, describe, over_items
 from settling.systems import Systems
 
-# The announcement was wrong, not the order. The record stays unacknowledged and comes in once it is overdue.
+# The announcement was wrong, not the order. The record stays unacknowledged, so the Order Center offers the order to a
+# later batch once it is overdue.
 _OFFERED_AGAIN = frozenset(
     {
         ReasonCode.ORDER_UNKNOWN,
@@ -34,7 +35,7 @@ _OFFERED_AGAIN = frozenset(
 
 
 class Judgement(NamedTuple):
-    """The items to reject, with their reasons, and the records that were found."""
+    """The items to reject, with their reasons, and the records of all judged items that have one."""
 
     rejects: list[tuple[Item, ReasonCode]]
     records: Sequence[FetchedRecord]
@@ -65,9 +66,10 @@ async def validate_chunk(
 ) -> Validated:
     """Validate a planned chunk's orders against the Order Center's records, and store the rejects.
 
-    The frozen payload is validated, so an order whose account, amount or currency has changed since is rejected. An
-    item that inherits the unknown is not validated. If the chunk is validated already, its stored totals are returned
-    and nothing changes. Idempotent, and atomic except for the acknowledgement.
+    The frozen payload is compared with the record. If the account, amount or currency has changed since freezing, the
+    order is rejected. An item that inherits the unknown may have a credit already, so it is not validated. If the chunk
+    is validated already, its stored totals are returned and nothing changes. Idempotent, and atomic except for the
+    acknowledgement.
 
     Args:
         systems: the Order Center has the records. The store has the chunk.
@@ -76,8 +78,8 @@ async def validate_chunk(
         acknowledges: whether to acknowledge the records to the Order Center once the step is stored. If the process
             crashes in between, or another attempt stored the step, the orders may be offered again. A later run then
             counts them as duplicates.
-        exclusions: items that are not validated. The same transaction stores isolated items with their outcomes and
-            held ranges as `NOT_ATTEMPTED`.
+        exclusions: items that are not validated. The transaction that stores the rejects also stores the outcomes of
+            isolated items, and holds the items of the held ranges for the reason `NOT_ATTEMPTED`.
 
     Raises:
         ChunkDataError: the data of items that are not excluded make the step fail. Nothing was stored.
@@ -85,13 +87,15 @@ async def validate_chunk(
     chunk = await systems.store.chunks.fetch_chunk(*key)
     within = ItemRange(chunk.item_start, chunk.item_end)
     if chunk.state != ChunkState.PLANNED:
+        # On a chunk that is not planned, `store_validation` stores nothing and returns the stored totals.
         return Validated(within, (await systems.store.chunks.store_validation(*key, [])).totals, None)
     pending = await systems.store.chunks.fetch_pending_items(key.batch_id, chunk)
     items, exceptions = exclude(exclusions, items_to_judge(pending), ReasonCode.NOT_ATTEMPTED)
     judgement = await judge(systems.order_center, items, cutoff_at, within)
     exceptions += [ExceptionItem(item.item_no, Outcome.REJECTED, reason) for item, reason in judgement.rejects]
     stored = await systems.store.chunks.store_validation(*key, exceptions)
-    if acknowledges and stored.is_new:  # the loser may have read a newer record than the winner judged
+    # If another attempt stored the validation, it may have judged older versions than the ones read here.
+    if acknowledges and stored.is_new:
         await systems.order_center.acknowledge(judgement.read_versions())
     return Validated(within, stored.totals, _without(pending, exceptions) if stored.is_new else None)
 

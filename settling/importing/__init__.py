@@ -20,9 +20,11 @@ Publish = Callable[[Sequence[OrderRecord]], Awaitable[int]]
 
 
 class ImportResult(BaseModel):
-    """The result of an import. `orders` and `announced` count each order as the Order Center will announce it.
+    """The result of an import.
 
-    `published` counts the overdue orders that were announced on Kafka, if the caller asked for that.
+    `orders` is the number of orders loaded. `announced` has their control totals, with the amounts that the Order
+    Center will announce. `published` is the number of overdue orders that this import announced on Kafka, which is zero
+    unless the caller asked for that.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -32,7 +32,7 @@ class BadRow(NamedTuple):
 
 
 # An import stores (order_id, line_no, digest) of each good row. Rows with the same text in all fields have the same
-# digest. The garbage collector does not track a plain tuple of plain values.
+# digest. It is not a NamedTuple, because the garbage collector stops tracking only plain tuples of plain values.
 RowMark = tuple[str, int, bytes]
 
 
