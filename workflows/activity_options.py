@@ -42,7 +42,8 @@ CHUNK_ACTIVITY = ActivityOptions(
     retry_policy=_WORLD_RETRY,
 )
 
-# Settling a chunk in one local activity is tried once. If it fails or gets no slot in time, the two steps follow.
+# A local activity tries both steps of a chunk, once. If it fails or gets no slot in time, each step becomes an activity
+# of its own.
 AT_ONCE = LocalActivityOptions(
     schedule_to_start_timeout=timedelta(seconds=limits.LOCAL_ACTIVITY_QUEUE_S),
     start_to_close_timeout=timedelta(seconds=limits.LOCAL_ACTIVITY_TIMEOUT_S),

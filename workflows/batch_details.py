@@ -19,9 +19,9 @@ _SAFETY = (
     "worker soon starts the batch again."
 )
 
-SCHEDULED_STATIC_SUMMARY = "settle the orders overdue when the daily schedule fires"
+SCHEDULED_STATIC_SUMMARY = "settle the orders overdue at the latest cutoff"
 SCHEDULED_STATIC_DETAILS = (
-    "Settles all orders that are overdue at the latest cutoff up to the time that this run was scheduled for. "
+    "Settles all orders that are overdue at this run's cutoff, the latest one that is not after its scheduled time. "
     f"The numbers that finance signs are in the report of the batch with this workflow's id. {_SAFETY}"
 )
 
@@ -68,7 +68,7 @@ def freezing_phase(opening: BatchOpening) -> str:
 
 
 def _items_of(rerun: RerunSelection) -> str:
-    outcomes = " and ".join(rerun.outcomes)
+    outcomes = " or ".join(rerun.outcomes)
     reason = f" for {rerun.reason_code}" if rerun.reason_code else ""
     return f"the items of batch {rerun.batch_id} that are {outcomes}{reason}"
 

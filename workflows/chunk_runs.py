@@ -1,4 +1,4 @@
-"""Running one chunk's child workflow until it ends in any way."""
+"""Running one chunk's child workflow until it completes, fails or is terminated."""
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
@@ -19,9 +19,12 @@ from workflows.settle_chunk import SettleChunkWorkflow
 async def run_chunk(chunk: ChunkRun) -> ChunkResult:
     """Run one chunk's child workflow until it ends. If it failed or was terminated, hold its remaining items.
 
-    If the workflow id is taken, the chunk is closed already, or another child is about to close it. If the chunk is not
-    closed in time, the start is retried. That child may have failed, which frees the id. Or it completed, but
-    PostgreSQL was restored to an older state than Temporal and lacks the result, so the child has to run again.
+    If the workflow id is taken, a child of another run of the batch has closed the chunk or is still running. This run
+    waits until the chunk is closed. If a deadline passes, it starts its own child again, for two cases:
+
+    - The other child has failed in the meantime, which frees the id.
+    - The other child has completed, but PostgreSQL was restored to an older state than Temporal and lacks the result.
+      From the second start on, the id of a completed child may therefore be reused.
     """
     id_reuse_policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
     for deadline_s in limits.CHUNK_READ_DEADLINES_S:

@@ -2,8 +2,8 @@
 
 The step runs over all items together. If the data of some items make it fail, it runs again without them.
 
-The step stores all its outcomes in one transaction. Probes only find the items to leave out. The chunk's state row
-therefore has its whole state, and a chunk that is started again loses nothing but its probes.
+The step stores all its outcomes in one transaction, and probes store nothing. PostgreSQL therefore has the chunk's
+whole state, except for the items that the probes have found. A chunk that is started again probes again.
 """
 
 from collections.abc import Awaitable, Callable
@@ -39,7 +39,10 @@ CREDITING = Step("credit", "credited", SettlementActivities.credit_chunk, Settle
 
 
 class ChunkStep:
-    """A chunk's step, with a bounded number of probes. After its first data error its credits share one deadline."""
+    """A chunk's step, with a bounded number of probes.
+
+    From its first data error on, all credit requests of the step and its probes share one deadline.
+    """
 
     def __init__(self, step: Step, chunk: ChunkRun, probe_count_max: int) -> None:
         self._step = step
@@ -60,8 +63,9 @@ class ChunkStep:
         isolated_count = len(self._exclusions.isolated)
         return (
             f"Chunk {self._chunk.chunk_index}: {self.probe_count} probes isolated {isolated_count:,} orders that could "
-            f"not be {self._step.participle} because of their data, but not all of them. Up to {held_count:,} others "
-            f"are held. Repair the cause, resume the batch, and rerun it once it is closed. {self._error}"
+            f"not be {self._step.participle} because of their data. More such orders may remain, so up to "
+            f"{held_count:,} others are held. Repair the cause, resume the batch, and rerun it once it is closed. "
+            f"{self._error}"
         )
 
     async def run(self) -> OutcomeTotals:
@@ -71,7 +75,8 @@ class ChunkStep:
         probes and holds all remaining items.
 
         Raises:
-            ActivityError: the step failed for good, by another error than a data error.
+            ActivityError: the step failed for good by an error that is no data error, or still failed after the last
+                round.
         """
         isolation: Isolation | None = None
         round_no = 0
@@ -132,9 +137,9 @@ class ChunkStep:
                 return answer
 
     async def _wait_for_turn(self, answer: BaseModel) -> bool:
-        """Wait for a turn under the cap on credits if the answer asks for it. Return whether it waited.
+        """Wait for a turn under the cap on credits if the answer requires it. Return whether it waited.
 
-        Waiting in the workflow occupies no activity slot of a worker. This may continue as new.
+        Waiting in the workflow occupies no activity slot of a worker. Before a wait, the workflow may continue as new.
         """
         if not isinstance(answer, TurnWait):
             return False
@@ -152,7 +157,7 @@ class ChunkStep:
         return self.probe_count > 0 or self._probe_count_max < self._chunk.probe_count_max
 
     def _request_fields(self) -> dict[str, Any]:
-        """Return the chunk's fields, with the time that is left for credits without an answer."""
+        """Return the chunk's fields, with the time that is left to retry credit requests without an answer."""
         passed_s = (workflow.now() - self._failed_at).total_seconds() - self._waited_s if self._failed_at else 0.0
         return self._chunk.model_dump() | {"credit_deadline_s": max(self._chunk.credit_deadline_s - passed_s, 0.0)}
 

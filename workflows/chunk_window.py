@@ -15,7 +15,7 @@ from workflows.operator_control import OperatorControl
 
 
 class ChunkWindow:
-    """A batch's chunks in flight, and the batch's progress. A chunk that ends in any way frees its slot.
+    """A batch's chunks in flight, and the batch's progress. A chunk that ends frees its slot, however it ends.
 
     Attributes:
         state: the batch's progress.
@@ -33,12 +33,15 @@ class ChunkWindow:
         return sorted(self._in_flight.values())
 
     def is_over(self) -> bool:
-        """Return whether no more chunks will be started."""
+        """Return whether no more chunks will be started. A paused batch is not over, even if no chunk remains."""
         control = self._operator.control
         return control.is_aborting or (self._is_last_started() and not control.is_paused)
 
     def has_news(self) -> bool:
-        """Return whether a chunk has ended, a chunk can be started, or the batch can continue or end."""
+        """Return whether a chunk has ended or can be started, or no chunk is in flight and the run can end.
+
+        The run ends when the batch is over, or to continue as new.
+        """
         if self._in_flight:
             return any(task.done() for task in self._in_flight) or self._has_room()
         return self.is_over() or self._has_room() or workflow.info().is_continue_as_new_suggested()
@@ -69,7 +72,7 @@ class ChunkWindow:
         self._update_state(totals=totals, chunk_closed_count=self.state.plan.chunk_count)
 
     def forget_probes(self) -> None:
-        """Reset the count of probes for the coming chunks, since a person has seen the problem so far."""
+        """Reset the count of probes: a person has seen the problem by now. The coming chunks get their full number."""
         self._update_state(probe_count=0)
 
     def _update_state(self, **changes: object) -> None:

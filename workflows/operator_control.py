@@ -18,7 +18,7 @@ class OperatorControl:
 
     Attributes:
         control: the current control state.
-        is_open: whether the batch has been opened. Before that, there is no batch to store an action with.
+        is_open: whether the batch has been opened. Before that, the store has no batch, so no action can be stored.
         is_closing: whether all chunks have ended. From then on, actions change nothing.
     """
 
@@ -67,7 +67,7 @@ class OperatorControl:
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
-            # The store refuses the pause if somebody aborted the batch in the meantime.
+            # The store refuses the pause if somebody aborted the batch in the meantime. The abort's handler applies it.
             await workflow.wait_condition(workflow.all_handlers_finished)
             if not self.control.is_aborting:
                 raise
@@ -96,7 +96,12 @@ class OperatorControl:
         return ControlRequest(**asked.model_dump(), batch_id=self._batch_id, action=action)
 
     async def _store(self, request: ControlRequest) -> BatchControl:
-        """Store actions one at a time. A repeated attempt must not undo what another action has changed since."""
+        """Store an action and apply it. Actions are stored one at a time.
+
+        The request names the last action that this workflow has applied. If the store has a newer one, it changes
+        nothing and returns its control state. The action is then requested again, unless it is in effect by now. A
+        repeated attempt of the activity therefore cannot undo a newer action.
+        """
         async with self._storing:
             while not self.is_closing:
                 control = await workflow.execute_activity_method(

@@ -56,7 +56,7 @@ class SettleBatchWorkflow:
         return await self._close(opening, chunks)
 
     async def _open_scheduled(self) -> BatchOpening:
-        """Open the batch of a run of the daily schedule, for its scheduled time, however late it runs."""
+        """Open the batch of a run of the daily schedule. The scheduled time decides its cutoff, even in a late run."""
         scheduled_at = workflow.info().typed_search_attributes.get(SCHEDULED_AT)
         if scheduled_at is None:
             raise ApplicationError(
@@ -176,7 +176,7 @@ class SettleBatchWorkflow:
 
     def _on_pause_change(self) -> None:
         if self._chunks is None or self._operator.is_closing:
-            return  # `_freeze` shows the state of a batch being frozen; one being closed is neither running nor paused
+            return  # before, `_freeze` shows the state; after, the batch is neither running nor paused
         if not self._operator.control.is_paused:
             self._chunks.forget_probes()
         workflow.upsert_search_attributes([BATCH_STATE.value_set(self._operator.running_state)])
@@ -189,7 +189,10 @@ class SettleBatchWorkflow:
 
     @workflow.update
     async def catch_up(self) -> BatchControl:
-        """Apply the store's control state and return it. It is newer if Temporal was restored to an older state."""
+        """Apply the store's control state and return the current one.
+
+        The store's is newer than this workflow's if Temporal was restored to an older state.
+        """
         return await self._operator.catch_up()
 
     @workflow.update
@@ -203,7 +206,7 @@ class SettleBatchWorkflow:
 
     @workflow.update
     async def resume(self, asked: ControlInput) -> BatchControl:
-        """Continue after a pause, without thresholds for the rest of the batch. Return the control state."""
+        """Continue after a pause. From now on the batch ignores its thresholds. Return the control state."""
         return await self._operator.store_action(ControlAction.RESUME, asked)
 
     @resume.validator

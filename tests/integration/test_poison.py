@@ -196,7 +196,7 @@ async def test_a_chunk_all_of_poison_is_bounded_and_its_batch_pauses_and_says_wh
         assert result.failed.order_count + result.held.order_count == 500
         assert reason.startswith(
             f"Chunk 1: 400 probes isolated {result.failed.order_count} orders that could not be validated because of "
-            f"their data, but not all of them. Up to {result.held.order_count} others are held."
+            f"their data. More such orders may remain, so up to {result.held.order_count} others are held."
         )
         assert "ZeroDivisionError" in reason
         events = await fetch_events(client, chunk_workflow_id(batch_id, 1))

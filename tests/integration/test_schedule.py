@@ -154,7 +154,7 @@ async def test_a_run_settles_the_overdue_orders_as_of_the_time_that_it_was_sched
     assert attributes[BATCH_ID] == batch_id
     assert attributes[SOURCE] == "schedule"
     assert attributes[BUSINESS_DATE] == str(batch.business_date)
-    assert await described.static_summary() == "settle the orders overdue when the daily schedule fires"
+    assert await described.static_summary() == "settle the orders overdue at the latest cutoff"
     assert "in the report of the batch with this workflow's id" in (await described.static_details() or "")
     assert f"before **{batch.cutoff_at:%Y-%m-%d %H:%M:%S} UTC** in chunks of **20**" in details
 
