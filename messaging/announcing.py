@@ -17,7 +17,10 @@ _EVENT_NAMESPACE = uuid.UUID("6b0b0f5e-8d3e-5d5a-9a52-0d8f1a3c7e11")
 
 
 def plan_events(records: Iterable[OrderRecord], overdue_at: datetime) -> list[OverdueEvent]:
-    """Return the events of records whose after-sale period is over, of any status. Equal records give equal events."""
+    """Return an event for each record whose after-sale period is over, whatever its status.
+
+    Equal records give equal events.
+    """
     return [_event_of(record) for record in records if record.after_sale_ends_at < overdue_at]
 
 

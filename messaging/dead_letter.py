@@ -26,7 +26,8 @@ _HEADER_OVERHEAD_BYTES = 10  # two lengths of at most 5 bytes each: even empty h
 class DeadLetter(NamedTuple):
     """A dead-lettered record, or element of a bulk event, as read from the dead-letter topic.
 
-    `value` is the record's value or the element's own JSON. It had `value_bytes` bytes, of which the first are kept.
+    `value` is the record's value or the element's own JSON. It had `value_bytes` bytes. Of a value that was too large,
+    only the beginning is kept.
     """
 
     partition: int
@@ -127,7 +128,10 @@ def header_values(headers: Iterable[tuple[str, bytes | None]]) -> Mapping[str, b
 
 
 def _key_of(record: ConsumerRecord) -> bytes | None:
-    """Return the record's key, cut; an empty one if it has neither key nor value, since the client refuses that."""
+    """Return the record's key, cut to a bound. It is empty if the record has neither key nor value.
+
+    The client refuses a record that has neither.
+    """
     if record.key is None:
         return b"" if record.value is None else None
     key: bytes = record.key[: limits.DEAD_LETTER_KEY_BYTES_MAX]
@@ -135,11 +139,12 @@ def _key_of(record: ConsumerRecord) -> bytes | None:
 
 
 def _kept(headers: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """Return a record's own headers, or none of them if they are too large together."""
     original = _original(headers)
     header_bytes = sum(len(name.encode()) + len(value or b"") + _HEADER_OVERHEAD_BYTES for name, value in original)
     return original if header_bytes <= limits.DEAD_LETTER_HEADER_BYTES_MAX else []
 
 
 def _original(headers: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
-    """Return a record's own headers, without those of an earlier stay on the dead-letter topic."""
+    """Return a record's own headers, without the `dlq-` headers of a dead letter."""
     return [(name, value) for name, value in headers if not name.startswith("dlq-")]

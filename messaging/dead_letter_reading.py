@@ -21,7 +21,10 @@ class Span(NamedTuple):
 
 
 class DeadLetterReader:
-    """Reads the dead-letter topic without joining its group, whose committed offsets say how far it was sent again."""
+    """A reader of the dead-letter topic that does not join the replay group.
+
+    The group's committed offsets mark how far the dead letters have been sent again.
+    """
 
     def __init__(self, consumer: AIOKafkaConsumer, topic: str, partitions: Iterable[int]) -> None:
         self._consumer = consumer
@@ -77,7 +80,7 @@ class DeadLetterReader:
 async def fetch_end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
     """Return the offset after a partition's last record, as its fetches report it. The partition must be assigned.
 
-    The latest offset is not used: the embedded broker reports it wrongly after records that were sent together.
+    `end_offsets` is not used: the embedded broker reports it wrongly after records that were sent together.
     """
     while True:
         end: int | None = consumer.highwater(partition)

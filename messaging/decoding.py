@@ -29,7 +29,7 @@ class PoisonClass(StrEnum):
     KEY_DIFFERS = "KEY_DIFFERS"
     UNKNOWN_HEADERS = "UNKNOWN_HEADERS"
     CONFLICT = "CONFLICT"
-    """Decoded, but the order is live with another account, amount or currency."""
+    """Decoded, but the order has a live item with another account, amount or currency."""
     STORE_REFUSED = "STORE_REFUSED"
     """Decoded, but the settlement store cannot take the order."""
 
@@ -43,7 +43,7 @@ class PoisonError(SettleError):
 
 
 class Poison(NamedTuple):
-    """A bad record, or a bad element of a bulk event, which has an index from 0 and its own JSON."""
+    """A bad record, or a bad element of a bulk event. Only an element has an index, from 0, and JSON of its own."""
 
     poison_class: PoisonClass
     message: str
@@ -67,7 +67,7 @@ class Refusal(NamedTuple):
 
 
 class DecodedRecord(NamedTuple):
-    """The parts of a record: each element is an announcement or poison."""
+    """The announcements and the poison of a record. A bulk event has one of them for each element."""
 
     announcements: list[Announcement]
     poisons: list[Poison]
@@ -88,7 +88,7 @@ def decode_record(key: bytes | None, value: bytes | None, headers: Mapping[str, 
 
 
 def conflict_of(announcement: Announcement) -> Refusal:
-    """Return the refusal of an announcement whose order is live with another payload."""
+    """Return the refusal of an announcement whose order has a live item with another payload."""
     order_id = announcement.order.order_id
     return Refusal(
         announcement,
@@ -181,7 +181,7 @@ def _decode_elements(value: bytes) -> DecodedRecord:
 
 
 def _text_of(element: object) -> bytes:
-    """Return an element as JSON. Values that JSON lacks, such as NaN, are kept, so it is still bad if sent again."""
+    """Return an element as JSON. It keeps values that JSON lacks, such as NaN, so a replayed element is still bad."""
     return to_json(element, inf_nan_mode="constants")
 
 

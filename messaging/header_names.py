@@ -1,15 +1,16 @@
 """Header names that are not UTF-8, which clients other than Java's can send.
 
-aiokafka decodes a header's name as UTF-8 and raises at any other, at every poll: one such record would end every
-consumer of its partition. Here such a name is read with its bad bytes replaced, and the record is judged by its value.
+aiokafka decodes header names as UTF-8. A name that is not UTF-8 makes every poll raise, so one such record would stop
+every consumer of its partition. This module replaces the bad bytes of the name, and intake judges the record by its
+value.
 
-This replaces a private part of aiokafka and is written for aiokafka 0.14.0 alone. The public API would lose good
-records: aiokafka reads a batch of records from its beginning, wherever the position is, so `seek` does not get past the
-bad record until it is past the whole batch. And a poll that raises has moved past records of other partitions, which it
-drops.
+This replaces a private part of aiokafka and is written for aiokafka 0.14.0 alone. A solution with the public API would
+lose good records, for two reasons. aiokafka always decodes a record batch from its first record, so a `seek` has to
+skip the whole batch to get past the bad record. And a poll that raises drops the records of other partitions that it
+has already read.
 
 Remove this with the first aiokafka whose readers (`_read_msg` of `aiokafka.record`, in Python and in Cython) do not
-decode names strictly. Up to 0.14.0 all do; no issue or pull request about it was found there.
+decode names strictly. Up to 0.14.0 all do, and aiokafka's tracker had no issue or pull request about it.
 """
 
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ def read_any_header_name() -> None:
 
 
 class _Records(_MemoryRecordsPy):  # type: ignore[misc]
-    """The batches of records of a fetch, read by the client's fast reader as far as it gets."""
+    """The record batches of a fetch. aiokafka's fast reader reads each, up to the first name that it cannot decode."""
 
     def next_batch(self) -> Any:
         raw = self._next_slice
@@ -49,12 +50,14 @@ class _Batch:
             for record in self._batch:
                 yield record
                 offset_read = record.offset
-        except (UnicodeDecodeError, CorruptRecordException):  # the slow reader's error, where there is no fast one
+        # The fast (Cython) reader raises the first error. Where it is not installed, the slow (Python) one raises the
+        # second.
+        except (UnicodeDecodeError, CorruptRecordException):
             yield from (record for record in _LenientBatch(self._raw) if record.offset > offset_read)
 
 
 class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
-    """The client's slow reader, on bytes that always decode."""
+    """A record batch that aiokafka's slow (Python) reader reads from bytes that always decode."""
 
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()

@@ -59,14 +59,14 @@ class PressureSettings(NamedTuple):
 
 
 class Filling(Protocol):
-    """The batch that orders are taken into, as intake uses it. `settling.intake_filling` implements it."""
+    """The batch that intake fills. `settling.intake_filling.BatchFilling` implements this."""
 
     @property
     def due_in_s(self) -> float:
         """The seconds until the open batch has to be frozen; infinity if there is none."""
 
     async def append(self, orders: Sequence[OfferedOrder]) -> AppendedOffers:
-        """Append the first of the orders, as many as the batch has room for. Atomic.
+        """Append orders, from the first one on, up to the batch's room and the store's limit for one call. Atomic.
 
         Raises:
             OffersRefusedError: the store cannot take the data of at least one of the orders.
@@ -105,7 +105,7 @@ class Intake:
         self._polled_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Take records in until `stop` is set. Then freeze and start the open batch, and commit all.
+        """Take records in until `stop` is set. Then freeze and start the open batch, and commit all durable offsets.
 
         Raises:
             KafkaError: the consumer cannot continue. Nothing is lost; run another.
@@ -148,7 +148,7 @@ class Intake:
             _StoppedError: `stop` is set, and an append has failed or was refused.
         """
         refusal_by_id: dict[str, Callable[[Announcement], Refusal]] = {}
-        # Groups to append, the next one last. A refused one is cut in halves until an order stands alone.
+        # A stack of groups to append. A refused group is cut in halves until a refused order stands alone.
         groups: list[Sequence[OfferedOrder]] = [[announcement.order for _, announcement in offers]]
         while groups:
             orders = groups.pop()
@@ -170,7 +170,7 @@ class Intake:
         ]
 
     async def _after_refusal(self, stop: asyncio.Event) -> None:
-        """Poll now and then between refusals, to keep the membership however many there are.
+        """Poll now and then between refusals, to keep the membership however many refusals there are.
 
         Raises:
             _StoppedError: `stop` is set.
@@ -182,7 +182,10 @@ class Intake:
             self._polled_s = time.monotonic()
 
     async def _regulate(self, stop: asyncio.Event) -> None:
-        """Pause over the high-water mark, resume under the low one. Look once in `limits.INTAKE_PRESSURE_LOOK_S`."""
+        """Pause above the high-water mark, and resume below the low one.
+
+        The backlog is read at most once in `limits.INTAKE_PRESSURE_LOOK_S` seconds.
+        """
         if time.monotonic() < self._look_at_s:
             return
         pending = await self._until_done(
@@ -201,8 +204,8 @@ class Intake:
     async def _until_done(self, step: Callable[[], Awaitable[Done]], stop: asyncio.Event) -> Done:
         """Retry a step until it succeeds, with growing pauses in which no records are read.
 
-        Unexpected errors are retried too: the records still have to be taken in. So are data errors that no offer
-        causes: somebody has to repair the data.
+        Unexpected errors are retried too, because the records still have to be taken in. Data errors that no offer
+        causes are retried until somebody has repaired the data.
 
         Raises:
             SettleError: a retry does not help against this error.
@@ -235,9 +238,10 @@ class Intake:
 
 
 async def _decode(records: Iterable[ConsumerRecord]) -> AsyncIterator[tuple[list[Announced], list[Poisoned]]]:
-    """Decode one record after the other, and let the heartbeat run now and then.
+    """Decode one record after the other, and yield to the event loop now and then to let the heartbeat run.
 
-    Yields what it has whenever that is enough for an append. This bounds memory however much a poll returned.
+    Decoded parts are returned as soon as they are enough for an append. This bounds memory, however much a poll
+    returned.
     """
     announced: list[Announced] = []
     poisoned: list[Poisoned] = []

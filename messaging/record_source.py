@@ -16,14 +16,16 @@ _log = logging.getLogger(__name__)
 
 
 class Polled(NamedTuple):
-    """Records in the order of their partitions, and the assignment under which they were read."""
+    """Records, each partition's in the sequence of their offsets, and the assignment under which they were read."""
 
     records: list[ConsumerRecord]
     assignment_no: int
 
 
 class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
-    """A started consumer. It polls once at a time and never cancels a poll, which would upset the client's clock.
+    """A started consumer. It makes one poll at a time and never cancels one.
+
+    aiokafka would count a cancelled poll as running for good, and would no longer notice a consumer that is too slow.
 
     While paused it continues to poll. It thereby keeps its membership for any time, even beyond
     `max_poll_interval_ms`. Partitions that a rebalance assigns meanwhile are paused too.
@@ -49,7 +51,7 @@ class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._consumer.start()
         except TimeoutError as error:
             raise KafkaConnectionError(f"no answer within {limits.KAFKA_CONNECT_TIMEOUT_S:g} s") from error
-        # After the start, which would otherwise wait for the partitions without a bound.
+        # Subscribe after the start: the start of a subscribed consumer waits for its partitions without a bound.
         self._consumer.subscribe([self._topic], listener=self)
 
     async def stop(self) -> None:
@@ -93,7 +95,10 @@ class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
         return polled if polled.records else None
 
     async def wait(self, seconds: float) -> None:
-        """Pause and wait with records in hand, polling on. Records of a poll under way are kept for the next `poll`."""
+        """Pause and wait, while the caller still has records to process. Polling goes on to keep the membership.
+
+        The next `poll` returns the records, or raises the error, of a poll that was under way. The source stays paused.
+        """
         deadline_s = time.monotonic() + seconds
         self.pause()
         while (left_s := deadline_s - time.monotonic()) > 0:
@@ -149,7 +154,7 @@ class RecordSource(ConsumerRebalanceListener):  # type: ignore[misc]
         _log.info("partitions assigned", extra={"partitions": sorted(each.partition for each in assigned)})
 
     async def _get(self) -> Polled:
-        """Read what is available, step by step: bulk events then take no more memory than single ones."""
+        """Read the available records in small steps, up to a bound of bytes, because bulk events are large."""
         records = await self._get_some(limits.INTAKE_POLL_S, limits.INTAKE_RECORD_COUNT_MAX)
         # If the assignment changes meanwhile, these records are still taken in, but not committed.
         assignment_no = self._assignment_no

@@ -1,4 +1,4 @@
-"""Relay: deliver the outbox's results to Kafka at least once, and mark a row when all of it is acknowledged."""
+"""Relay: deliver the outbox's results to Kafka at least once, and mark a row when Kafka has acknowledged all of it."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class ResultTopic(NamedTuple):
-    """The topic of results. The context's producer has every record acknowledged by all replicas."""
+    """The topic of results. `open_producer` opens a producer whose records all replicas must acknowledge."""
 
     name: str
     open_producer: Callable[[], AbstractAsyncContextManager[AIOKafkaProducer]]
@@ -33,8 +33,8 @@ async def run_relay(outbox: Outbox, topic: ResultTopic, relay_id: str, stop: asy
     """Deliver results until `stop` is set, then release the leases.
 
     A failure is logged and retried after a pause that grows to a bound. While Kafka or the store is unreachable, the
-    relay waits. If it is killed or stopped at any point, what it did not mark is delivered again. An order's outcomes
-    are sent in their order; one that is sent again may arrive after a later one.
+    relay waits. If it is killed or stopped at any point, the rows that it did not mark are delivered again. The
+    outcomes of one order are sent by ascending outcome number. A repeated one may arrive after a later one.
     """
     delivering = asyncio.create_task(_Relay(outbox, topic, relay_id, stop).run())
     try:
@@ -124,7 +124,7 @@ class _Delivery:
             await self._hold()
         marked = await self._outbox.mark_delivered(self._relay_id, row.outbox_no, row.buckets)
         if marked != row.buckets:
-            self._renew_at_s = 0  # some are lost: find out which, not to send them again and again
+            self._renew_at_s = 0  # some leases are lost: renew now, to stop sending the results of the lost buckets
         _log.info(
             "results delivered",
             extra={
@@ -167,7 +167,7 @@ class _Delivery:
 
 
 def _is_the_end_of_a_producer(error: Exception) -> bool:
-    """Whether the producer refuses all records from now on. After other errors it sends when brokers are reachable."""
+    """Return whether the producer refuses all records after this error. After others it sends when brokers return."""
     return isinstance(error, KafkaError) and not error.retriable and not isinstance(error, KafkaTimeoutError)
 
 

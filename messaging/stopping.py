@@ -13,9 +13,9 @@ _left: set[asyncio.Future[Any]] = set()  # the event loop has no strong referenc
 async def stop_in_time(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
     """Stop a client, but wait at most `limits.KAFKA_STOP_TIMEOUT_S` for a silent broker. Raises nothing.
 
-    After the timeout the client still ends: when its request times out, or when the broker is reachable again if it is
-    an idempotent producer with records in hand. If its connections were closed instead, a producer's tasks would live
-    as long as the process.
+    After the timeout the client continues to stop in the background, until its request times out. An idempotent
+    producer with unsent records continues until the broker is reachable again. Connections are not closed by force: the
+    tasks of a producer would then live as long as the process.
     """
     stopping = asyncio.gather(client.stop(), return_exceptions=True)
     _left.add(stopping)
