@@ -11,6 +11,7 @@ from runtime.adapters import open_settlement_store
 from runtime.settings import Settings
 from schemas.wire.batches import BatchOpening, BatchState
 from schemas.wire.payloads import BatchResult
+from settling.reporting import fetch_kept_report
 from starters.console import fail
 from starters.exit_codes import EXIT_BAD_OUTCOME
 from starters.report import print_report
@@ -87,7 +88,14 @@ async def print_outcome(settings: Settings, batch_id: str) -> None:
         typer.Exit: the outcome is bad.
     """
     async with open_settlement_store(settings) as store:
-        report = (await store.reports.fetch_kept_reports([batch_id]))[batch_id].report
+        kept = await fetch_kept_report(store, batch_id)
+    if kept is None:
+        raise fail(
+            f"Temporal reports batch {batch_id} as ended, but PostgreSQL does not, so PostgreSQL is the older copy. "
+            f"A worker soon starts the batch again. Watch it with: settle watch {batch_id}",
+            EXIT_BAD_OUTCOME,
+        )
+    report = kept.report
     print_report(report)
     if report.state != BatchState.CLOSED or report.failed.order_count or report.held.order_count:
         raise typer.Exit(EXIT_BAD_OUTCOME)

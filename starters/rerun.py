@@ -69,13 +69,13 @@ async def _rerun(selection: RerunSelection, *, wait: bool) -> None:
             raise batch_pruned(batch.batch_id)
         found = await count_selected(store.filling, selection)
         if not found.latest_count:
-            typer.echo(f"Batch {batch.batch_id} has no {_named(selection)} items to rerun; no batch was opened.")
+            typer.echo(f"Batch {batch.batch_id} has no {_named(selection)} to rerun; no batch was opened.")
             _print_overtaken(found)
             return
         opening = plan_rerun_opening(settings.batch_settings, datetime.now(UTC), selection)
         await store.filling.open_batch(opening)
     typer.echo(
-        f"Batch {opening.batch_id} reruns {found.latest_count:,} {_named(selection)} items of batch {batch.batch_id}."
+        f"Batch {opening.batch_id} reruns {found.latest_count:,} {_named(selection)} of batch {batch.batch_id}."
     )
     _print_overtaken(found)
     if batch.state not in FINAL_STATES:
@@ -86,8 +86,9 @@ async def _rerun(selection: RerunSelection, *, wait: bool) -> None:
 
 
 def _named(selection: RerunSelection) -> str:
-    outcomes = " or ".join(selection.outcomes)
-    return f"{outcomes} ({selection.reason_code})" if selection.reason_code else outcomes
+    *others, last = selection.outcomes
+    outcomes = f"{', '.join(others)} or {last}" if others else last
+    return f"{outcomes} items" + (f" with reason {selection.reason_code}" if selection.reason_code else "")
 
 
 def _print_overtaken(found: SelectedCounts) -> None:

@@ -5,6 +5,7 @@ import json
 import psycopg
 
 from tests.e2e.conftest import Commands
+from tests.support.databases import EMPTY_SETTLEMENT_STORE
 
 ORDER_COUNT = 600
 
@@ -87,3 +88,21 @@ def test_migrating_twice_is_harmless_and_brings_an_empty_database_up_to_date(com
         connection.execute("DROP SCHEMA settlement CASCADE")
     assert "0001.batches" in commands.ok("migrate")
     assert "settlement: up to date" in commands.ok("migrate")
+
+
+def test_a_batch_that_temporal_alone_knows_as_ended_is_explained_in_a_sentence(commands: Commands) -> None:
+    """PostgreSQL was restored from an older copy. The run joins the ended workflow, whose batch has no report."""
+    import_sample(commands)
+    with commands.worker():
+        commands.ok("run", "--wait", "--batch-id", "ended-in-temporal")
+    with psycopg.connect(commands.database_url) as connection:
+        connection.execute(EMPTY_SETTLEMENT_STORE)
+        connection.execute("TRUNCATE order_center.orders, order_center.unacknowledged_orders")
+    commands.ok("import", "orders.csv")
+    finished = commands.run("run", "--wait", "--batch-id", "ended-in-temporal")
+    assert finished.returncode == 1
+    assert "Temporal reports batch ended-in-temporal as ended, but PostgreSQL does not" in finished.stderr
+    assert "Traceback" not in finished.stderr
+    with commands.worker():
+        commands.ok("watch", "ended-in-temporal")
+    assert json.loads(commands.ok("report", "ended-in-temporal", "--json"))["balanced"]

@@ -156,7 +156,7 @@ async def test_7_poison_orders_of_20000_stand_alone_and_all_others_are_settled(
         ids[2]: "ZeroDivisionError",
         ids[3]: f"the key {credit_key(ids[3])} is cursed",
         ids[4]: f"the key {credit_key(ids[4])} is cursed",
-        ids[5]: "withdrawing the credit failed too: The Fund Platform's database cannot take or give these data",
+        ids[5]: "withdrawing the credit failed too: The Fund Platform's database cannot accept or return these data",
         ids[6]: "'paid in cash' is not a valid CreditResultCode",
     }
     for order_id, error in said.items():
