@@ -74,9 +74,7 @@ async def _rerun(selection: RerunSelection, *, wait: bool) -> None:
             return
         opening = plan_rerun_opening(settings.batch_settings, datetime.now(UTC), selection)
         await store.filling.open_batch(opening)
-    typer.echo(
-        f"Batch {opening.batch_id} reruns {found.latest_count:,} {_named(selection)} of batch {batch.batch_id}."
-    )
+    typer.echo(f"Batch {opening.batch_id} reruns {found.latest_count:,} {_named(selection)} of batch {batch.batch_id}.")
     _print_overtaken(found)
     if batch.state not in FINAL_STATES:
         typer.echo(
