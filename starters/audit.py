@@ -8,7 +8,7 @@ from runtime.adapters import open_fund_platform, open_settlement_store
 from schemas.audit import AuditReport
 from settling.audit_tally import TOTALS
 from settling.auditing import audit
-from starters.console import JsonOption, err, load_ready_settings, print_json, print_totals, run_command
+from starters.console import JsonOption, counted, err, load_ready_settings, print_json, print_totals, run_command
 from starters.exit_codes import EXIT_BAD_OUTCOME
 
 
@@ -44,14 +44,14 @@ async def _audit() -> AuditReport:
 
 def _print_audit(report: AuditReport) -> None:
     """Print the audit's totals and a line for each break."""
-    typer.echo(f"Audit of {report.orders:,} orders, each counted once by its latest item")
+    typer.echo(f"Audit of {counted(report.orders, 'order')}, each counted once by its latest item")
     print_totals({name: getattr(report, name) for name in TOTALS}, always=("settled", "ledger"))
     pending = (
         f"; the oldest batch with pending orders was opened at {report.oldest_pending_at}"
         if report.oldest_pending_at
         else ""
     )
-    typer.echo(f"{report.duplicates:,} duplicates, {report.conflicts:,} conflicts{pending}.")
+    typer.echo(f"{counted(report.duplicates, 'duplicate')}, {counted(report.conflicts, 'conflict')}{pending}.")
     for part in report.not_looked_at:
         typer.echo(f"Not checked: {part}.")
     typer.echo("clean: no breaks" if report.ok else f"NOT CLEAN, breaks: {len(report.breaks):,}")

@@ -15,7 +15,16 @@ from schemas.wire.control import BatchControl, StoredControlAction
 from schemas.wire.reports import BatchReport
 from settlement_store.port import SettlementStore
 from settling.reporting import fetch_kept_report
-from starters.console import BatchArgument, JsonOption, err, load_ready_settings, print_json, print_whole, run_command
+from starters.console import (
+    BatchArgument,
+    JsonOption,
+    counted,
+    err,
+    load_ready_settings,
+    print_json,
+    print_whole,
+    run_command,
+)
 from starters.report import exception_count_of
 
 
@@ -72,9 +81,9 @@ def status(batch_id: BatchArgument, as_json: JsonOption = False) -> None:
     batch, progress = found.batch, found.progress
     typer.echo(f"{batch.batch_id} is {batch.state}: {_counts(progress)}.")
     typer.echo(
-        f"{progress.chunk_closed_count:,} of {progress.chunk_count:,} chunks closed; chunk size {batch.chunk_size:,}, "
-        f"window {found.control.window}; {_cap_of(batch)}{_dates_of(batch)}; "
-        f"{batch.duplicate_count:,} duplicates, {batch.conflict_count:,} conflicts."
+        f"{progress.chunk_closed_count:,} of {counted(progress.chunk_count, 'chunk')} closed; "
+        f"chunk size {batch.chunk_size:,}, window {found.control.window}; {_cap_of(batch)}{_dates_of(batch)}; "
+        f"{counted(batch.duplicate_count, 'duplicate')}, {counted(batch.conflict_count, 'conflict')}."
     )
     for each in found.actions:
         action = f"{each.action} {each.window}" if each.window else each.action

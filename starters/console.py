@@ -81,6 +81,11 @@ async def load_ready_settings() -> Settings:
     return settings
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, in the plural unless it is one."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def print_notice(sentence: str) -> None:
     """Print a sentence on stderr, to keep stdout pure for `--json`."""
     typer.echo(f"settle: {sentence}", err=True)

@@ -17,7 +17,7 @@ from runtime.settings import Settings
 from schemas.orders import OrderRecord
 from settling.importing import ImportResult, Publish, import_file
 from settling.importing.order_file import open_order_file
-from starters.console import JsonOption, err, fail, load_ready_settings, print_json, run_command
+from starters.console import JsonOption, counted, err, fail, load_ready_settings, print_json, run_command
 from starters.exit_codes import EXIT_BAD_OUTCOME
 
 _NAMED_COLUMN_COUNT = 10
@@ -40,7 +40,7 @@ def import_orders(
     if as_json:
         print_json(result)
     else:
-        typer.echo(f"Imported {result.orders:,} orders from {result.file}.")
+        typer.echo(f"Imported {counted(result.orders, 'order')} from {result.file}.")
     if publish and not as_json:
         typer.echo(f"Announced {result.published:,} overdue orders on Kafka.")
     if result.bad_rows:

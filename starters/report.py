@@ -11,7 +11,15 @@ from schemas.item_outcomes import PENDING
 from schemas.wire.reasons import REASON_SENTENCES, Outcome, ReasonCode
 from schemas.wire.reports import BatchReport, SinceClosing
 from settling.reporting import fetch_report
-from starters.console import BatchArgument, JsonOption, load_ready_settings, print_json, print_totals, run_command
+from starters.console import (
+    BatchArgument,
+    JsonOption,
+    counted,
+    load_ready_settings,
+    print_json,
+    print_totals,
+    run_command,
+)
 
 _TOTALS = ("planned", "settled", "rejected", "failed", "held", "pending", "unconfirmed", "ledger")
 _TOTALS_SINCE = _TOTALS[1:]
@@ -60,7 +68,9 @@ def exception_count_of(found: BatchReport) -> int:
 def print_report(found: BatchReport) -> None:
     """Print the report and its verdict."""
     business_date = found.business_date or "not set until it is frozen"
-    typer.echo(f"Batch {found.batch_id} is {found.state}; business date {business_date}, {found.chunks:,} chunks")
+    typer.echo(
+        f"Batch {found.batch_id} is {found.state}; business date {business_date}, {counted(found.chunks, 'chunk')}"
+    )
     if found.rerun_of:
         typer.echo(f"It reruns items of batch {found.rerun_of}")
     print_totals({name: getattr(found, name) for name in _TOTALS}, always=("planned", "settled", "ledger"))
