@@ -10,7 +10,7 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url 
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock check format test test-kafka test-simulator simulate chaos demo incident bench bench-kill bench-intake docs reference pictures wheel up down
+.PHONY: help setup lock check format test test-docs test-kafka test-simulator simulate chaos demo incident bench bench-kill bench-intake docs reference pictures wheel up down
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,8 +44,11 @@ format: .venv/.ready ## format the code and apply the linter's safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: .venv/.ready ## run all tests except those of the next two targets, on real servers
-	$(BIN)/pytest -m 'not kafka and not simulation' --numprocesses 4 --dist loadfile --no-loadscope-reorder
+test: .venv/.ready ## run all tests except those of the next three targets, on real servers
+	$(BIN)/pytest -m 'not kafka and not simulation and not docs' --numprocesses 4 --dist loadfile --no-loadscope-reorder
+
+test-docs: .venv/.ready ## the commands of the docs run as they stand there, and the wheel works in an empty environment
+	$(BIN)/pytest -m docs --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-kafka: .venv/.ready ## run the Kafka tests on Apache Kafka; needs Java 17 and Maven
 	$(BIN)/pytest -m kafka --broker apache --numprocesses 2 --dist loadfile --no-loadscope-reorder

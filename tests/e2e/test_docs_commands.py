@@ -3,43 +3,27 @@
 `.ci/run` runs `make demo` and `make test` from a clean clone. Here only their targets are looked up.
 """
 
-import os
 import re
 import shlex
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from bench.demo import SAMPLE_SEED
-from runtime.stack_state import StackState
 from schemas.wire.reasons import REASON_SENTENCES, ReasonCode
 from starters.cli import build_app
 from starters.sample import DEFAULT_BAD_RATE, write_sample
-from tests.e2e.settle_server import served_settle
-from tests.support.databases import lent_database
 from tests.support.documented import (
-    DOCS,
     HOW_TO,
     README,
     ROOT,
-    SHELL,
-    TIMEOUT_S,
     TUTORIAL,
     Said,
     commands_said,
-    environment_without_settings,
-    missing_lines,
-    run_page,
     steps_of,
-    world_environment,
 )
 
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -105,50 +89,6 @@ def console_lines_of(*paths: Path) -> list[str]:
     return [line for path in paths for step in steps_of(path) for line in step.lines]
 
 
-@pytest.mark.timeout(TIMEOUT_S + 60)
-def test_the_tutorial_runs_as_it_stands(tmp_path: Path) -> None:
-    (tmp_path / ".venv").symlink_to(sys.prefix)
-    environment = environment_without_settings()
-    try:
-        outputs = run_page(TUTORIAL, tmp_path, environment)
-    finally:
-        subprocess.run([".venv/bin/settle", "stack", "down"], cwd=tmp_path, env=environment, check=True)
-    assert missing_from(outputs, TUTORIAL) == []
-    for process in ("worker", "relay", "intake"):
-        assert f"{process} has stopped" in (tmp_path / f"{process}.log").read_text()
-    assert "results delivered" in (tmp_path / "relay.log").read_text()
-    assert not (tmp_path / ".settle/stack/stack.json").exists()
-
-
-@pytest.fixture(scope="module")
-def settle_directory() -> Iterator[Path]:
-    """A folder for the PATH with a `settle` that starts faster than the installed one, which the tutorial uses."""
-    with TemporaryDirectory() as directory, served_settle(Path(directory)) as served:
-        yield served
-
-
-@pytest.mark.timeout(TIMEOUT_S + 60)
-@pytest.mark.parametrize("path", RUN_PAGES, ids=lambda path: path.stem)
-def test_a_how_to_runs_as_it_stands(
-    path: Path, stack: StackState, stack_dir: Path, settle_directory: Path, tmp_path: Path
-) -> None:
-    with lent_database(stack.database_url, "template_all") as database_url:
-        world = world_environment(stack, stack_dir, database_url, f"{path.stem}-{os.getpid()}")
-        environment = environment_without_settings() | world
-        environment["PATH"] = f"{settle_directory}{os.pathsep}{environment['PATH']}"
-        outputs = run_page(path, tmp_path, environment)
-    assert missing_from(outputs, path) == []
-
-
-def missing_from(outputs: list[str], path: Path) -> list[str]:
-    """Return the lines that a page shows and a run of it did not print."""
-    return [
-        f"{line!r} is not in {output}"
-        for step, output in zip(steps_of(path), outputs, strict=True)
-        for line in missing_lines(step.shown, output)
-    ]
-
-
 def test_every_how_to_is_run_or_has_nothing_to_run() -> None:
     assert {path.name for path in PAGES if not steps_of(path)} == PAGES_NOT_RUN
 
@@ -178,34 +118,6 @@ def command_names(group: TyperGroup | None = None, name: str = "settle") -> list
         full = f"{name} {word}"
         names += command_names(command, full) if isinstance(command, TyperGroup) else [full]
     return names
-
-
-def test_every_command_of_the_other_docs_runs_here_or_in_ci(tmp_path: Path) -> None:
-    """They run unchanged in a copy of the checkout, one after another."""
-    checkout = tmp_path / "checkout"
-    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(".*", "__pycache__"))
-    (checkout / ".venv").symlink_to(sys.prefix)
-    in_ci = set(re.findall(r"(?m)^run (make [\w-]+)", (ROOT / ".ci/run").read_text()))
-    assert in_ci == {
-        f"make {target}"
-        for target in ("check", "test", "test-kafka", "demo", "incident", "test-simulator", "simulate", "chaos")
-    }
-    others = [path for path in DOCS if path not in (README, TUTORIAL, *PAGES)]
-    lines = [line.split("#")[0].strip() for line in console_lines_of(*others)]
-    assert len(lines) > len(in_ci)
-    for line in lines:
-        if line not in in_ci:
-            ended = subprocess.run(
-                ["bash", "-c", SHELL + line],
-                cwd=checkout,
-                env=os.environ | {"MAKEFILE": str(ROOT / "Makefile"), "PYTEST_ADDOPTS": "-p no:cacheprovider"},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-            assert ended.returncode == 0, f"{line}\n{ended.stdout}\n{ended.stderr}"
 
 
 def test_every_console_block_of_the_readme_is_run() -> None:

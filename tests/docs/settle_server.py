@@ -43,7 +43,7 @@ def served_settle(directory: Path) -> Iterator[Path]:
     client = directory / "settle"
     client.write_text(CLIENT.format(python=sys.executable, address=str(address)))
     client.chmod(0o755)
-    command = [sys.executable, "-m", "tests.e2e.settle_server", str(address)]
+    command = [sys.executable, "-m", "tests.docs.settle_server", str(address)]
     # The commands read the width when they are imported.
     environment = {**os.environ, "COLUMNS": str(COLUMNS)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, start_new_session=True) as server:
