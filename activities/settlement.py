@@ -109,8 +109,6 @@ class SettlementActivities:
                     self._systems,
                     self._turns,
                     _key_of(ref),
-                    ref.cutoff_at,
-                    acknowledges=ref.acknowledges,
                     is_turn_promised=ref.is_turn_promised,
                 )
             except TurnLaterError as later:
@@ -124,8 +122,6 @@ class SettlementActivities:
             validated = await validating.validate_chunk(
                 self._systems,
                 _key_of(request),
-                request.cutoff_at,
-                acknowledges=request.acknowledges,
                 exclusions=request.exclusions,
             )
             return validated.totals
@@ -134,7 +130,7 @@ class SettlementActivities:
     async def probe_validation(self, request: ProbeRequest) -> ProbeAnswer:
         """Probe the validation of a part of a chunk whose data make its validation fail. This has no effect."""
         async with attempt(request.batch_id, request.chunk_index):
-            probe = await isolating.probe_validation(self._systems, _key_of(request), request.items, request.cutoff_at)
+            probe = await isolating.probe_validation(self._systems, _key_of(request), request.items)
             return ProbeAnswer(**probe._asdict())
 
     @activity.defn

@@ -1,8 +1,11 @@
 """Chunks of a batch, and the result of a step over one."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from schemas.wire.batches import BatchSource
+from schemas.wire.isolation import ItemRange
 from schemas.wire.totals import OutcomeTotals
 
 
@@ -32,9 +35,19 @@ class ChunkKey(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """A chunk's state row. Its items are `item_start` (inclusive) to `item_end` (exclusive)."""
+    """A chunk's state row, with its batch's cutoff and source.
+
+    Its items are `item_start` (inclusive) to `item_end` (exclusive).
+    """
 
     chunk_index: int
     item_start: int
     item_end: int
     state: ChunkState
+    cutoff_at: datetime
+    source: BatchSource
+
+    @property
+    def items(self) -> ItemRange:
+        """The chunk's items."""
+        return ItemRange(self.item_start, self.item_end)

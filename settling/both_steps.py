@@ -1,7 +1,5 @@
 """Both steps of a chunk in one call. They nearly always succeed."""
 
-from datetime import datetime
-
 from schemas.chunks import ChunkKey
 from schemas.wire.totals import OutcomeTotals
 from settling.crediting import credit_chunk, credit_items
@@ -14,9 +12,7 @@ async def settle_chunk(
     systems: Systems,
     turns: CreditTurns,
     key: ChunkKey,
-    cutoff_at: datetime,
     *,
-    acknowledges: bool = False,
     is_turn_promised: bool = False,
 ) -> OutcomeTotals:
     """Validate a chunk's orders, have the Fund Platform credit the valid ones, and close the chunk. Idempotent.
@@ -28,7 +24,7 @@ async def settle_chunk(
         ChunkDataError, InvariantViolationError, TurnLaterError, CreditsUnansweredError: see `validate_chunk` and
             `credit_chunk`.
     """
-    validated = await validate_chunk(systems, key, cutoff_at, acknowledges=acknowledges)
+    validated = await validate_chunk(systems, key)
     if validated.pending is None:
         return await credit_chunk(systems, turns, key, is_turn_promised=is_turn_promised)
     await turns.take(key.batch_id, len(validated.pending), is_promised=is_turn_promised)

@@ -77,10 +77,10 @@ async def credit_chunk(
             f"Chunk {key.chunk_index} of batch {key.batch_id} cannot be credited: it has no stored validation. "
             "Settle requested nothing. Look at the chunk's workflow in the Temporal web UI."
         )
-    pending = await systems.store.chunks.fetch_pending_items(key.batch_id, chunk)
+    pending = await systems.store.chunks.fetch_pending_items(key.batch_id, chunk.items)
     items, exceptions = exclude(exclusions, pending, ReasonCode.OUTCOME_UNKNOWN)
     await turns.take(key.batch_id, len(items), is_promised=is_turn_promised)
-    return await credit_items(systems, key, ItemRange(chunk.item_start, chunk.item_end), items, exceptions)
+    return await credit_items(systems, key, chunk.items, items, exceptions)
 
 
 async def credit_items(

@@ -6,11 +6,10 @@ under its order's key. The Fund Platform answers `exists` for them in the step t
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from domain.errors import ChunkDataError, NotSupportedError, SettleError
-from schemas.chunks import ChunkKey, ChunkState
+from schemas.chunks import Chunk, ChunkKey, ChunkState
 from schemas.items import Item
 from schemas.ledger import CreditResultCode
 from schemas.wire.isolation import IsolatedItem, ItemRange
@@ -36,7 +35,7 @@ _GOOD = Probe(is_bad=False)
 _BAD = Probe(is_bad=True)
 
 
-async def probe_validation(systems: Systems, key: ChunkKey, items: ItemRange, cutoff_at: datetime) -> Probe:
+async def probe_validation(systems: Systems, key: ChunkKey, items: ItemRange) -> Probe:
     """Judge a part of a planned chunk. This has no effect.
 
     If the part is a single bad item, its outcome is failed, because no credit was ever requested for it. If another run
@@ -46,14 +45,14 @@ async def probe_validation(systems: Systems, key: ChunkKey, items: ItemRange, cu
         systems: the Order Center has the records. The store has the chunk.
         key: the chunk.
         items: the part of the chunk.
-        cutoff_at: see `validate_chunk`.
     """
-    pending = items_to_judge(await _fetch_pending(systems.store.chunks, key, items, ChunkState.PLANNED))
+    chunk, pending = await _fetch_part(systems.store.chunks, key, items, ChunkState.PLANNED)
+    judged = items_to_judge(pending)
     try:
-        await judge(systems.order_center, pending, cutoff_at, items, unknown_order_pauses_s=())
+        await judge(systems.order_center, judged, chunk.cutoff_at, items, unknown_order_pauses_s=())
     except ChunkDataError as error:
         if _is_alone(items):
-            return _stands_alone(key, pending[0], error, error.detail, Outcome.FAILED, ReasonCode.DATA_ERROR)
+            return _stands_alone(key, judged[0], error, error.detail, Outcome.FAILED, ReasonCode.DATA_ERROR)
         return _BAD
     return _GOOD
 
@@ -77,7 +76,7 @@ async def probe_credits(
         CreditsUnansweredError: the Fund Platform gave no answer. The credits may exist.
         TurnLaterError: a cap on credits makes the chunk wait. Nothing was requested.
     """
-    pending = await _fetch_pending(systems.store.chunks, key, items, ChunkState.VALIDATED)
+    _, pending = await _fetch_part(systems.store.chunks, key, items, ChunkState.VALIDATED)
     await turns.take(key.batch_id, len(pending), is_promised=is_turn_promised)
     try:
         await ask_for_credits(systems.fund_platform.credits.post_credits, key, pending, items)
@@ -86,13 +85,14 @@ async def probe_credits(
     return _GOOD
 
 
-async def _fetch_pending(chunks: Chunks, key: ChunkKey, items: ItemRange, state: ChunkState) -> Sequence[Item]:
-    """Return the pending items of the part if the chunk is in this state, otherwise none."""
+async def _fetch_part(
+    chunks: Chunks, key: ChunkKey, items: ItemRange, state: ChunkState
+) -> tuple[Chunk, Sequence[Item]]:
+    """Return the chunk, and the pending items of the part if the chunk is in this state, otherwise none."""
     chunk = await chunks.fetch_chunk(*key)
     if chunk.state != state:
-        return []
-    part = chunk._replace(item_start=items.item_start, item_end=items.item_end)
-    return await chunks.fetch_pending_items(key.batch_id, part)
+        return chunk, []
+    return chunk, await chunks.fetch_pending_items(key.batch_id, items)
 
 
 async def _withdraw(systems: Systems, key: ChunkKey, item: Item, items: ItemRange, error: ChunkDataError) -> Probe:

@@ -14,6 +14,7 @@ from schemas.chunks import ChunkKey, ChunkState
 from schemas.items import ExceptionItem, Item
 from schemas.orders import FetchedRecord, RecordVersion
 from schemas.tables import Table, columns_of
+from schemas.wire.batches import BatchSource
 from schemas.wire.isolation import Exclusions, ItemRange
 from schemas.wire.reasons import Outcome, ReasonCode
 from schemas.wire.totals import OutcomeTotals
@@ -59,9 +60,6 @@ class Validated(NamedTuple):
 async def validate_chunk(
     systems: Systems,
     key: ChunkKey,
-    cutoff_at: datetime,
-    *,
-    acknowledges: bool = False,
     exclusions: Exclusions = NO_EXCLUSIONS,
 ) -> Validated:
     """Validate a planned chunk's orders against the Order Center's records, and store the rejects.
@@ -71,13 +69,14 @@ async def validate_chunk(
     is validated already, its stored totals are returned and nothing changes. Idempotent, and atomic except for the
     acknowledgement.
 
+    The cutoff is the one stored with the batch. A chunk of a Kafka batch also acknowledges the records to the Order
+    Center once the step is stored, because the batch's freezing acknowledged nothing. If the process crashes in
+    between, or another attempt stored the step, the orders may be offered again. A later run then counts them as
+    duplicates.
+
     Args:
         systems: the Order Center has the records. The store has the chunk.
         key: the chunk.
-        cutoff_at: the after-sale period of an order must have ended before this time.
-        acknowledges: whether to acknowledge the records to the Order Center once the step is stored. If the process
-            crashes in between, or another attempt stored the step, the orders may be offered again. A later run then
-            counts them as duplicates.
         exclusions: items that are not validated. The transaction that stores the rejects also stores the outcomes of
             isolated items, and holds the items of the held ranges for the reason `NOT_ATTEMPTED`.
 
@@ -85,17 +84,17 @@ async def validate_chunk(
         ChunkDataError: the data of items that are not excluded make the step fail. Nothing was stored.
     """
     chunk = await systems.store.chunks.fetch_chunk(*key)
-    within = ItemRange(chunk.item_start, chunk.item_end)
+    within = chunk.items
     if chunk.state != ChunkState.PLANNED:
         # On a chunk that is not planned, `store_validation` stores nothing and returns the stored totals.
         return Validated(within, (await systems.store.chunks.store_validation(*key, [])).totals, None)
-    pending = await systems.store.chunks.fetch_pending_items(key.batch_id, chunk)
+    pending = await systems.store.chunks.fetch_pending_items(key.batch_id, within)
     items, exceptions = exclude(exclusions, items_to_judge(pending), ReasonCode.NOT_ATTEMPTED)
-    judgement = await judge(systems.order_center, items, cutoff_at, within)
+    judgement = await judge(systems.order_center, items, chunk.cutoff_at, within)
     exceptions += [ExceptionItem(item.item_no, Outcome.REJECTED, reason) for item, reason in judgement.rejects]
     stored = await systems.store.chunks.store_validation(*key, exceptions)
     # If another attempt stored the validation, it may have judged older versions than the ones read here.
-    if acknowledges and stored.is_new:
+    if chunk.source == BatchSource.KAFKA and stored.is_new:
         await systems.order_center.acknowledge(judgement.read_versions())
     return Validated(within, stored.totals, _without(pending, exceptions) if stored.is_new else None)
 

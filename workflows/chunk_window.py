@@ -7,7 +7,7 @@ from temporalio import workflow
 from domain import limits
 from domain.batch_control import passed_threshold
 from domain.control_totals import sum_outcome_totals
-from schemas.wire.batches import BatchOpening, BatchSource
+from schemas.wire.batches import BatchOpening
 from schemas.wire.payloads import BatchRunState, ChunkResult, ChunkRun
 from schemas.wire.totals import OutcomeTotals
 from workflows.chunk_runs import run_chunk
@@ -98,8 +98,6 @@ class ChunkWindow:
         return ChunkRun(
             batch_id=self._opening.batch_id,
             chunk_index=self.state.chunk_index_next,
-            cutoff_at=self.state.plan.cutoff_at,
-            acknowledges=self._opening.source == BatchSource.KAFKA,
             probe_count_max=min(limits.CHUNK_PROBE_COUNT_MAX, probes_left),
             credit_deadline_s=self.state.plan.credit_deadline_s,
         )

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from domain.batch_openings import required_cutoff
 from runtime.adapters import open_systems
 from runtime.settings import Settings
 from schemas.chunks import ChunkKey
@@ -36,7 +35,7 @@ class SettlementSteps:
     async def settle(self, chunk_index: int) -> None:
         """Validate a chunk, credit it and close it."""
         key = ChunkKey(self._opening.batch_id, chunk_index)
-        await settle_chunk(self._systems, self._turns, key, required_cutoff(self._opening))
+        await settle_chunk(self._systems, self._turns, key)
 
     async def close(self) -> None:
         """Check the balance of the batch and close it."""

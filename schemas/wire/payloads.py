@@ -9,18 +9,12 @@ from schemas.wire.totals import ControlTotals, OutcomeTotals
 
 
 class ChunkRef(BaseModel):
-    """A chunk, and the cutoff against which its orders are validated.
-
-    A chunk that `acknowledges` acknowledges its validated orders to the Order Center. Only chunks of a Kafka batch do,
-    because its freezing acknowledges nothing. `is_turn_promised` says that a turn to send credits was promised for now.
-    """
+    """A chunk. `is_turn_promised` says that a turn to send credits was promised for now."""
 
     model_config = ConfigDict(frozen=True)
 
     batch_id: str
     chunk_index: int
-    cutoff_at: AwareDatetime
-    acknowledges: bool = False
     is_turn_promised: bool = False
 
 

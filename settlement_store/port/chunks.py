@@ -6,6 +6,7 @@ from typing import Protocol
 from domain.errors import InvariantViolationError
 from schemas.chunks import Chunk, StoredValidation
 from schemas.items import ExceptionItem, Item, ItemGroup
+from schemas.wire.isolation import ItemRange
 from schemas.wire.totals import OutcomeTotals
 
 
@@ -19,8 +20,8 @@ class Chunks(Protocol):
             BatchNotFoundError: there is no such chunk.
         """
 
-    async def fetch_pending_items(self, batch_id: str, chunk: Chunk) -> Sequence[Item]:
-        """Read the chunk's items without a stored outcome, in item_no order, by one indexed read.
+    async def fetch_pending_items(self, batch_id: str, items: ItemRange) -> Sequence[Item]:
+        """Read the items of a range that have no stored outcome, in item_no order, by one indexed read.
 
         Raises:
             BatchNotFoundError: no batch has this id.

@@ -19,6 +19,7 @@ from schemas.chunks import Chunk, ChunkState, StoredValidation
 from schemas.item_outcomes import ITEM_OUTCOME_BY_TEXT
 from schemas.items import ExceptionItem, Item, ItemGroup
 from schemas.tables import Table
+from schemas.wire.isolation import ItemRange
 from schemas.wire.reasons import RELEASING_OUTCOMES, ReasonCode
 from schemas.wire.totals import OutcomeTotals
 from settlement_store.port.chunks import check_exceptions
@@ -56,9 +57,9 @@ class PostgresChunks:
         async with self._database.reading() as connection:
             return (await _read_chunk(connection, _FETCH_CHUNK, batch_id, chunk_index)).chunk
 
-    async def fetch_pending_items(self, batch_id: str, chunk: Chunk) -> Sequence[Item]:
+    async def fetch_pending_items(self, batch_id: str, items: ItemRange) -> Sequence[Item]:
         async with self._database.reading() as connection:
-            [row] = await connection.fetch(_FETCH_PENDING_ITEMS, batch_id, chunk.item_start, chunk.item_end)
+            [row] = await connection.fetch(_FETCH_PENDING_ITEMS, batch_id, *items)
             batch_no, item_nos, order_ids, account_ids, amounts_minor, currencies, claim_nos, inherit_unknown = row
             if batch_no is None:
                 raise batch_not_found(batch_id)

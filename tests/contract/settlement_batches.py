@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from schemas.batches import Batch
-from schemas.chunks import Chunk, ChunkState
 from schemas.items import ExceptionItem, Item, OfferedOrder
 from schemas.outbox import StoredOutcome
 from schemas.wire.batches import BatchOpening, BatchSource, BatchState
+from schemas.wire.isolation import ItemRange
 from schemas.wire.reasons import Outcome, ReasonCode
 from schemas.wire.reports import BatchReport
 from schemas.wire.totals import ControlTotals
@@ -125,7 +125,7 @@ def report_of_nothing(batch_id: str, **changes: Any) -> BatchReport:
 async def items_of(store: SettlementStore, batch_id: str) -> Sequence[Item]:
     """Return all items of a batch that has no outcome yet."""
     item_count = (await store.batches.fetch_batch(batch_id)).item_count
-    return await store.chunks.fetch_pending_items(batch_id, Chunk(0, 0, item_count, ChunkState.PLANNED))
+    return await store.chunks.fetch_pending_items(batch_id, ItemRange(0, item_count))
 
 
 async def outcomes_of(store: SettlementStore) -> dict[str, tuple[str, str | None]]:

@@ -13,8 +13,9 @@ from domain.errors import (
     InvariantViolationError,
 )
 from schemas.chunks import Chunk, ChunkState
-from schemas.wire.batches import BatchState
+from schemas.wire.batches import BatchSource, BatchState
 from schemas.wire.control import BatchControl
+from schemas.wire.isolation import ItemRange
 from schemas.wire.totals import ControlTotals
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (
@@ -37,7 +38,7 @@ NEEDS_A_BATCH: dict[str, Callable[[SettlementStore], Awaitable[object]]] = {
     "freeze_batch": lambda store: store.filling.freeze_batch("none", CALENDAR),
     "set_running": lambda store: store.batches.set_running("none"),
     "fetch_chunk": lambda store: store.chunks.fetch_chunk("none", 0),
-    "fetch_pending_items": lambda store: store.chunks.fetch_pending_items("none", Chunk(0, 0, 1, ChunkState.PLANNED)),
+    "fetch_pending_items": lambda store: store.chunks.fetch_pending_items("none", ItemRange(0, 1)),
     "store_validation": lambda store: store.chunks.store_validation("none", 0, []),
     "store_outcomes": lambda store: store.chunks.store_outcomes("none", 0, []),
     "hold_chunk": lambda store: store.chunks.hold_chunk("none", 0, "why"),
@@ -91,9 +92,9 @@ class TestFreezingAndStarting:
     async def test_chunks_cover_the_batch(self, store: SettlementStore) -> None:
         await run_batch(store, orders_of(*map(str, range(7))))
         assert [await store.chunks.fetch_chunk("B1", chunk_index) for chunk_index in range(3)] == [
-            Chunk(0, 0, 3, ChunkState.PLANNED),
-            Chunk(1, 3, 6, ChunkState.PLANNED),
-            Chunk(2, 6, 7, ChunkState.PLANNED),
+            Chunk(0, 0, 3, ChunkState.PLANNED, CUTOFF, BatchSource.MANUAL),
+            Chunk(1, 3, 6, ChunkState.PLANNED, CUTOFF, BatchSource.MANUAL),
+            Chunk(2, 6, 7, ChunkState.PLANNED, CUTOFF, BatchSource.MANUAL),
         ]
         with pytest.raises(BatchNotFoundError):
             await store.chunks.fetch_chunk("B1", 3)

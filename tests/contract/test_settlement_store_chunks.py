@@ -16,10 +16,12 @@ from schemas.audit import OfferCounts
 from schemas.batches import AppendResult
 from schemas.chunks import Chunk, ChunkState
 from schemas.items import ExceptionItem
+from schemas.wire.batches import BatchSource
 from schemas.wire.reasons import Outcome, ReasonCode
 from schemas.wire.totals import OutcomeTotals
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import (
+    CUTOFF,
     ORDER_IDS,
     everything_of,
     failed,
@@ -41,8 +43,8 @@ class TestChunks:
         assert is_new
         assert totals == outcome_totals_of([("rejected", "USD", 1, 100)])
         chunk = await store.chunks.fetch_chunk("B1", 0)
-        assert chunk == Chunk(0, 0, 3, ChunkState.VALIDATED)
-        assert [item.item_no for item in await store.chunks.fetch_pending_items("B1", chunk)] == [0, 2]
+        assert chunk == Chunk(0, 0, 3, ChunkState.VALIDATED, CUTOFF, BatchSource.MANUAL)
+        assert [item.item_no for item in await store.chunks.fetch_pending_items("B1", chunk.items)] == [0, 2]
         assert await outcomes_of(store) == {
             **dict.fromkeys(ORDER_IDS, ("pending", None)),
             "O1": (Outcome.REJECTED, ReasonCode.ORDER_DISPUTED),

@@ -9,9 +9,9 @@ import pytest
 
 from domain.business_days import BusinessCalendar
 from domain.errors import BatchMismatchError, BatchNotFoundError, BatchNotOpenError
-from schemas.chunks import Chunk, ChunkState
 from schemas.items import ExceptionItem, RerunItem, StoredException
 from schemas.wire.batches import BatchOpening, BatchSource, RerunSelection
+from schemas.wire.isolation import ItemRange
 from schemas.wire.reasons import Outcome, ReasonCode
 from settlement_store.port import SettlementStore
 from tests.contract.settlement_batches import opening_of, order_of, orders_of, outcomes_of, run_chunk, settle
@@ -66,7 +66,7 @@ async def settle_with_exceptions(store: SettlementStore) -> list[StoredException
 
 async def pending_of(store: SettlementStore, batch_id: str) -> list[tuple[int, str, int, bool]]:
     item_count = (await store.batches.fetch_batch(batch_id)).item_count
-    items = await store.chunks.fetch_pending_items(batch_id, Chunk(0, 0, item_count, ChunkState.PLANNED))
+    items = await store.chunks.fetch_pending_items(batch_id, ItemRange(0, item_count))
     return [(item.item_no, item.order_id, item.claim_no, item.inherits_unknown) for item in items]
 
 

@@ -9,6 +9,7 @@ from database.pools import open_pool
 from domain.identifiers import credit_key
 from fund_platform.postgres import PostgresFundPlatform
 from order_center.postgres import PostgresOrderCenter
+from schemas.chunks import ChunkKey
 from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
@@ -23,7 +24,7 @@ from tests.contract.settlement_batches import deliver_all
 from tests.support import steps
 from tests.support.databases import SCHEMA_BY_PACKAGE, DatabaseUrls
 from tests.support.settlements import CALENDAR, rerun_opening_of
-from tests.support.steps import ChunkCase, validate
+from tests.support.steps import validate
 
 CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -68,8 +69,8 @@ def record_of(order_id: str, **changes: Any) -> OrderRecord:
     return record._replace(**changes)
 
 
-def ref_of(batch_id: str, chunk_index: int) -> ChunkCase:
-    return ChunkCase(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=CUTOFF)
+def ref_of(batch_id: str, chunk_index: int) -> ChunkKey:
+    return ChunkKey(batch_id, chunk_index)
 
 
 async def freeze(ports: Systems, batch_id: str, chunk_size: int, *records: OrderRecord) -> None:

@@ -71,9 +71,8 @@ async def append(ports: Systems, batch_id: str, records: Sequence[OrderRecord]) 
 
 async def request_credits(ports: Systems, batch_id: str, chunk_index: int) -> None:
     """Request credits like a worker that is lost before it stores the answers."""
-    items = await ports.store.chunks.fetch_pending_items(
-        batch_id, await ports.store.chunks.fetch_chunk(batch_id, chunk_index)
-    )
+    chunk = await ports.store.chunks.fetch_chunk(batch_id, chunk_index)
+    items = await ports.store.chunks.fetch_pending_items(batch_id, chunk.items)
     requests = [
         CreditRequest(credit_key(i.order_id), i.claim_no, i.account_id, i.amount_minor, i.currency) for i in items
     ]

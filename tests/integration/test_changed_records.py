@@ -8,6 +8,7 @@ import pytest
 
 from domain import limits
 from domain.identifiers import credit_key
+from schemas.chunks import ChunkKey
 from schemas.ledger import CreditRequest
 from schemas.orders import FetchedRecord, OrderRecord
 from schemas.wire.batches import BatchState
@@ -25,7 +26,7 @@ from tests.support.settlements import (
     rerun_opening_of,
     seed_orders,
 )
-from tests.support.steps import ChunkCase, credit, validate
+from tests.support.steps import credit, validate
 
 ORDER_COUNT = 4
 CHUNK_REF_INDEX = 0
@@ -79,10 +80,10 @@ class Day:
             await self.credit()
         return await self.close()
 
-    def _ref(self) -> ChunkCase:
+    def _ref(self) -> ChunkKey:
         cutoff_at = self.opening.cutoff_at
         assert cutoff_at
-        return ChunkCase(batch_id=self.opening.batch_id, chunk_index=CHUNK_REF_INDEX, cutoff_at=cutoff_at)
+        return ChunkKey(self.opening.batch_id, CHUNK_REF_INDEX)
 
 
 class Rerun(Day):

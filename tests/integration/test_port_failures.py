@@ -13,10 +13,10 @@ from domain.errors import DataError, UnansweredError, UnavailableError
 from fund_platform.postgres import PostgresFundPlatform
 from order_center.postgres import PostgresOrderCenter
 from runtime.stack_state import StackState
-from schemas.chunks import Chunk, ChunkState
 from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus, RecordVersion
+from schemas.wire.isolation import ItemRange
 from settlement_store.postgres import PostgresSettlementStore
 from tests.support.databases import SCHEMA_BY_PACKAGE, execute, lent_database, name_of
 from tests.support.settlements import CALENDAR, NOW, eventually, opening_of
@@ -326,7 +326,7 @@ class Unreadable(NamedTuple):
     call: Callable[[Any], Coroutine[Any, Any, object]]
 
 
-CHUNK = Chunk(0, 0, 10, ChunkState.PLANNED)
+ITEMS = ItemRange(0, 10)
 UNREADABLE = {
     "an end that is no time": Unreadable(
         "order_center",
@@ -372,7 +372,7 @@ UNREADABLE = {
         "settlement_store",
         "INSERT INTO items (batch_no, item_no, claim_no, amount_minor, order_id, account_id, currency) "
         "SELECT batch_no, 0, 1, 5, E'a\\x1fb', 'a', 'USD' FROM batches WHERE batch_id = 'real'",
-        lambda adapter: adapter.chunks.fetch_pending_items("real", CHUNK),
+        lambda adapter: adapter.chunks.fetch_pending_items("real", ITEMS),
     ),
     "a kept report that is none": Unreadable(
         "settlement_store",

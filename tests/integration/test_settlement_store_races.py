@@ -15,9 +15,9 @@ from domain.control_totals import totals_of
 from domain.errors import BatchNotOpenError, InvariantViolationError
 from runtime.stack_state import StackState
 from schemas.batches import AppendResult
-from schemas.chunks import Chunk, ChunkState
 from schemas.items import ExceptionItem, Item, OfferedOrder
 from schemas.wire.batches import BatchOpening, BatchSource, BatchState
+from schemas.wire.isolation import ItemRange
 from schemas.wire.reasons import Outcome, ReasonCode
 from settlement_store.postgres import PostgresSettlementStore
 from tests.contract.settlement_batches import report_of_nothing
@@ -52,13 +52,15 @@ def store(pool: Pool) -> PostgresSettlementStore:
     return PostgresSettlementStore(pool)
 
 
+CUTOFF = datetime(2026, 11, 22, tzinfo=UTC)
+
+
 def opening_of(batch_id: str, chunk_size: int = 500) -> BatchOpening:
-    cutoff_at = datetime(2026, 11, 22, tzinfo=UTC)
     return BatchOpening(
         batch_id=batch_id,
         source=BatchSource.MANUAL,
         business_date=date(2026, 11, 22),
-        cutoff_at=cutoff_at,
+        cutoff_at=CUTOFF,
         chunk_size=chunk_size,
         window=2,
     )
@@ -77,7 +79,7 @@ def slices_of(orders: Sequence[OfferedOrder], size: int) -> Iterator[Sequence[Of
 
 async def items_of(store: PostgresSettlementStore, batch_id: str) -> Sequence[Item]:
     item_count = (await store.batches.fetch_batch(batch_id)).item_count
-    return await store.chunks.fetch_pending_items(batch_id, Chunk(0, 0, item_count, ChunkState.PLANNED))
+    return await store.chunks.fetch_pending_items(batch_id, ItemRange(0, item_count))
 
 
 async def append_all(

@@ -15,9 +15,9 @@ from temporalio.api.enums.v1 import EventType, TimeoutType
 from temporalio.client import Client
 
 from domain import limits
-from domain.batch_openings import required_cutoff
 from domain.errors import UnavailableError
 from domain.identifiers import chunk_workflow_id, credit_key
+from schemas.chunks import ChunkKey
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.wire.batches import BatchState
 from schemas.wire.reasons import ReasonCode
@@ -40,7 +40,7 @@ from tests.support.settlements import (
     running_worker,
     seed_orders,
 )
-from tests.support.steps import ChunkCase, credit, settle_at_once, validate
+from tests.support.steps import credit, settle_at_once, validate
 from workflows.batch_client import start_batch_workflow
 
 ACCOUNT_ID = "A0000000000"  # kept in USD
@@ -60,24 +60,24 @@ STEADY = [record_of(order_no, OTHER_ACCOUNT_ID) for order_no in range(3, 6)]
 
 
 @pytest.fixture
-async def ref(systems: Systems) -> ChunkCase:
+async def ref(systems: Systems) -> ChunkKey:
     """The only chunk of a running batch over all the orders."""
     await load_orders(systems, WAVERING + STEADY)
     return await run_batch(systems, "first")
 
 
-async def run_batch(systems: Systems, batch_id: str) -> ChunkCase:
+async def run_batch(systems: Systems, batch_id: str) -> ChunkKey:
     opening = opening_of(batch_id, chunk_size=100, window=1)
     await freeze(systems, opening)
     await systems.store.batches.set_running(batch_id)
-    return ChunkCase(batch_id, 0, required_cutoff(opening))
+    return ChunkKey(batch_id, 0)
 
 
 async def fail(*_: object, **__: object) -> OutcomeTotals:
     raise UnavailableError("A system was away.")
 
 
-async def close_batch(systems: Systems, ref: ChunkCase) -> None:
+async def close_batch(systems: Systems, ref: ChunkKey) -> None:
     report = await check_balance(systems.store, systems.fund_platform, ref.batch_id)
     assert (await systems.store.batches.close_batch(report)).state == BatchState.CLOSED
 
@@ -111,7 +111,7 @@ async def set_account(systems: Systems, state: str) -> None:
 
 
 async def hold_back(
-    systems: Systems, ref: ChunkCase, step: Callable[[Systems, ChunkCase], Awaitable[OutcomeTotals]], at: str
+    systems: Systems, ref: ChunkKey, step: Callable[[Systems, ChunkKey], Awaitable[OutcomeTotals]], at: str
 ) -> tuple[Gate, asyncio.Task[OutcomeTotals]]:
     """Start an attempt and hold it back at a call."""
     gate = Gate()
@@ -136,7 +136,7 @@ async def hold_back(
     ],
 )
 async def test_a_credit_attempt_held_back_until_a_later_one_has_finished_changes_nothing(
-    systems: Systems, ref: ChunkCase, held_at: str, at_first: str, in_between: str, at_last: str, is_rejected: bool
+    systems: Systems, ref: ChunkKey, held_at: str, at_first: str, in_between: str, at_last: str, is_rejected: bool
 ) -> None:
     await validate(systems, ref)
     await set_account(systems, at_first)
@@ -155,7 +155,7 @@ async def test_a_credit_attempt_held_back_until_a_later_one_has_finished_changes
 
 @pytest.mark.parametrize("change", ["another date", "another amount", "another closing"])
 async def test_a_credit_held_back_until_its_rejected_orders_came_again_creates_nothing(
-    systems: Systems, ref: ChunkCase, change: str
+    systems: Systems, ref: ChunkKey, change: str
 ) -> None:
     """The claims belong to a second batch by now. It credits the orders, also with another amount, or is refused."""
     await validate(systems, ref)
@@ -190,7 +190,7 @@ async def test_a_credit_held_back_until_its_rejected_orders_came_again_creates_n
     [(OrderStatus.DISPUTED, OrderStatus.COMPLETED), (OrderStatus.COMPLETED, OrderStatus.DISPUTED)],
 )
 async def test_a_validation_attempt_held_back_until_its_chunk_is_closed_changes_nothing(
-    systems: Systems, ref: ChunkCase, seen_early: OrderStatus, seen_later: OrderStatus
+    systems: Systems, ref: ChunkKey, seen_early: OrderStatus, seen_later: OrderStatus
 ) -> None:
     await load_orders(systems, [record._replace(status=seen_early) for record in WAVERING])
     gate, early_attempt = await hold_back(systems, ref, validate, "store_validation")
@@ -207,7 +207,7 @@ async def test_a_validation_attempt_held_back_until_its_chunk_is_closed_changes_
 
 
 async def test_a_validation_held_back_rejects_nothing_that_a_later_one_lets_be_credited(
-    systems: Systems, ref: ChunkCase
+    systems: Systems, ref: ChunkKey
 ) -> None:
     await load_orders(systems, [record._replace(status=OrderStatus.DISPUTED) for record in WAVERING])
     gate, early_attempt = await hold_back(systems, ref, validate, "store_validation")
@@ -221,7 +221,7 @@ async def test_a_validation_held_back_rejects_nothing_that_a_later_one_lets_be_c
 
 
 async def test_an_attempt_that_did_not_validate_its_chunk_credits_nothing_rejected(
-    systems: Systems, ref: ChunkCase
+    systems: Systems, ref: ChunkKey
 ) -> None:
     gate, early_attempt = await hold_back(systems, ref, settle_at_once, "store_validation")
     await load_orders(systems, [record._replace(status=OrderStatus.DISPUTED) for record in WAVERING])
@@ -240,7 +240,7 @@ async def test_attempts_in_any_interleaving_leave_one_outcome_an_order(systems: 
     opening = opening_of("first", chunk_size=50, window=1)
     await freeze(systems, opening)
     await systems.store.batches.set_running("first")
-    refs = [ChunkCase(batch_id="first", chunk_index=index, cutoff_at=required_cutoff(opening)) for index in range(3)]
+    refs = [ChunkKey("first", index) for index in range(3)]
     hot_account_id = "A0000000000"
     calm = asyncio.Event()
 
@@ -252,7 +252,7 @@ async def test_attempts_in_any_interleaving_leave_one_outcome_an_order(systems: 
             record = rng.choice(orders.records)
             await systems.order_center.load_records([record._replace(status=rng.choice(list(OrderStatus)))])
 
-    async def attempt(ref: ChunkCase) -> OutcomeTotals:
+    async def attempt(ref: ChunkKey) -> OutcomeTotals:
         for _ in range(rng.randrange(20)):
             await systems.store.chunks.fetch_chunk(ref.batch_id, ref.chunk_index)
         if rng.random() < 0.5:

@@ -13,13 +13,14 @@ import pytest
 
 from database.pools import Pool
 from domain import limits
+from schemas.chunks import ChunkKey
 from schemas.ledger import CreditRequest
 from settling.balancing import check_balance, close_batch
 from settling.freezing import freeze_overdue_orders
 from settling.reporting import fetch_report
 from settling.systems import Systems
 from tests.support.settlements import CALENDAR, freeze, opening_of, seed_orders
-from tests.support.steps import ChunkCase, credit, settle_at_once, validate
+from tests.support.steps import credit, settle_at_once, validate
 
 ROOT = Path(__file__).parents[2]
 TABLES = {
@@ -121,7 +122,7 @@ async def test_freezing_and_settling_run_these_statements_and_no_other(
     await store.batches.set_running(batch_id)
     assert opening.cutoff_at
     for chunk_index in range(ORDER_COUNT // CHUNK_SIZE):
-        ref = ChunkCase(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at)
+        ref = ChunkKey(batch_id, chunk_index)
         statements.clear()
         if chunk_index:
             await settle_at_once(systems, ref)
@@ -146,7 +147,7 @@ async def test_the_driver_looks_up_no_type_for_a_chunk_with_rejects(
     await freeze(systems, opening)
     await store.batches.set_running(batch_id)
     assert opening.cutoff_at
-    ref = ChunkCase(batch_id=batch_id, chunk_index=0, cutoff_at=opening.cutoff_at)
+    ref = ChunkKey(batch_id, 0)
     statements.clear()
     await settle_at_once(systems, ref)
     assert {"store_exceptions", "release_claims"} < set(statements)
@@ -165,7 +166,7 @@ async def test_an_order_costs_these_rows_and_a_chunk_those(
     chunk_count = ORDER_COUNT // CHUNK_SIZE
     currency_counts = Counter[int]()
     for chunk_index in range(chunk_count):
-        ref = ChunkCase(batch_id=batch_id, chunk_index=chunk_index, cutoff_at=opening.cutoff_at)
+        ref = ChunkKey(batch_id, chunk_index)
         totals = await settle_at_once(systems, ref)
         currency_counts[chunk_index] = len(totals.settled.amount_minor)
     rows = {
@@ -214,7 +215,7 @@ async def test_a_closed_batchs_report_is_read_and_its_items_are_not_summed_again
     await freeze(systems, opening)
     await systems.store.batches.set_running(batch_id)
     assert opening.cutoff_at
-    await settle_at_once(systems, ChunkCase(batch_id=batch_id, chunk_index=0, cutoff_at=opening.cutoff_at))
+    await settle_at_once(systems, ChunkKey(batch_id, 0))
     statements.clear()
     await close_batch(systems.store, systems.fund_platform, batch_id)
     assert work_of(statements)[-3:] == ["set_batch_final", "fetch_batch", "keep_report"]

@@ -94,14 +94,13 @@ async def settle_chunk(client: Client, name: str) -> str:
     await store.filling.open_batch(opening)
     await store.filling.append_orders(name, [OfferedOrder(*record[:3], record.currency) for record in records])
     await store.filling.freeze_batch(name, BATCH_SETTINGS.calendar)
-    plan = await store.batches.set_running(name)
+    await store.batches.set_running(name)
     async with build_worker(client, TASK_QUEUE, Systems(order_center, store, fund_platform), BATCH_SETTINGS):
         handle = await client.start_workflow(
             SettleChunkWorkflow.run,
             ChunkRun(
                 batch_id=name,
                 chunk_index=0,
-                cutoff_at=plan.cutoff_at,
                 probe_count_max=probe_count_max,
                 credit_deadline_s=credit_deadline_s,
             ),

@@ -94,7 +94,6 @@ def test_the_recorded_shapes_are_all_there() -> None:
     assert "EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED" in seen["batch-started-again"]
     assert input_of(HISTORIES_DIR / "batch-rerun.json")["opening"]["source"] == "rerun"
     assert input_of(HISTORIES_DIR / "batch-kafka-0.json")["opening"]["source"] == "kafka"
-    assert input_of(HISTORIES_DIR / "batch-kafka-chunk-1.json")["acknowledges"] is True
     assert "EVENT_TYPE_TIMER_STARTED" in seen["batch-capped-chunk-1"]
     updated = "EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED"
     for shape in ("paused-and-resumed", "aborted", "window-changed", "over-a-threshold"):

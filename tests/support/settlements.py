@@ -212,7 +212,6 @@ async def start_chunk_by_hand(
         ChunkRun(
             batch_id=opening.batch_id,
             chunk_index=chunk_index,
-            cutoff_at=opening.cutoff_at,
             probe_count_max=limits.CHUNK_PROBE_COUNT_MAX,
             credit_deadline_s=limits.CREDIT_DEADLINE_DEFAULT_S,
         ),

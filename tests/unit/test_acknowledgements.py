@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.errors import UnavailableError
-from schemas.chunks import ChunkState, StoredValidation
+from schemas.chunks import ChunkKey, ChunkState, StoredValidation
 from schemas.items import ExceptionItem, OfferedOrder
 from schemas.orders import OrderRecord, OrderStatus
 from schemas.wire.batches import BatchOpening, BatchSource
@@ -16,14 +16,14 @@ from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.doubles.settlement_store.chunks import MemoryChunks
 from tests.support.settlements import CALENDAR
-from tests.support.steps import ChunkCase, validate
+from tests.support.steps import validate
 
 CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
 ENDED_AT = datetime(2026, 11, 1, tzinfo=UTC)
 LATER = CUTOFF_AT + timedelta(days=30)
 ORDER = OfferedOrder("order-1", "account-1", 100, "USD")
 RECORD = OrderRecord("order-1", "account-1", 100, 0, "USD", OrderStatus.COMPLETED, ENDED_AT, ENDED_AT)
-CASE = ChunkCase("B1", 0, CUTOFF_AT, acknowledges=True)
+CHUNK = ChunkKey("B1", 0)
 
 
 class MeddledChunks(MemoryChunks):
@@ -46,12 +46,14 @@ class MeddledChunks(MemoryChunks):
 
 @pytest.fixture
 async def store() -> MemorySettlementStore:
-    """A store with a running batch of the one order."""
+    return await running_store(BatchSource.KAFKA)
+
+
+async def running_store(source: BatchSource) -> MemorySettlementStore:
+    """Return a store with a running batch of the one order."""
     store = MemorySettlementStore()
     await store.filling.open_batch(
-        BatchOpening(
-            batch_id="B1", source=BatchSource.KAFKA, business_date=None, cutoff_at=None, chunk_size=10, window=1
-        )
+        BatchOpening(batch_id="B1", source=source, business_date=None, cutoff_at=None, chunk_size=10, window=1)
     )
     await store.filling.append_orders("B1", [ORDER])
     await store.filling.freeze_batch("B1", CALENDAR)
@@ -73,7 +75,7 @@ async def test_an_order_that_is_as_announced_is_offered_no_more_whatever_became_
     store: MemorySettlementStore, order_center: MemoryOrderCenter, status: OrderStatus
 ) -> None:
     await order_center.load_records([RECORD._replace(status=status)])
-    totals = await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)
+    totals = await validate(Systems(order_center, store, MemoryFundPlatform()), CHUNK)
     assert totals.rejected.order_count == (status != OrderStatus.COMPLETED)
     assert not await is_offered(order_center)
 
@@ -92,7 +94,7 @@ async def test_an_order_announced_wrongly_or_early_is_still_offered_as_recorded(
     store: MemorySettlementStore, order_center: MemoryOrderCenter, record: OrderRecord
 ) -> None:
     await order_center.load_records([record])
-    totals = await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)
+    totals = await validate(Systems(order_center, store, MemoryFundPlatform()), CHUNK)
     assert totals.rejected.order_count == 1
     assert await is_offered(order_center)
 
@@ -101,17 +103,16 @@ async def test_an_order_without_a_record_has_nothing_to_acknowledge(
     store: MemorySettlementStore, order_center: MemoryOrderCenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("domain.limits.UNKNOWN_ORDER_PAUSES_S", ())
-    totals = await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)
+    totals = await validate(Systems(order_center, store, MemoryFundPlatform()), CHUNK)
     assert totals.rejected.order_count == 1
     await order_center.load_records([RECORD])
     assert await is_offered(order_center)
 
 
-async def test_a_chunk_of_another_source_acknowledges_nothing(
-    store: MemorySettlementStore, order_center: MemoryOrderCenter
-) -> None:
+async def test_a_chunk_of_another_source_acknowledges_nothing(order_center: MemoryOrderCenter) -> None:
+    store = await running_store(BatchSource.MANUAL)
     await order_center.load_records([RECORD])
-    await validate(Systems(order_center, store, MemoryFundPlatform()), CASE._replace(acknowledges=False))
+    await validate(Systems(order_center, store, MemoryFundPlatform()), CHUNK)
     assert await is_offered(order_center)
 
 
@@ -121,7 +122,7 @@ async def test_a_record_that_changes_after_its_validation_is_still_offered(
     await order_center.load_records([RECORD])
     store.chunks = MeddledChunks(store.state)
     store.chunks.after = lambda: order_center.load_records([RECORD._replace(refunded_minor=1)])
-    assert (await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)).rejected.order_count == 0
+    assert (await validate(Systems(order_center, store, MemoryFundPlatform()), CHUNK)).rejected.order_count == 0
     assert await is_offered(order_center)
 
 
@@ -136,7 +137,7 @@ async def test_nothing_is_acknowledged_before_its_step_is_stored(
     store.chunks = MeddledChunks(store.state)
     store.chunks.before = away
     with pytest.raises(UnavailableError):
-        await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)
+        await validate(Systems(order_center, store, MemoryFundPlatform()), CHUNK)
     assert (await store.chunks.fetch_chunk("B1", 0)).state == ChunkState.PLANNED
     assert await is_offered(order_center)
 
@@ -154,11 +155,11 @@ async def test_a_late_attempt_that_read_a_changed_record_does_not_acknowledge_th
     async def another_attempt_wins() -> None:
         unchanged = MemoryOrderCenter()
         await unchanged.load_records([RECORD])
-        assert (await validate(Systems(unchanged, store, MemoryFundPlatform()), CASE)).rejected.order_count == 0
+        assert (await validate(Systems(unchanged, store, MemoryFundPlatform()), CHUNK)).rejected.order_count == 0
 
     store.chunks = MeddledChunks(store.state)
     store.chunks.before = another_attempt_wins
-    assert (await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)).rejected.order_count == 0
+    assert (await validate(Systems(order_center, store, MemoryFundPlatform()), CHUNK)).rejected.order_count == 0
     assert await is_offered(order_center)
 
 
@@ -170,9 +171,9 @@ async def test_a_late_attempt_that_read_a_repaired_record_leaves_its_order_offer
     async def another_attempt_wins() -> None:
         disputed = MemoryOrderCenter()
         await disputed.load_records([RECORD._replace(status=OrderStatus.DISPUTED)])
-        assert (await validate(Systems(disputed, store, MemoryFundPlatform()), CASE)).rejected.order_count == 1
+        assert (await validate(Systems(disputed, store, MemoryFundPlatform()), CHUNK)).rejected.order_count == 1
 
     store.chunks = MeddledChunks(store.state)
     store.chunks.before = another_attempt_wins
-    assert (await validate(Systems(order_center, store, MemoryFundPlatform()), CASE)).rejected.order_count == 1
+    assert (await validate(Systems(order_center, store, MemoryFundPlatform()), CHUNK)).rejected.order_count == 1
     assert await is_offered(order_center)

@@ -7,6 +7,7 @@ import pytest
 
 from domain.control_totals import totals_of
 from domain.identifiers import credit_key
+from schemas.chunks import ChunkKey
 from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest
 from schemas.orders import OrderRecord, OrderStatus
@@ -18,7 +19,7 @@ from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.support.settlements import CALENDAR, replaced
-from tests.support.steps import ChunkCase, credit, validate
+from tests.support.steps import credit, validate
 
 CUTOFF_AT = datetime(2026, 11, 22, tzinfo=UTC)
 ENDED_AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -54,7 +55,7 @@ async def fund_platform() -> MemoryFundPlatform:
     return fund_platform
 
 
-async def freeze(store: MemorySettlementStore, batch_id: str) -> ChunkCase:
+async def freeze(store: MemorySettlementStore, batch_id: str) -> ChunkKey:
     await store.filling.open_batch(
         BatchOpening(
             batch_id=batch_id,
@@ -68,7 +69,7 @@ async def freeze(store: MemorySettlementStore, batch_id: str) -> ChunkCase:
     await store.filling.append_orders(batch_id, [ORDER])
     await store.filling.freeze_batch(batch_id, CALENDAR)
     await store.batches.set_running(batch_id)
-    return ChunkCase(batch_id, 0, CUTOFF_AT)
+    return ChunkKey(batch_id, 0)
 
 
 async def reject_in_first_batch(

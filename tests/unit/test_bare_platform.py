@@ -7,6 +7,7 @@ import pytest
 
 from domain.errors import DataError, NotSupportedError
 from domain.identifiers import credit_key
+from schemas.chunks import ChunkKey
 from schemas.items import OfferedOrder
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 from schemas.orders import OrderRecord, OrderStatus
@@ -25,10 +26,10 @@ from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.support.settlements import CALENDAR
 from tests.support.settlements import kafka_opening_of as opening_of
-from tests.support.steps import ChunkCase, credit, turns_of, validate
+from tests.support.steps import credit, turns_of, validate
 
 ENDED_AT = datetime(2026, 1, 1, tzinfo=UTC)
-CASE = ChunkCase("b", 0, datetime(2026, 2, 1, tzinfo=UTC))
+CHUNK = ChunkKey("b", 0)
 POISON_NO = 2
 
 
@@ -74,11 +75,11 @@ async def systems(platform: BarePlatform) -> Systems:
     await systems.store.filling.append_orders("b", offered)
     await systems.store.filling.freeze_batch("b", CALENDAR)
     await systems.store.batches.set_running("b")
-    await validate(systems, CASE)
+    await validate(systems, CHUNK)
     alone = ItemRange(POISON_NO, POISON_NO + 1)
-    probe = await probe_credits(systems, turns_of(systems), CASE.key, alone)
+    probe = await probe_credits(systems, turns_of(systems), CHUNK, alone)
     assert probe.isolated
-    await credit(systems, CASE, Exclusions(isolated=(probe.isolated,)))
+    await credit(systems, CHUNK, Exclusions(isolated=(probe.isolated,)))
     return systems
 
 

@@ -10,6 +10,7 @@ from domain.errors import ChunkDataError, DataError, InvariantViolationError, No
 from domain.identifiers import credit_key
 from fund_platform.port import FundPlatform
 from order_center.port import OrderCenter
+from schemas.chunks import ChunkKey
 from schemas.items import Item, OfferedOrder, RerunItem
 from schemas.ledger import AccountOpening, CreditRequest, CreditResultCode
 from schemas.orders import FetchedRecord, OrderRecord, OrderStatus
@@ -25,10 +26,10 @@ from tests.doubles.order_center import MemoryOrderCenter
 from tests.doubles.settlement_store import MemorySettlementStore
 from tests.support.settlements import CALENDAR, replaced
 from tests.support.settlements import kafka_opening_of as opening_of
-from tests.support.steps import ChunkCase, credit, turns_of, validate
+from tests.support.steps import credit, turns_of, validate
 
 ENDED_AT = datetime(2026, 1, 1, tzinfo=UTC)
-CASE = ChunkCase("b", 0, datetime(2026, 2, 1, tzinfo=UTC))
+CHUNK = ChunkKey("b", 0)
 POISON = "o2"  # item 2 of the chunk
 GOOD = Probe(is_bad=False)
 
@@ -104,12 +105,12 @@ def isolated_of(outcome: Outcome, reason_code: ReasonCode | None, detail: str | 
 
 
 async def probe_judging(order_center: OrderCenter, store: SettlementStore, start: int, end: int) -> Probe:
-    return await probe_validation(judged_by(order_center, store), CASE.key, ItemRange(start, end), CASE.cutoff_at)
+    return await probe_validation(judged_by(order_center, store), CHUNK, ItemRange(start, end))
 
 
 async def probe_crediting(store: SettlementStore, fund_platform: FundPlatform, start: int, end: int) -> Probe:
     systems = credited_by(store, fund_platform)
-    return await probe_credits(systems, turns_of(systems), CASE.key, ItemRange(start, end))
+    return await probe_credits(systems, turns_of(systems), CHUNK, ItemRange(start, end))
 
 
 def judged_by(order_center: OrderCenter, store: SettlementStore) -> Systems:
@@ -128,7 +129,7 @@ async def test_validation_fails_only_the_order_that_it_cannot_judge(
     order_center: MemoryOrderCenter, store: MemorySettlementStore
 ) -> None:
     with pytest.raises(ChunkDataError) as told:
-        await validate(judged_by(order_center, store), CASE)
+        await validate(judged_by(order_center, store), CHUNK)
     assert (told.value.item_start, told.value.item_end) == (0, 4)
     assert await probe_judging(order_center, store, 0, 2) == GOOD
     assert await probe_judging(order_center, store, 2, 4) == Probe(is_bad=True)
@@ -137,13 +138,14 @@ async def test_validation_fails_only_the_order_that_it_cannot_judge(
     assert found.isolated
     totals = await validate(
         judged_by(order_center, store),
-        CASE,
+        CHUNK,
         Exclusions(isolated=(found.isolated,), held_ranges=(ItemRange(3, 4),), held_detail="too many"),
     )
     assert (totals.failed.order_count, totals.held.order_count) == (1, 1)
     assert await store.batches.fetch_reason_counts("b") == {ReasonCode.DATA_ERROR: 1, ReasonCode.NOT_ATTEMPTED: 1}
     assert [
-        item.order_id for item in await store.chunks.fetch_pending_items("b", await store.chunks.fetch_chunk("b", 0))
+        item.order_id
+        for item in await store.chunks.fetch_pending_items("b", (await store.chunks.fetch_chunk("b", 0)).items)
     ] == [
         "o0",
         "o1",
@@ -159,9 +161,9 @@ async def test_validation_neither_judges_nor_holds_an_order_that_inherits_the_un
     await store.filling.append_rerun_items("again", [RerunItem(POISON, 1, "a", 102, "USD", inherits_unknown=True)])
     await store.filling.freeze_batch("again", CALENDAR)
     await store.batches.set_running("again")
-    again = CASE._replace(batch_id="again")
+    again = CHUNK._replace(batch_id="again")
     await validate(judged_by(order_center, store), again, Exclusions(held_ranges=(ItemRange(0, 1),)))
-    [pending] = await store.chunks.fetch_pending_items("again", await store.chunks.fetch_chunk("again", 0))
+    [pending] = await store.chunks.fetch_pending_items("again", (await store.chunks.fetch_chunk("again", 0)).items)
     assert pending.order_id == POISON
 
 
@@ -176,7 +178,7 @@ async def credit_without(
 ) -> tuple[int, dict[str, int]]:
     """Run the whole step without the isolated order. Return how many are settled, and the reasons of the others."""
     assert found.isolated
-    totals = await credit(credited_by(store, fund_platform), CASE, Exclusions(isolated=(found.isolated,)))
+    totals = await credit(credited_by(store, fund_platform), CHUNK, Exclusions(isolated=(found.isolated,)))
     return totals.settled.order_count, await store.batches.fetch_reason_counts("b")
 
 
@@ -184,7 +186,7 @@ async def test_a_credit_that_cannot_be_asked_for_is_withdrawn_against_late_reque
     validated: MemorySettlementStore, fund_platform: CursedFundPlatform
 ) -> None:
     with pytest.raises(ChunkDataError):
-        await credit(credited_by(validated, fund_platform), CASE)
+        await credit(credited_by(validated, fund_platform), CHUNK)
     assert await probe_crediting(validated, fund_platform, 0, 2) == GOOD
     assert await probe_crediting(validated, fund_platform, 2, 4) == Probe(is_bad=True)
     found = await probe_crediting(validated, fund_platform, 2, 3)
@@ -204,7 +206,7 @@ async def test_a_step_that_finds_an_order_withdrawn_fails_it_without_being_told(
     """The workflow was terminated after the withdrawal, the bug was repaired, and the chunk started again."""
     await probe_crediting(validated, fund_platform, 2, 3)
     fund_platform.credits.is_cursed = False
-    totals = await credit(credited_by(validated, fund_platform), CASE)
+    totals = await credit(credited_by(validated, fund_platform), CHUNK)
     assert (totals.settled.order_count, totals.failed.order_count) == (3, 1)
 
 
@@ -263,7 +265,7 @@ async def test_an_order_whose_claim_has_moved_on_is_good_only_if_its_chunk_is_cl
         await validated.chunks.hold_chunk(batch_id, chunk_index, "closed after this look")
         return chunk
 
-    items = await validated.chunks.fetch_pending_items("b", await validated.chunks.fetch_chunk("b", 0))
+    items = await validated.chunks.fetch_pending_items("b", (await validated.chunks.fetch_chunk("b", 0)).items)
 
     async def fetch_pending_items(*_: object) -> object:
         return items[2:3]

@@ -66,7 +66,7 @@ async def test_records_that_cannot_be_read_do_not_keep_the_others_from_their_rer
     order_center = PartlyUnreadableOrderCenter(DataError("The row makes no sense."))
     store = await freeze_after_repair(order_center)
     assert (await store.batches.fetch_batch("rerun")).state == BatchState.FROZEN
-    items = await store.chunks.fetch_pending_items("rerun", await store.chunks.fetch_chunk("rerun", 0))
+    items = await store.chunks.fetch_pending_items("rerun", (await store.chunks.fetch_chunk("rerun", 0)).items)
     assert {item.order_id: item.amount_minor for item in items} == {
         each: FROZEN_MINOR if each in UNREADABLE else REPAIRED_MINOR for each in ORDER_IDS
     }

@@ -10,6 +10,7 @@ from schemas.chunks import Chunk, ChunkState, StoredValidation
 from schemas.item_outcomes import ItemOutcome
 from schemas.items import ExceptionItem, Item, ItemGroup
 from schemas.outbox import OutboxRow
+from schemas.wire.isolation import ItemRange
 from schemas.wire.reasons import RELEASING_OUTCOMES, Outcome, ReasonCode
 from schemas.wire.totals import OutcomeTotals
 from settlement_store.port.chunks import check_exceptions
@@ -27,10 +28,9 @@ class MemoryChunks:
     async def fetch_chunk(self, batch_id: str, chunk_index: int) -> Chunk:
         return self.find_chunk(batch_id, chunk_index)[1]
 
-    async def fetch_pending_items(self, batch_id: str, chunk: Chunk) -> list[Item]:
+    async def fetch_pending_items(self, batch_id: str, items: ItemRange) -> list[Item]:
         contents = self.state.contents_of(batch_id)
-        items = contents.live_items(chunk.item_start, chunk.item_end)
-        return [item for item in items if item.item_no not in contents.exceptions]
+        return [item for item in contents.live_items(*items) if item.item_no not in contents.exceptions]
 
     async def store_validation(
         self, batch_id: str, chunk_index: int, exceptions: Sequence[ExceptionItem]
@@ -66,7 +66,7 @@ class MemoryChunks:
                     ReasonCode.OUTCOME_UNKNOWN if item.inherits_unknown else reason_code,
                     detail[: limits.EXCEPTION_DETAIL_LENGTH_MAX],
                 )
-                for item in await self.fetch_pending_items(batch_id, chunk)
+                for item in await self.fetch_pending_items(batch_id, chunk.items)
             ]
             self.store_step(batch_id, chunk, ChunkState.CLOSED, held)
         return contents.totals_of(chunk)

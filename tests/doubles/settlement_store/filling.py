@@ -88,14 +88,16 @@ class MemoryFilling:
         batch, contents = self.state.batch_of(batch_id), self.state.contents_of(batch_id)
         if batch.state != BatchState.OPEN:
             return
+        frozen_at = now()
+        cutoff_at = batch.cutoff_at or frozen_at
         for chunk_index in range(chunk_count_of(batch.item_count, batch.chunk_size)):
             items = chunk_range(chunk_index, batch.item_count, batch.chunk_size)
-            contents.chunks.append(Chunk(chunk_index, items.start, items.stop, ChunkState.PLANNED))
-        frozen_at = now()
+            chunk = Chunk(chunk_index, items.start, items.stop, ChunkState.PLANNED, cutoff_at, batch.source)
+            contents.chunks.append(chunk)
         self.state.set_batch(
             batch_id,
             state=BatchState.FROZEN,
-            cutoff_at=batch.cutoff_at or frozen_at,
+            cutoff_at=cutoff_at,
             business_date=batch.business_date or calendar.latest_business_date(frozen_at),
             frozen_at=frozen_at,
         )
