@@ -5,6 +5,7 @@
     ├── BatchNotFoundError        no batch has this id
     ├── BatchNotOpenError         an append or a freeze came after the batch was frozen
     ├── BatchMismatchError        a batch with this id exists with other parameters
+    ├── CutoffAheadError          a batch's cutoff is in the future by the settlement store's clock
     ├── TooManyBatchesError       the limit of unclosed batches is reached: retry when one is closed
     ├── BatchPrunedError          the batch's items are pruned, or about to be
     ├── ControlRefusedError       a pause, resume, abort or window is invalid, or impossible in the batch's state
@@ -56,6 +57,10 @@ class BatchNotOpenError(SettleError):
 
 class BatchMismatchError(SettleError):
     """Raised when a batch with the same id exists with other parameters."""
+
+
+class CutoffAheadError(SettleError):
+    """Raised when a batch's cutoff is further in the future than clocks differ, by the settlement store's clock."""
 
 
 class TooManyBatchesError(SettleError):

@@ -297,6 +297,8 @@ _require(
     TEMPORAL_PING_INTERVAL_S + TEMPORAL_PING_TIMEOUT_S < RESUME_AFTER_OUTAGE_S,
 )
 ACTIVITY_DEADLINE_S = 24 * 3600  # all attempts of one activity together
+CUTOFF_AHEAD_S_MAX = 60  # clocks of servers differ by less; freezing waits until the store's clock reaches the cutoff
+_require("freezing can wait for its cutoff", CUTOFF_AHEAD_S_MAX < ACTIVITY_DEADLINE_S)
 _require("one attempt times out before all attempts together do", BATCH_ACTIVITY_TIMEOUT_S < ACTIVITY_DEADLINE_S)
 CREDIT_DEADLINE_DEFAULT_S = 3600  # of retrying credit requests without an answer
 _require("the credit deadline ends before the activity's deadline", CREDIT_DEADLINE_DEFAULT_S < ACTIVITY_DEADLINE_S)

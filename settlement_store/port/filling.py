@@ -1,15 +1,18 @@
 """Filling batches, a part of the settlement store's contract: opening, appending, freezing."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from domain import limits
 from domain.business_days import BusinessCalendar
-from domain.errors import BatchPrunedError
+from domain.errors import BatchPrunedError, CutoffAheadError, UnavailableError
 from schemas.batches import AppendResult, Batch
 from schemas.items import OfferedOrder, RerunItem, StoredException
 from schemas.next_steps import NextStep, NextStepKind
 from schemas.wire.batches import BatchOpening
+
+_CUTOFF_AHEAD_MAX = timedelta(seconds=limits.CUTOFF_AHEAD_S_MAX)
 
 
 class Filling(Protocol):
@@ -22,6 +25,8 @@ class Filling(Protocol):
 
         Raises:
             BatchMismatchError: the stored batch has other parameters.
+            CutoffAheadError: the batch is new, and its cutoff is more than `limits.CUTOFF_AHEAD_S_MAX` after the
+                store's clock.
             BatchPrunedError: the batch is new and reruns a batch that is pruned or being pruned.
             TooManyBatchesError: the batch is new, and `limits.UNCLOSED_BATCH_COUNT_MAX` batches are in no final state.
         """
@@ -79,10 +84,12 @@ class Filling(Protocol):
         """Fix the plan (control totals, chunks) of an open batch and freeze it. A frozen batch does not change.
 
         A batch that was opened without a cutoff gets the database's time as its cutoff. A batch that was opened without
-        a business date gets the latest one at that time.
+        a business date gets the latest one at that time. No batch is frozen before its cutoff, by the store's clock.
 
         Raises:
             BatchNotFoundError: no batch has this id.
+            UnavailableError: the store's clock will reach the cutoff within `limits.CUTOFF_AHEAD_S_MAX`.
+            CutoffAheadError: the cutoff is later than that.
         """
 
 
@@ -91,6 +98,44 @@ def is_opened_as(batch: Batch, opening: BatchOpening) -> bool:
     left_to_freezing = {name for name in ("business_date", "cutoff_at") if getattr(opening, name) is None}
     fields = set(BatchOpening.model_fields) - left_to_freezing
     return batch.model_dump(include=fields) == opening.model_dump(include=fields)
+
+
+def check_opening(opening: BatchOpening, now: datetime) -> None:
+    """Refuse to open a batch too long before its cutoff; every adapter's `open_batch` calls this for a new batch.
+
+    Args:
+        opening: the batch.
+        now: the store's clock.
+
+    Raises:
+        CutoffAheadError: see `Filling.open_batch`.
+    """
+    if opening.cutoff_at and opening.cutoff_at - now > _CUTOFF_AHEAD_MAX:
+        raise CutoffAheadError(_cutoff_ahead_text(opening.batch_id, "opened", opening.cutoff_at, now))
+
+
+def check_cutoff(batch_id: str, cutoff_at: datetime | None, now: datetime) -> None:
+    """Refuse to freeze a batch before its cutoff; every adapter's `freeze_batch` calls this.
+
+    Args:
+        batch_id: an open batch.
+        cutoff_at: its cutoff, None if freezing sets it.
+        now: the store's clock.
+
+    Raises:
+        UnavailableError, CutoffAheadError: see `Filling.freeze_batch`.
+    """
+    if cutoff_at and cutoff_at > now:
+        error = UnavailableError if cutoff_at - now <= _CUTOFF_AHEAD_MAX else CutoffAheadError
+        raise error(_cutoff_ahead_text(batch_id, "frozen", cutoff_at, now))
+
+
+def _cutoff_ahead_text(batch_id: str, action: str, cutoff_at: datetime, now: datetime) -> str:
+    return (
+        f"Batch {batch_id} was not {action}: its cutoff {cutoff_at:%Y-%m-%d %H:%M:%S} UTC is in the future. The "
+        f"settlement store's clock shows {now:%Y-%m-%d %H:%M:%S} UTC. Choose an earlier business date, or correct the "
+        "clock that is wrong."
+    )
 
 
 def batch_pruned(batch_id: str) -> BatchPrunedError:

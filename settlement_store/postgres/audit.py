@@ -27,6 +27,7 @@ BREAK_KINDS = (
     "unknown_forgotten",
     "closed_with_pending",
     "kept_report_differs",
+    "cutoff_after_freezing",
 )
 # One statement for each kind: under READ COMMITTED it sees one snapshot, in which every step is complete or absent.
 _FETCH_BREAKS = tuple(load_query("settlement_store.postgres", f"break_{kind}") for kind in BREAK_KINDS)

@@ -25,10 +25,11 @@ from schemas.next_steps import NextStep, NextStepKind
 from schemas.tables import columns_of
 from schemas.wire.batches import BatchOpening, BatchState
 from schemas.wire.reasons import Outcome, ReasonCode
-from settlement_store.port.filling import batch_pruned, check_offers, is_opened_as
+from settlement_store.port.filling import batch_pruned, check_cutoff, check_offers, check_opening, is_opened_as
 from settlement_store.postgres.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
 
 _OPEN_BATCH = load_query("settlement_store.postgres", "open_batch")
+_FETCH_CLOCK = load_query("settlement_store.postgres", "fetch_clock")
 _QUEUE_TO_OPEN = load_query("settlement_store.postgres", "queue_to_open")
 _FETCH_UNCLOSED_BATCHES = load_query("settlement_store.postgres", "fetch_unclosed_batches")
 _LOCK_APPENDS_ALONE = load_query("settlement_store.postgres", "lock_appends_alone")
@@ -75,12 +76,14 @@ class PostgresFilling:
                 rerun.reason_code if rerun else None,
                 limits.UNCLOSED_BATCH_COUNT_MAX,
                 opening.credits_per_s,
+                limits.CUTOFF_AHEAD_S_MAX,
             )
             unclosed_rows = await connection.fetch(_FETCH_UNCLOSED_BATCHES, limits.UNCLOSED_BATCH_COUNT_MAX)
             unclosed_ids = [row["batch_id"] for row in unclosed_rows]
             try:
                 batch = batch_of(await fetch_batch_row(connection, opening.batch_id))
             except BatchNotFoundError as error:
+                check_opening(opening, await connection.fetchval(_FETCH_CLOCK))
                 if len(unclosed_ids) < limits.UNCLOSED_BATCH_COUNT_MAX:
                     raise batch_pruned(rerun.batch_id if rerun else opening.batch_id) from error
                 raise _too_many_batches(opening, unclosed_ids) from error
@@ -174,6 +177,7 @@ class PostgresFilling:
             batch = await lock_batch(connection, batch_id)
             if batch["state"] != BatchState.OPEN:
                 return
+            check_cutoff(batch_id, batch["cutoff_at"], batch["locked_at"])
             await connection.execute(_STORE_CHUNKS, batch["batch_no"], batch["item_count"], batch["chunk_size"])
             await connection.execute(
                 _SET_BATCH_FROZEN, batch["batch_no"], calendar.latest_business_date(batch["locked_at"])

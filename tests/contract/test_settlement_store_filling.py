@@ -1,6 +1,7 @@
 """The contract of the settlement store's port for opening and filling batches."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,8 +11,10 @@ from domain import limits
 from domain.errors import (
     BatchMismatchError,
     BatchNotOpenError,
+    CutoffAheadError,
     DataError,
     TooManyBatchesError,
+    UnavailableError,
 )
 from schemas.batches import AppendResult, Batch
 from schemas.items import Item
@@ -36,7 +39,7 @@ from tests.contract.settlement_batches import (
     run_chunk,
     settle,
 )
-from tests.support.settlements import CALENDAR
+from tests.support.settlements import CALENDAR, eventually
 
 
 class TestOpening:
@@ -84,6 +87,32 @@ class TestOpening:
         with pytest.raises(BatchMismatchError):
             await store.filling.open_batch(opening_of(**changes))
         assert await store.batches.fetch_batch("B1") == batch
+
+    async def test_a_batch_is_not_opened_too_long_before_its_cutoff(self, store: SettlementStore) -> None:
+        in_an_hour = datetime.now(UTC) + timedelta(hours=1)
+        with pytest.raises(CutoffAheadError, match=r"B1 was not opened: its cutoff .* is in the future"):
+            await store.filling.open_batch(opening_of(cutoff_at=in_an_hour))
+        assert await store.batches.fetch_batches(10) == []
+
+    async def test_a_batch_is_not_frozen_before_its_cutoff(self, store: SettlementStore) -> None:
+        in_a_moment = datetime.now(UTC) + timedelta(seconds=2)
+        await store.filling.open_batch(opening_of(cutoff_at=in_a_moment))
+        await store.filling.append_orders("B1", orders_of("O1"))
+        with pytest.raises(UnavailableError, match=r"B1 was not frozen: its cutoff .* is in the future"):
+            await store.filling.freeze_batch("B1", CALENDAR)
+        assert (await store.batches.fetch_batch("B1")).state == BatchState.OPEN
+
+        async def is_frozen() -> bool:
+            with suppress(UnavailableError):
+                await store.filling.freeze_batch("B1", CALENDAR)
+                return True
+            return False
+
+        await eventually(is_frozen)
+        frozen = await store.batches.fetch_batch("B1")
+        assert frozen.frozen_at
+        assert frozen.cutoff_at == in_a_moment
+        assert frozen.frozen_at >= in_a_moment
 
     async def test_over_the_bound_of_unclosed_batches_none_is_opened_and_the_oldest_are_named(
         self, store: SettlementStore, monkeypatch: pytest.MonkeyPatch

@@ -182,6 +182,10 @@ PRUNED = {
         f"WHERE {batch_is('B2')}",
         ("kept_report_differs", "B2"),
     ),
+    "a batch's cutoff is set after its freezing": in_store(
+        "UPDATE batches SET cutoff_at = frozen_at + interval '1 microsecond' WHERE batch_id = 'B2'",
+        ("cutoff_after_freezing", "B2"),
+    ),
     "a closed batch's report is deleted": in_store(
         f"DELETE FROM kept_reports WHERE {batch_is('B2')}", ("kept_report_differs", "B2")
     ),

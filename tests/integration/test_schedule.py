@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 
 import pytest
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, ScheduleBackfill, ScheduleOverlapPolicy, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
@@ -284,6 +286,54 @@ async def test_a_workflow_started_by_hand_without_an_opening_fails_with_a_senten
     assert failed.value.cause.non_retryable
     assert "Start batches with Settle's own commands or its schedule" in str(failed.value.cause)
     assert await systems.store.batches.fetch_batches(1) == []
+
+
+async def backfill(client: Client, settings: Settings, first: date, last: date) -> list[str]:
+    """Backfill the runs of some days, as a person may do in the web UI. Return their batch ids."""
+    schedule_id = daily_schedule_id(settings.task_queue)
+    start_at, end_at = (datetime.combine(day, settings.schedule_time_local, UTC) for day in (first, last))
+    whole_days = ScheduleBackfill(start_at - timedelta(seconds=1), end_at, overlap=ScheduleOverlapPolicy.ALLOW_ALL)
+    await client.get_schedule_handle(schedule_id).backfill(whole_days)
+    day_count = (last - first).days + 1
+    return [f"{schedule_id}-{start_at + timedelta(days=day):%Y-%m-%dT%H:%M:%SZ}" for day in range(day_count)]
+
+
+async def test_a_backfill_of_days_to_come_opens_no_batch_and_says_why(
+    client: Client, systems: Systems, settings: Settings
+) -> None:
+    await seed_orders(systems, 20)
+    async with daily_worker(client, settings, systems):
+        batch_ids = await backfill(client, settings, TODAY + timedelta(days=2), TODAY + timedelta(days=5))
+        for batch_id in batch_ids:
+            await eventually(partial(is_known, client, batch_id))
+            with pytest.raises(WorkflowFailureError) as failed:
+                await end_of(client, batch_id)
+            refusal = failed.value.cause.__cause__
+            assert isinstance(refusal, ApplicationError)
+            assert refusal.non_retryable
+            assert f"Batch {batch_id} was not opened: its cutoff" in refusal.message
+    assert await systems.store.batches.fetch_batches(1) == []
+    await require_clean(systems, 0)
+
+
+async def test_a_backfill_of_past_days_settles_what_was_overdue_then(
+    client: Client, systems: Systems, settings: Settings
+) -> None:
+    orders = await seed_orders(systems, 20)
+    async with daily_worker(client, settings, systems):
+        batch_ids = await backfill(client, settings, TODAY - timedelta(days=4), TODAY - timedelta(days=1))
+        for batch_id in batch_ids:
+            await eventually(partial(is_known, client, batch_id))
+            assert (await end_of(client, batch_id)).state == BatchState.CLOSED
+    await require_clean(systems, len(orders.records))
+
+
+async def is_known(client: Client, batch_id: str) -> bool:
+    try:
+        await handle_of(client, batch_id).describe()
+    except RPCError:
+        return False
+    return True
 
 
 async def test_deleting_the_schedule_lets_its_batches_go_on(

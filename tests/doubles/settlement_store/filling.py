@@ -12,7 +12,7 @@ from schemas.item_outcomes import PENDING
 from schemas.items import ExceptionItem, Item, OfferedOrder, RerunItem, StoredException
 from schemas.order_life import ConflictingOffer
 from schemas.wire.batches import FINAL_STATES, BatchOpening, BatchState
-from settlement_store.port.filling import batch_pruned, check_offers, is_opened_as
+from settlement_store.port.filling import batch_pruned, check_cutoff, check_offers, check_opening, is_opened_as
 from tests.doubles.settlement_store.store_state import Claim, Contents, StoreState, now
 
 
@@ -25,6 +25,7 @@ class MemoryFilling:
     async def open_batch(self, opening: BatchOpening) -> Batch:
         if opening.batch_id not in self.state.batches:
             self._require_room(opening)
+            check_opening(opening, now())
             self.state.batches[opening.batch_id] = Batch(
                 **opening.model_dump(),
                 state=BatchState.OPEN,
@@ -89,6 +90,7 @@ class MemoryFilling:
         if batch.state != BatchState.OPEN:
             return
         frozen_at = now()
+        check_cutoff(batch_id, batch.cutoff_at, frozen_at)
         cutoff_at = batch.cutoff_at or frozen_at
         for chunk_index in range(chunk_count_of(batch.item_count, batch.chunk_size)):
             items = chunk_range(chunk_index, batch.item_count, batch.chunk_size)

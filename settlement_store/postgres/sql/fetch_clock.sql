@@ -1,0 +1,2 @@
+-- Read the time that the database gives this transaction.
+SELECT now()
