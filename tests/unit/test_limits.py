@@ -40,6 +40,7 @@ BREAKING = {
     ),
     "a workflow asks for a turn before it can be taken": ("CREDIT_TURN_AHEAD_S", limits.CREDIT_TURN_LEAD_S),
     "a missed run can be caught up until the next one": ("SCHEDULE_CATCHUP_WINDOW_S", 24 * 3600 - 1),
+    "freezing can wait for its cutoff": ("CUTOFF_AHEAD_S_MAX", limits.ACTIVITY_DEADLINE_S),
     "one attempt times out before all attempts together do": ("ACTIVITY_DEADLINE_S", limits.BATCH_ACTIVITY_TIMEOUT_S),
     "every activity slot has a pool connection": (
         "WORKER_ACTIVITY_SLOT_COUNT",
