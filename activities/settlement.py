@@ -178,7 +178,7 @@ class SettlementActivities:
         """Hold all chunks of a batch that are not closed. Return the batch's control totals."""
         async with attempt(request.batch_id) as heartbeat:
             return await aborting.hold_remaining_chunks(
-                self._systems.store.chunks, request.batch_id, request.detail, on_slice=heartbeat.beat
+                self._systems.store, request.batch_id, request.detail, on_slice=heartbeat.beat
             )
 
     @activity.defn

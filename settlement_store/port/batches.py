@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from domain.errors import InvariantViolationError
+from domain.errors import InvariantViolationError, UnavailableError
 from schemas.batches import Batch, BatchProgress, UnclosedBatch
 from schemas.wire.batches import BatchPlan
 from schemas.wire.reports import BatchReport
@@ -24,10 +24,11 @@ class Batches(Protocol):
         """Give a running batch its final state and keep its report, in one transaction. A final batch does not change.
 
         The state is out_of_balance if the report is not balanced, else aborted if the batch is being aborted, else
-        closed. The report is kept with this state and the closing time. A paused batch counts as running.
+        closed. The report is kept with this state and the closing time.
 
         Raises:
             BatchNotFoundError: no batch has this id.
+            UnavailableError: the batch is paused. It can be closed once a person has resumed or aborted it.
             InvariantViolationError: the batch is not running, a chunk is not closed, or the report is balanced with
                 pending items, which would count as settled once they are pruned.
         """
@@ -70,6 +71,11 @@ class Batches(Protocol):
         Raises:
             BatchNotFoundError: no batch has this id.
         """
+
+
+def batch_paused(batch_id: str) -> UnavailableError:
+    """Return the error for closing a paused batch. A retry succeeds once the pause has ended."""
+    return UnavailableError(f"Batch {batch_id} cannot be closed while it is paused. Resume or abort it.")
 
 
 def check_closing_report(report: BatchReport) -> None:

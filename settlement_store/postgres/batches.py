@@ -15,7 +15,7 @@ from schemas.batches import Batch, BatchProgress, UnclosedBatch
 from schemas.wire.batches import FINAL_STATES, BatchPlan, BatchState
 from schemas.wire.reports import BatchReport
 from schemas.wire.totals import ControlTotals
-from settlement_store.port.batches import check_closing_report
+from settlement_store.port.batches import batch_paused, check_closing_report
 from settlement_store.postgres.batch_rows import batch_not_found, batch_of, fetch_batch_no, fetch_batch_row, lock_batch
 from settlement_store.postgres.control import fetch_control_on
 from settlement_store.postgres.reports import report_json_of
@@ -68,6 +68,8 @@ class PostgresBatches:
             if batch_no is not None:
                 report = report.model_copy(update={"state": batch.state, "closed_at": batch.closed_at})
                 await connection.execute(_KEEP_REPORT, batch_no, report_json_of(report))
+        if batch.state == BatchState.PAUSED:
+            raise batch_paused(batch_id)
         if batch.state not in FINAL_STATES:
             raise InvariantViolationError(
                 f"Could not close batch {batch_id}, which is {batch.state}: it is not running, or one of its chunks is "

@@ -11,10 +11,11 @@ from domain.errors import (
     BatchNotFoundError,
     BatchNotOpenError,
     InvariantViolationError,
+    UnavailableError,
 )
 from schemas.chunks import Chunk, ChunkState
 from schemas.wire.batches import BatchSource, BatchState
-from schemas.wire.control import BatchControl
+from schemas.wire.control import BatchControl, ControlAction, ControlRequest
 from schemas.wire.isolation import ItemRange
 from schemas.wire.totals import ControlTotals
 from settlement_store.port import SettlementStore
@@ -167,6 +168,18 @@ class TestClosing:
         with pytest.raises(InvariantViolationError, match="is not closed"):
             await store.batches.close_batch(report_of_nothing("B1"))
         assert (await store.batches.fetch_batch("B1")).state == BatchState.FROZEN
+
+    async def test_a_paused_batch_is_not_closed_until_it_is_resumed(self, store: SettlementStore) -> None:
+        await settle(store, ORDER_IDS, "B1")
+        for action in (ControlAction.PAUSE, ControlAction.RESUME):
+            await store.control.control_batch(
+                ControlRequest(batch_id="B1", action=action, requested_by="ann", reason="why")
+            )
+            if action == ControlAction.PAUSE:
+                with pytest.raises(UnavailableError, match="B1 cannot be closed while it is paused"):
+                    await store.batches.close_batch(report_of_nothing("B1"))
+                assert (await store.batches.fetch_batch("B1")).state == BatchState.PAUSED
+        assert (await close_batch(store, "B1")).state == BatchState.CLOSED
 
     async def test_a_final_batch_stays_final(self, store: SettlementStore) -> None:
         await settle(store, ORDER_IDS, "B1")

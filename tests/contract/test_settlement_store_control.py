@@ -208,11 +208,6 @@ class TestAbort:
         assert await store.batches.fetch_unclosed_batches() == []
         assert await store.audit.fetch_store_breaks(10) == []
 
-    async def test_a_paused_batch_whose_chunks_are_closed_can_be_closed(self, store: SettlementStore) -> None:
-        await settle(store, ["O1"], "B1")
-        await store.control.control_batch(request_of(PAUSE))
-        assert (await close_batch(store, "B1")).state == BatchState.CLOSED
-
     async def test_an_aborted_batch_is_retired_like_a_closed_one(self, store: SettlementStore) -> None:
         await settle(store, ["O1"], "B1")
         await store.control.control_batch(request_of(ABORT))

@@ -13,7 +13,7 @@ from schemas.wire.batches import FINAL_STATES, BatchPlan, BatchState
 from schemas.wire.reasons import Outcome
 from schemas.wire.reports import BatchReport
 from schemas.wire.totals import ControlTotals
-from settlement_store.port.batches import check_closing_report
+from settlement_store.port.batches import batch_paused, check_closing_report
 from tests.doubles.settlement_store.store_state import StoreState, now
 
 
@@ -46,8 +46,9 @@ class MemoryBatches:
         batch, contents = self.state.batch_of(batch_id), self.state.contents_of(batch_id)
         if batch.state in FINAL_STATES:
             return batch
-        is_under_way = batch.state in (BatchState.RUNNING, BatchState.PAUSED)
-        if not is_under_way or any(chunk.state != ChunkState.CLOSED for chunk in contents.chunks):
+        if batch.state == BatchState.PAUSED:
+            raise batch_paused(batch_id)
+        if batch.state != BatchState.RUNNING or any(chunk.state != ChunkState.CLOSED for chunk in contents.chunks):
             raise InvariantViolationError(
                 f"Could not close batch {batch_id}: it is not running, or a chunk is not closed."
             )
