@@ -31,7 +31,7 @@ def fresh_stack(directory: Path, *, keep: bool = False) -> Iterator[Settings]:
         yield load_settings()
     finally:
         if keep:
-            say(f"The stack is still running. Stop it with: settle stack down --dir {directory}/stack")
+            say(f"The stack is still running. Stop it with: .venv/bin/settle stack down --dir {directory}/stack")
         else:
             stack.down()
 

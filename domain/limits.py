@@ -209,6 +209,7 @@ _require("a stopping relay has time to finish its slice", KAFKA_REQUEST_TIMEOUT_
 # Commands
 REPORT_STATEMENT_TIMEOUT_S = 600  # a report at the terminal, or the audit, may scan everything
 WATCH_INTERVAL_S = 0.5
+NO_WORKER_NOTICE_S = 5  # a command that waits for a batch looks for workers after this time
 
 # Workers
 WORKER_ACTIVITY_SLOT_COUNT = 8

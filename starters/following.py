@@ -1,9 +1,14 @@
 """Shared by the commands that start a batch: start its workflow, print where to watch it, wait for its end."""
 
 import asyncio
+from contextlib import suppress
 
 import typer
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.service import RPCError
 
 from domain import limits
 from domain.identifiers import batch_workflow_id
@@ -12,7 +17,7 @@ from runtime.settings import Settings
 from schemas.wire.batches import BatchOpening, BatchState
 from schemas.wire.payloads import BatchResult
 from settling.reporting import fetch_kept_report
-from starters.console import fail
+from starters.console import fail, print_notice
 from starters.exit_codes import EXIT_BAD_OUTCOME
 from starters.report import print_report
 from workflows.batch_client import start_batch_workflow
@@ -33,7 +38,7 @@ async def start_and_follow(settings: Settings, client: Client, opening: BatchOpe
     if settings.temporal_ui_url:
         typer.echo(f"In the web UI: {workflow_url(settings, client, opening.batch_id)}")
     if wait:
-        await _wait(settings, handle, opening.batch_id)
+        await _wait(settings, client, handle, opening.batch_id)
 
 
 def workflow_url(settings: Settings, client: Client, batch_id: str) -> str:
@@ -41,15 +46,17 @@ def workflow_url(settings: Settings, client: Client, batch_id: str) -> str:
     return f"{settings.temporal_ui_url}/namespaces/{client.namespace}/workflows/{batch_workflow_id(batch_id)}"
 
 
-async def _wait(settings: Settings, handle: BatchHandle, batch_id: str) -> None:
+async def _wait(settings: Settings, client: Client, handle: BatchHandle, batch_id: str) -> None:
     """Wait until the batch ends or pauses. A pause may last until a person resumes the batch.
 
     Raises:
         typer.Exit: the batch is paused, or its outcome is bad.
     """
     ended, paused = asyncio.create_task(handle.result()), asyncio.create_task(_until_paused(handle))
+    missing_worker = asyncio.create_task(_report_missing_worker(client, settings.task_queue))
     await asyncio.wait({ended, paused}, return_when=asyncio.FIRST_COMPLETED)
     paused.cancel()
+    missing_worker.cancel()
     if not ended.done():
         ended.cancel()
         paused.result()
@@ -63,6 +70,19 @@ async def _wait(settings: Settings, handle: BatchHandle, batch_id: str) -> None:
             EXIT_BAD_OUTCOME,
         ) from error
     await print_outcome(settings, batch_id)
+
+
+async def _report_missing_worker(client: Client, task_queue: str) -> None:
+    """Print a notice if no worker has served the task queue lately. Without one, a batch waits silently."""
+    await asyncio.sleep(limits.NO_WORKER_NOTICE_S)
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace,
+        task_queue=TaskQueue(name=task_queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    )
+    with suppress(RPCError):  # the wait itself reports a server that does not answer
+        if not (await client.workflow_service.describe_task_queue(request)).pollers:
+            print_notice(f"No worker serves the task queue {task_queue}, so the batch waits. Start one: settle worker")
 
 
 async def _until_paused(handle: BatchHandle) -> None:

@@ -1,11 +1,13 @@
 """The output and the exit code of each command."""
 
+import asyncio
 import json
 
 import psycopg
 
-from tests.e2e.conftest import Commands
+from tests.e2e.conftest import COMMAND_TIMEOUT_S, SETTLE, Commands
 from tests.support.databases import EMPTY_SETTLEMENT_STORE
+from tests.support.settlements import eventually
 
 ORDER_COUNT = 600
 
@@ -88,6 +90,20 @@ def test_migrating_twice_is_harmless_and_brings_an_empty_database_up_to_date(com
         connection.execute("DROP SCHEMA settlement CASCADE")
     assert "0001.batches" in commands.ok("migrate")
     assert "settlement: up to date" in commands.ok("migrate")
+
+
+async def test_waiting_without_a_worker_says_so_and_goes_on_once_there_is_one(commands: Commands) -> None:
+    import_sample(commands)
+    log_file = commands.directory / "run.log"
+    with commands.running("run", program=[SETTLE, "run", "--wait", "--batch-id", "no-worker-yet"]) as waiting:
+
+        async def is_told() -> bool:
+            return "No worker serves the task queue" in log_file.read_text()
+
+        await eventually(is_told)
+        with commands.worker():
+            assert await asyncio.to_thread(waiting.wait, COMMAND_TIMEOUT_S) == 0
+    assert "Balanced" in log_file.read_text()
 
 
 def test_a_batch_that_temporal_alone_knows_as_ended_is_explained_in_a_sentence(commands: Commands) -> None:
