@@ -6,8 +6,8 @@ The tests read the Markdown of a page by these rules:
   no test has.
 - The `text` blocks up to the next console block show lines of its output. In a line `…` replaces any text.
 - A comment `# exit code N` gives the exit code of a command that fails.
-- `<!-- setup: FUNCTION ARGUMENTS -->` calls a function of `documented.sh` where the page relies on a state that the
-  test must create.
+- `<!-- setup: FUNCTION ARGUMENTS -->` calls a function of `documented.sh` where the page begins with a state that no
+  command makes, such as a lost ledger. The page says so in a sentence that begins with "Suppose that".
 """
 
 import os

@@ -18,16 +18,6 @@ sql() {
         "$SETTLE_DATABASE_URL" "$1"
 }
 
-setup_worker() { settle worker 2> worker.log & }
-
-# Make a closed batch of 2,000 orders, 40 of them rejected, and start a worker.
-setup_settled_batch() {
-    settle sample orders.csv --orders 2000
-    settle import orders.csv
-    setup_worker
-    settle run --wait --batch-id "$1"
-}
-
 # Import orders that no batch has taken in yet. The first argument is their number.
 setup_imported_orders() {
     settle sample sample.csv --orders "$@"
@@ -39,34 +29,13 @@ setup_unreadable_record() {
     sql "UPDATE order_center.orders SET after_sale_ends_at = '20000-01-01' WHERE order_id = '$1'"
 }
 
-setup_topics() { settle migrate; }
-
-setup_intake() { settle intake 2> intake.log & }
-
-# Import wrong.csv: 10 of its 100 orders should not exist, and others have a wrong amount.
-setup_wrong_import() {
-    settle sample wrong.csv --orders 100 --bad-rate 0
-    settle import wrong.csv
-    awk -F, -v OFS=, 'NR > 40 && NR <= 91 { $3 += 100 } NR <= 91' wrong.csv > right.csv
-    awk -F, -v OFS=, 'NR == 2 { $4 += 5 } NR <= 2' right.csv > correction.csv
-}
-
-# Make a batch that was closed long ago and whose results are delivered.
-setup_old_batch() {
-    setup_settled_batch "$1"
+# Make all batches closed long ago, with their results delivered.
+setup_old_batches() {
     sql "UPDATE settlement.batches SET closed_at = closed_at - interval '500 days'; DELETE FROM settlement.outbox"
 }
 
 setup_newer_schema() {
     sql "INSERT INTO settlement._yoyo_migration (migration_hash, migration_id, applied_at_utc) VALUES ('new', '0010.what', now())"
-}
-
-# Make a frozen batch whose workflow is terminated, and start a worker.
-setup_batch_without_workflow() {
-    setup_imported_orders 100
-    settle run --batch-id "$1"
-    temporal workflow terminate --workflow-id "$1" --address "$TEMPORAL_ADDRESS"
-    setup_worker
 }
 
 # Make a closed batch of 3 orders whose credits the Fund Platform has lost.
