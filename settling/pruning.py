@@ -1,7 +1,7 @@
 """Moving the items of batches past their retention out of the tables that settling works on."""
 
 from collections.abc import AsyncGenerator, Callable
-from datetime import datetime
+from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -36,10 +36,10 @@ class RetiredFate(NamedTuple):
 async def prune_batches(
     store: SettlementStore,
     fund_platform: FundPlatform,
-    closed_before: datetime,
+    retention: timedelta,
     on_step: Callable[[RetiredBatch, int], None],
 ) -> AsyncGenerator[RetiredFate, None]:
-    """Prune each batch that was closed before a time and still balances, oldest first.
+    """Prune each batch that is past its retention and still balances, oldest first.
 
     It may be stopped and run again at any time. Claims, plans and totals stay, and each item keeps its payload and
     outcome.
@@ -47,14 +47,14 @@ async def prune_batches(
     Args:
         store: holds the batches.
         fund_platform: holds the ledger, with which a batch must balance.
-        closed_before: aware.
+        retention: how long ago a batch was closed at least, by the store's clock.
         on_step: called after each step with the batch and the number of items that the step pruned.
 
     Yields:
         Each batch, once it is pruned or found to keep its items.
     """
     last: RetiredBatch | None = None
-    while batches := await store.pruning.fetch_retired_batches(closed_before, last, limits.PRUNE_SLICE_BATCH_COUNT):
+    while batches := await store.pruning.fetch_retired_batches(retention, last, limits.PRUNE_SLICE_BATCH_COUNT):
         for batch in batches:
             kept_because = _waits_for(batch) or await _begin_pruning(store, fund_platform, batch)
             if kept_because is None:

@@ -1,7 +1,7 @@
 """`settle prune`: move the items of batches past their retention out of the tables that settling works on."""
 
 from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -10,7 +10,7 @@ from domain import limits
 from runtime.adapters import open_fund_platform, open_settlement_store
 from schemas.batches import RetiredBatch
 from settling.pruning import KeptBecause, prune_batches
-from starters.console import err, load_ready_settings, run_command
+from starters.console import counted, err, load_ready_settings, run_command
 from starters.exit_codes import EXIT_BAD_OUTCOME
 
 
@@ -29,7 +29,7 @@ def prune() -> None:
 async def _prune() -> int:
     """Prune all batches that may be pruned, and return how many are out of balance."""
     settings = await load_ready_settings()
-    closed_before = datetime.now(UTC) - timedelta(days=settings.retention_days)
+    retention = timedelta(days=settings.retention_days)
     item_count = out_of_balance_count = 0
     async with (
         open_settlement_store(settings, statement_timeout_s=limits.REPORT_STATEMENT_TIMEOUT_S) as store,
@@ -42,13 +42,14 @@ async def _prune() -> int:
             def advance(batch: RetiredBatch, pruned_count: int) -> None:
                 progress.update(bar, description=batch.batch_id, total=batch.item_count, advance=pruned_count)
 
-            async with aclosing(prune_batches(store, fund_platform, closed_before, advance)) as pruning:
+            async with aclosing(prune_batches(store, fund_platform, retention, advance)) as pruning:
                 async for batch, kept_because in pruning:
                     typer.echo(_describe(batch, kept_because))
                     progress.reset(bar)
                     item_count += 0 if kept_because else batch.item_count
                     out_of_balance_count += kept_because == KeptBecause.OUT_OF_BALANCE
-    typer.echo(f"Pruned {item_count:,} items of batches closed before {closed_before:%Y-%m-%d %H:%M:%S} UTC.")
+    days = counted(settings.retention_days, "day")
+    typer.echo(f"Pruned {counted(item_count, 'item')} of batches closed more than {days} ago.")
     return out_of_balance_count
 
 

@@ -1,7 +1,7 @@
 """Pruning, a part of the settlement store's contract: batches past their retention."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import timedelta
 from typing import Protocol
 
 from schemas.batches import RetiredBatch
@@ -12,12 +12,12 @@ class Pruning(Protocol):
     """Pruning of batches that are past their retention."""
 
     async def fetch_retired_batches(
-        self, closed_before: datetime, after: RetiredBatch | None, batch_count_max: int
+        self, retention: timedelta, after: RetiredBatch | None, batch_count_max: int
     ) -> Sequence[RetiredBatch]:
-        """Read the next closed or aborted batches that were closed before a time and are not pruned yet, oldest first.
+        """Read the next closed or aborted batches that are past their retention and not pruned yet, oldest first.
 
         Args:
-            closed_before: aware.
+            retention: how long ago a batch was closed at least, by the store's clock.
             after: the last batch of the previous slice; None for the first slice.
             batch_count_max: the slice's bound.
         """

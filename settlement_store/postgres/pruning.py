@@ -1,7 +1,7 @@
 """Pruning on PostgreSQL of batches that are past their retention."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from database.access import Database
 from database.queries import load_query
@@ -30,11 +30,11 @@ class PostgresPruning:
         self._database = database
 
     async def fetch_retired_batches(
-        self, closed_before: datetime, after: RetiredBatch | None, batch_count_max: int
+        self, retention: timedelta, after: RetiredBatch | None, batch_count_max: int
     ) -> Sequence[RetiredBatch]:
         place = (after.closed_at, after.batch_id) if after else (_START_OF_TIME, "")
         async with self._database.reading() as connection:
-            rows = await connection.fetch(_FETCH_RETIRED_BATCHES, closed_before, *place, batch_count_max)
+            rows = await connection.fetch(_FETCH_RETIRED_BATCHES, retention, *place, batch_count_max)
             return [RetiredBatch._make(row) for row in rows]
 
     async def begin_pruning(self, batch_id: str, since_closing: SinceClosing) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 
@@ -241,12 +242,11 @@ async def test_a_batch_whose_results_are_not_delivered_is_not_pruned(store: Sett
     await store.outbox.lease_buckets("R1", LEASE_S)
     await store.outbox.mark_delivered("R1", (await read_row(store)).outbox_no, list(range(marked_count)))
     since_closing = await fetch_since_closing(store, MemoryFundPlatform(), "B1")
-    later = closed_at.replace(year=closed_at.year + 1)
-    (retired,) = await store.pruning.fetch_retired_batches(later, None, 10)
+    (retired,) = await store.pruning.fetch_retired_batches(timedelta(0), None, 10)
     assert retired.undelivered_count == 1
     assert not await store.pruning.begin_pruning("B1", since_closing)
     await store.outbox.release_buckets("R1")
     await deliver_all(store)
-    (retired,) = await store.pruning.fetch_retired_batches(later, None, 10)
+    (retired,) = await store.pruning.fetch_retired_batches(timedelta(0), None, 10)
     assert retired.undelivered_count == 0
     assert await store.pruning.begin_pruning("B1", since_closing)

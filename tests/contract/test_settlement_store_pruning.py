@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -34,7 +34,7 @@ from tests.contract.settlement_batches import (
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.support.settlements import replaced
 
-IN_AN_HOUR = timedelta(hours=1)
+AT_ONCE = timedelta(0)
 ORDER_IDS = [f"O{n}" for n in range(8)]
 
 
@@ -57,8 +57,8 @@ async def settle_in_chunks(store: SettlementStore) -> str:
     return await close(store, "B1")
 
 
-async def retired_of(store: SettlementStore, closed_before: datetime | None = None) -> list[RetiredBatch]:
-    return list(await store.pruning.fetch_retired_batches(closed_before or datetime.now(UTC) + IN_AN_HOUR, None, 10))
+async def retired_of(store: SettlementStore, retention: timedelta = AT_ONCE) -> list[RetiredBatch]:
+    return list(await store.pruning.fetch_retired_batches(retention, None, 10))
 
 
 async def begin_pruning(store: SettlementStore, batch_id: str) -> bool:
@@ -81,7 +81,7 @@ async def life_of(store: SettlementStore, order_id: str) -> list[OrderItem]:
     return [item.model_copy(update={"detail": None, "stored_at": None}) for item in items]
 
 
-async def test_only_closed_batches_of_before_the_time_are_retired_the_oldest_first(store: SettlementStore) -> None:
+async def test_only_closed_batches_past_their_retention_are_retired_the_oldest_first(store: SettlementStore) -> None:
     for batch_id in ("B1", "B2", "B3"):
         await settle(store, [f"{batch_id}-O1"], batch_id)
     await close(store, "B2")
@@ -90,9 +90,9 @@ async def test_only_closed_batches_of_before_the_time_are_retired_the_oldest_fir
     first, second = await retired_of(store)
     assert (first.batch_id, second.batch_id) == ("B2", "B1")
     assert (first.item_count, first.held_count, first.unclosed_rerun_count) == (1, 0, 0)
-    assert await retired_of(store, first.closed_at) == []
-    assert await store.pruning.fetch_retired_batches(datetime.now(UTC) + IN_AN_HOUR, first, 10) == [second]
-    assert await store.pruning.fetch_retired_batches(datetime.now(UTC) + IN_AN_HOUR, None, 1) == [first]
+    assert await retired_of(store, timedelta(minutes=1)) == []
+    assert await store.pruning.fetch_retired_batches(AT_ONCE, first, 10) == [second]
+    assert await store.pruning.fetch_retired_batches(AT_ONCE, None, 1) == [first]
 
 
 async def test_pruning_takes_bounded_steps_of_whole_chunks_and_then_has_nothing_left(

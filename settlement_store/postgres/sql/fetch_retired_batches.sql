@@ -1,4 +1,4 @@
--- Read the oldest closed or aborted batches that are not pruned, with everything that still prevents their pruning.
+-- Read the oldest closed or aborted batches past their retention, with everything that still prevents their pruning.
 -- That is the items still held, the reruns that are not closed, and the outbox rows that are not delivered.
 SELECT
     batch.batch_id,
@@ -12,7 +12,7 @@ SELECT
     (SELECT count(*) FROM outbox WHERE outbox.batch_no = batch.batch_no) AS undelivered_count
 FROM (
     SELECT batch_no, batch_id, closed_at, item_count FROM batches
-    WHERE state IN ('closed', 'aborted') AND pruned_at IS NULL AND closed_at < $1 AND (closed_at, batch_id) > ($2, $3)
+    WHERE state IN ('closed', 'aborted') AND pruned_at IS NULL AND closed_at <= now() - $1::interval AND (closed_at, batch_id) > ($2, $3)
     ORDER BY closed_at, batch_id
     LIMIT $4
 ) AS batch

@@ -1,7 +1,7 @@
 """Pruning in memory: pruned items stay where they are, below a mark that reads of live items skip."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from domain import limits
 from domain.errors import InvariantViolationError
@@ -21,7 +21,7 @@ class MemoryPruning:
         self.state = state
 
     async def fetch_retired_batches(
-        self, closed_before: datetime, after: RetiredBatch | None, batch_count_max: int
+        self, retention: timedelta, after: RetiredBatch | None, batch_count_max: int
     ) -> Sequence[RetiredBatch]:
         retired = sorted(
             (
@@ -30,7 +30,7 @@ class MemoryPruning:
                 if batch.state in _PRUNABLE
                 and batch.batch_id not in self.state.pruned_batch_ids
                 and batch.closed_at
-                and batch.closed_at < closed_before
+                and batch.closed_at <= now() - retention
             ),
             key=lambda batch: (batch.closed_at, batch.batch_id),
         )
