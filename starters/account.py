@@ -55,7 +55,6 @@ def _print_account(account: Account, *, as_json: bool) -> None:
     state = "open" if account.closed_at is None else f"closed since {account.closed_at:%Y-%m-%d %H:%M:%S %Z}"
     out.print(
         f"Account {account.account_id}: {state}, balance {account.balance_minor:,} minor units of {account.currency}.",
-        markup=False,
         highlight=False,
         soft_wrap=True,
     )

@@ -35,7 +35,12 @@ async def _audit() -> AuditReport:
         open_fund_platform(settings, statement_timeout_s=limits.REPORT_STATEMENT_TIMEOUT_S) as fund_platform,
     ):
         item_count = (await store.audit.fetch_offer_counts()).item_count
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
             # Some orders have several items, so the audit may end before the bar is full.
             bar = progress.add_task("orders", total=item_count)

@@ -154,7 +154,7 @@ async def _watch(batch_id: str) -> BatchProgress:
 def settlement_progress_bar() -> Progress:
     """Return a bar that counts the orders that have an outcome."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -31,8 +31,9 @@ Result = TypeVar("Result")
 _LINE_LENGTH_MAX = 1_000
 _ID_LENGTH_MAX = max(limits.BATCH_ID_LENGTH_MAX, limits.IDENTIFIER_LENGTH_MAX)
 
-out = Console()
-err = Console(stderr=True)
+# Ids and texts from outside are shown as they are. As markup, an id such as [/x] would end the command.
+out = Console(markup=False)
+err = Console(stderr=True, markup=False)
 
 
 class _CommandLoop(asyncio.SelectorEventLoop):
@@ -126,7 +127,7 @@ def print_json(model: BaseModel) -> None:
 def print_whole(table: Table) -> None:
     """Print a table at its full width on any terminal: an id or an amount that is cut is useless."""
     width = Measurement.get(out, out.options.update(max_width=_LINE_LENGTH_MAX), table).maximum
-    Console(width=width).print(table)
+    Console(width=width, markup=False).print(table)
 
 
 def print_totals(totals: Mapping[str, ControlTotals], *, always: Container[str]) -> None:

@@ -92,6 +92,18 @@ def test_migrating_twice_is_harmless_and_brings_an_empty_database_up_to_date(com
     assert "settlement: up to date" in commands.ok("migrate")
 
 
+def test_a_batch_id_that_looks_like_markup_ends_no_command(commands: Commands) -> None:
+    """Commands refuse such an id, but whoever reaches Temporal or PostgreSQL can make one."""
+    with psycopg.connect(commands.database_url) as connection:
+        connection.execute(
+            "INSERT INTO settlement.batches (batch_id, source, state, chunk_size, window_size) "
+            "VALUES ('[/nope]', 'kafka', 'open', 10, 1)"
+        )
+    assert "[/nope]" in commands.ok("batches")
+    assert "[/nope] is open" in commands.ok("status", "[/nope]")
+    assert "Batch [/nope] is open" in commands.ok("report", "[/nope]")
+
+
 async def test_waiting_without_a_worker_says_so_and_goes_on_once_there_is_one(commands: Commands) -> None:
     import_sample(commands)
     log_file = commands.directory / "run.log"
