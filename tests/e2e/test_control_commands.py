@@ -93,7 +93,7 @@ async def test_a_dead_batch_is_started_by_resume(commands: Commands, batch_id: s
         connection.execute(
             "INSERT INTO settlement.batches "
             "(batch_id, source, state, business_date, cutoff_at, chunk_size, window_size, is_paused, action_no) "
-            "VALUES (%s, 'manual', 'open', '2999-01-01', '2999-01-01Z', 100, 1, %s, %s)",
+            "VALUES (%s, 'manual', 'open', '2026-11-22', '2026-11-22Z', 100, 1, %s, %s)",
             (batch_id, is_paused, int(is_paused)),
         )
     with commands.worker():

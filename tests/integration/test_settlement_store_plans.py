@@ -286,8 +286,9 @@ def rerun_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]
     for rerun_of in (None, f"{filled.prefix}big"):
         rerun = (rerun_of, "held" if rerun_of else None, None)
         source = "rerun" if rerun_of else "manual"
-        yield "open_batch", (f"new-{source}", source, CUTOFF.date(), CUTOFF, 10, 8, *rerun, 100, None), 10
+        yield "open_batch", (f"new-{source}", source, CUTOFF.date(), CUTOFF, 10, 8, *rerun, 100, None, 60), 10
     yield "queue_to_open", (), 1
+    yield "fetch_clock", (), 1
 
 
 def outbox_calls_of(filled: Filled) -> Iterator[tuple[str, tuple[Any, ...], int]]:
