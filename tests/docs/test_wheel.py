@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -86,10 +87,14 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     environment = directory / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python = environment / "bin/python"
+    # The lock's versions without its hashes: with any hash, pip wants one for the wheel, too.
+    lock = (ROOT / "requirements.lock").read_text()
+    versions = directory / "versions.txt"
+    versions.write_text(re.sub(r" \\\n +--hash=\S+", "", lock))
     subprocess.run(
         [
-            *(Path(sys.executable).with_name("uv"), "pip", "install", "--quiet", "--python", python),
-            *("--constraint", ROOT / "requirements.lock", f"settle[local] @ {wheel.as_uri()}"),
+            *(sys.executable, "-m", "pip", "--python", python, "install", "--quiet"),
+            *("--constraint", versions, f"settle[local] @ {wheel.as_uri()}"),
         ],
         check=True,
         timeout=INSTALL_TIMEOUT_S,
