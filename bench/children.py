@@ -75,7 +75,6 @@ class NoActivities:
             chunk_size=5_000,
             window=limits.WINDOW_DEFAULT,
             business_date=now.date(),
-            cutoff_at=now,
             planned=ControlTotals(),
             control=BatchControl(),
             thresholds=self._batch_settings.thresholds,

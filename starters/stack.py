@@ -66,9 +66,9 @@ def down(directory: Directory = DEFAULT_STACK_DIR) -> None:
     """
     from local_stack import LocalStack
 
-    stack = LocalStack(directory)
-    was_running = any(part.running for part in stack.status())
     with _told_in_a_sentence():
+        stack = LocalStack(directory)
+        was_running = any(part.running for part in stack.status())
         stack.down()
     typer.echo(f"The stack in {directory} is stopped." if was_running else f"No stack was running in {directory}.")
 

@@ -77,6 +77,5 @@ class BatchPlan(BaseModel):
     chunk_size: int
     window: int
     business_date: date
-    cutoff_at: AwareDatetime
     planned: ControlTotals
     control: BatchControl

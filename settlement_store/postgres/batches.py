@@ -54,7 +54,6 @@ class PostgresBatches:
             chunk_size=batch.chunk_size,
             window=batch.window,
             business_date=batch.business_date,
-            cutoff_at=batch.cutoff_at,
             planned=planned,
             control=control,
         )

@@ -112,7 +112,6 @@ class TestFreezingAndStarting:
             "chunk_size": 3,
             "window": 2,
             "business_date": date(2026, 11, 22),
-            "cutoff_at": CUTOFF,
             "control": BatchControl(window=2).model_dump(),
         }
         assert await everything_of(store, "B1") == before

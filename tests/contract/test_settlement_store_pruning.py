@@ -34,7 +34,7 @@ from tests.contract.settlement_batches import (
 from tests.doubles.fund_platform import MemoryFundPlatform
 from tests.support.settlements import replaced
 
-AT_ONCE = timedelta(0)
+NO_RETENTION = timedelta(0)
 ORDER_IDS = [f"O{n}" for n in range(8)]
 
 
@@ -57,7 +57,7 @@ async def settle_in_chunks(store: SettlementStore) -> str:
     return await close(store, "B1")
 
 
-async def retired_of(store: SettlementStore, retention: timedelta = AT_ONCE) -> list[RetiredBatch]:
+async def retired_of(store: SettlementStore, retention: timedelta = NO_RETENTION) -> list[RetiredBatch]:
     return list(await store.pruning.fetch_retired_batches(retention, None, 10))
 
 
@@ -91,8 +91,8 @@ async def test_only_closed_batches_past_their_retention_are_retired_the_oldest_f
     assert (first.batch_id, second.batch_id) == ("B2", "B1")
     assert (first.item_count, first.held_count, first.unclosed_rerun_count) == (1, 0, 0)
     assert await retired_of(store, timedelta(minutes=1)) == []
-    assert await store.pruning.fetch_retired_batches(AT_ONCE, first, 10) == [second]
-    assert await store.pruning.fetch_retired_batches(AT_ONCE, None, 1) == [first]
+    assert await store.pruning.fetch_retired_batches(NO_RETENTION, first, 10) == [second]
+    assert await store.pruning.fetch_retired_batches(NO_RETENTION, None, 1) == [first]
 
 
 async def test_pruning_takes_bounded_steps_of_whole_chunks_and_then_has_nothing_left(

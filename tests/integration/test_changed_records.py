@@ -81,8 +81,6 @@ class Day:
         return await self.close()
 
     def _ref(self) -> ChunkKey:
-        cutoff_at = self.opening.cutoff_at
-        assert cutoff_at
         return ChunkKey(self.opening.batch_id, CHUNK_REF_INDEX)
 
 
@@ -97,9 +95,7 @@ class Rerun(Day):
         assert after_read is None
         store = self.systems.store
         await freeze_rerun(self.systems, self.opening, CALENDAR, -1, on_slice=lambda _: None)
-        self.opening = self.opening.model_copy(
-            update={"cutoff_at": (await store.batches.set_running(self.opening.batch_id)).cutoff_at}
-        )
+        await store.batches.set_running(self.opening.batch_id)
 
 
 def amount_of(record: OrderRecord) -> int:

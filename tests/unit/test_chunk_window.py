@@ -27,7 +27,6 @@ def window_of(chunk_count: int) -> ChunkWindow:
         chunk_size=10,
         window=chunk_count,
         business_date=date(2026, 11, 21),
-        cutoff_at=NOW,
         planned=ControlTotals(),
         control=BatchControl(),
         thresholds=Settings().batch_settings.thresholds,

@@ -35,7 +35,6 @@ class MemoryBatches:
             chunk_size=batch.chunk_size,
             window=batch.window,
             business_date=batch.business_date,
-            cutoff_at=batch.cutoff_at,
             planned=await self.fetch_planned_totals(batch_id),
             control=self.state.control_of(batch_id),
         )
